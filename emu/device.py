@@ -1,0 +1,27 @@
+"""What the bus asks of a device with registers, and how a device asks for attention.
+
+A device is a block of registers that is read and written by offset. It belongs to one machine and runs
+only inside a bus access or an event. A guest may do anything to it: an access that means nothing reads 0 or
+is ignored, and never raises.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+# An interrupt line: called with its level (True is raised). A device may repeat a level; only changes count.
+SetLevel = Callable[[bool], None]
+
+
+class Device(Protocol):
+    """A block of registers. Offsets are in bytes from where the bus has it, aligned to the size."""
+
+    # Whether the device takes 8-byte accesses whole. If not the bus makes two of 4 bytes, low half first.
+    takes_8_bytes: ClassVar[bool] = False
+
+    def load(self, offset: int, size: int) -> int:
+        """The `size` bytes (1, 2, 4; 8 where it takes them) at `offset`, zero-extended."""
+        ...
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        """Write the `size` low bytes `value`, which has no bits above them, at `offset`."""
+        ...
