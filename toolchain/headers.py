@@ -1,0 +1,197 @@
+"""C headers and system-call stubs, made from the declarations in kernel/abi.
+
+Called by cc.py, which writes the result beside the cache and puts it on the include path in front of
+user/include.  The names are xv6's, so that programs written for it compile unchanged; every number
+comes from kernel.abi, and each structure's size is asserted in C against the size declared there.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+
+from kernel.abi import disk, fcntl, memlayout, param, ps, riscv, syscalls
+
+# A second name for a call: what xv6 named sleep until 2025 is pause since.
+ALIASES = {"pause": "sleep"}
+STOCK_RAM_SIZE = 128 << 20  # bytes of RAM that xv6's PHYSTOP assumes
+
+_PAGING = ("PGSIZE", "PGSHIFT", "SUPERPGSIZE", "MAXVA")
+
+
+def generate() -> dict[str, str]:
+    """All generated files: path below the include directory -> text."""
+    return {
+        "kernel/syscall.h": _header("syscall", _syscall_numbers()),
+        "kernel/fcntl.h": _header("fcntl", _defines(_constants(fcntl, prefix="O_"))),
+        "kernel/stat.h": _header("stat", _stat()),
+        "kernel/param.h": _header("param", _param()),
+        "kernel/fs.h": _header("fs", _fs()),
+        "kernel/memlayout.h": _header("memlayout", _memlayout()),
+        "kernel/riscv.h": _header("riscv", _riscv()),
+        "kernel/ps.h": _header("ps", _psinfo()),
+        "kernel/file.h": _header("file", _defines({"CONSOLE": param.CONSOLE})),
+        # Programs include these two only because xv6's file.h wants them first.
+        "kernel/spinlock.h": _header("spinlock", ""),
+        "kernel/sleeplock.h": _header("sleeplock", ""),
+        "user/syscalls.h": _header("syscalls", _prototypes()),
+        "usys.S": _stubs(),
+    }
+
+
+def _header(name: str, body: str) -> str:
+    guard = f"ORRERY_{name.upper()}_H"
+    return f"/* Made from kernel/abi; edit the declarations there. */\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+
+
+def _constants(module: ModuleType, prefix: str = "") -> dict[str, int]:
+    """The integers that `module` declares in capitals, in their order."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name.isupper() and name.startswith(prefix) and isinstance(value, int)
+    }
+
+
+def _defines(constants: Mapping[str, int]) -> str:
+    return "".join(f"#define {name} {_literal(value)}\n" for name, value in constants.items())
+
+
+def _literal(value: int) -> str:
+    """`value` as a C constant: an int where it fits, so that printf's %d takes it, else long."""
+    if value < 1 << 31:
+        return str(value) if value < 4096 else hex(value)
+    return f"{value:#x}{'L' if value < 1 << 63 else 'UL'}"
+
+
+def _c_only(text: str) -> str:
+    """`text` hidden from assembly sources, which take the numbers alone."""
+    return f"\n#ifndef __ASSEMBLER__\n{text.strip()}\n#endif\n"
+
+
+def _size_check(struct: str, size: int) -> str:
+    return f'_Static_assert(sizeof(struct {struct}) == {size}, "struct {struct} is not as kernel/abi declares it");\n'
+
+
+def _syscall_numbers() -> str:
+    numbers = {f"SYS_{call.name}": call.number for call in syscalls.SYSCALLS}
+    numbers |= {f"SYS_{alias}": syscalls.BY_NAME[name].number for alias, name in ALIASES.items()}
+    return _defines(numbers)
+
+
+def _calls() -> Iterable[tuple[str, syscalls.Syscall]]:
+    """Every stub to make: its C name and the call."""
+    for call in syscalls.SYSCALLS:
+        yield call.stub, call
+    for alias, name in ALIASES.items():
+        yield alias, syscalls.BY_NAME[name]
+
+
+def _prototypes() -> str:
+    lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\n\n"]
+    for stub, call in _calls():
+        declaration = call.prototype.replace(call.stub + "(", stub + "(", 1)
+        lines.append(declaration + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
+    return "".join(lines)
+
+
+def _psinfo() -> str:
+    names = ", ".join(f'"{name}"' for name in ps.STATE_NAMES)
+    return '#include "kernel/types.h"\n\n' + (
+        "/* What ps() reports of a process; PS_STATE_NAMES are the names of `state`, from 0 up. */\n"
+        "struct psinfo {\n  int pid;\n  int ppid;\n  int state;\n  int pad;\n  uint64 size;\n  char name[16];\n};\n"
+        + _size_check("psinfo", ps.PSINFO.size)
+        + f"#define PS_STATE_NAMES {{ {names} }}\n"
+    )
+
+
+def _stubs() -> str:
+    """One function a call, each in its own section, so that a program links only those it uses."""
+    text = ["# Made from kernel/abi/syscalls.py; edit the table there.\n"]
+    for stub, call in _calls():
+        text.append(
+            f"\n.section .text.{stub}, \"ax\", @progbits\n.globl {stub}\n.type {stub}, @function\n{stub}:\n"
+            f"  li a7, {call.number}\n  ecall\n  ret\n.size {stub}, . - {stub}\n"
+        )
+    return "".join(text)
+
+
+def _stat() -> str:
+    struct = "struct stat {\n  int dev;\n  uint ino;\n  short type;\n  short nlink;\n  uint64 size;\n};\n"
+    return _defines(_constants(fcntl, prefix="T_")) + _c_only(
+        '#include "kernel/types.h"\n\n' + struct + _size_check("stat", disk.STAT.size)
+    )
+
+
+def _param() -> str:
+    constants = {n: v for n, v in _constants(param).items() if n not in ("ROOTINO", "CONSOLE")}
+    return _defines(constants | {"LOGSIZE": param.LOGBLOCKS})  # LOGSIZE: its name until 2024
+
+
+def _fs() -> str:
+    superblock = "".join(f"  uint {name};\n" for name in disk.SUPERBLOCK_FIELDS)
+    structs = (
+        f"struct superblock {{\n{superblock}}};\n"
+        + _size_check("superblock", disk.SUPERBLOCK.size)
+        + "\nstruct dinode {\n  short type;\n  short major;\n  short minor;\n  short nlink;\n  uint size;\n"
+        "  uint addrs[NDIRECT + 1];\n};\n"
+        + _size_check("dinode", disk.DINODE_SIZE)
+        + "\nstruct dirent {\n  ushort inum;\n  char name[DIRSIZ];\n};\n"
+        + _size_check("dirent", disk.DIRENT_SIZE)
+    )
+    macros = (
+        "\n/* Block of inode i; block of the free map's bit for block b. */\n"
+        "#define IBLOCK(i, sb) ((i) / IPB + (sb).inodestart)\n"
+        "#define BBLOCK(b, sb) ((b) / BPB + (sb).bmapstart)\n"
+    )
+    constants = {"ROOTINO": param.ROOTINO} | _constants(disk)
+    return _defines(constants) + macros + _c_only('#include "kernel/types.h"\n\n' + structs)
+
+
+def _memlayout() -> str:
+    constants = {n: v for n, v in _constants(memlayout).items() if n not in _PAGING}
+    constants["PHYSTOP"] = memlayout.KERNBASE + STOCK_RAM_SIZE
+    stride = memlayout.kstack(0) - memlayout.kstack(1)
+    return _defines(constants) + (
+        "\n/* Lowest address of the kernel stack of process slot p. */\n"
+        f"#define KSTACK(p) ({_literal(memlayout.kstack(0))} - (p) * {_literal(stride)}L)\n"
+    )
+
+
+def _riscv() -> str:
+    paging = {name: vars(memlayout)[name] for name in _PAGING}
+    # xv6 has a macro of this name that takes a PTE: see below.
+    constants = {n: v for n, v in _constants(riscv).items() if n != "PTE_FLAGS"}
+    return _defines(paging | constants) + _PAGING_MACROS.format(flags=_literal(riscv.PTE_FLAGS)) + _c_only(_REGISTERS)
+
+
+_PAGING_MACROS = """
+#define PGROUNDUP(size) (((size) + PGSIZE - 1) & ~(PGSIZE - 1))
+#define PGROUNDDOWN(address) ((address) & ~(PGSIZE - 1))
+#define PA2PTE(pa) ((((uint64)(pa)) >> PGSHIFT) << 10)
+#define PTE2PA(pte) (((pte) >> 10) << PGSHIFT)
+#define PTE_FLAGS(pte) ((pte) & {flags})
+
+/* The index that a virtual address has in the table of a level: 2 is the root, 0 the leaves. */
+#define PXMASK 0x1ff
+#define PXSHIFT(level) (PGSHIFT + 9 * (level))
+#define PX(level, va) ((((uint64)(va)) >> PXSHIFT(level)) & PXMASK)
+#define MAKE_SATP(pagetable) (SATP_SV39 | (((uint64)(pagetable)) >> PGSHIFT))
+"""
+
+_REGISTERS = """
+#include "kernel/types.h"
+
+typedef uint64 pte_t;
+typedef uint64 *pagetable_t;
+
+#define ORRERY_READER(name, instruction)           \\
+  static inline uint64 name(void) {                \\
+    uint64 value;                                  \\
+    __asm__ volatile(instruction : "=r"(value));   \\
+    return value;                                  \\
+  }
+ORRERY_READER(r_sp, "mv %0, sp")
+ORRERY_READER(r_fp, "mv %0, s0")
+ORRERY_READER(r_ra, "mv %0, ra")
+ORRERY_READER(r_tp, "mv %0, tp")
+ORRERY_READER(r_time, "rdtime %0")
+"""

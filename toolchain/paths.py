@@ -1,0 +1,50 @@
+"""Where the toolchain reads and writes: the source tree, the cache, and how a cache entry appears.
+
+Called by every module of toolchain/.  The install is an editable one, so the sources lie beside this
+package; nothing else in the project may guess where the tree is.  A cache entry is written under a
+temporary name and renamed, so a reader sees all of it or none, and two builders may race.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cache_dir() -> Path:
+    """The cache: $XDG_CACHE_HOME/orrery, else ~/.cache/orrery, else a private directory in the temp dir."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    preferred = Path(base) / "orrery"
+    if preferred.is_absolute() and _usable(preferred):
+        return preferred
+    fallback = Path(tempfile.gettempdir()) / f"orrery-{os.getuid()}"
+    if not _usable(fallback):
+        raise OSError(
+            f"no directory for build results: neither {preferred} nor {fallback} can be written; "
+            "set XDG_CACHE_HOME to one that can"
+        )
+    return fallback
+
+
+def _usable(directory: Path) -> bool:
+    """Whether `directory` exists or can be made, is ours, and can be written."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Results are linked into programs: a directory that somebody else made is not to be trusted.
+        return directory.stat().st_uid == os.getuid() and os.access(directory, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Make `path` hold `data`: readers see the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
