@@ -5,12 +5,12 @@ user/include.  The names are xv6's, so that programs written for it compile unch
 comes from kernel.abi, and each structure's size is asserted in C against the size declared there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 
 from kernel.abi import disk, fcntl, memlayout, param, ps, riscv, syscalls
 
-# A second name for a call: what xv6 named sleep until 2025 is pause since.
+# A second name for a number: what xv6 called sleep until 2025 is pause since (user/lib has the function).
 ALIASES = {"pause": "sleep"}
 STOCK_RAM_SIZE = 128 << 20  # bytes of RAM that xv6's PHYSTOP assumes
 
@@ -77,19 +77,10 @@ def _syscall_numbers() -> str:
     return _defines(numbers)
 
 
-def _calls() -> Iterable[tuple[str, syscalls.Syscall]]:
-    """Every stub to make: its C name and the call."""
-    for call in syscalls.SYSCALLS:
-        yield call.stub, call
-    for alias, name in ALIASES.items():
-        yield alias, syscalls.BY_NAME[name]
-
-
 def _prototypes() -> str:
     lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\n\n"]
-    for stub, call in _calls():
-        declaration = call.prototype.replace(call.stub + "(", stub + "(", 1)
-        lines.append(declaration + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
+    for call in syscalls.SYSCALLS:
+        lines.append(call.prototype + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
     return "".join(lines)
 
 
@@ -106,7 +97,8 @@ def _psinfo() -> str:
 def _stubs() -> str:
     """One function a call, each in its own section, so that a program links only those it uses."""
     text = ["# Made from kernel/abi/syscalls.py; edit the table there.\n"]
-    for stub, call in _calls():
+    for call in syscalls.SYSCALLS:
+        stub = call.stub
         text.append(
             f"\n.section .text.{stub}, \"ax\", @progbits\n.globl {stub}\n.type {stub}, @function\n{stub}:\n"
             f"  li a7, {call.number}\n  ecall\n  ret\n.size {stub}, . - {stub}\n"
