@@ -1,0 +1,3 @@
+/* Short form of kernel/stat.h, for programs that write #include "stat.h". */
+
+#include "kernel/stat.h"

@@ -1,0 +1,3 @@
+/* Short form of kernel/types.h, for programs that write #include "types.h". */
+
+#include "kernel/types.h"
