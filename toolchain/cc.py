@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from toolchain import headers
-from toolchain.paths import ROOT, cache_dir, write_atomic
+from toolchain.paths import ROOT, cache_dir, find_zig, write_atomic
 
 WORKERS = 2
 SUFFIXES = (".c", ".S", ".s")
@@ -114,6 +113,13 @@ def compile_user(
     return elf
 
 
+def prepare(sources: Sequence[Path]) -> None:
+    """Compile many programs' sources at once, so that each compile_user() after it only links."""
+    include = _include_path()
+    _library(include)
+    _compile_all([_job(source) for source in sources], include)
+
+
 def assemble_kernel(asm_dir: Path) -> bytes:
     """Assemble `asm_dir`/*.S and link them with `asm_dir`/kernel.ld: the kernel's ELF, with DWARF and CFI."""
     sources = sorted(asm_dir.glob("*.S"))
@@ -163,11 +169,9 @@ _PACKING = 16  # bytes to which strip() aligns a segment in the file
 
 def zig_path() -> Path:
     """The zig executable of the installed wheel; raises CompileError with the remedy when there is none."""
-    spec = find_spec("ziglang")
-    if spec is not None and spec.origin is not None:
-        zig = Path(spec.origin).parent / ("zig.exe" if os.name == "nt" else "zig")
-        if zig.exists():
-            return zig
+    zig = find_zig()
+    if zig is not None:
+        return zig
     raise CompileError(
         "the C compiler is missing: it comes in the Python package ziglang; "
         "install it with `pip install --require-hashes -r requirements.lock`"

@@ -6,7 +6,7 @@ temporary name and renamed, so a reader sees all of it or none, and two builders
 """
 
 import os
-import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,7 +18,7 @@ def cache_dir() -> Path:
     preferred = Path(base) / "orrery"
     if preferred.is_absolute() and _usable(preferred):
         return preferred
-    fallback = Path(tempfile.gettempdir()) / f"orrery-{os.getuid()}"
+    fallback = Path(os.environ.get("TMPDIR") or "/tmp") / f"orrery-{os.getuid()}"
     if not _usable(fallback):
         raise OSError(
             f"no directory for build results: neither {preferred} nor {fallback} can be written; "
@@ -40,11 +40,18 @@ def _usable(directory: Path) -> bool:
 def write_atomic(path: Path, data: bytes) -> None:
     """Make `path` hold `data`: readers see the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    new = path.with_name(f".new-{os.getpid()}-{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        new.write_bytes(data)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def find_zig() -> Path | None:
+    """The executable of the installed ziglang wheel, or None; the wheel itself is not imported."""
+    spec = find_spec("ziglang")
+    if spec is None or spec.origin is None:
+        return None
+    zig = Path(spec.origin).parent / "zig"
+    return zig if zig.exists() else None

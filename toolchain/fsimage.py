@@ -1,0 +1,296 @@
+"""The image reader and checker: what is in an xv6 file system, and whether a kernel may trust it.
+
+Called by `orrery lsfs`, by boot before it hands a drive to the kernel, and by tests.  The image that is
+handed in is never written: a pending log is replayed in a copy, so what is read is what a kernel
+would see after mounting.  Allowed, as a crash or another image maker leaves them: blocks that are marked
+in use and belong to nothing, inodes with no link, holes in files, a tail behind the last block.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from kernel.abi import disk, fcntl, param
+from toolchain.mkfs import ImageError
+
+T_SYMLINK = 4  # the file-system lab's
+_TYPES = (fcntl.T_DIR, fcntl.T_FILE, fcntl.T_DEVICE, T_SYMLINK)
+_REMEDY = "make a new image with `orrery mkfs`"
+_BLOCK_NUMBERS = struct.Struct(f"<{disk.NINDIRECT}I")
+
+
+class BadImage(ImageError):
+    """The image is damaged, or is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuperBlock:
+    """The super block's fields: sizes and positions in blocks of 1024 bytes."""
+
+    magic: int
+    size: int
+    nblocks: int
+    ninodes: int
+    nlog: int
+    logstart: int
+    inodestart: int
+    bmapstart: int
+
+    def regions(self) -> list[tuple[str, int, int]]:
+        """Name, first block and block after the last of everything that is not data."""
+        inode_blocks = -(-self.ninodes // disk.IPB)
+        map_blocks = -(-self.size // disk.BPB)
+        return [
+            ("boot and super block", 0, 2),
+            ("log", self.logstart, self.logstart + self.nlog),
+            ("inodes", self.inodestart, self.inodestart + inode_blocks),
+            ("free map", self.bmapstart, self.bmapstart + map_blocks),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """One inode as it is on disk; `addresses` are 12 direct blocks and the indirect one, 0 for none."""
+
+    number: int
+    type: int
+    major: int
+    minor: int
+    nlink: int
+    size: int
+    addresses: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file as walk() meets it."""
+
+    ino: int
+    type: int
+    nlink: int
+    size: int
+    path: str
+
+    def __str__(self) -> str:
+        """The line that lsfs prints."""
+        return f"{self.ino} {self.type} {self.nlink} {self.size} {self.path}"
+
+
+class FsImage:
+    """An image, opened: its super block is sound and its log replayed, the rest is as it is found.
+
+    `name` is what messages call it.  Reading something damaged raises BadImage.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview, name: str = "image") -> None:
+        self.name = name
+        self._data = memoryview(data).cast("B")
+        self.superblock = self._read_superblock()
+        self._replay_log()
+
+    def bad(self, what: str) -> BadImage:
+        """The exception for a finding."""
+        return BadImage(f"{self.name}: {what}; {_REMEDY}")
+
+    def inode(self, number: int) -> Inode:
+        """Inode `number`, which must be one that the image has."""
+        assert 0 < number < self.superblock.ninodes, f"inode {number} is not in the image"
+        offset = self.superblock.inodestart * disk.BSIZE + number * disk.DINODE_SIZE
+        kind, major, minor, nlink, size, *addresses = disk.DINODE.unpack_from(self._data, offset)
+        return Inode(number, kind, major, minor, nlink, size, tuple(addresses))
+
+    def content(self, inode: Inode) -> bytes:
+        """All bytes of a file or directory; holes read as zeros."""
+        parts = []
+        for block in self.data_blocks(inode):
+            parts.append(self._block(block) if block else bytes(disk.BSIZE))
+        return b"".join(parts)[: inode.size]
+
+    def data_blocks(self, inode: Inode) -> list[int]:
+        """The numbers of a file's data blocks in order, 0 for a hole, each checked to be a data block."""
+        if inode.size > disk.MAXFILE * disk.BSIZE:
+            raise self.bad(f"inode {inode.number}: size {inode.size} is more than a file's {disk.MAXFILE} blocks")
+        count = -(-inode.size // disk.BSIZE)
+        blocks = list(inode.addresses[: disk.NDIRECT])
+        if count > disk.NDIRECT:
+            indirect = inode.addresses[disk.NDIRECT]
+            self._check_block(indirect, inode)
+            blocks += _BLOCK_NUMBERS.unpack(self._block(indirect)) if indirect else [0] * disk.NINDIRECT
+        for block in blocks[:count]:
+            self._check_block(block, inode)
+        return blocks[:count]
+
+    def entries(self, directory: Inode, path: str) -> Iterator[tuple[str, Inode]]:
+        """Name and inode of each entry in use; `path` is for messages."""
+        if directory.size % disk.DIRENT_SIZE:
+            raise self.bad(f"directory {path}: size {directory.size} is no multiple of {disk.DIRENT_SIZE}")
+        for number, raw in disk.DIRENT.iter_unpack(self.content(directory)):
+            if number == 0:
+                continue
+            name = raw.split(b"\0", 1)[0].decode(errors="backslashreplace")
+            if number >= self.superblock.ninodes:
+                raise self.bad(
+                    f"directory {path}: entry {name!r} names inode {number}, "
+                    f"but the image has {self.superblock.ninodes}"
+                )
+            inode = self.inode(number)
+            if inode.type == 0:
+                raise self.bad(f"directory {path}: entry {name!r} names inode {number}, which is free")
+            if inode.type not in _TYPES:
+                raise self.bad(f"inode {number} ({name!r} in {path}): no such type: {inode.type}")
+            yield name, inode
+
+    def walk(self) -> Iterator[Entry]:
+        """Every file, a directory before what is in it, in the order of the directories' entries."""
+        root = self.inode(param.ROOTINO)
+        if root.type != fcntl.T_DIR:
+            raise self.bad(f"root directory: inode {root.number} has type {root.type}, not {fcntl.T_DIR}")
+        yield _entry(root, "/")
+        yield from self._walk_below(root)
+
+    def read(self, path: str) -> bytes:
+        """The content of the file at the absolute `path`; raises ImageError when there is none."""
+        inode = self.inode(param.ROOTINO)
+        for part in filter(None, path.split("/")):
+            found = dict(self.entries(inode, path)) if inode.type == fcntl.T_DIR else {}
+            if part not in found:
+                raise ImageError(f"{self.name}: no file {path}; `orrery lsfs` lists those that there are")
+            inode = found[part]
+        return self.content(inode)
+
+    def in_use(self, block: int) -> bool:
+        """Whether the free map marks `block` as taken."""
+        byte = self._data[self.superblock.bmapstart * disk.BSIZE + block // 8]
+        return bool(byte >> block % 8 & 1)
+
+    def _walk_below(self, root: Inode) -> Iterator[Entry]:
+        """walk() without the root; keeps its own stack, as a damaged image may nest deeply."""
+        # The directories from the root to where we are: inode number, path, entries still to come.
+        above = [(root.number, "", self._children(root, root.number, "/"))]
+        parents = {root.number: "/"}
+        while above:
+            number, path, children = above[-1]
+            found = next(children, None)
+            if found is None:
+                above.pop()
+                continue
+            name, inode = found
+            below = f"{path}/{name}"
+            yield _entry(inode, below)
+            if inode.type != fcntl.T_DIR:
+                continue
+            if inode.number in (one[0] for one in above):
+                raise self.bad(f"directory {below}: a cycle: it is inode {inode.number}, which contains it")
+            if inode.number in parents:
+                raise self.bad(f"directory {below}: is also {parents[inode.number]} (inode {inode.number})")
+            parents[inode.number] = below
+            above.append((inode.number, below, self._children(inode, number, below)))
+
+    def _children(self, directory: Inode, parent: int, path: str) -> Iterator[tuple[str, Inode]]:
+        """The entries of a directory but for `.` and `..`, which are checked."""
+        for name, inode in self.entries(directory, path):
+            if name in (".", ".."):
+                expected = directory.number if name == "." else parent
+                if inode.number != expected:
+                    raise self.bad(f"directory {path}: {name!r} is inode {inode.number}, not {expected}")
+            else:
+                yield name, inode
+
+    def _block(self, number: int) -> memoryview:
+        return self._data[number * disk.BSIZE : (number + 1) * disk.BSIZE]
+
+    def _check_block(self, block: int, inode: Inode) -> None:
+        """Raise BadImage unless `block` is 0 or a data block."""
+        sb = self.superblock
+        if block >= sb.size:
+            raise self.bad(f"inode {inode.number}: block {block} is out of range: the image has {sb.size}")
+        if not block or block >= self._data_start:
+            return
+        for region, start, end in sb.regions():
+            if start <= block < end:
+                raise self.bad(f"inode {inode.number}: block {block} belongs to the {region}")
+
+    def _read_superblock(self) -> SuperBlock:
+        """The super block; raises BadImage unless its regions lie in the image and apart."""
+        have = len(self._data) // disk.BSIZE
+        if have < 2:
+            raise self.bad(f"{len(self._data)} bytes are too few for a file system")
+        sb = SuperBlock(*disk.SUPERBLOCK.unpack_from(self._data, disk.BSIZE))
+        if sb.magic != disk.FSMAGIC:
+            raise self.bad(
+                f"super block: not an xv6 file system: the magic number is {sb.magic:#x}, not {disk.FSMAGIC:#x}"
+            )
+        if sb.size > have:
+            raise self.bad(f"super block: says {sb.size} blocks, but the file holds {have}: it is truncated")
+        if sb.nblocks > sb.size or sb.ninodes <= param.ROOTINO or sb.ninodes > 1 << 16:
+            raise self.bad(
+                f"super block: {sb.nblocks} data blocks and {sb.ninodes} inodes do not fit {sb.size} blocks"
+            )
+        if not 2 <= sb.nlog <= 1 + _LOG_ENTRIES:
+            raise self.bad(f"super block: a log of {sb.nlog} blocks; it has from 2 to {1 + _LOG_ENTRIES}")
+        regions = sorted(sb.regions(), key=lambda region: region[1])
+        for (name, _, end), (later, start, _) in pairwise(regions):
+            if start < end:
+                raise self.bad(f"super block: the {later} at block {start} overlaps the {name}")
+        if regions[-1][2] > sb.size:
+            raise self.bad(f"super block: the {regions[-1][0]} ends behind the last of {sb.size} blocks")
+        self._data_start = regions[-1][2]  # no block from here on is anything but data
+        return sb
+
+    def _replay_log(self) -> None:
+        """Install a committed transaction, in a copy of the image."""
+        sb = self.superblock
+        header = self._block(sb.logstart)
+        (count,) = disk.LOG_N.unpack_from(header)
+        if not 0 <= count < sb.nlog:
+            raise self.bad(f"log: its header counts {count} blocks, but the log has {sb.nlog - 1}")
+        if count == 0:
+            return
+        targets = struct.unpack_from(f"<{count}I", header, disk.LOG_N.size)
+        for target in targets:
+            if target < 1 or target >= sb.size or sb.logstart <= target < sb.logstart + sb.nlog:
+                raise self.bad(f"log: its header names block {target}, which no transaction writes")
+        self._data = memoryview(bytearray(self._data))
+        for i, target in enumerate(targets):
+            self._block(target)[:] = self._block(sb.logstart + 1 + i)
+        self.superblock = self._read_superblock()
+
+
+# Block numbers that the log's header has room for
+_LOG_ENTRIES = (disk.BSIZE - disk.LOG_N.size) // 4
+
+
+def _entry(inode: Inode, path: str) -> Entry:
+    return Entry(inode.number, inode.type, inode.nlink, inode.size, path)
+
+
+def check(image: bytes | bytearray | memoryview, name: str = "image") -> None:
+    """Raise BadImage, with one line that names the finding and the remedy, unless a kernel can trust `image`."""
+    fs = FsImage(image, name)
+    owners: dict[int, int] = {}
+    for number in range(1, fs.superblock.ninodes):
+        inode = fs.inode(number)
+        if inode.type:
+            _check_inode(fs, inode, owners)
+    for _ in fs.walk():
+        pass  # walking the tree is the check
+
+
+def _check_inode(fs: FsImage, inode: Inode, owners: dict[int, int]) -> None:
+    """Check one inode that is in use; `owners` maps each block met so far to its inode."""
+    if inode.type not in _TYPES:
+        raise fs.bad(f"inode {inode.number}: no such type: {inode.type}")
+    if inode.nlink < 0:
+        raise fs.bad(f"inode {inode.number}: link count {inode.nlink}")
+    if inode.type == fcntl.T_DEVICE:
+        return
+    blocks = fs.data_blocks(inode)
+    if len(blocks) > disk.NDIRECT:
+        blocks.append(inode.addresses[disk.NDIRECT])
+    for block in filter(None, blocks):
+        if block in owners:
+            raise fs.bad(f"inode {inode.number}: block {block} is also used by inode {owners[block]}")
+        if not fs.in_use(block):
+            raise fs.bad(f"inode {inode.number}: block {block} is marked free")
+        owners[block] = inode.number

@@ -1,0 +1,108 @@
+"""The two things a machine boots from, as the source tree makes them: the kernel's ELF and the default image.
+
+Called by orrery/ at every start, so the way to a result that exists is short: the time stamps of all
+inputs are compared with those of the last build, and only where one differs is anything hashed or
+compiled.  Results are kept by content; a listing of time stamps points to one.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from toolchain import paths
+
+_USER = paths.ROOT / "user"
+_COMMON = (_USER, paths.ROOT / "kernel" / "abi", paths.ROOT / "toolchain")
+_ASM = paths.ROOT / "kernel" / "asm"
+_README = paths.ROOT / "README.md"
+_KEPT = 8  # results of each kind that stay in the cache
+
+
+def default_image() -> bytes:
+    """The image of a boot without --drive: the programs of user/bin and user/tests, and README."""
+    return _built("image", [*_COMMON, _README], _make_image)
+
+
+def kernel_elf() -> bytes:
+    """The kernel's assembly, linked: an ELF with DWARF and CFI."""
+    return _built("kernel", [*_COMMON, _ASM], _make_kernel)
+
+
+def programs() -> list[Path]:
+    """The sources of all programs in the default image, one file each, named as the program."""
+    found = [p for part in ("bin", "tests") for p in (_USER / part).iterdir() if p.suffix in (".c", ".S")]
+    return sorted(found, key=lambda source: source.stem)
+
+
+def _make_image() -> bytes:
+    # Imported here, as a start that finds its image made needs neither.
+    from toolchain import cc, mkfs
+
+    sources = programs()
+    cc.prepare(sources)
+    files = {source.stem: cc.compile_user([source], debug=False) for source in sources}
+    if len(files) < len(sources):
+        raise mkfs.ImageError("user/: bin and tests have a program of one name; rename one")
+    if _README.exists():
+        files["README"] = _README.read_bytes()
+    return bytes(mkfs.build(files))
+
+
+def _make_kernel() -> bytes:
+    from toolchain import cc
+
+    return cc.assemble_kernel(_ASM)
+
+
+def _built(kind: str, inputs: Sequence[Path], make: Callable[[], bytes]) -> bytes:
+    """The last result of `kind` if no input changed since, else a new one."""
+    directory = paths.cache_dir() / kind
+    stamps = "\n".join(_stamps(inputs))
+    # One listing for each source tree; the path is turned into one file name.
+    listing = directory / (str(paths.ROOT).replace(os.sep, "%") + ".stamps")
+    try:
+        key, _, seen = listing.read_text().partition("\n")
+        if seen == stamps:
+            return (directory / key).read_bytes()
+    except (FileNotFoundError, UnicodeDecodeError):
+        pass
+    result = make()
+    import hashlib
+
+    key = hashlib.sha256(result).hexdigest()
+    paths.write_atomic(directory / key, result)
+    paths.write_atomic(listing, f"{key}\n{stamps}".encode())
+    _prune(directory)
+    return result
+
+
+def _stamps(inputs: Sequence[Path]) -> Iterator[str]:
+    """A line for each input file, and the compiler: name, time of change, size."""
+    compiler = paths.find_zig()
+    for path in [*inputs, *([compiler] if compiler else [])]:
+        if path.is_dir():
+            yield from _directory_stamps(str(path))
+        elif path.exists():
+            yield _stamp(str(path), path.stat())
+
+
+def _directory_stamps(directory: str) -> Iterator[str]:
+    with os.scandir(directory) as scan:
+        for entry in sorted(scan, key=lambda one: one.name):
+            if entry.name.startswith((".", "__")):
+                continue  # __pycache__ and editors' files; a package's __init__.py says nothing
+            if entry.is_dir():
+                yield from _directory_stamps(entry.path)
+            else:
+                yield _stamp(entry.path, entry.stat())
+
+
+def _stamp(path: str, stat: os.stat_result) -> str:
+    return f"{path} {stat.st_mtime_ns} {stat.st_size}"
+
+
+def _prune(directory: Path) -> None:
+    """Remove all but the newest results; one that another process still reads is rebuilt there."""
+    results = [path for path in directory.iterdir() if path.suffix != ".stamps" and path.name[0] != "."]
+    for old in sorted(results, key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]:
+        old.unlink(missing_ok=True)
