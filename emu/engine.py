@@ -1,0 +1,131 @@
+"""What the machine loop asks of an engine, and the names of the cells that both share.
+
+An engine runs guest instructions until something needs Python.  There are two (DESIGN rule 7):
+emu/fast.py, which uses the internals of one known build of Unicorn and native hooks, and
+emu/public.py, which uses the public interface alone and is the reference.  Both must stop at the
+same instruction boundaries, leave the same registers and count the same time; emu/hart.py and
+emu/machine.py see no difference between them.
+
+An engine has two arrays.  `cells` is the conversation about one run; `regs` is the hart's state, as
+the emulator keeps it: x0-x31 first, then f0-f31, then the rest, one 64-bit word each.
+"""
+
+from typing import Final, Protocol
+
+# Cells; native/hooks.c declares the same fields in the same order.
+NOW: Final = 0
+DEADLINE: Final = 1
+REASON: Final = 2
+BLOCK_END: Final = 3
+STEPPING: Final = 4
+GATE_LOW: Final = 5
+GATE_HIGH: Final = 6
+CAUSE: Final = 7
+CELLS: Final = 8
+
+STEPPED: Final = -1  # value of cells[STEPPING] once the instruction of a step has been entered
+
+# Reasons why the engine was asked to stop.
+RAN: Final = 0  # it was not: an error, or a wfi
+AT_DEADLINE: Final = 1  # before a block that reaches over DEADLINE
+AT_GATE: Final = 2  # pc is on a gate's ecall
+AT_ILLEGAL: Final = 3  # pc is on an instruction that the engine does not know; no trap entered yet
+AT_STRADDLE: Final = 4  # the block at pc cannot be fetched whole: step through it
+TRAPPED: Final = 5  # stepping, and a trap was entered
+AT_TRAP: Final = 6  # pc is on an instruction that raised CAUSE; the trap is still to be entered
+AT_INTERRUPT: Final = 7  # before a block: an enabled interrupt is pending that the engine cannot take
+
+# Indices of `regs`, in words.
+X: Final = 0
+F: Final = 32
+PC: Final = 64
+LOAD_RES: Final = 65
+FRM: Final = 67
+BADADDR: Final = 68
+PRIV: Final = 74
+MHARTID: Final = 77
+MSTATUS: Final = 78
+MIP: Final = 79
+MIE: Final = 81
+MIDELEG: Final = 82
+SATP: Final = 84
+STVAL: Final = 85
+MTVAL: Final = 86
+MEDELEG: Final = 87
+STVEC: Final = 88
+SEPC: Final = 89
+SCAUSE: Final = 90
+MTVEC: Final = 91
+MEPC: Final = 92
+MCAUSE: Final = 93
+SCOUNTEREN: Final = 119
+MCOUNTEREN: Final = 120
+SSCRATCH: Final = 121
+MSCRATCH: Final = 122
+
+NAMES: Final[dict[str, int]] = {
+    **{f"x{i}": i for i in range(32)},
+    **{f"f{i}": F + i for i in range(32)},
+    **{
+        name: index
+        for index, name in enumerate(
+            "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
+            "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()
+        )
+    },
+    "fp": 8, "pc": PC, "priv": PRIV, "mhartid": MHARTID, "mstatus": MSTATUS, "mip": MIP, "mie": MIE,
+    "mideleg": MIDELEG, "satp": SATP, "stval": STVAL, "mtval": MTVAL, "medeleg": MEDELEG,
+    "stvec": STVEC, "sepc": SEPC, "scause": SCAUSE, "mtvec": MTVEC, "mepc": MEPC, "mcause": MCAUSE,
+    "sscratch": SSCRATCH, "mscratch": MSCRATCH,
+}  # fmt: skip
+"""Register names, as gdb and the assembler write them, to indices of `regs`."""
+
+DIGESTED: Final = (
+    *range(64), PC, PRIV, MSTATUS, MIE, MIDELEG, SATP, STVAL, MTVAL, MEDELEG, STVEC, SEPC, SCAUSE,
+    MTVEC, MEPC, MCAUSE, SSCRATCH, MSCRATCH,
+)  # fmt: skip
+"""The registers that a digest covers: all that both engines can show."""
+
+# Results of run() and step(): Unicorn's error numbers.
+OK: Final = 0
+READ_UNMAPPED: Final = 6
+WRITE_UNMAPPED: Final = 7
+FETCH_UNMAPPED: Final = 8
+INSN_INVALID: Final = 10
+EXCEPTION: Final = 21
+
+
+class Words(Protocol):
+    """A writable array of integers: a memoryview, or something that behaves like one."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+class Engine(Protocol):
+    """One hart's instruction interpreter over the board's RAM.
+
+    After run() or step(), `regs[PC]` is exact and `cells[NOW]` counts exactly what retired.
+    """
+
+    name: str
+    cells: Words
+    regs: Words
+
+    def run(self) -> int:
+        """Run from `regs[PC]` until a stop (see cells[REASON]), an error, or a wfi; return the error."""
+
+    def step(self, length: int) -> int:
+        """Retire the one instruction at pc, `length` bytes long, or meet its trap; else as run().
+
+        No interrupt may be takeable: the engine would enter its trap and run on from there.
+        """
+
+    def set_pending(self, mask: int, bits: int) -> None:
+        """Set the bits of mip in `mask` to `bits`: the level of interrupt lines."""
+
+    def flush_tlb(self) -> None:
+        """Forget translations of virtual addresses: a PTE or satp changed behind the hart's back."""
+
+    def drop_code(self, low: int, high: int) -> None:
+        """Forget code translated from physical addresses [low, high): its bytes changed."""

@@ -1,0 +1,160 @@
+"""A hart as the privileged specification describes it: registers, traps, interrupt lines, waiting.
+
+The engine runs the instructions; this is everything about the hart that the engine leaves to Python:
+entering traps that it did not enter itself, the level of the interrupt lines, where pc is in physical
+memory.  Used by the machine loop, by the kernel (registers, satp, flushes) and by whoever looks on.
+Source: RISC-V privileged specification, sections 3.1.6 (mstatus), 3.1.8 (delegation), 3.1.9 (mip, mie).
+
+    mstatus     12  11   8     7     5     3     1
+              +--------+---+------+------+-----+-----+
+              |  MPP   |SPP| MPIE | SPIE | MIE | SIE |
+              +--------+---+------+------+-----+-----+
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from emu import engine as e
+from emu.ram import Ram
+from emu.sv39 import Access, TranslationFault, translate
+
+USER: Final = 0
+SUPERVISOR: Final = 1
+MACHINE: Final = 3
+
+MSTATUS_SIE: Final = 1 << 1
+MSTATUS_MIE: Final = 1 << 3
+MSTATUS_SPIE: Final = 1 << 5
+MSTATUS_MPIE: Final = 1 << 7
+MSTATUS_SPP: Final = 1 << 8
+MSTATUS_MPP: Final = 3 << 11
+MSTATUS_MPRV: Final = 1 << 17
+MSTATUS_SUM: Final = 1 << 18
+MSTATUS_MXR: Final = 1 << 19
+
+INTERRUPT: Final = 1 << 63
+S_SOFT, M_SOFT, S_TIMER, M_TIMER, S_EXTERNAL, M_EXTERNAL = 1, 3, 5, 7, 9, 11
+PRIORITY: Final = (M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_SOFT, S_TIMER)
+"""Interrupts in the order in which they are taken, highest first (section 3.1.9)."""
+
+WFI: Final = 0x1050_0073
+MASK64: Final = (1 << 64) - 1
+
+
+class Hart:
+    """One hart: `regs` by the indices of emu.engine, and what the engine does not do itself."""
+
+    def __init__(self, engine: e.Engine, ram: Ram) -> None:
+        self.engine: Final = engine
+        self.ram: Final = ram
+        self.regs: Final = engine.regs
+        self.cells: Final = engine.cells
+        self.waiting = False  # in a wfi: runs no instruction until an interrupt is pending
+        self.lines = 0  # levels of the interrupt lines, as bits of mip
+
+    @property
+    def privilege(self) -> int:
+        """0 user, 1 supervisor, 3 machine."""
+        return self.regs[e.PRIV]
+
+    def line(self, number: int) -> Callable[[bool], None]:
+        """The input for interrupt `number` (a bit of mip), to hand to a device."""
+        bit = 1 << number
+
+        def set_level(level: bool) -> None:
+            lines = self.lines | bit if level else self.lines & ~bit
+            if lines != self.lines:
+                self.lines = lines
+                self.engine.set_pending(bit, bit if level else 0)
+
+        return set_level
+
+    def wakes(self) -> bool:
+        """Whether a wfi ends: an interrupt is pending that mie lets through, enabled or not."""
+        return bool((self.regs[e.MIP] | self.lines) & self.regs[e.MIE])
+
+    def takeable_interrupt(self) -> int | None:
+        """The interrupt that would be taken before the next instruction, if there is one."""
+        regs = self.regs
+        pending = (regs[e.MIP] | self.lines) & regs[e.MIE]
+        if not pending:
+            return None
+        privilege, mstatus, mideleg = regs[e.PRIV], regs[e.MSTATUS], regs[e.MIDELEG]
+        if privilege < MACHINE or mstatus & MSTATUS_MIE:
+            machine = pending & ~mideleg
+            if machine:
+                return next(n for n in PRIORITY if machine >> n & 1)
+        if privilege < SUPERVISOR or (privilege == SUPERVISOR and mstatus & MSTATUS_SIE):
+            supervisor = pending & mideleg
+            if supervisor:
+                return next(n for n in PRIORITY if supervisor >> n & 1)
+        return None
+
+    def trap(self, cause: int, tval: int, *, interrupt: bool = False) -> None:
+        """Enter a trap at the current pc: to S-mode where delegated, else to M-mode."""
+        regs = self.regs
+        privilege, mstatus = regs[e.PRIV], regs[e.MSTATUS]
+        delegated = regs[e.MIDELEG if interrupt else e.MEDELEG] >> cause & 1
+        code = cause | INTERRUPT if interrupt else cause
+        regs[e.PRIV] = MACHINE  # the public interface refuses CSR writes from below
+        if privilege <= SUPERVISOR and delegated:
+            regs[e.SCAUSE], regs[e.SEPC], regs[e.STVAL] = code, regs[e.PC], tval
+            mstatus = _move(mstatus, MSTATUS_SIE, MSTATUS_SPIE)
+            mstatus = mstatus | MSTATUS_SPP if privilege == SUPERVISOR else mstatus & ~MSTATUS_SPP
+            vector, target = regs[e.STVEC], SUPERVISOR
+        else:
+            regs[e.MCAUSE], regs[e.MEPC], regs[e.MTVAL] = code, regs[e.PC], tval
+            mstatus = _move(mstatus, MSTATUS_MIE, MSTATUS_MPIE)
+            mstatus = mstatus & ~MSTATUS_MPP | privilege << 11
+            vector, target = regs[e.MTVEC], MACHINE
+        regs[e.MSTATUS] = mstatus
+        vectored = 4 * cause if interrupt and vector & 3 == 1 else 0
+        regs[e.PC] = (vector & ~3) + vectored
+        regs[e.PRIV] = target
+
+    def data_pa(self, va: int, access: Access) -> int:
+        """Physical address of a load or store by the hart as it stands; raises TranslationFault."""
+        regs = self.regs
+        mstatus, privilege = regs[e.MSTATUS], regs[e.PRIV]
+        if privilege == MACHINE and mstatus & MSTATUS_MPRV:
+            privilege = mstatus >> 11 & 3
+        if privilege == MACHINE:
+            return va
+        return translate(
+            self.ram,
+            regs[e.SATP],
+            va,
+            access,
+            user=privilege == USER,
+            sum_=bool(mstatus & MSTATUS_SUM),
+            mxr=bool(mstatus & MSTATUS_MXR),
+        )
+
+    def fetch_pa(self, va: int) -> int:
+        """Physical address of an instruction at `va`; raises TranslationFault."""
+        privilege = self.regs[e.PRIV]
+        if privilege == MACHINE:
+            return va
+        return translate(self.ram, self.regs[e.SATP], va, Access.FETCH, user=privilege == USER)
+
+    def instruction(self) -> int | None:
+        """The 16 or 32 bits at pc, or None where they cannot be fetched."""
+        pc = self.regs[e.PC]
+        try:
+            low = self._parcel(pc)
+            return low | self._parcel(pc + 2) << 16 if low & 3 == 3 else low
+        except TranslationFault:
+            return None
+
+    def _parcel(self, va: int) -> int:
+        pa = self.fetch_pa(va)
+        if not self.ram.holds(pa, 2):
+            raise TranslationFault(va, Access.FETCH.access_fault)
+        offset = pa - self.ram.base
+        return self.ram.bytes[offset] | self.ram.bytes[offset + 1] << 8
+
+
+def _move(mstatus: int, enable: int, previous: int) -> int:
+    """Save an interrupt-enable bit in its `previous` bit and clear it."""
+    saved = mstatus | previous if mstatus & enable else mstatus & ~previous
+    return saved & ~enable
