@@ -1,0 +1,49 @@
+# Orrery: set up, boot, test.  Needs python3 (3.11 or newer, with venv), make and the package index.
+#
+# Every target that runs something depends on the stamp in .venv, which is renewed when the pinned
+# packages change, so a second run costs nothing.  Pass arguments on with ARGS, as in
+# `make boot ARGS="--drive fs.img"` or `make test ARGS="-k pipe"`.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+STAMP := .venv/installed.stamp
+
+.PHONY: help boot test lint bench clean
+
+help:
+	@echo 'make boot     boot to the shell; Ctrl-A X ends it'
+	@echo 'make test     run the tests (make test ARGS=--long runs the long ones too)'
+	@echo 'make lint     ruff, mypy, and the direction of imports'
+	@echo 'make bench    measure, beside QEMU where it is there (ARGS="--xv6 DIR")'
+	@echo 'make clean    remove .venv and what tools left behind'
+
+boot: $(STAMP)
+	@exec $(BIN)/orrery boot $(ARGS)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit/test_imports.py
+
+bench: $(STAMP)
+	@$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo 'orrery: python3 is missing: install Python 3.11 or newer' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "orrery: $$($(PYTHON) --version) is too old: install Python 3.11 or newer," \
+	       'or name one with PYTHON=, as in make boot PYTHON=python3.12' >&2; exit 2; }
+	@echo 'orrery: setting up .venv, once; this fetches about 150 MB'
+	@$(PYTHON) -m venv .venv || { \
+	  echo 'orrery: python3 could not make .venv: install its venv module (python3-venv on Debian)' >&2; exit 2; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
