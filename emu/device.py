@@ -8,7 +8,8 @@ is ignored, and never raises.
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
-# An interrupt line: called with its level (True is raised). A device may repeat a level; only changes count.
+# An interrupt line, called with its level. True while the line is high already means a new reason to look,
+# which counts (emu/plic.py says why); False again changes nothing.
 SetLevel = Callable[[bool], None]
 
 

@@ -1,0 +1,218 @@
+"""The serial port: a 16550A as QEMU's `virt` board has it, on a line without speed.
+
+A byte written is transmitted at once, so the transmitter is always empty; a byte received is there at once,
+and the receiver's timeout (which tells of bytes below the FIFO's trigger level) has always run out. There is
+no modem, so its status never changes. Registers are one byte wide, at offsets 0 to 7; a wider access reaches
+the one register at its offset.
+
+    offset  DLAB  read                     write
+    0       0     RBR received byte        THR byte to transmit
+    1       0     IER interrupt enable     IER
+    0, 1    1     DLL, DLM divisor         DLL, DLM   (kept, without effect)
+    2             IIR which interrupt      FCR FIFO control
+    3             LCR line control (bit 7 is DLAB)
+    4             MCR modem control (bit 4: loop back)
+    5             LSR line status
+    6             MSR modem status
+    7             SCR scratch
+
+Interrupts, by falling priority: line status (cleared by reading LSR), received data (by reading it),
+transmitter empty (by reading IIR while it is shown there, or by writing THR). The line is raised again for
+each new reason, as emu/plic.py asks.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from emu.device import Device, SetLevel
+
+FIFO_SIZE: Final = 16
+
+_DATA, _IER, _IIR_FCR, _LCR, _MCR, _LSR, _MSR, _SCR = range(8)
+
+# Reasons to interrupt, numbered as IER enables them.
+_IER_RX: Final = 1 << 0
+_IER_TX_EMPTY: Final = 1 << 1
+_IER_LINE_STATUS: Final = 1 << 2
+_IER_MASK: Final = 0x0F
+
+_IIR_NONE: Final = 0x01
+_IIR_TX_EMPTY: Final = 0x02
+_IIR_RX: Final = 0x04
+_IIR_LINE_STATUS: Final = 0x06
+_IIR_RX_TIMEOUT: Final = 0x0C
+_IIR_FIFOS_ON: Final = 0xC0
+
+_FCR_ENABLE: Final = 1 << 0
+_FCR_CLEAR_RX: Final = 1 << 1
+_RX_TRIGGER: Final = (1, 4, 8, 14)  # bytes, by bits 7:6 of FCR
+
+_LCR_DLAB: Final = 1 << 7
+_MCR_MASK: Final = 0x1F
+_MCR_LOOP: Final = 1 << 4
+
+_LSR_DATA_READY: Final = 1 << 0
+_LSR_OVERRUN: Final = 1 << 1
+_LSR_TX_EMPTY: Final = 1 << 5 | 1 << 6  # holding register, and shift register too
+
+_MSR_CONNECTED: Final = 0xB0  # carrier, data set ready, clear to send
+
+
+class Uart(Device):
+    """`irq` is its interrupt line; `transmit(byte)` takes what the guest sends. `receive` is the other way."""
+
+    def __init__(self, irq: SetLevel, transmit: Callable[[int], None]) -> None:
+        self._irq: Final = irq
+        self._transmit: Final = transmit
+        self._received: Final[deque[int]] = deque()
+        self._divisor = 12  # 9600 baud, as after reset
+        self._ier = 0
+        self._fcr = 0
+        self._lcr = 0
+        self._mcr = 0
+        self._scr = 0
+        self._overrun = False
+        self._tx_empty_reason = False  # the transmitter became empty, and that was not acknowledged
+        self._reasons = 0  # enabled reasons to interrupt at the last update, in the bits of IER
+
+    @property
+    def room(self) -> int:
+        """How many bytes `receive` can take now without losing one."""
+        return 0 if self._mcr & _MCR_LOOP else self._capacity - len(self._received)
+
+    def receive(self, byte: int) -> None:
+        """A byte (0 to 255) comes in. If there is no room it is lost as on the real chip, and LSR tells."""
+        assert 0 <= byte <= 0xFF, f"a serial line carries bytes, not {byte}"
+        if not self._mcr & _MCR_LOOP:  # looped back, the chip does not listen to the line
+            self._push(byte)
+
+    def load(self, offset: int, size: int) -> int:
+        if offset == _DATA:
+            return self._divisor & 0xFF if self._lcr & _LCR_DLAB else self._read_data()
+        if offset == _LSR:
+            return self._read_lsr()
+        if offset == _IIR_FCR:
+            return self._read_iir()
+        if offset == _IER:
+            return self._divisor >> 8 if self._lcr & _LCR_DLAB else self._ier
+        if offset == _LCR:
+            return self._lcr
+        if offset == _MCR:
+            return self._mcr
+        if offset == _MSR:
+            return self._modem_status()
+        return self._scr if offset == _SCR else 0
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        value &= 0xFF
+        if offset == _DATA:
+            if self._lcr & _LCR_DLAB:
+                self._divisor = self._divisor & 0xFF00 | value
+            else:
+                self._write_data(value)
+        elif offset == _IER:
+            if self._lcr & _LCR_DLAB:
+                self._divisor = self._divisor & 0x00FF | value << 8
+            else:
+                self._write_ier(value & _IER_MASK)
+        elif offset == _IIR_FCR:
+            self._write_fcr(value)
+        elif offset == _LCR:
+            self._lcr = value
+        elif offset == _MCR:
+            self._mcr = value & _MCR_MASK
+        elif offset == _SCR:
+            self._scr = value
+
+    @property
+    def _capacity(self) -> int:
+        return FIFO_SIZE if self._fcr & _FCR_ENABLE else 1
+
+    def _push(self, byte: int) -> None:
+        """Put a byte behind the received ones. Full, the FIFO keeps what it has; one register takes the new."""
+        if len(self._received) >= self._capacity:
+            self._overrun = True
+            if self._fcr & _FCR_ENABLE:
+                self._update(_IER_LINE_STATUS)
+                return
+            self._received.clear()
+        self._received.append(byte)
+        self._update(_IER_RX | _IER_LINE_STATUS)
+
+    def _read_data(self) -> int:
+        if not self._received:
+            return 0
+        byte = self._received.popleft()
+        self._update(_IER_RX)  # a driver that takes one byte an interrupt is told of the next
+        return byte
+
+    def _write_data(self, byte: int) -> None:
+        if self._mcr & _MCR_LOOP:
+            self._push(byte)
+        else:
+            self._transmit(byte)
+        self._tx_empty_reason = True
+        self._update(_IER_TX_EMPTY)
+
+    def _write_ier(self, value: int) -> None:
+        # Enabling the transmitter's interrupt tells at once of the empty transmitter, acknowledged or not.
+        if (self._ier ^ value) & _IER_TX_EMPTY:
+            self._tx_empty_reason = bool(value & _IER_TX_EMPTY)
+        self._ier = value
+        self._update(0)
+
+    def _write_fcr(self, value: int) -> None:
+        if value & _FCR_CLEAR_RX or (self._fcr ^ value) & _FCR_ENABLE:
+            self._received.clear()
+        self._fcr = value
+        self._update(0)
+
+    def _read_iir(self) -> int:
+        shown = self._interrupt_shown()
+        if shown == _IIR_TX_EMPTY:
+            self._tx_empty_reason = False
+            self._update(0)
+        return shown | (_IIR_FIFOS_ON if self._fcr & _FCR_ENABLE else 0)
+
+    def _interrupt_shown(self) -> int:
+        """The low bits of IIR: the most important reason."""
+        if self._reasons & _IER_LINE_STATUS:
+            return _IIR_LINE_STATUS
+        if self._reasons & _IER_RX:
+            below = self._fcr & _FCR_ENABLE and len(self._received) < _RX_TRIGGER[self._fcr >> 6]
+            return _IIR_RX_TIMEOUT if below else _IIR_RX
+        return _IIR_TX_EMPTY if self._reasons & _IER_TX_EMPTY else _IIR_NONE
+
+    def _read_lsr(self) -> int:
+        status = _LSR_TX_EMPTY
+        if self._received:
+            status |= _LSR_DATA_READY
+        if self._overrun:
+            status |= _LSR_OVERRUN
+            self._overrun = False
+            self._update(0)
+        return status
+
+    def _modem_status(self) -> int:
+        """MSR. Looped back, the modem's four lines are the four outputs of MCR."""
+        if not self._mcr & _MCR_LOOP:
+            return _MSR_CONNECTED
+        return (self._mcr & 0x0C) << 4 | (self._mcr & 0x02) << 3 | (self._mcr & 0x01) << 5
+
+    def _update(self, renewed: int) -> None:
+        """Drive the interrupt line after a change; `renewed`: reasons that count again if they hold."""
+        reasons = 0
+        if self._received:
+            reasons |= _IER_RX
+        if self._tx_empty_reason:
+            reasons |= _IER_TX_EMPTY
+        if self._overrun:
+            reasons |= _IER_LINE_STATUS
+        reasons &= self._ier
+        before = self._reasons
+        self._reasons = reasons
+        if reasons & (renewed | ~before):
+            self._irq(True)
+        elif before and not reasons:
+            self._irq(False)
