@@ -4,16 +4,16 @@ Called by orrery/ (run, cc, and the kernel's own assembly) and by image.py.  The
 A result is stored under the hash of everything it was made from (sources, headers, flags, compiler
 version), so nothing is built twice and nothing stale is used; no host path gets into an ELF, so two
 machines build the same bytes.  Function and data sections plus --gc-sections keep programs small.
+What only a real build needs (processes, threads, scratch files) is imported there: a start that finds
+everything in the cache pays for none of it.
 """
 
 import hashlib
 import json
 import os
 import struct
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -133,11 +133,13 @@ def host_library(source: Path, flags: Sequence[str] = ()) -> Path:
     """A shared library for this machine, made from one C file; returns its path in the cache."""
     job = _job(source)
     arguments = (*HOST_FLAGS, *flags)
-    key = _digest("host", zig_version(), os.uname().sysname, os.uname().machine, *arguments, job.shown, job.content)
+    key = _digest(
+        "host", zig_version(), os.uname().sysname, os.uname().machine, *arguments, job.shown, job.content
+    )
     result = cache_dir() / "host" / f"{key}.so"
     if not result.exists():
-        with tempfile.TemporaryDirectory(dir=_made(result.parent)) as scratch:
-            new = Path(scratch) / "library.so"
+        with _scratch(result.parent) as scratch:
+            new = scratch / "library.so"
             _run(["cc", *arguments, "-o", str(new), str(job.path)], [job])
             os.replace(new, result)
     return result
@@ -184,7 +186,7 @@ def zig_version() -> str:
     site = zig_path().parent.parent
     for info in sorted(site.glob("ziglang-*.dist-info")):
         return info.name.removesuffix(".dist-info")
-    return subprocess.run([zig_path(), "version"], capture_output=True, text=True, check=True).stdout.strip()
+    raise CompileError("ziglang is damaged: its dist-info is missing; remove .venv and run `make boot`")
 
 
 def _digest(*parts: str | bytes) -> str:
@@ -197,9 +199,14 @@ def _digest(*parts: str | bytes) -> str:
     return total.hexdigest()
 
 
-def _made(directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A directory below `parent`, gone afterwards; a result is moved out of it by one rename."""
+    from tempfile import TemporaryDirectory
+
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=parent, prefix=".new-") as name:
+        yield Path(name)
 
 
 def _include_path() -> _Include:
@@ -227,7 +234,9 @@ def _include_path() -> _Include:
 def _job(source: Path) -> _Job:
     """Read a source; raises CompileError for what cannot be one."""
     if source.suffix not in SUFFIXES:
-        raise CompileError(f"{source}: not a C or assembly source: its name must end in {', '.join(SUFFIXES)}")
+        raise CompileError(
+            f"{source}: not a C or assembly source: its name must end in {', '.join(SUFFIXES)}"
+        )
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -250,6 +259,8 @@ def _compile_all(jobs: list[_Job], include: _Include) -> list[_Job]:
     if len(missing) == 1:
         _compile(missing[0], include)
     elif missing:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(WORKERS) as pool:
             for done in [pool.submit(_compile, job, include) for job in missing]:
                 done.result()
@@ -288,8 +299,8 @@ def _file_digest(path: Path) -> str:
 
 def _compile(job: _Job, include: _Include) -> None:
     """Compile one source into the cache."""
-    with tempfile.TemporaryDirectory(dir=_made(job.object.parent)) as scratch:
-        new, depends = Path(scratch) / "out.o", Path(scratch) / "out.d"
+    with _scratch(job.object.parent) as scratch:
+        new, depends = scratch / "out.o", scratch / "out.d"
         command = ["clang", *COMPILE_FLAGS, "-c", str(job.path), "-o", str(new), "-MMD", "-MF", str(depends)]
         for directory in include.directories:
             command += ["-isystem" if directory is include.directories[-1] else "-I", str(directory)]
@@ -320,19 +331,24 @@ def _refuse_duplicates(program: list[_Job]) -> None:
     The real link takes the first definition, so that a program may have a function that the C library
     has too; between the program's own sources that would hide a mistake.
     """
-    _run(["ld.lld", "-m", "elf64lriscv", "-r", "-o", os.devnull, *(str(job.object) for job in program)], program)
+    _run(
+        ["ld.lld", "-m", "elf64lriscv", "-r", "-o", os.devnull, *(str(job.object) for job in program)],
+        program,
+    )
 
 
 def _link(program: list[_Job], library: list[_Job], script: Path) -> bytes:
     """Link objects under `script`; the library's objects are taken as from an archive, where needed."""
-    key = _digest("elf", zig_version(), *LINK_FLAGS, script.read_bytes(), *(job.key for job in [*program, *library]))
+    key = _digest(
+        "elf", zig_version(), *LINK_FLAGS, script.read_bytes(), *(job.key for job in [*program, *library])
+    )
     result = cache_dir() / "elf" / key
     try:
         return result.read_bytes()
     except FileNotFoundError:
         pass
-    with tempfile.TemporaryDirectory(dir=_made(result.parent)) as scratch:
-        new = Path(scratch) / "out.elf"
+    with _scratch(result.parent) as scratch:
+        new = scratch / "out.elf"
         command = ["ld.lld", *LINK_FLAGS, "-T", str(script), "-o", str(new)]
         if library:
             command += ["--allow-multiple-definition"]
@@ -345,6 +361,8 @@ def _link(program: list[_Job], library: list[_Job], script: Path) -> bytes:
 
 def _run(arguments: list[str], jobs: Sequence[_Job]) -> str:
     """Run zig with `arguments`; returns what it said on stderr, with the sources named as the user did."""
+    import subprocess
+
     cache = cache_dir() / "zig"
     environment = os.environ | {
         "ZIG_GLOBAL_CACHE_DIR": str(cache),
@@ -352,7 +370,11 @@ def _run(arguments: list[str], jobs: Sequence[_Job]) -> str:
         "LC_ALL": "C",
     }
     done = subprocess.run(
-        [str(zig_path()), *arguments], stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False
+        [str(zig_path()), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment,
+        check=False,
     )
     said = (done.stderr or done.stdout).decode(errors="replace")
     for job in jobs:

@@ -110,7 +110,9 @@ class FsImage:
     def data_blocks(self, inode: Inode) -> list[int]:
         """The numbers of a file's data blocks in order, 0 for a hole, each checked to be a data block."""
         if inode.size > disk.MAXFILE * disk.BSIZE:
-            raise self.bad(f"inode {inode.number}: size {inode.size} is more than a file's {disk.MAXFILE} blocks")
+            raise self.bad(
+                f"inode {inode.number}: size {inode.size} is more than a file's {disk.MAXFILE} blocks"
+            )
         count = -(-inode.size // disk.BSIZE)
         blocks = list(inode.addresses[: disk.NDIRECT])
         if count > disk.NDIRECT:
@@ -219,7 +221,8 @@ class FsImage:
         sb = SuperBlock(*disk.SUPERBLOCK.unpack_from(self._data, disk.BSIZE))
         if sb.magic != disk.FSMAGIC:
             raise self.bad(
-                f"super block: not an xv6 file system: the magic number is {sb.magic:#x}, not {disk.FSMAGIC:#x}"
+                "super block: not an xv6 file system: "
+                f"the magic number is {sb.magic:#x}, not {disk.FSMAGIC:#x}"
             )
         if sb.size > have:
             raise self.bad(f"super block: says {sb.size} blocks, but the file holds {have}: it is truncated")
@@ -266,7 +269,7 @@ def _entry(inode: Inode, path: str) -> Entry:
 
 
 def check(image: bytes | bytearray | memoryview, name: str = "image") -> None:
-    """Raise BadImage, with one line that names the finding and the remedy, unless a kernel can trust `image`."""
+    """Raise BadImage, one line that names the finding and the remedy, unless a kernel can trust `image`."""
     fs = FsImage(image, name)
     owners: dict[int, int] = {}
     for number in range(1, fs.superblock.ninodes):

@@ -39,7 +39,8 @@ def generate() -> dict[str, str]:
 
 def _header(name: str, body: str) -> str:
     guard = f"ORRERY_{name.upper()}_H"
-    return f"/* Made from kernel/abi; edit the declarations there. */\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+    top = f"/* Made from kernel/abi; edit the declarations there. */\n#ifndef {guard}\n#define {guard}\n"
+    return f"{top}\n{body}\n#endif\n"
 
 
 def _constants(module: ModuleType, prefix: str = "") -> dict[str, int]:
@@ -68,7 +69,8 @@ def _c_only(text: str) -> str:
 
 
 def _size_check(struct: str, size: int) -> str:
-    return f'_Static_assert(sizeof(struct {struct}) == {size}, "struct {struct} is not as kernel/abi declares it");\n'
+    message = f"struct {struct} is not as kernel/abi declares it"
+    return f'_Static_assert(sizeof(struct {struct}) == {size}, "{message}");\n'
 
 
 def _syscall_numbers() -> str:
@@ -86,12 +88,7 @@ def _prototypes() -> str:
 
 def _psinfo() -> str:
     names = ", ".join(f'"{name}"' for name in ps.STATE_NAMES)
-    return '#include "kernel/types.h"\n\n' + (
-        "/* What ps() reports of a process; PS_STATE_NAMES are the names of `state`, from 0 up. */\n"
-        "struct psinfo {\n  int pid;\n  int ppid;\n  int state;\n  int pad;\n  uint64 size;\n  char name[16];\n};\n"
-        + _size_check("psinfo", ps.PSINFO.size)
-        + f"#define PS_STATE_NAMES {{ {names} }}\n"
-    )
+    return _PSINFO + _size_check("psinfo", ps.PSINFO.size) + f"#define PS_STATE_NAMES {{ {names} }}\n"
 
 
 def _stubs() -> str:
@@ -100,17 +97,15 @@ def _stubs() -> str:
     for call in syscalls.SYSCALLS:
         stub = call.stub
         text.append(
-            f"\n.section .text.{stub}, \"ax\", @progbits\n.globl {stub}\n.type {stub}, @function\n{stub}:\n"
+            f'\n.section .text.{stub}, "ax", @progbits\n.globl {stub}\n.type {stub}, @function\n{stub}:\n'
             f"  li a7, {call.number}\n  ecall\n  ret\n.size {stub}, . - {stub}\n"
         )
     return "".join(text)
 
 
 def _stat() -> str:
-    struct = "struct stat {\n  int dev;\n  uint ino;\n  short type;\n  short nlink;\n  uint64 size;\n};\n"
-    return _defines(_constants(fcntl, prefix="T_")) + _c_only(
-        '#include "kernel/types.h"\n\n' + struct + _size_check("stat", disk.STAT.size)
-    )
+    types = _defines(_constants(fcntl, prefix="T_"))
+    return types + _c_only(_STAT + _size_check("stat", disk.STAT.size))
 
 
 def _param() -> str:
@@ -119,23 +114,14 @@ def _param() -> str:
 
 
 def _fs() -> str:
-    superblock = "".join(f"  uint {name};\n" for name in disk.SUPERBLOCK_FIELDS)
-    structs = (
-        f"struct superblock {{\n{superblock}}};\n"
-        + _size_check("superblock", disk.SUPERBLOCK.size)
-        + "\nstruct dinode {\n  short type;\n  short major;\n  short minor;\n  short nlink;\n  uint size;\n"
-        "  uint addrs[NDIRECT + 1];\n};\n"
+    constants = {"ROOTINO": param.ROOTINO} | _constants(disk)
+    fields = "".join(f"  uint {name};\n" for name in disk.SUPERBLOCK_FIELDS)
+    checks = (
+        _size_check("superblock", disk.SUPERBLOCK.size)
         + _size_check("dinode", disk.DINODE_SIZE)
-        + "\nstruct dirent {\n  ushort inum;\n  char name[DIRSIZ];\n};\n"
         + _size_check("dirent", disk.DIRENT_SIZE)
     )
-    macros = (
-        "\n/* Block of inode i; block of the free map's bit for block b. */\n"
-        "#define IBLOCK(i, sb) ((i) / IPB + (sb).inodestart)\n"
-        "#define BBLOCK(b, sb) ((b) / BPB + (sb).bmapstart)\n"
-    )
-    constants = {"ROOTINO": param.ROOTINO} | _constants(disk)
-    return _defines(constants) + macros + _c_only('#include "kernel/types.h"\n\n' + structs)
+    return _defines(constants) + _FS_MACROS + _c_only(_FS_STRUCTS.replace("FIELDS", fields) + checks)
 
 
 def _memlayout() -> str:
@@ -152,8 +138,66 @@ def _riscv() -> str:
     paging = {name: vars(memlayout)[name] for name in _PAGING}
     # xv6 has a macro of this name that takes a PTE: see below.
     constants = {n: v for n, v in _constants(riscv).items() if n != "PTE_FLAGS"}
-    return _defines(paging | constants) + _PAGING_MACROS.format(flags=_literal(riscv.PTE_FLAGS)) + _c_only(_REGISTERS)
+    return (
+        _defines(paging | constants)
+        + _PAGING_MACROS.format(flags=_literal(riscv.PTE_FLAGS))
+        + _c_only(_REGISTERS)
+    )
 
+
+_PSINFO = """\
+#include "kernel/types.h"
+
+/* What ps() reports of a process; PS_STATE_NAMES are the names of `state`, from 0 up. */
+struct psinfo {
+  int pid;
+  int ppid;
+  int state;
+  int pad;
+  uint64 size;
+  char name[16];
+};
+"""
+
+_STAT = """
+#include "kernel/types.h"
+
+struct stat {
+  int dev;
+  uint ino;
+  short type;
+  short nlink;
+  uint64 size;
+};
+"""
+
+_FS_MACROS = """
+/* Block of inode i; block of the free map's bit for block b. */
+#define IBLOCK(i, sb) ((i) / IPB + (sb).inodestart)
+#define BBLOCK(b, sb) ((b) / BPB + (sb).bmapstart)
+"""
+
+_FS_STRUCTS = """
+#include "kernel/types.h"
+
+struct superblock {
+FIELDS};
+
+struct dinode {
+  short type;
+  short major;
+  short minor;
+  short nlink;
+  uint size;
+  uint addrs[NDIRECT + 1];
+};
+
+struct dirent {
+  ushort inum;
+  char name[DIRSIZ];
+};
+
+"""
 
 _PAGING_MACROS = """
 #define PGROUNDUP(size) (((size) + PGSIZE - 1) & ~(PGSIZE - 1))

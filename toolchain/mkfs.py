@@ -73,10 +73,12 @@ class _Image:
         self.map_start = self.inode_start + inode_blocks
         self.next_block = self.map_start + map_blocks
         if ninodes < 2 or ninodes > 0xFFFF:
-            raise ImageError(f"{ninodes} inodes: an image has from 2 to 65535, as directory entries are 16 bits")
+            raise ImageError(
+                f"{ninodes} inodes: an image has from 2 to 65535, as directory entries are 16 bits"
+            )
         if size <= self.next_block:
             raise ImageError(
-                f"{size} blocks: too small: {self.next_block} are taken by the log, {ninodes} inodes and the map; "
+                f"{size} blocks: too small: the log, {ninodes} inodes and the map take {self.next_block}; "
                 "make the image larger"
             )
         self.size = size
@@ -90,7 +92,9 @@ class _Image:
     def allocate_inode(self) -> int:
         """The number of a fresh inode."""
         if self.next_inode >= self.ninodes:
-            raise ImageError(f"more than {self.ninodes - 2} files: too many for the image's inodes; leave some out")
+            raise ImageError(
+                f"more than {self.ninodes - 2} files: too many for the image's inodes; leave some out"
+            )
         self.next_inode += 1
         return self.next_inode - 1
 
@@ -99,7 +103,9 @@ class _Image:
         count = -(-len(content) // disk.BSIZE)
         if count > disk.MAXFILE:
             limit = disk.MAXFILE * disk.BSIZE
-            raise ImageError(f"{name}: {len(content)} bytes; a file has at most {limit}: leave it out or split it")
+            raise ImageError(
+                f"{name}: {len(content)} bytes; a file has at most {limit}: leave it out or split it"
+            )
         blocks = [self._allocate_block(name) for _ in range(count)]
         for i, block in enumerate(blocks):
             self._fill_block(block, content[i * disk.BSIZE : (i + 1) * disk.BSIZE])
