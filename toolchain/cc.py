@@ -47,7 +47,9 @@ COMPILE_FLAGS = (
     "-fdebug-compilation-dir=.",
     "-fno-ident",
 )
-LINK_FLAGS = ("-m", "elf64lriscv", "-z", "max-page-size=4096", "--gc-sections", "--build-id=none")
+LINK_FLAGS = ("-m", "elf64lriscv", "-z", "max-page-size=4096", "--build-id=none")
+# A program may define a name that the library has; the first definition, its own, is taken.
+USER_LINK_FLAGS = (*LINK_FLAGS, "--gc-sections", "--allow-multiple-definition")
 HOST_FLAGS = ("-shared", "-fPIC", "-O2", "-fno-sanitize=undefined")
 
 
@@ -104,7 +106,7 @@ def compile_user(
                 warn(job.warnings)
     if len(program) > 1:
         _refuse_duplicates(program)
-    elf = _link(program, library, USER_LD)
+    elf = _link(program, library, USER_LD, USER_LINK_FLAGS)
     if not debug:
         elf = strip(elf)
     if out is not None:
@@ -126,7 +128,8 @@ def assemble_kernel(asm_dir: Path) -> bytes:
     if not sources:
         raise CompileError(f"{asm_dir}: no .S file there; the source tree is incomplete")
     include = _include_path()
-    return _link(_compile_all([_job(source) for source in sources], include), [], asm_dir / "kernel.ld")
+    objects = _compile_all([_job(source) for source in sources], include)
+    return _link(objects, [], asm_dir / "kernel.ld", LINK_FLAGS)
 
 
 def host_library(source: Path, flags: Sequence[str] = ()) -> Path:
@@ -337,10 +340,10 @@ def _refuse_duplicates(program: list[_Job]) -> None:
     )
 
 
-def _link(program: list[_Job], library: list[_Job], script: Path) -> bytes:
+def _link(program: list[_Job], library: list[_Job], script: Path, flags: Sequence[str]) -> bytes:
     """Link objects under `script`; the library's objects are taken as from an archive, where needed."""
     key = _digest(
-        "elf", zig_version(), *LINK_FLAGS, script.read_bytes(), *(job.key for job in [*program, *library])
+        "elf", zig_version(), *flags, script.read_bytes(), *(job.key for job in [*program, *library])
     )
     result = cache_dir() / "elf" / key
     try:
@@ -349,10 +352,7 @@ def _link(program: list[_Job], library: list[_Job], script: Path) -> bytes:
         pass
     with _scratch(result.parent) as scratch:
         new = scratch / "out.elf"
-        command = ["ld.lld", *LINK_FLAGS, "-T", str(script), "-o", str(new)]
-        if library:
-            command += ["--allow-multiple-definition"]
-        command += [str(job.object) for job in program]
+        command = ["ld.lld", *flags, "-T", str(script), "-o", str(new), *(str(job.object) for job in program)]
         command += ["--start-lib", *(str(job.object) for job in library), "--end-lib"]
         _run(command, program)
         os.replace(new, result)
