@@ -199,10 +199,11 @@ def test_xv6_headers_in_xv6_order(tmp_path: Path) -> None:
     ]  # fmt: skip
     uses = """
     struct stat st; struct dirent de; struct dinode di; struct superblock sb; struct psinfo info;
-    uint64 numbers[] = { BSIZE, DIRSIZ, NDIRECT, NINDIRECT, MAXFILE, ROOTINO, FSMAGIC, IPB, BPB, MAXARG, MAXPATH,
-      MAXOPBLOCKS, LOGSIZE, LOGBLOCKS, NPROC, NOFILE, NINODE, FSSIZE, USERSTACK, CONSOLE, PGSIZE, MAXVA, KERNBASE,
-      PHYSTOP, TRAMPOLINE, TRAPFRAME, UART0, SYS_exit, SYS_sleep, SYS_pause, SBRK_EAGER, SBRK_LAZY, T_DIR, T_FILE,
-      T_DEVICE, O_RDONLY, O_CREATE | O_TRUNC, PTE_V | PTE_W, PGROUNDUP(1), PGROUNDDOWN(4097), PX(2, MAXVA - 1) };
+    uint64 numbers[] = { BSIZE, DIRSIZ, NDIRECT, NINDIRECT, MAXFILE, ROOTINO, FSMAGIC, IPB, BPB, MAXARG,
+      MAXPATH, MAXOPBLOCKS, LOGSIZE, LOGBLOCKS, NPROC, NOFILE, NINODE, FSSIZE, USERSTACK, CONSOLE, PGSIZE,
+      MAXVA, KERNBASE, PHYSTOP, TRAMPOLINE, TRAPFRAME, UART0, SYS_exit, SYS_sleep, SYS_pause, SBRK_EAGER,
+      SBRK_LAZY, T_DIR, T_FILE, T_DEVICE, O_RDONLY, O_CREATE | O_TRUNC, PTE_V | PTE_W, PGROUNDUP(1),
+      PGROUNDDOWN(4097), PX(2, MAXVA - 1) };
     int main(void) { return r_sp() % 2 + st.size + de.inum + di.size + sb.size + info.pid + numbers[0]; }
     """
     text = "".join(f'#include "{name}"\n' for name in names) + uses
@@ -238,5 +239,5 @@ def test_kernel_assembly(tmp_path: Path) -> None:
 
 
 def test_kernel_assembly_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(cc.CompileError, match="no .S file"):
+    with pytest.raises(cc.CompileError, match=r"no \.S file"):
         cc.assemble_kernel(tmp_path)
