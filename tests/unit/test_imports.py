@@ -1,0 +1,131 @@
+"""The house rules that a parser can check: who imports whom, what must not be imported, how long.
+
+DESIGN.md draws the house: emu/ knows nothing of ours, kernel/ stands on emu/, toolchain/ on the
+declarations alone, and the workbench on all.  emu/ and kernel/ read no clock, no chance, no thread.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("emu", "kernel", "orrery", "toolchain")
+
+# What each part may import of ours; the longest prefix of a module's name says which part it is in.
+ALLOWED = {
+    "emu": ("emu",),
+    "kernel.abi": ("kernel.abi",),
+    "kernel": ("emu", "kernel"),
+    "toolchain": ("toolchain", "kernel.abi"),
+    "orrery": PACKAGES,
+}
+# Sources of time, chance and concurrency: a run must not depend on them.
+FORBIDDEN = {
+    "emu": ("time", "datetime", "random", "secrets", "threading", "concurrent", "asyncio", "weakref", "uuid"),
+}
+FORBIDDEN["kernel"] = FORBIDDEN["emu"]
+KERNEL_LINES_MAX = 4500
+
+
+def _modules(root: Path) -> Iterator[tuple[str, Path]]:
+    """Dotted name and file of every module of ours."""
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside a function, with relative names resolved."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            source = ".".join(filter(None, (base, node.module)))
+            # `from kernel import abi` imports kernel.abi, or a name in kernel: the file system knows.
+            for alias in node.names:
+                below = f"{source}.{alias.name}"
+                yield below if _is_module(below, path) else source
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "__import__",
+            "importlib.import_module",
+        ):
+            yield ast.literal_eval(node.args[0])
+
+
+def _is_module(name: str, importer: Path) -> bool:
+    root = next(parent.parent for parent in importer.parents if parent.name == _top(importer))
+    path = root.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def _top(path: Path) -> str:
+    """The package of ours that holds `path`."""
+    return next(part for part in reversed(path.parts) if part in PACKAGES)
+
+
+def _within(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def violations(root: Path) -> list[str]:
+    """Every import that points up, or at something that a deterministic run may not use."""
+    found = []
+    for module, path in _modules(root):
+        part = max((part for part in ALLOWED if _within(module, (part,))), key=len)
+        for name in _imports(module, path):
+            ours = _within(name, PACKAGES)
+            if ours and not _within(name, ALLOWED[part]):
+                found.append(f"{module} imports {name}: {part} may import {', '.join(ALLOWED[part])} of ours")
+            if _within(name, FORBIDDEN.get(module.partition(".")[0], ())):
+                found.append(f"{module} imports {name}: a run may not depend on it")
+    return found
+
+
+def test_no_import_points_up() -> None:
+    assert violations(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("emu/a.py", "import kernel.abi"),
+        ("emu/a.py", "def f():\n    from kernel.abi import disk"),
+        ("emu/a.py", "import time"),
+        ("kernel/a.py", "from toolchain import cc"),
+        ("kernel/a.py", "from orrery.machine import Machine"),
+        ("kernel/a.py", "from random import random"),
+        ("kernel/abi/a.py", "from kernel import a"),
+        ("kernel/abi/a.py", "from .. import a"),
+        ("kernel/abi/a.py", "from emu import a"),
+        ("toolchain/a.py", "import emu"),
+        ("toolchain/a.py", "from kernel import a"),
+        ("toolchain/a.py", "__import__('kernel.a')"),
+    ],
+)
+def test_a_planted_violation_is_found(tmp_path: Path, file: str, statement: str) -> None:
+    for name in ("emu", "kernel/abi", "toolchain", "orrery"):
+        (tmp_path / name).mkdir(parents=True)
+    allowed = {
+        "kernel/a.py": "from emu import a\nfrom kernel.abi import a as b\nfrom . import abi",
+        "toolchain/a.py": "from kernel.abi import a\nfrom kernel import abi",
+        "emu/a.py": "from emu import b\nimport struct",
+        "kernel/abi/a.py": "import struct",
+        "orrery/a.py": "import time, emu, kernel.a, toolchain.a",
+    }
+    for name, text in allowed.items():
+        (tmp_path / name).write_text(text)
+    assert violations(tmp_path) == []
+    (tmp_path / file).write_text(statement)
+    assert len(violations(tmp_path)) == 1
+
+
+def test_the_kernel_can_be_read_in_an_evening() -> None:
+    lines = sum(len(path.read_text().splitlines()) for path in (ROOT / "kernel").rglob("*.py"))
+    assert lines < KERNEL_LINES_MAX, (
+        f"kernel/ has {lines} lines of Python; it is to stay below {KERNEL_LINES_MAX}"
+    )
