@@ -28,10 +28,16 @@ def kernel_elf() -> bytes:
     return _built("kernel", [*_COMMON, _ASM], _make_kernel)
 
 
-def programs() -> list[Path]:
-    """The sources of all programs in the default image, one file each, named as the program."""
-    found = [p for part in ("bin", "tests") for p in (_USER / part).iterdir() if p.suffix in (".c", ".S")]
-    return sorted(found, key=lambda source: source.stem)
+def programs() -> dict[str, list[Path]]:
+    """Name and sources of every program in the default image: a file, or a directory with several."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted([*(_USER / "bin").iterdir(), *(_USER / "tests").iterdir()], key=lambda one: one.stem):
+        sources = sorted(path.iterdir()) if path.is_dir() else [path]
+        sources = [source for source in sources if source.suffix in (".c", ".S")]
+        if sources:
+            assert path.stem not in found, f"user/ has two programs named {path.stem}"
+            found[path.stem] = sources
+    return found
 
 
 def _make_image() -> bytes:
@@ -39,10 +45,8 @@ def _make_image() -> bytes:
     from toolchain import cc, mkfs
 
     sources = programs()
-    cc.prepare(sources)
-    files = {source.stem: cc.compile_user([source], debug=False) for source in sources}
-    if len(files) < len(sources):
-        raise mkfs.ImageError("user/: bin and tests have a program of one name; rename one")
+    cc.prepare([source for several in sources.values() for source in several])
+    files = {name: cc.compile_user(several, debug=False) for name, several in sources.items()}
     if _README.exists():
         files["README"] = _README.read_bytes()
     return bytes(mkfs.build(files))

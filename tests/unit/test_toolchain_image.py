@@ -278,7 +278,7 @@ def test_default_image_has_every_program() -> None:
     data = image.default_image()
     fsimage.check(data)
     found = {entry.path for entry in fsimage.FsImage(data).walk()}
-    assert {"/" + source.stem for source in image.programs()} | {"/"} <= found
+    assert {"/" + name for name in image.programs()} | {"/"} <= found
     assert fsimage.FsImage(data).superblock.size >= param.FSSIZE
 
 
