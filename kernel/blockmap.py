@@ -1,0 +1,76 @@
+"""The free-block map: one bit for each block of the disk, 1 where the block is in use.
+
+Inodes take blocks from it and give them back, inside an operation of the log.  A free block is found lowest
+first, as xv6 does.  Bit b of the map is bit b % 8 of byte b // 8, so that a block of the map read as one
+little-endian number has bit b at weight 2**b, and the lowest zero of it is one subtraction away.
+"""
+
+from collections.abc import Iterable
+from errno import ENOSPC
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from kernel.abi.disk import BPB
+from kernel.bio import BufferCache
+from kernel.errors import SyscallError
+from kernel.log import Log
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+
+class BlockMap:
+    """The map of device `dev`: `size` blocks in all, the map itself from block `start` on."""
+
+    def __init__(self, k: "Kernel", cache: BufferCache, log: Log, dev: int, start: int, size: int) -> None:
+        self._k = k
+        self._cache = cache
+        self._log = log
+        self._dev: Final = dev
+        self._start: Final = start
+        self._size: Final = size
+        self._lowest = 0  # no block below this is free
+
+    def alloc(self) -> int:
+        """Take a block and clear it; gives its number. Fails where the disk is full."""
+        for base in range(self._lowest - self._lowest % BPB, self._size, BPB):
+            blockno = self._take_from(base)
+            if blockno is not None:
+                self._clear(blockno)
+                return blockno
+        raise SyscallError(ENOSPC, "the disk is full")
+
+    def _take_from(self, base: int) -> int | None:
+        """Mark the lowest free one of the blocks base .. base + BPB - 1 as used; None where none is free."""
+        buf = self._cache.bread(self._dev, self._start + base // BPB)
+        used = int.from_bytes(buf.data, "little")
+        bit = (~used & used + 1).bit_length() - 1  # the lowest zero; BPB where there is none
+        found = bit < min(BPB, self._size - base)
+        if found:
+            buf.data[bit >> 3] |= 1 << (bit & 7)
+            self._log.write(buf)
+        if self._lowest >= base:  # else a block below was freed while bread slept
+            self._lowest = base + bit + found
+        self._cache.brelse(buf)
+        return base + bit if found else None
+
+    def _clear(self, blockno: int) -> None:
+        buf = self._cache.bclear(self._dev, blockno)
+        self._log.write(buf)
+        self._cache.brelse(buf)
+
+    def free(self, blocknos: Iterable[int]) -> None:
+        """Give blocks back."""
+        for index, group in groupby(sorted(blocknos), lambda blockno: blockno // BPB):
+            buf = self._cache.bread(self._dev, self._start + index)
+            for blockno in group:
+                self._free_bit(buf.data, blockno)
+                self._lowest = min(self._lowest, blockno)
+            self._log.write(buf)
+            self._cache.brelse(buf)
+
+    def _free_bit(self, bits: memoryview, blockno: int) -> None:
+        byte, mask = blockno % BPB >> 3, 1 << (blockno & 7)
+        if blockno >= self._size or not bits[byte] & mask:
+            self._k.panic(f"block map: block {blockno} is given back but not in use")
+        bits[byte] ^= mask

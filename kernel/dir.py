@@ -1,0 +1,136 @@
+"""Directories and paths: from names to inodes.
+
+A directory is a file of 16-byte entries {inode number, name}; number 0 marks an entry as free.  Names are at
+most DIRSIZ bytes, longer ones count by their first DIRSIZ.  `.` and `..` are ordinary entries.
+
+Walking a path locks one directory at a time: the reference to the next inode is taken while the directory is
+locked, its lock only after that lock was given back.  So `.` does not lock an inode twice, and two walks in
+opposite directions do not wait for each other.  All functions run inside an operation of the log, because
+dropping a reference may free an inode.
+"""
+
+from errno import EEXIST, ENOENT, ENOSPC, ENOTDIR
+from typing import TYPE_CHECKING, Final
+
+from kernel.abi.disk import BSIZE, DIRENT, DIRENT_SIZE, DIRSIZ
+from kernel.abi.fcntl import T_DIR
+from kernel.abi.param import ROOTDEV, ROOTINO
+from kernel.errors import SyscallError
+from kernel.fs import Inode
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+NAME_AT: Final = DIRENT_SIZE - DIRSIZ  # where the name starts in an entry
+FREE_INUM: Final = bytes(NAME_AT)
+FREE_ENTRY: Final = bytes(DIRENT_SIZE)
+
+
+def namei(k: "Kernel", path: bytes) -> Inode:
+    """The inode that a path names; a reference, not locked. An empty path is the current directory."""
+    ip = _first(k, path)
+    for name in _components(path):
+        ip = _step(k, ip, name)
+    return ip
+
+
+def nameiparent(k: "Kernel", path: bytes) -> tuple[Inode, bytes]:
+    """What should be the directory that has the path's last component, and that component.
+
+    A reference, not locked; that it is a directory is for dirlookup to find out.
+    """
+    *parents, last = _components(path) or [b""]
+    if not last:
+        raise SyscallError(ENOENT, "the path names no entry")
+    dp = _first(k, path)
+    for name in parents:
+        dp = _step(k, dp, name)
+    return dp, last
+
+
+def dirlookup(k: "Kernel", dp: Inode, name: bytes) -> tuple[Inode, int] | None:
+    """The inode that an entry of a locked directory names (a reference, not locked), and the entry's offset.
+
+    None where there is no such entry; fails where `dp` is no directory.
+    """
+    if dp.type != T_DIR:
+        raise SyscallError(ENOTDIR, f"{dp} is no directory")
+    for base in range(0, dp.size, BSIZE):
+        entries = k.fs.readi(dp, base, BSIZE)
+        at = _find_name(entries, name)
+        if at >= 0:
+            ip = k.fs.iget(dp.dev, entries[at] | entries[at + 1] << 8)
+            if not dp.nlink and ip is not dp and not k.fs.has_name(ip):
+                k.fs.iput(ip)  # the .. of a removed directory, whose parent has gone as well
+                return None
+            return ip, base + at
+    return None
+
+
+def dirlink(k: "Kernel", dp: Inode, name: bytes, inum: int) -> None:
+    """Enter a name in a locked directory. Fails where it is taken, without room, or if `dp` was removed."""
+    assert 0 < len(name) <= DIRSIZ, f"a directory entry cannot have the name {name!r}"
+    found = dirlookup(k, dp, name)
+    if found is not None:
+        k.fs.iput(found[0])
+        raise SyscallError(EEXIST, "the name is taken")
+    if not dp.nlink:
+        raise SyscallError(ENOENT, f"{dp} has been removed")  # an entry in it could never be removed
+    if k.fs.writei(dp, _free_offset(k, dp), DIRENT.pack(inum, name)) != DIRENT_SIZE:
+        raise SyscallError(ENOSPC, "no room for a directory entry")
+
+
+def dirunlink(k: "Kernel", dp: Inode, off: int) -> None:
+    """Free the entry at offset `off` of a locked directory."""
+    written = k.fs.writei(dp, off, FREE_ENTRY)
+    assert written == DIRENT_SIZE, "an entry that is there is overwritten in place"
+
+
+def is_empty(k: "Kernel", dp: Inode) -> bool:
+    """Whether a locked directory has no entries but . and .. (its first two)."""
+    for base in range(0, dp.size, BSIZE):
+        inums = memoryview(k.fs.readi(dp, base, BSIZE)).cast("H")[:: DIRENT_SIZE // 2].tolist()
+        if any(inums[2:] if not base else inums):
+            return False
+    return True
+
+
+def _components(path: bytes) -> list[bytes]:
+    return [name[:DIRSIZ] for name in path.split(b"/") if name]
+
+
+def _first(k: "Kernel", path: bytes) -> Inode:
+    """Where the walk along a path starts."""
+    if path.startswith(b"/"):
+        return k.fs.iget(ROOTDEV, ROOTINO)
+    return k.fs.idup(k.myproc().cwd)
+
+
+def _step(k: "Kernel", dp: Inode, name: bytes) -> Inode:
+    """From a reference to a directory to one to what `name` is in it."""
+    with k.fs.borrowed(dp):
+        found = dirlookup(k, dp, name)
+        if found is None:
+            raise SyscallError(ENOENT, "no such entry")
+        return found[0]
+
+
+def _find_name(entries: bytes, name: bytes) -> int:
+    """Offset of the entry in use that has `name`; -1 where none has."""
+    padded = name.ljust(DIRSIZ, b"\0")[: len(name) + 1]  # with the NUL that ends a name of less than DIRSIZ
+    at = entries.find(padded)
+    while at >= 0:
+        entry = at - NAME_AT
+        if entry % DIRENT_SIZE == 0 and entries[entry:at] != FREE_INUM:
+            return entry
+        at = entries.find(padded, at + 1)
+    return -1
+
+
+def _free_offset(k: "Kernel", dp: Inode) -> int:
+    """Offset of the first free entry of a locked directory, which may be its end."""
+    for base in range(0, dp.size, BSIZE):
+        inums = memoryview(k.fs.readi(dp, base, BSIZE)).cast("H")[:: DIRENT_SIZE // 2].tolist()
+        if 0 in inums:
+            return base + inums.index(0) * DIRENT_SIZE
+    return dp.size

@@ -1,0 +1,169 @@
+"""Open files: what a file descriptor stands for.
+
+A File is shared by every descriptor made from it by dup or fork and counts them in `ref`; the last close
+releases what it holds.  The kinds differ in `read`, `write`, `stat` and `release`: an InodeFile has an
+offset into an inode, a DeviceFile sends its bytes to a driver, a pipe's ends are in pipe.py.  NFILE of them
+may be open in all.
+
+Bytes are copied to and from the program while no inode is locked and no transaction is open, because a copy
+may fault pages in, and that may need the file system.
+"""
+
+from errno import EBADF, EINVAL, EIO, ENFILE, ENOSPC
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kernel.abi.disk import BSIZE
+from kernel.abi.param import MAXOPBLOCKS, NFILE
+from kernel.errors import BadAddress, SyscallError
+from kernel.fs import Inode
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+    from kernel.proc import Proc
+
+# What one transaction can take of a long write: each block costs itself and a block of the map, beside the
+# inode, the indirect block, and a block more at each end where the write is not aligned.
+WRITE_MAX: Final = (MAXOPBLOCKS - 1 - 1 - 2) // 2 * BSIZE
+
+
+class CharDevice(Protocol):
+    """A driver that programs reach through a T_DEVICE inode with its major number."""
+
+    def read(self, p: "Proc", va: int, n: int) -> int: ...
+
+    def write(self, p: "Proc", va: int, n: int) -> int: ...
+
+
+class File:
+    """An open file of any kind.
+
+    `read` and `write` move up to `n` (a C int) bytes at user address `va`; they raise SyscallError.
+    """
+
+    def __init__(self, k: "Kernel", readable: bool, writable: bool) -> None:
+        self._k = k
+        self.readable: Final = readable
+        self.writable: Final = writable
+        self.ref = 1
+
+    def read(self, p: "Proc", va: int, n: int) -> int:
+        """Gives the number of bytes read, 0 at the end."""
+        raise NotImplementedError
+
+    def write(self, p: "Proc", va: int, n: int) -> int:
+        """Gives the number of bytes written."""
+        raise NotImplementedError
+
+    def stat(self) -> bytes:
+        """struct stat of what is open."""
+        raise SyscallError(EINVAL, "only files and devices have a status")
+
+    def release(self) -> None:
+        """The last descriptor was closed."""
+        raise NotImplementedError
+
+
+class InodeFile(File):
+    """A file or directory, read and written at `off`, which moves on by what was moved."""
+
+    def __init__(self, k: "Kernel", ip: Inode, readable: bool, writable: bool) -> None:
+        super().__init__(k, readable, writable)
+        self.ip: Final = ip
+        self.off = 0
+
+    def read(self, p: "Proc", va: int, n: int) -> int:
+        if not self.readable:
+            raise SyscallError(EBADF, "not open for reading")
+        fs, ip = self._k.fs, self.ip
+        fs.ilock(ip)
+        data = fs.readi(ip, self.off, n & 0xFFFF_FFFF)  # xv6's readi takes an unsigned length
+        self.off += len(data)
+        fs.iunlock(ip)
+        if data:
+            try:
+                self._k.copyout(p, va, data)
+            except BadAddress:
+                self.off -= len(data)
+                raise
+        return len(data)
+
+    def write(self, p: "Proc", va: int, n: int) -> int:
+        if not self.writable:
+            raise SyscallError(EBADF, "not open for writing")
+        if n < 0:
+            raise SyscallError(EINVAL, "negative length")
+        for start in range(0, n, WRITE_MAX):
+            data = self._k.copyin(p, va + start, min(n - start, WRITE_MAX))
+            self._write_some(data)
+        return n
+
+    def _write_some(self, data: bytes) -> None:
+        """One transaction of a write. What was written before the disk was full stays, and is an error."""
+        fs, ip = self._k.fs, self.ip
+        with self._k.log, fs.locked(ip):
+            written = fs.writei(ip, self.off, data)
+            self.off += written
+        if written != len(data):
+            raise SyscallError(ENOSPC, "short write")
+
+    def stat(self) -> bytes:
+        fs, ip = self._k.fs, self.ip
+        fs.ilock(ip)
+        status = fs.stati(ip)
+        fs.iunlock(ip)
+        return status
+
+    def release(self) -> None:
+        with self._k.log:
+            self._k.fs.iput(self.ip)
+
+    def __repr__(self) -> str:
+        return f"{self.ip} at {self.off}"
+
+
+class DeviceFile(InodeFile):
+    """A device: the inode only names the driver, by its major number."""
+
+    def read(self, p: "Proc", va: int, n: int) -> int:
+        if not self.readable:
+            raise SyscallError(EBADF, "not open for reading")
+        return self._driver().read(p, va, n)
+
+    def write(self, p: "Proc", va: int, n: int) -> int:
+        if not self.writable:
+            raise SyscallError(EBADF, "not open for writing")
+        return self._driver().write(p, va, n)
+
+    def _driver(self) -> CharDevice:
+        driver = self._k.files.devices.get(self.ip.major)
+        if driver is None:
+            raise SyscallError(EIO, f"no driver for major number {self.ip.major}")
+        return driver
+
+
+class FileTable:
+    """Counts the open files; `devices` are the drivers by major number, entered when the kernel starts."""
+
+    def __init__(self) -> None:
+        self.devices: Final[dict[int, CharDevice]] = {}
+        self.open_count = 0
+
+    def reserve(self, count: int = 1) -> None:
+        """Take room for `count` new Files, which the caller makes at once; all or none."""
+        if self.open_count + count > NFILE:
+            raise SyscallError(ENFILE, f"{NFILE} files are open")
+        self.open_count += count
+
+    def filedup(self, f: File) -> File:
+        """One more descriptor for `f`."""
+        assert f.ref > 0, "a closed file has no descriptors"
+        f.ref += 1
+        return f
+
+    def fileclose(self, f: File) -> None:
+        """One descriptor fewer for `f`; the last one releases it, which may block."""
+        assert f.ref > 0, "a closed file has no descriptors"
+        f.ref -= 1
+        if not f.ref:
+            self.open_count -= 1
+            f.release()

@@ -1,0 +1,167 @@
+"""The log: makes the disk writes of a system call happen all or not at all.
+
+A call that changes the file system does it in an operation, `with k.log:`, and names each buffer it changes
+by `write`.  Nothing of it goes to its place on disk yet: the buffer is pinned in memory.  When the last of
+the operations that run at the same time ends, they are committed together:
+
+    1. the changed blocks are written to the log's own blocks, all at once, straight from their buffers
+    2. the header block, naming where they belong, is written: from here on the operations have happened
+    3. the blocks are written to where they belong
+    4. the header is cleared; the next commit waits for that before it touches the log
+
+After a crash, `recover` finds a header that names blocks exactly if it happened between 2 and 4, and does 3
+and 4 again.  An operation may write up to MAXOPBLOCKS blocks; `begin_op` waits until the log has room for
+that, so an operation never finds the log full.  It also waits while a commit runs: the buffers that the disk
+is reading must not change.  An operation that changed nothing costs no disk write.
+
+    log blocks    | header: n, block[0], block[1], ... | copy of block[0] | copy of block[1] | ...
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from kernel.abi.disk import BSIZE
+from kernel.abi.param import MAXOPBLOCKS
+from kernel.bio import Buf, BufferCache
+from kernel.errors import settles
+from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, WRITE, Request, VirtioDisk
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from kernel.kernel import Kernel
+
+HEADER_ENTRIES_MAX: Final = BSIZE // 4 - 1
+
+
+class Log:
+    """The log of the mounted file system. Those who wait for room or for a commit sleep on it."""
+
+    def __init__(self, k: "Kernel", cache: BufferCache, disk: VirtioDisk) -> None:
+        self._k = k
+        self._cache = cache
+        self._disk = disk
+        self._start = 0  # block number of the header
+        self._capacity = 0  # blocks that a commit can have; 0 until mounted
+        self._header: Buf | None = None  # pinned as long as we are mounted; only the log uses it
+        self._clearing: Request | None = None  # step 4 of the last commit, until somebody awaited it
+        self._outstanding = 0  # operations that have begun and not ended
+        self._committing = False
+        self._waiting = 0
+        self._changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
+
+    def mount(self, dev: int, start: int, nlog: int) -> None:
+        """Use the `nlog` blocks from `start` on as the log, and finish a commit that a crash cut short."""
+        self._start = start
+        self._capacity = min(nlog - 1, HEADER_ENTRIES_MAX)
+        if self._capacity < MAXOPBLOCKS:
+            self._k.panic(f"log: {nlog} blocks are too few, an operation may need {MAXOPBLOCKS}")
+        self._header = self._cache.bread(dev, start)
+        self._cache.bpin(self._header)
+        self._cache.brelse(self._header)
+        self._recover(dev, self._header)
+
+    # --- operations ---
+
+    def begin_op(self) -> None:
+        """Begin an operation; sleeps until the log has room for it."""
+        assert self._capacity, "no operation before the file system is mounted"
+        while self._committing or self._needed_with_one_more() > self._capacity:
+            self._waiting += 1
+            self._k.sleep(self)
+            self._waiting -= 1
+        self._outstanding += 1
+
+    def end_op(self) -> None:
+        """End an operation. The last one of those that run commits them all, and waits for the disk."""
+        assert self._outstanding > 0 and not self._committing, "end_op without begin_op"
+        self._outstanding -= 1
+        if not self._outstanding and self._changed:
+            self._committing = True
+            self._commit()
+            self._committing = False
+        if self._waiting:
+            self._k.wakeup(self)
+
+    def __enter__(self) -> None:
+        self.begin_op()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        if settles(exc_type):
+            self.end_op()
+
+    def write(self, buf: Buf) -> None:
+        """Make the change that was made to a locked buffer part of the running operation."""
+        assert self._outstanding > 0, f"a change outside of an operation: {buf}"
+        if buf.blockno not in self._changed:
+            if len(self._changed) == self._capacity:
+                self._k.panic("log: an operation writes too many blocks")
+            self._cache.bpin(buf)
+            self._changed[buf.blockno] = buf
+
+    def _needed_with_one_more(self) -> int:
+        return len(self._changed) + (self._outstanding + 1) * MAXOPBLOCKS
+
+    # --- commit ---
+
+    def _commit(self) -> None:
+        """Steps 1 to 4. Nobody changes a buffer meanwhile: all operations have ended and none can begin."""
+        bufs = sorted(self._changed.values(), key=lambda buf: buf.blockno)  # neighbours go in one request
+        if self._clearing is not None:
+            self._disk.wait(self._clearing)
+        self._write_log(bufs)
+        self._wait_all([self._write_header([buf.blockno for buf in bufs])])
+        self._wait_all(self._cache.submit_runs(WRITE, bufs))
+        self._clearing = self._write_header([])
+        self._changed = {}
+        for buf in bufs:
+            self._cache.bunpin(buf)
+
+    def _write_log(self, bufs: list[Buf]) -> None:
+        first = self._start + 1
+        requests = [
+            self._disk.submit(WRITE, first + i, [buf.pa for buf in bufs[i : i + BLOCKS_PER_REQUEST_MAX]])
+            for i in range(0, len(bufs), BLOCKS_PER_REQUEST_MAX)
+        ]
+        self._disk.kick()
+        self._wait_all(requests)
+
+    def _write_header(self, blocknos: list[int]) -> Request:
+        """Start the write of a header that names these blocks; no other write of it may be under way."""
+        header = self._header
+        assert header is not None, "only a mounted log commits"
+        words = header.words
+        words[0] = len(blocknos)
+        for i, blockno in enumerate(blocknos, 1):
+            words[i] = blockno
+        request = self._disk.submit(WRITE, self._start, (header.pa,))
+        self._disk.kick()
+        return request
+
+    def _wait_all(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._disk.wait(request)
+
+    # --- recovery ---
+
+    def _recover(self, dev: int, header: Buf) -> None:
+        count = header.words[0]
+        if count > self._capacity:
+            self._k.panic(f"log: the header names {count} blocks, the log has {self._capacity}")
+        for i in range(count):
+            self._install_again(dev, self._start + 1 + i, header.words[1 + i])
+        if count:
+            self._wait_all([self._write_header([])])
+
+    def _install_again(self, dev: int, log_blockno: int, blockno: int) -> None:
+        copy = self._cache.bread(dev, log_blockno)
+        home = self._cache.bclear(dev, blockno)
+        home.data[:] = copy.data
+        self._cache.bwrite(home)
+        self._cache.brelse(home)
+        self._cache.forget(copy)  # commits write the log's blocks past the cache
+
+    def __repr__(self) -> str:
+        return "the log"

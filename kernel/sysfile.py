@@ -1,0 +1,278 @@
+"""The system calls on files: open, read, write, close, pipe, link and their like.
+
+The dispatcher finds `sys_NAME` by the call's name and passes the kernel, the calling process and the
+arguments, fetched as kernel/abi/syscalls.py declares them: C ints as ints, addresses as ints, strings as
+bytes.  A handler returns the call's result, or raises SyscallError and so makes it the error result.
+Everything that these calls need to know about files is below them; here it is put together in the order that
+programs see: which error comes first, and what stays done when a later step fails.
+"""
+
+import struct
+from errno import EBADF, EEXIST, EINVAL, EISDIR, EMFILE, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
+from typing import TYPE_CHECKING, Final
+
+from kernel.abi.fcntl import O_CREATE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, T_DEVICE, T_DIR, T_FILE
+from kernel.abi.param import NDEV
+from kernel.dir import dirlink, dirlookup, dirunlink, is_empty, namei, nameiparent
+from kernel.errors import SyscallError
+from kernel.file import DeviceFile, File, InodeFile
+from kernel.fs import Inode
+from kernel.pipe import Pipe, PipeEnd
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+    from kernel.proc import Proc
+
+NLINK_MAX: Final = 32767  # a C short
+FD_PAIR: Final = struct.Struct("<ii")
+
+# --- descriptors ---
+
+
+def sys_read(k: "Kernel", p: "Proc", fd: int, dst: int, n: int) -> int:
+    """Read up to `n` bytes to `dst`; gives the number read, 0 at the end."""
+    return _file(p, fd).read(p, dst, n)
+
+
+def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
+    """Write `n` bytes from `src`; gives the number written."""
+    return _file(p, fd).write(p, src, n)
+
+
+def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:
+    """Give up a descriptor."""
+    f = _file(p, fd)
+    p.ofile[fd] = None
+    k.files.fileclose(f)
+    return 0
+
+
+def sys_dup(k: "Kernel", p: "Proc", fd: int) -> int:
+    """Make another descriptor for the same open file, the lowest that is free."""
+    f = _file(p, fd)
+    copy = _free_fd(p)
+    p.ofile[copy] = k.files.filedup(f)
+    return copy
+
+
+def sys_fstat(k: "Kernel", p: "Proc", fd: int, st: int) -> int:
+    """Store struct stat of an open file at `st`."""
+    k.copyout(p, st, _file(p, fd).stat())
+    return 0
+
+
+def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
+    """Make a pipe; stores the descriptors of its ends, the one to read first, as two ints at `fds`."""
+    reader_fd = _free_fd(p)
+    k.files.reserve(2)
+    pipe = Pipe(k)
+    ends = (PipeEnd(k, pipe, writer=False), PipeEnd(k, pipe, writer=True))
+    try:
+        p.ofile[reader_fd] = ends[0]
+        writer_fd = _free_fd(p)
+        p.ofile[writer_fd] = ends[1]
+        k.copyout(p, fds, FD_PAIR.pack(reader_fd, writer_fd))
+    except SyscallError:
+        p.ofile[:] = [None if f in ends else f for f in p.ofile]
+        for end in ends:
+            k.files.fileclose(end)
+        raise
+    return 0
+
+
+def _file(p: "Proc", fd: int) -> File:
+    """The open file that a descriptor names."""
+    ofile = p.ofile
+    f = ofile[fd] if 0 <= fd < len(ofile) else None
+    if f is None:
+        raise SyscallError(EBADF, f"descriptor {fd} is not open")
+    return f
+
+
+def _free_fd(p: "Proc") -> int:
+    """The lowest descriptor that is free."""
+    if None not in p.ofile:
+        raise SyscallError(EMFILE, f"{len(p.ofile)} descriptors are open")
+    return p.ofile.index(None)
+
+
+# --- open ---
+
+
+def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
+    """Open the file that `path` names, with O_CREATE make it if need be; gives a descriptor."""
+    with k.log:
+        ip = _inode_to_open(k, path, omode)
+        try:
+            fd = _install(k, p, ip, omode)
+        except SyscallError:
+            k.fs.iunlockput(ip)
+            raise
+        if omode & O_TRUNC and ip.type == T_FILE:
+            k.fs.itrunc(ip)
+        k.fs.iunlock(ip)
+    return fd
+
+
+def _inode_to_open(k: "Kernel", path: bytes, omode: int) -> Inode:
+    """The inode for open, locked, with a reference."""
+    if omode & O_CREATE:
+        return create(k, path, T_FILE)
+    ip = namei(k, path)
+    k.fs.ilock(ip)
+    if ip.type == T_DIR and omode != O_RDONLY:
+        k.fs.iunlockput(ip)
+        raise SyscallError(EISDIR, "a directory can only be read")
+    return ip
+
+
+def _install(k: "Kernel", p: "Proc", ip: Inode, omode: int) -> int:
+    """Enter a new open file, which takes over the reference to `ip`, in the lowest free descriptor."""
+    if ip.type == T_DEVICE and not 0 <= ip.major < NDEV:
+        raise SyscallError(EINVAL, f"no device has major number {ip.major}")
+    fd = _free_fd(p)
+    k.files.reserve()
+    kind = DeviceFile if ip.type == T_DEVICE else InodeFile
+    p.ofile[fd] = kind(k, ip, readable=not omode & O_WRONLY, writable=bool(omode & (O_WRONLY | O_RDWR)))
+    return fd
+
+
+def create(k: "Kernel", path: bytes, kind: int, major: int = 0, minor: int = 0) -> Inode:
+    """Make an inode of type `kind` and enter it as `path`; gives it locked, with a reference.
+
+    A file or device that is there already is what open(O_CREATE), which asks for a T_FILE, gets instead.
+    """
+    dp, name = nameiparent(k, path)
+    with k.fs.borrowed(dp):
+        found = dirlookup(k, dp, name)
+        if found is None:
+            return _make(k, dp, name, kind, major, minor)
+    ip = found[0]
+    k.fs.ilock(ip)
+    if kind == T_FILE and ip.type in (T_FILE, T_DEVICE):
+        return ip
+    k.fs.iunlockput(ip)
+    raise SyscallError(EEXIST, "the path is taken")
+
+
+def _make(k: "Kernel", dp: Inode, name: bytes, kind: int, major: int, minor: int) -> Inode:
+    """A new inode with an entry in the locked directory `dp`; where that fails the inode is freed again."""
+    fs = k.fs
+    if kind == T_DIR and dp.nlink == NLINK_MAX:
+        raise SyscallError(EMLINK, "the directory has too many subdirectories")
+    ip = fs.ialloc(dp.dev, kind)
+    fs.ilock(ip)
+    ip.major, ip.minor, ip.nlink = major, minor, 1
+    fs.iupdate(ip)
+    try:
+        if kind == T_DIR:  # `.` is not counted as a link, or the directory could never be freed
+            dirlink(k, ip, b".", ip.inum)
+            dirlink(k, ip, b"..", dp.inum)
+        dirlink(k, dp, name, ip.inum)
+    except SyscallError:
+        ip.nlink = 0
+        fs.iupdate(ip)
+        fs.iunlockput(ip)
+        raise
+    if kind == T_DIR:
+        dp.nlink += 1  # the new directory's ..
+        fs.iupdate(dp)
+    return ip
+
+
+def sys_mkdir(k: "Kernel", p: "Proc", path: bytes) -> int:
+    """Make an empty directory."""
+    with k.log:
+        k.fs.iunlockput(create(k, path, T_DIR))
+    return 0
+
+
+def sys_mknod(k: "Kernel", p: "Proc", path: bytes, major: int, minor: int) -> int:
+    """Make a device file; the numbers are C shorts."""
+    with k.log:
+        k.fs.iunlockput(create(k, path, T_DEVICE, _short(major), _short(minor)))
+    return 0
+
+
+def _short(n: int) -> int:
+    return (n + 0x8000 & 0xFFFF) - 0x8000
+
+
+# --- names ---
+
+
+def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
+    """Change the current directory."""
+    with k.log:
+        ip = namei(k, path)
+        with k.fs.locked(ip):
+            is_dir = ip.type == T_DIR
+        if is_dir:
+            ip, p.cwd = p.cwd, ip
+        k.fs.iput(ip)  # the directory that is left, or what is no directory
+    if not is_dir:
+        raise SyscallError(ENOTDIR, "not a directory")
+    return 0
+
+
+def sys_link(k: "Kernel", p: "Proc", old: bytes, new: bytes) -> int:
+    """Give a file a second name."""
+    with k.log:
+        ip = namei(k, old)
+        _count_link(k, ip)
+        try:
+            dp, name = nameiparent(k, new)
+            with k.fs.borrowed(dp):
+                dirlink(k, dp, name, ip.inum)
+        except SyscallError:
+            with k.fs.borrowed(ip):
+                ip.nlink -= 1
+                k.fs.iupdate(ip)
+            raise
+        k.fs.iput(ip)
+    return 0
+
+
+def _count_link(k: "Kernel", ip: Inode) -> None:
+    """One link more, before the entry is made, so that the inode is not freed meanwhile."""
+    try:
+        with k.fs.locked(ip):
+            if ip.type == T_DIR:
+                raise SyscallError(EPERM, "a directory has one name only")
+            if ip.nlink == NLINK_MAX:
+                raise SyscallError(EMLINK, "too many links")
+            ip.nlink += 1
+            k.fs.iupdate(ip)
+    except SyscallError:
+        k.fs.iput(ip)
+        raise
+
+
+def sys_unlink(k: "Kernel", p: "Proc", path: bytes) -> int:
+    """Take away a name; the file goes with its last name and its last user."""
+    with k.log:
+        dp, name = nameiparent(k, path)
+        with k.fs.borrowed(dp):
+            if name in (b".", b".."):
+                raise SyscallError(EINVAL, ". and .. stay")
+            found = dirlookup(k, dp, name)
+            if found is None:
+                raise SyscallError(ENOENT, "no such entry")
+            ip, off = found
+            with k.fs.borrowed(ip):
+                _unlink_entry(k, dp, off, ip)
+    return 0
+
+
+def _unlink_entry(k: "Kernel", dp: Inode, off: int, ip: Inode) -> None:
+    """Free the entry at `off` of `dp`, which names `ip`; both are locked."""
+    if ip.nlink < 1:
+        k.panic(f"unlink: an entry names {ip}, which has no links")
+    if ip.type == T_DIR:
+        if not is_empty(k, ip):
+            raise SyscallError(ENOTEMPTY, "the directory is not empty")
+        dp.nlink -= 1  # the .. of the directory that goes
+    dirunlink(k, dp, off)
+    k.fs.iupdate(dp)
+    ip.nlink -= 1
+    k.fs.iupdate(ip)
