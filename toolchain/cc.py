@@ -386,13 +386,13 @@ def _run(arguments: list[str], jobs: Sequence[_Job]) -> str:
 
 def _first_error(lines: Iterable[str], jobs: Sequence[_Job]) -> str:
     """The one line that says most of a failed run: the first error, and where, if the linker says so."""
+    prefix = f"{jobs[0].given}: " if len(jobs) == 1 else ""
     message = ""
     for line in lines:
         if not message and "error:" in line:
             message = line.strip().removeprefix("ld.lld: ")
         elif message.startswith("error:") and line.startswith(">>>"):
-            where = line.removeprefix(">>>").strip()
-            return f"{jobs[0].given}: {message} ({where})"
+            return f"{prefix}{message} ({line.removeprefix('>>>').strip()})"
     if message.startswith("error:"):
-        return f"{jobs[0].given}: {message}"
-    return message or f"{jobs[0].given}: the compiler failed and gave no reason"
+        return prefix + message
+    return message or f"{prefix}error: the compiler failed and gave no reason"

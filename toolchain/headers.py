@@ -80,7 +80,7 @@ def _syscall_numbers() -> str:
 
 
 def _prototypes() -> str:
-    lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\n\n"]
+    lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\n\n#define SBRK_ERROR ((char *)-1)\n\n"]
     for call in syscalls.SYSCALLS:
         lines.append(call.prototype + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
     return "".join(lines)

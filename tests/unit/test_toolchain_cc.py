@@ -204,6 +204,7 @@ def test_xv6_headers_in_xv6_order(tmp_path: Path) -> None:
       MAXVA, KERNBASE, PHYSTOP, TRAMPOLINE, TRAPFRAME, UART0, SYS_exit, SYS_sleep, SYS_pause, SBRK_EAGER,
       SBRK_LAZY, T_DIR, T_FILE, T_DEVICE, O_RDONLY, O_CREATE | O_TRUNC, PTE_V | PTE_W, PGROUNDUP(1),
       PGROUNDDOWN(4097), PX(2, MAXVA - 1) };
+    char *failed = SBRK_ERROR;
     int main(void) { return r_sp() % 2 + st.size + de.inum + di.size + sb.size + info.pid + numbers[0]; }
     """
     text = "".join(f'#include "{name}"\n' for name in names) + uses
