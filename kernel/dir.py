@@ -16,7 +16,7 @@ from kernel.abi.disk import BSIZE, DIRENT, DIRENT_SIZE, DIRSIZ
 from kernel.abi.fcntl import T_DIR
 from kernel.abi.param import ROOTDEV, ROOTINO
 from kernel.errors import SyscallError
-from kernel.fs import Inode
+from kernel.inode import Inode
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -103,7 +103,9 @@ def _first(k: "Kernel", path: bytes) -> Inode:
     """Where the walk along a path starts."""
     if path.startswith(b"/"):
         return k.fs.iget(ROOTDEV, ROOTINO)
-    return k.fs.idup(k.myproc().cwd)
+    cwd = k.myproc().cwd
+    assert cwd is not None, "only a process that runs programs walks paths"
+    return k.fs.idup(cwd)
 
 
 def _step(k: "Kernel", dp: Inode, name: bytes) -> Inode:

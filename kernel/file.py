@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import MAXOPBLOCKS, NFILE
 from kernel.errors import BadAddress, SyscallError
-from kernel.fs import Inode
+from kernel.inode import Inode
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -154,13 +154,13 @@ class FileTable:
             raise SyscallError(ENFILE, f"{NFILE} files are open")
         self.open_count += count
 
-    def filedup(self, f: File) -> File:
+    def dup(self, f: File) -> File:
         """One more descriptor for `f`."""
         assert f.ref > 0, "a closed file has no descriptors"
         f.ref += 1
         return f
 
-    def fileclose(self, f: File) -> None:
+    def close(self, f: File) -> None:
         """One descriptor fewer for `f`; the last one releases it, which may block."""
         assert f.ref > 0, "a closed file has no descriptors"
         f.ref -= 1

@@ -35,15 +35,13 @@ from kernel.abi.param import NINODE
 from kernel.bio import BufferCache
 from kernel.blockmap import BlockMap
 from kernel.errors import SyscallError, settles
+from kernel.inode import NO_ADDRS, Inode
 from kernel.log import Log
-from kernel.sleeplock import SleepLock
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from kernel.kernel import Kernel
-
-NO_ADDRS: Final = (0,) * (NDIRECT + 1)
 
 
 class SuperBlock(NamedTuple):
@@ -57,37 +55,6 @@ class SuperBlock(NamedTuple):
     logstart: int
     inodestart: int
     bmapstart: int
-
-
-class Inode:
-    """Inode `inum` of device `dev` in memory; the fields behind `valid` are the disk's, once it is True.
-
-    `addrs` has the NDIRECT numbers of the first blocks, then that of the indirect block; 0 is none.
-    `text` belongs to exec: what it keeps of the program in this file.
-    """
-
-    __slots__ = (
-        "addrs", "dev", "dirty", "inum", "lock", "major", "minor", "nlink", "ref", "size", "text", "type",
-        "valid",
-    )  # fmt: skip
-
-    def __init__(self, k: "Kernel", dev: int, inum: int) -> None:
-        self.dev: Final = dev
-        self.inum: Final = inum
-        self.ref = 0
-        self.lock: Final = SleepLock(k, self)
-        self.text: object | None = None
-        self.valid = False
-        self.type = 0
-        self.major = 0
-        self.minor = 0
-        self.nlink = 0
-        self.size = 0
-        self.addrs = list(NO_ADDRS)
-        self.dirty = False  # a block was mapped since the last iupdate
-
-    def __repr__(self) -> str:
-        return f"inode {self.inum}"
 
 
 class Locked:
@@ -312,7 +279,7 @@ class FileSystem:
         return b"".join(blocks)[start : start + n]
 
     def _read_block(self, blockno: int, start: int, end: int) -> bytes:
-        """Bytes start .. end - 1 of a disk block; block 0 stands for a hole, which other image makers leave."""
+        """Bytes start .. end - 1 of a block; block 0 stands for a hole, which other image makers leave."""
         if not blockno:
             return bytes(end - start)
         buf = self._cache.bread(self._dev, blockno)

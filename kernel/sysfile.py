@@ -16,7 +16,7 @@ from kernel.abi.param import NDEV
 from kernel.dir import dirlink, dirlookup, dirunlink, is_empty, namei, nameiparent
 from kernel.errors import SyscallError
 from kernel.file import DeviceFile, File, InodeFile
-from kernel.fs import Inode
+from kernel.inode import Inode
 from kernel.pipe import Pipe, PipeEnd
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:
     """Give up a descriptor."""
     f = _file(p, fd)
     p.ofile[fd] = None
-    k.files.fileclose(f)
+    k.files.close(f)
     return 0
 
 
@@ -51,7 +51,7 @@ def sys_dup(k: "Kernel", p: "Proc", fd: int) -> int:
     """Make another descriptor for the same open file, the lowest that is free."""
     f = _file(p, fd)
     copy = _free_fd(p)
-    p.ofile[copy] = k.files.filedup(f)
+    p.ofile[copy] = k.files.dup(f)
     return copy
 
 
@@ -75,7 +75,7 @@ def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
     except SyscallError:
         p.ofile[:] = [None if f in ends else f for f in p.ofile]
         for end in ends:
-            k.files.fileclose(end)
+            k.files.close(end)
         raise
     return 0
 
@@ -207,11 +207,12 @@ def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
         ip = namei(k, path)
         with k.fs.locked(ip):
             is_dir = ip.type == T_DIR
-        if is_dir:
-            ip, p.cwd = p.cwd, ip
-        k.fs.iput(ip)  # the directory that is left, or what is no directory
-    if not is_dir:
-        raise SyscallError(ENOTDIR, "not a directory")
+        dropped = p.cwd if is_dir else ip
+        assert dropped is not None, "a process that makes calls has a directory"
+        k.fs.iput(dropped)
+        if not is_dir:
+            raise SyscallError(ENOTDIR, "not a directory")
+        p.cwd = ip
     return 0
 
 

@@ -1,0 +1,46 @@
+"""An inode in memory: what the kernel knows of a file, apart from its names and its bytes.
+
+Made, looked up, locked and changed by FileSystem only (fs.py tells the protocol); everybody else holds
+references and reads the fields under the lock.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from kernel.abi.disk import NDIRECT
+from kernel.sleeplock import SleepLock
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+NO_ADDRS: Final = (0,) * (NDIRECT + 1)
+
+
+class Inode:
+    """Inode `inum` of device `dev` in memory; the fields behind `valid` are the disk's, once it is True.
+
+    `addrs` has the NDIRECT numbers of the first blocks, then that of the indirect block; 0 is none.
+    `text` belongs to exec: what it keeps of the program in this file.
+    """
+
+    __slots__ = (
+        "addrs", "dev", "dirty", "inum", "lock", "major", "minor", "nlink", "ref", "size", "text", "type",
+        "valid",
+    )  # fmt: skip
+
+    def __init__(self, k: "Kernel", dev: int, inum: int) -> None:
+        self.dev: Final = dev
+        self.inum: Final = inum
+        self.ref = 0
+        self.lock: Final = SleepLock(k, self)
+        self.text: object | None = None
+        self.valid = False
+        self.type = 0
+        self.major = 0
+        self.minor = 0
+        self.nlink = 0
+        self.size = 0
+        self.addrs = list(NO_ADDRS)
+        self.dirty = False  # a block was mapped since the last iupdate
+
+    def __repr__(self) -> str:
+        return f"inode {self.inum}"

@@ -1,0 +1,252 @@
+"""A stand-in for the kernel below the file system's tests: real devices and drivers, no hart, no page tables.
+
+Processes are greenlets that run Python functions; their memory is a flat array from address 0 to MEMORY_SIZE.
+The clock stands still while anybody can run, and jumps to the next event when all sleep.  `CutDrive` is a
+disk whose power fails at a chosen write.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from greenlet import getcurrent, greenlet
+
+from emu.bus import Bus
+from emu.clock import Clock
+from emu.drive import RamDrive
+from emu.events import NEVER, EventQueue
+from emu.ram import Ram
+from emu.uart import Uart
+from emu.virtio_blk import VirtioBlk
+from kernel import bio, virtio_disk
+from kernel.abi.disk import BSIZE
+from kernel.abi.memlayout import PGSIZE, UART0, VIRTIO0
+from kernel.abi.param import CONSOLE, NOFILE, ROOTDEV, ROOTINO
+from kernel.bio import BufferCache
+from kernel.console import Console
+from kernel.errors import BadAddress, SyscallError
+from kernel.file import File, FileTable
+from kernel.fs import FileSystem
+from kernel.inode import Inode
+from kernel.log import Log
+from kernel.uart import UartDriver
+from kernel.virtio_disk import VirtioDisk
+
+MEMORY_SIZE = 64 * PGSIZE
+
+
+class PowerCut(Exception):
+    """The disk lost power in the middle of a write."""
+
+
+class Panic(Exception):
+    """The kernel under test found that one of its rules is broken."""
+
+
+class Deadlock(Exception):
+    """All processes sleep and nothing is to happen any more."""
+
+
+class CutDrive(RamDrive):
+    """A disk in memory that stops for good after `blocks_left` blocks were written; None: never."""
+
+    def __init__(self, image: bytes | bytearray, blocks_left: int | None = None) -> None:
+        super().__init__(image)
+        self.blocks_left = blocks_left
+        self.blocks_written = 0
+
+    def write(self, sector: int, data: bytes) -> None:
+        count = len(data) // BSIZE
+        kept = count if self.blocks_left is None else min(count, self.blocks_left)
+        super().write(sector, data[: kept * BSIZE])
+        self.blocks_written += kept
+        if self.blocks_left is not None:
+            self.blocks_left -= kept
+        if kept < count:
+            raise PowerCut
+
+    @property
+    def image(self) -> bytes:
+        """The content now."""
+        return self.read(0, self.capacity)
+
+
+class FakeProc:
+    """A process: `run` is its greenlet, `result` what its function returned."""
+
+    def __init__(self, pid: int, name: str) -> None:
+        self.pid = pid
+        self.name = name
+        self.killed = False
+        self.ofile: list[File | None] = [None] * NOFILE
+        self.cwd: Inode
+        self.chan: object = None
+        self.memory = bytearray(MEMORY_SIZE)
+        self.result: Any = None
+
+
+class FakeKernel:
+    """Boots on `drive`; `spawn` processes, then `run` until all have ended."""
+
+    def __init__(self, drive: RamDrive, nbuf: int = 64, latency_ticks: int = 4) -> None:
+        self.ram = Ram(1 << 20)
+        self.bus = Bus(self.ram)
+        self.clock = Clock()
+        self.events = EventQueue()
+        self.sent = bytearray()  # what went out of the UART
+        self.device = VirtioBlk(
+            self.ram, self._set_disk_irq, self.clock, self.events, drive, latency_ticks=latency_ticks
+        )
+        self.uart_device = Uart(self._set_uart_irq, self.sent.append)
+        self.bus.attach(VIRTIO0, PGSIZE, self.device)
+        self.bus.attach(UART0, PGSIZE, self.uart_device)
+        self._irqs: deque[Callable[[], None]] = deque()
+        self._ready: deque[tuple[greenlet, FakeProc]] = deque()
+        self._asleep: list[tuple[greenlet, FakeProc]] = []
+        self._current: FakeProc | None = None
+        self._scheduler = getcurrent()
+        self._next_pid = 1
+        self.texts_dropped: list[int] = []
+        self.procdumps = 0
+
+        k: Any = self
+        self.disk = VirtioDisk(k, self.ram.base)
+        self.disk.init()
+        self.cache = BufferCache(k, self.disk, self.ram.base + virtio_disk.REGION_SIZE, nbuf)
+        assert virtio_disk.REGION_SIZE + nbuf * BSIZE <= self.ram.size and bio.REGION_SIZE % BSIZE == 0
+        self.log = Log(k, self.cache, self.disk)
+        self.fs = FileSystem(k, self.cache, self.log)
+        self.files = FileTable()
+        self.uart = UartDriver(k)
+        self.uart.init()
+        self.console = Console(k, self.uart)
+        self.files.devices[CONSOLE] = self.console
+
+    # --- what the kernel's modules call ---
+
+    def sleep(self, chan: object) -> None:
+        proc = self.myproc()
+        proc.chan = chan
+        self._asleep.append((getcurrent(), proc))
+        self._scheduler.switch()
+        proc.chan = None
+
+    def wakeup(self, chan: object) -> None:
+        woken = [pair for pair in self._asleep if pair[1].chan == chan]
+        self._asleep = [pair for pair in self._asleep if pair[1].chan != chan]
+        self._ready.extend(woken)
+
+    def myproc(self) -> FakeProc:
+        assert self._current is not None, "a process must be running"
+        return self._current
+
+    def panic(self, message: str) -> NoReturn:
+        raise Panic(message)
+
+    def printf(self, text: str) -> None:
+        self.console.putstr(text)
+
+    def procdump(self) -> None:
+        self.procdumps += 1
+
+    def text_changed(self, ip: Inode) -> None:
+        self.texts_dropped.append(ip.inum)
+        ip.text = None
+
+    def copyin(self, proc: FakeProc, va: int, n: int) -> bytes:
+        self._check(va, n)
+        return bytes(proc.memory[va : va + n])
+
+    def copyout(self, proc: FakeProc, va: int, data: bytes) -> None:
+        self._check(va, len(data))
+        proc.memory[va : va + len(data)] = data
+
+    def _check(self, va: int, n: int) -> None:
+        if n and not 0 <= va <= va + n <= MEMORY_SIZE:
+            raise BadAddress(va)
+
+    # --- what tests call ---
+
+    def spawn(self, function: Callable[..., Any], *args: Any, cwd: Inode | None = None) -> FakeProc:
+        """A process that runs function(k, p, *args). Before the first `run` ends, cwd may be left out."""
+        proc = FakeProc(self._next_pid, function.__name__)
+        self._next_pid += 1
+        if cwd is not None:
+            proc.cwd = self.fs.idup(cwd)
+
+        def body() -> None:
+            proc.result = function(self, proc, *args)
+
+        self._ready.append((greenlet(body), proc))
+        return proc
+
+    def run(self) -> None:
+        """Run all processes to their ends."""
+        while self._ready or self._asleep:
+            while self._ready:
+                thread, self._current = self._ready.popleft()
+                self._scheduler = getcurrent()
+                thread.switch()
+                self._current = None
+            if self._asleep:
+                self._wait_for_event()
+
+    def run_until_idle(self) -> None:
+        """Run until all sleep and nothing is to happen."""
+        with suppress(Deadlock):
+            self.run()
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run function(k, p, *args) as a process that is in the root directory; gives what it returns."""
+        proc = self.spawn(function, *args)
+        proc.cwd = self.fs.iget(ROOTDEV, ROOTINO)
+        self.run()
+        return proc.result
+
+    def mount(self) -> "FakeKernel":
+        """Mount the file system; gives the kernel itself."""
+
+        def mount(k: FakeKernel, p: FakeProc) -> None:
+            k.fs.mount(ROOTDEV)
+
+        self.call(mount)
+        return self
+
+    def kill(self, proc: FakeProc) -> None:
+        """As kill() does: a sleeping process wakes up."""
+        proc.killed = True
+        self.wakeup(proc.chan)
+
+    def type(self, keys: bytes) -> None:
+        """Keys come in on the serial line."""
+        for key in keys:
+            self.uart_device.receive(key)
+            self._serve_irqs()
+
+    def _wait_for_event(self) -> None:
+        if self.events.next_ticks == NEVER:
+            raise Deadlock([f"{proc.name} waits for {proc.chan!r}" for _, proc in self._asleep])
+        self.clock.advance_to(self.events.next_ticks)
+        self.events.run_due(self.clock.now)
+        self._serve_irqs()
+
+    def _serve_irqs(self) -> None:
+        while self._irqs:
+            self._irqs.popleft()()
+
+    def _set_disk_irq(self, level: bool) -> None:
+        if level:
+            self._irqs.append(lambda: self.disk.intr())
+
+    def _set_uart_irq(self, level: bool) -> None:
+        if level:
+            self._irqs.append(lambda: self.uart.intr())
+
+
+def attempt(handler: Callable[..., int], *args: Any) -> int:
+    """What a program gets of a call: the dispatcher's part."""
+    try:
+        return handler(*args)
+    except SyscallError:
+        return -1
