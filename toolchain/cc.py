@@ -50,7 +50,8 @@ COMPILE_FLAGS = (
 LINK_FLAGS = ("-m", "elf64lriscv", "-z", "max-page-size=4096", "--build-id=none")
 # A program may define a name that the library has; the first definition, its own, is taken.
 USER_LINK_FLAGS = (*LINK_FLAGS, "--gc-sections", "--allow-multiple-definition")
-HOST_FLAGS = ("-shared", "-fPIC", "-O2", "-fno-sanitize=undefined")
+# baseline: a cache in a shared home is used by machines of several kinds
+HOST_FLAGS = ("-shared", "-fPIC", "-O2", "-mcpu=baseline", "-fno-sanitize=undefined")
 
 
 class CompileError(Exception):

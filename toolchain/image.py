@@ -2,7 +2,8 @@
 
 Called by orrery/ at every start, so the way to a result that exists is short: the time stamps of all
 inputs are compared with those of the last build, and only where one differs is anything hashed or
-compiled.  Results are kept by content; a listing of time stamps points to one.
+compiled.  Results are kept by content; a listing of time stamps points to one.  What only a build needs
+is imported there, so that a start does not pay for it.
 """
 
 import os
@@ -16,6 +17,8 @@ _COMMON = (_USER, paths.ROOT / "kernel" / "abi", paths.ROOT / "toolchain")
 _ASM = paths.ROOT / "kernel" / "asm"
 _README = paths.ROOT / "README.md"
 _KEPT = 8  # results of each kind that stay in the cache
+_PARTS = ("object", "elf", "include")  # what cc.py keeps of the way there
+_AGE_S_MAX = 30 * 24 * 3600  # seconds that such a part stays
 
 
 def default_image() -> bytes:
@@ -41,7 +44,6 @@ def programs() -> dict[str, list[Path]]:
 
 
 def _make_image() -> bytes:
-    # Imported here, as a start that finds its image made needs neither.
     from toolchain import cc, mkfs
 
     sources = programs()
@@ -106,7 +108,20 @@ def _stamp(path: str, stat: os.stat_result) -> str:
 
 
 def _prune(directory: Path) -> None:
-    """Remove all but the newest results; one that another process still reads is rebuilt there."""
+    """Remove what the cache need not keep: all but the newest results, and parts that are a month old.
+
+    A process that still wants something makes it again.
+    """
+    import shutil
+    import time
+
     results = [path for path in directory.iterdir() if path.suffix != ".stamps" and path.name[0] != "."]
-    for old in sorted(results, key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]:
-        old.unlink(missing_ok=True)
+    surplus = sorted(results, key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]
+    oldest_s = time.time() - _AGE_S_MAX
+    parts = [path for kind in _PARTS for path in (directory.parent / kind).glob("*")]
+    outdated = [path for path in parts if path.lstat().st_mtime < oldest_s]
+    for path in {*surplus, *outdated}:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

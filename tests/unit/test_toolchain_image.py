@@ -1,5 +1,6 @@
 """Images: what mkfs writes, the reader finds; what is damaged, the checker names."""
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -319,3 +320,15 @@ def test_old_results_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         source.write_bytes(bytes(i))
         image._built("thing", [source], source.read_bytes)
     assert len(list((paths.cache_dir() / "thing").iterdir())) == image._KEPT + 1
+
+
+def test_what_is_a_month_old_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    objects = paths.cache_dir() / "object"
+    (objects / "left-behind").mkdir(parents=True)
+    for name in ("old.o", "new.o"):
+        (objects / name).write_bytes(b"")
+    for name in ("old.o", "left-behind"):
+        os.utime(objects / name, (1e9, 1e9))
+    image._built("thing", [], lambda: b"")
+    assert [path.name for path in objects.iterdir()] == ["new.o"]
