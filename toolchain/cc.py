@@ -35,6 +35,7 @@ COMPILE_FLAGS = (
     "-fno-common",
     "-fno-stack-protector",
     "-fno-omit-frame-pointer",  # a backtrace follows s0
+    "-fno-optimize-sibling-calls",  # and shows every caller
     "-fno-unwind-tables",
     "-fno-asynchronous-unwind-tables",
     "-ffunction-sections",
