@@ -1,0 +1,49 @@
+# trampoline.S: the way from user mode into the kernel and back.
+#
+# This page is mapped at TRAMPOLINE in every address space, so the instruction after `csrw satp` is still
+# there in the other one.  The hart arrives at uservec by a trap from user mode, with the user's page
+# table and registers; the kernel arrives at userret with its own.
+#
+# There is no sfence.vma here.  All satp values share ASID 0, and the kernel flushes when it has changed
+# an address space or switched to another, not at every trap (see the chapter on traps).
+
+#include "asm.h"
+
+.section .trampoline, "ax"
+.balign 4096
+.globl trampoline
+trampoline:
+
+# Save the user's registers in the trapframe, take the kernel's stack and page table, go to usertrap.
+.globl uservec
+uservec:
+        .cfi_startproc
+        .cfi_signal_frame
+        .cfi_undefined ra
+        csrw    sscratch, a0            # the one free word: it holds the user's a0 meanwhile
+        li      a0, TRAPFRAME
+        each_user_register sd
+        csrr    t0, sscratch
+        sd      t0, TF_A0(a0)
+
+        ld      sp, TF_KERNEL_SP(a0)
+        ld      tp, TF_HARTID(a0)
+        ld      t0, TF_KERNEL_TRAP(a0)
+        ld      t1, TF_KERNEL_SATP(a0)
+        csrw    satp, t1
+        jr      t0
+        .cfi_endproc
+
+# userret(satp): take the user's page table and registers, go back to user mode at sepc.
+.globl userret
+userret:
+        .cfi_startproc
+        .cfi_signal_frame
+        .cfi_undefined ra
+        csrw    satp, a0
+        li      a0, TRAPFRAME
+        sc.d    zero, zero, (a0)        # fails, and drops a reservation that another process may have left
+        each_user_register ld
+        ld      a0, TF_A0(a0)
+        sret
+        .cfi_endproc

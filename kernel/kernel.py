@@ -1,0 +1,242 @@
+"""The kernel: one object that owns one of each noun, starts them in order, and is what each refers to.
+
+Made by the workbench on a Board.  `power_on` loads the image and enters at its first instruction; the
+rest follows from the gates that the hart reaches.  RAM, from the kernel's end up:
+
+    | text | data | buffer cache | disk queue | frames ...                | end of RAM
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn, Protocol
+
+from emu import engine as e
+from emu.board import Board
+from emu.clock import Clock
+from emu.hart import Hart
+from kernel.abi.disk import BSIZE
+from kernel.abi.memlayout import (
+    CLINT,
+    CLINT_SIZE,
+    PGMASK,
+    PGSIZE,
+    PLIC,
+    PLIC_SIZE,
+    TEST_FINISHER,
+    TRAMPOLINE,
+    UART0,
+    UART0_IRQ,
+    VIRTIO0,
+    VIRTIO0_IRQ,
+)
+from kernel.abi.param import CONSOLE, NBUF, ROOTDEV, ROOTINO
+from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_W, PTE_X
+from kernel.abi.syscalls import Syscall
+from kernel.bio import BufferCache
+from kernel.console import Console
+from kernel.exec import exec_
+from kernel.file import FileTable
+from kernel.fs import FileSystem
+from kernel.image import KernelImage
+from kernel.kalloc import FrameAllocator
+from kernel.log import Log
+from kernel.plic import PlicDriver
+from kernel.proc import CONTEXT_WORDS, TF_A0, Proc, ProcTable
+from kernel.sched import Scheduler
+from kernel.syscall import Dispatcher
+from kernel.text import TextCache
+from kernel.timer import Timer
+from kernel.trap import Trap
+from kernel.uart import UartDriver
+from kernel.virtio_disk import REGION_SIZE, VirtioDisk
+from kernel.vm import VirtualMemory, satp_of
+
+RW: Final = PTE_R | PTE_W | PTE_A | PTE_D
+RX: Final = PTE_R | PTE_X | PTE_A
+FINISHER_PASS: Final = 0x5555
+FINISHER_FAIL: Final = 0x3333
+
+
+class KernelPanic(Exception):
+    """The kernel cannot go on; the text names the rule that broke."""
+
+
+class Observer(Protocol):
+    """Who watches: strace, the hooks of orrery.Machine. It must change nothing."""
+
+    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+        """Before the call is carried out; its arguments are in the trapframe."""
+
+    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
+        """After it; a call that does not return (exit) does not come here."""
+
+    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+        """An exception in user mode; `mapped`: it was a page to be mapped, and the process goes on."""
+
+    def switch(self, p: Proc) -> None:
+        """The scheduler chose `p`."""
+
+
+class Kernel:
+    """An xv6 kernel on `board`.
+
+    `image` is kernel/asm as an ELF file.  `init_argv` is what process 1 runs, and `modules` are programs
+    that exec finds before those on the disk.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        image: bytes,
+        *,
+        init_argv: Sequence[bytes] = (b"/init",),
+        modules: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        self.board: Final = board
+        self.ram: Final = board.ram
+        self.bus: Final = board.bus
+        self.clock: Final[Clock] = board.clock
+        self.image: Final = KernelImage(image, board.ram)
+        self.modules: Final = dict(modules or {})
+        self.observer: Observer | None = None
+        self._init_argv: Final = tuple(init_argv)
+        board.engine.cells[e.GATE_LOW] = self.image.gates
+        board.engine.cells[e.GATE_HIGH] = self.image.gates_end
+        board.loop.on_gate = self._on_gate
+
+        buffers_pa = self.image.end
+        disk_pa = buffers_pa + NBUF * BSIZE + PGMASK & ~PGMASK
+        frames_pa = disk_pa + REGION_SIZE + PGMASK & ~PGMASK
+        self.frames: Final = FrameAllocator(board.ram, frames_pa)
+        self.drop_code: Final = board.engine.drop_code
+        self.vm: Final = VirtualMemory(board.ram, self.frames, self.drop_code)
+        self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
+        self.frames.reclaim = self.text.reclaim
+        self.uart: Final = UartDriver(self)
+        self.console: Final = Console(self, self.uart)
+        self.plic: Final = PlicDriver(self)
+        self.disk: Final = VirtioDisk(self, disk_pa)
+        self.cache: Final = BufferCache(self, self.disk, buffers_pa)
+        self.log: Final = Log(self, self.cache, self.disk)
+        self.fs: Final = FileSystem(self, self.cache, self.log)
+        self.files: Final = FileTable()
+        self.procs: Final = ProcTable(self)
+        self.timer: Final = Timer(self, board.timer)
+        self.sched: Final = Scheduler(self, board.hart)
+        self.trap: Final = Trap(self, board.hart)
+        self.syscalls: Final = Dispatcher(self)
+        self.satp = 0  # of the kernel's own page table
+        self.cpu_context: Final = self.image.cpu_context
+
+        # The calls of the file side and of each other that are used most, without a step between.
+        self.sleep: Final = self.procs.sleep
+        self.wakeup: Final = self.procs.wakeup
+        self.printf: Final = self.console.putstr
+        self.text_changed: Final = self.text.drop
+
+    def _on_gate(self, hart: Hart) -> None:
+        self.sched.enter(hart)
+
+    # --- start ---
+
+    def start(self) -> None:
+        """Boot, on the boot stack: everything that needs no process, then process 1."""
+        self.printf("\norrery: the xv6 kernel in Python is booting\n\n")
+        self._map_kernel()
+        self._init_procs()
+        self.plic.init()
+        self.uart.init()
+        self.disk.init()
+        self.files.devices[CONSOLE] = self.console
+        self.timer.start()
+        first = self.procs.allocproc()
+        assert first is not None, "there is room for the first process"
+        first.name = "init"
+        self.procs.make_runnable(first)
+
+    def _map_kernel(self) -> None:
+        """The kernel's page table: devices and RAM at their own addresses, the trampoline at the top."""
+        image, map_range = self.image, self.vm.map_range
+        root = self.vm.create()
+        for base, size in (
+            (TEST_FINISHER, PGSIZE),
+            (CLINT, CLINT_SIZE),
+            (PLIC, PLIC_SIZE),
+            (UART0, PGSIZE),
+            (VIRTIO0, PGSIZE),
+        ):
+            map_range(root, base, base, size, RW)
+        map_range(root, self.ram.base, self.ram.base, image.etext - self.ram.base, RX)
+        map_range(root, image.etext, image.etext, self.ram.end - image.etext, RW)
+        map_range(root, TRAMPOLINE, image.trampoline, PGSIZE, RX)
+        self._kernel_root = root
+        self.satp = satp_of(root)
+        self.board.hart.regs[e.SATP] = self.satp
+        self.board.engine.flush_tlb()
+
+    def _init_procs(self) -> None:
+        """Give each process slot its kernel stack, with a guard page below it, and its context."""
+        for p in self.procs.slots:
+            stack = self.frames.alloc()
+            assert stack, "there is room for the kernel stacks"
+            self.vm.mappage(self._kernel_root, p.kstack_va, stack, RW)
+            p.context_pa = self.image.contexts + p.slot * 8 * CONTEXT_WORDS
+            index = p.context_pa - self.ram.base >> 3
+            p.context = self.ram.u64[index : index + CONTEXT_WORDS]
+
+    def first_turn(self, p: Proc) -> None:
+        """What a process does in the kernel before it first goes to user mode.
+
+        Process 1 mounts the file system, which needs a process because it waits for the disk, and becomes
+        init.
+        """
+        if p.cwd is not None:
+            return
+        self.fs.mount(ROOTDEV)
+        p.cwd = self.fs.iget(ROOTDEV, ROOTINO)
+        path = self._init_argv[0]
+        argc = exec_(self, p, path, list(self._init_argv))
+        if argc < 0:
+            self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run")
+        p.tf[TF_A0] = argc
+
+    # --- what the parts of the kernel ask of the whole ---
+
+    def myproc(self) -> Proc:
+        """The process whose kernel thread is running."""
+        p = self.sched.current
+        assert p is not None, "no process is running"
+        return p
+
+    def copyin(self, p: Proc, va: int, n: int) -> bytes:
+        """The `n` bytes at address `va` of `p`; raises BadAddress."""
+        self.clock.charge(n if n > 0 else 0)
+        return self.vm.copyin(p.pagetable, p.sz, va, n)
+
+    def copyout(self, p: Proc, va: int, data: bytes | memoryview) -> None:
+        """Store `data` at address `va` of `p`; raises BadAddress."""
+        self.clock.charge(len(data))
+        self.vm.copyout(p.pagetable, p.sz, va, data)
+
+    def devintr(self) -> None:
+        """Serve the devices that interrupt."""
+        while irq := self.plic.claim():
+            if irq == UART0_IRQ:
+                self.uart.intr()
+            elif irq == VIRTIO0_IRQ:
+                self.disk.intr()
+            else:
+                self.panic(f"unexpected interrupt of device {irq}")
+            self.plic.complete(irq)
+
+    def procdump(self) -> None:
+        """List the processes on the console, for ^P."""
+        self.printf(self.procs.dump())
+
+    def poweroff(self, status: int) -> None:
+        """End the run: the machine stops at the next occasion, with `status` & 255."""
+        code = status & 0xFF
+        self.bus.store(TEST_FINISHER, 4, FINISHER_FAIL | code << 16 if code else FINISHER_PASS)
+
+    def panic(self, message: str) -> NoReturn:
+        """Stop the machine for good."""
+        raise KernelPanic(message)

@@ -1,0 +1,263 @@
+"""Processes: the table, and fork, exit, wait, kill, sleep and wakeup on it.
+
+A process is a Python object; what the hart touches of it (trapframe, page table, kernel stack, context) is
+in guest RAM.  Its states and who moves it:
+
+    UNUSED -- allocproc --> USED -- fork, userinit --> RUNNABLE <-- scheduler, yield_ --> RUNNING
+                                                          ^                                |   |
+                                               wakeup, kill                          sleep |   | exit
+                                                          |                                v   v
+                              UNUSED <-- wait of parent -- SLEEPING ................... ZOMBIE
+
+Kernel code is atomic between two blocking points, so nothing here needs a lock: only sleep, yield_ and
+exit give the hart away (kernel/sched.py).
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from greenlet import greenlet
+
+from kernel.abi.memlayout import PGSIZE, kstack
+from kernel.abi.param import NOFILE, NPROC
+from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, ZOMBIE
+from kernel.vm import OutOfMemory
+
+if TYPE_CHECKING:
+    from kernel.file import File
+    from kernel.inode import Inode
+    from kernel.kernel import Kernel
+
+# Words of the trapframe, by index; the layout is drawn in asm/asm.h.
+TF_KERNEL_SATP, TF_KERNEL_SP, TF_KERNEL_TRAP, TF_EPC, TF_HARTID, TF_RA, TF_SP = range(7)
+TF_A0, TF_A1, TF_A7 = 14, 15, 21
+TF_WORDS: Final = 36
+
+# Words of a context, by index.
+CONTEXT_RA, CONTEXT_SP = 0, 1
+CONTEXT_WORDS: Final = 14
+
+INIT_PID: Final = 1
+
+
+class Unwind(BaseException):
+    """Thrown into every kernel thread at power-off, so that none is dropped while it is suspended."""
+
+
+class ThreadExit(BaseException):
+    """Ends the kernel thread of a process that has exited; caught where the thread began."""
+
+
+class Proc:
+    """One slot of the process table."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot: Final = slot
+        self.kstack_va: Final = kstack(slot)
+        self.context: memoryview  # CONTEXT_WORDS words in kernel data, set once at boot
+        self.context_pa = 0
+        self.tf: memoryview  # TF_WORDS words of the trapframe, set by allocproc
+        self.reset()
+
+    def reset(self) -> None:
+        """Make the slot unused."""
+        self.state = UNUSED
+        self.pid = 0
+        self.parent: Proc | None = None
+        self.name = ""
+        self.killed = False
+        self.xstate = 0
+        self.chan: object = None  # what it sleeps on
+        self.sz = 0  # bytes of user memory
+        self.pagetable = 0
+        self.trapframe_pa = 0
+        self.ofile: list[File | None] = [None] * NOFILE
+        self.cwd: Inode | None = None
+        self.thread: greenlet | None = None
+        self.reaped_status: int | None = None  # of the child that wait() returned last
+
+    def __repr__(self) -> str:
+        return f"process {self.pid} ({self.name})"
+
+
+class ProcTable:
+    """All processes, and the operations on more than one of them."""
+
+    def __init__(self, k: "Kernel") -> None:
+        self._k = k
+        self.slots: Final = [Proc(slot) for slot in range(NPROC)]
+        self._next_pid = INIT_PID
+        self._sleepers: Final[dict[object, list[Proc]]] = {}
+
+    def __iter__(self) -> Iterator[Proc]:
+        """The slots in use, in order."""
+        return (p for p in self.slots if p.state != UNUSED)
+
+    def find(self, pid: int) -> Proc | None:
+        """The process with this number."""
+        return next((p for p in self if p.pid == pid), None)
+
+    @property
+    def init(self) -> Proc:
+        """Process 1, which adopts orphans."""
+        p = self.find(INIT_PID)
+        assert p is not None, "process 1 runs as long as the machine does"
+        return p
+
+    # --- creation and end ---
+
+    def allocproc(self) -> Proc | None:
+        """A new process in state USED, with a trapframe and an empty address space; None at a limit."""
+        k = self._k
+        p = next((p for p in self.slots if p.state == UNUSED), None)
+        if p is None:
+            return None
+        p.trapframe_pa = k.frames.alloc_zeroed()
+        if not p.trapframe_pa:
+            return None
+        try:
+            p.pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline)
+        except OutOfMemory:
+            k.frames.free(p.trapframe_pa)
+            p.trapframe_pa = 0
+            return None
+        p.state = USED
+        p.pid = self._next_pid
+        self._next_pid += 1
+        offset = p.trapframe_pa - k.ram.base >> 3
+        p.tf = k.ram.u64[offset : offset + TF_WORDS]
+        p.tf[TF_KERNEL_SATP] = k.satp
+        p.tf[TF_KERNEL_SP] = p.kstack_va + PGSIZE
+        p.tf[TF_KERNEL_TRAP] = k.image.usertrap
+        p.context[:] = memoryview(bytes(8 * CONTEXT_WORDS)).cast("Q")
+        p.context[CONTEXT_RA] = k.image.forkret
+        p.context[CONTEXT_SP] = p.kstack_va + PGSIZE
+        return p
+
+    def freeproc(self, p: Proc) -> None:
+        """Give back all that a USED or ZOMBIE process has."""
+        assert p.thread is None, f"the kernel thread of {p} has not ended"
+        self._k.vm.free_user(p.pagetable, p.sz)
+        self._k.frames.free(p.trapframe_pa)
+        p.reset()
+
+    def fork(self, parent: Proc) -> int:
+        """A child that is a copy of `parent`, in which the call returns 0; its pid, or -1 at a limit."""
+        k = self._k
+        child = self.allocproc()
+        if child is None:
+            return -1
+        try:
+            k.vm.copy(parent.pagetable, child.pagetable, parent.sz)
+        except OutOfMemory:
+            self.freeproc(child)
+            return -1
+        child.sz = parent.sz
+        kernel_words = child.tf[:TF_EPC].tolist()
+        child.tf[:] = parent.tf
+        child.tf[:TF_EPC] = memoryview(b"".join(w.to_bytes(8, "little") for w in kernel_words)).cast("Q")
+        child.tf[TF_A0] = 0
+        child.ofile = [k.files.dup(f) if f is not None else None for f in parent.ofile]
+        assert parent.cwd is not None, "a process that forks has a directory"
+        child.cwd = k.fs.idup(parent.cwd)
+        child.name = parent.name
+        child.parent = parent
+        self.make_runnable(child)
+        return child.pid
+
+    def exit(self, p: Proc, status: int) -> None:
+        """End `p`: release what is shared now, the rest when the parent waits. Does not return."""
+        k = self._k
+        if p.pid == INIT_PID:
+            k.panic("init exiting")
+        for fd, file in enumerate(p.ofile):
+            if file is not None:
+                p.ofile[fd] = None
+                k.files.close(file)
+        assert p.cwd is not None, "a process that exits has a directory"
+        with k.log:
+            k.fs.iput(p.cwd)
+        p.cwd = None
+        self._reparent(p)
+        self.wakeup(p.parent)
+        p.xstate = status
+        p.state = ZOMBIE
+        raise ThreadExit
+
+    def _reparent(self, p: Proc) -> None:
+        """Hand the children of `p` to init."""
+        init = self.init
+        for child in self:
+            if child.parent is p:
+                child.parent = init
+                if child.state == ZOMBIE:
+                    self.wakeup(init)
+
+    def wait(self, p: Proc, status_va: int) -> int:
+        """Wait for a child of `p` to exit; its pid, or -1 where there is none or `p` was killed.
+
+        The child's status goes to user address `status_va` unless that is 0; BadAddress leaves the child.
+        """
+        k = self._k
+        while True:
+            children = [child for child in self if child.parent is p]
+            zombie = next((child for child in children if child.state == ZOMBIE), None)
+            if zombie is not None:
+                if status_va:
+                    k.copyout(p, status_va, (zombie.xstate & 0xFFFF_FFFF).to_bytes(4, "little"))
+                pid = zombie.pid
+                p.reaped_status = zombie.xstate
+                self.freeproc(zombie)
+                return pid
+            if not children or p.killed:
+                return -1
+            self.sleep(p)
+
+    def kill(self, pid: int) -> int:
+        """Mark the process; it exits at its next trap return, and a sleep of it ends. -1 if there is none."""
+        p = self.find(pid)
+        if p is None:
+            return -1
+        p.killed = True
+        if p.state == SLEEPING:
+            waiting = self._sleepers[p.chan]
+            waiting.remove(p)
+            if not waiting:
+                del self._sleepers[p.chan]
+            self.make_runnable(p)
+        return 0
+
+    # --- waiting ---
+
+    def sleep(self, chan: object) -> None:
+        """Suspend the running process until wakeup(chan) or kill."""
+        p = self._k.sched.current
+        assert p is not None, f"only a process can sleep, on {chan!r}"
+        p.chan = chan
+        p.state = SLEEPING
+        self._sleepers.setdefault(chan, []).append(p)
+        self._k.sched.sched()
+        p.chan = None
+
+    def wakeup(self, chan: object) -> None:
+        """Make all that sleep on `chan` runnable, in the order in which they went to sleep."""
+        for p in self._sleepers.pop(chan, ()):
+            self.make_runnable(p)
+
+    def make_runnable(self, p: Proc) -> None:
+        """Let the scheduler choose `p`."""
+        p.state = RUNNABLE
+        self._k.sched.ready.append(p)
+
+    # --- reports ---
+
+    def dump(self) -> str:
+        """What ^P shows: a line for each process."""
+        return "\n" + "".join(f"{p.pid} {STATE_NAMES[p.state]} {p.name}\n" for p in self)
+
+    def sleepers_report(self) -> str:
+        """Who sleeps and on what, for the report of a deadlock."""
+        return ", ".join(f"{p} waits for {self._describe(p.chan)}" for p in self if p.state == SLEEPING)
+
+    def _describe(self, chan: object) -> str:
+        return f"a child of {chan}" if isinstance(chan, Proc) else str(chan)

@@ -1,0 +1,151 @@
+"""Threads: the scheduler, the switch between kernel threads, and how Python and the hart hand over.
+
+Each process has a kernel thread, a greenlet, and so has the scheduler.  A thread that needs guest code
+(userret, swtch, idle) sets the hart's registers and switches to the machine loop; when the hart reaches a
+gate, `enter` goes on in the thread whose kernel stack sp points into.  So a thread gives the hart away by
+running swtch.S, which loads another thread's sp:
+
+    thread A: swtch(A, B) -> loop: hart runs swtch.S ... gate `resumed`, sp in B's stack -> thread B goes on
+
+The loop is the only one that runs a hart, and threads are only switched to from it.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from greenlet import getcurrent, greenlet
+
+from emu import engine as e
+from emu.hart import Hart
+from kernel.abi.memlayout import PGSHIFT
+from kernel.abi.ps import RUNNABLE, RUNNING
+from kernel.proc import Proc, ThreadExit, Unwind
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+RA: Final = 1
+SP: Final = 2
+A0: Final = 10
+A1: Final = 11
+
+
+class Scheduler:
+    """The kernel's threads on one hart, and which process runs."""
+
+    def __init__(self, k: "Kernel", hart: Hart) -> None:
+        self._k = k
+        self._regs: Final = hart.regs
+        self.ready: Final[deque[Proc]] = deque()  # the RUNNABLE processes, in the order of their turn
+        self.current: Proc | None = None
+        self._threads: Final[dict[int, greenlet]] = {}  # by page of the kernel stack
+        self._loop = getcurrent()
+        self._gates: Final = {k.image.main: self._main, k.image.forkret: self._process}
+
+    # --- from the loop into a thread ---
+
+    def enter(self, hart: Hart) -> None:
+        """The hart is at a gate: go on in its thread until that wants the hart again. Called by the loop."""
+        regs = self._regs
+        page = regs[SP] - 1 >> PGSHIFT
+        thread = self._threads.get(page)
+        gate = regs[e.PC]
+        if thread is None:
+            begin = self._gates.get(gate)
+            assert begin is not None, f"gate {gate:#x} reached on a stack without a thread, sp {regs[SP]:#x}"
+            self._loop = getcurrent()
+            thread = self._threads[page] = greenlet(begin)
+        thread.switch(gate)
+
+    def unwind(self) -> None:
+        """End every thread, at power-off; none is left."""
+        for page, thread in list(self._threads.items()):
+            if thread:
+                thread.throw(Unwind)
+            assert thread.dead, "a kernel thread went on at power-off"
+            del self._threads[page]
+
+    # --- from a thread to the hart ---
+
+    def run_hart(self, pc: int) -> int:
+        """Let the hart go on at `pc`; returns the gate at which it came back to this thread."""
+        self._regs[e.PC] = pc
+        gate: int = self._loop.switch()
+        return gate
+
+    def call(self, function: int) -> None:
+        """Call the assembly function at this address, on this thread's stack."""
+        image = self._k.image
+        self._regs[RA] = image.resumed
+        gate = self.run_hart(function)
+        while gate == image.kerneltrap:
+            self._k.trap.kerneltrap()
+            gate = self.run_hart(self._regs[RA])
+        assert gate == image.resumed, f"a thread in {function:#x} came back at gate {gate:#x}"
+
+    def _swtch(self, old_pa: int, new_pa: int) -> None:
+        self._regs[A0], self._regs[A1] = old_pa, new_pa
+        self.call(self._k.image.swtch)
+
+    # --- the scheduler ---
+
+    def _main(self, gate: int) -> None:
+        """The boot thread: start the kernel, then schedule for ever."""
+        try:
+            self._k.start()
+            while True:
+                self._run_next() if self.ready else self._idle()
+        except Unwind:
+            return
+
+    def _run_next(self) -> None:
+        p = self.ready.popleft()
+        assert p.state == RUNNABLE, f"{p} is in the queue, but not runnable"
+        p.state = RUNNING
+        self._dispatch(p)
+        self.current = None
+
+    def _dispatch(self, p: Proc) -> None:
+        self.current = p
+        if self._k.observer is not None:
+            self._k.observer.switch(p)
+        self._swtch(self._k.cpu_context, p.context_pa)
+
+    def _idle(self) -> None:
+        """Nothing can run: wait for an interrupt."""
+        self._k.timer.before_idle()
+        self.call(self._k.image.idle)
+        self._k.timer.after_idle()
+
+    # --- a process's thread ---
+
+    def sched(self) -> None:
+        """Give the hart to the scheduler; returns when this process is chosen again."""
+        p = self.current
+        assert p is not None and p.state != RUNNING, "a process that gives the hart away is not RUNNING"
+        self._swtch(p.context_pa, self._k.cpu_context)
+
+    def yield_(self, p: Proc) -> None:
+        """Let the others have their turn."""
+        self._k.procs.make_runnable(p)
+        self.sched()
+
+    def _process(self, gate: int) -> None:
+        """The kernel thread of the running process, from its first turn to its end."""
+        p = self.current
+        assert p is not None, "forkret without a process"
+        p.thread = getcurrent()
+        try:
+            self._k.trap.process(p)
+        except ThreadExit:
+            self._leave(p)
+        except Unwind:
+            return
+
+    def _leave(self, p: Proc) -> None:
+        """The last act of an exited process's thread: the hart switches away, and never comes back."""
+        p.thread = None
+        del self._threads[p.kstack_va >> PGSHIFT]
+        regs = self._regs
+        regs[A0], regs[A1], regs[RA] = p.context_pa, self._k.cpu_context, self._k.image.resumed
+        regs[e.PC] = self._k.image.swtch

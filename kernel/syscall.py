@@ -1,0 +1,89 @@
+"""The system-call dispatcher: from the registers in a trapframe to a handler, and its result back.
+
+Made from the table in kernel/abi/syscalls.py: each call's handler is the function `sys_<name>` of
+sysfile.py or sysproc.py, and each argument is fetched as its kind there says.  Whatever a program passes,
+a handler either returns an int or raises SyscallError, which the program sees as -1.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from kernel import sysfile, sysproc
+from kernel.abi.param import MAXPATH
+from kernel.abi.syscalls import BY_NUMBER, SYSCALLS, Arg, Syscall
+from kernel.errors import SyscallError
+from kernel.proc import TF_A0, TF_A7, Proc
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+MASK64: Final = (1 << 64) - 1
+
+Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
+
+
+def _fetch_int(k: "Kernel", p: Proc, word: int) -> int:
+    """A C int: the low 32 bits, signed."""
+    return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
+
+
+def _fetch_word(k: "Kernel", p: Proc, word: int) -> int:
+    return word
+
+
+def _fetch_str(k: "Kernel", p: Proc, word: int) -> bytes:
+    return k.vm.copyinstr(p.pagetable, word, MAXPATH)
+
+
+FETCH: Final[dict[str, Fetch]] = {
+    "int": _fetch_int,
+    "fd": _fetch_int,
+    "str": _fetch_str,
+    "uint64": _fetch_word,
+    "buf": _fetch_word,
+    "out": _fetch_word,
+    "argv": _fetch_word,
+}
+
+
+class _Entry:
+    """A call with its handler and its arguments' fetchers."""
+
+    __slots__ = ("call", "fetch", "handler")
+
+    def __init__(self, call: Syscall) -> None:
+        self.call = call
+        name = f"sys_{call.name}"
+        self.handler: Callable[..., int] = getattr(sysfile, name, None) or getattr(sysproc, name)
+        self.fetch = tuple((TF_A0 + i, _fetcher(arg)) for i, arg in enumerate(call.args))
+
+
+def _fetcher(arg: Arg) -> Fetch:
+    return FETCH[arg.kind]
+
+
+class Dispatcher:
+    """Carries out system calls for `k`."""
+
+    def __init__(self, k: "Kernel") -> None:
+        self._k = k
+        self._table: Final = {call.number: _Entry(call) for call in SYSCALLS}
+        assert self._table.keys() == BY_NUMBER.keys(), "every declared call has a handler"
+
+    def dispatch(self, p: Proc) -> None:
+        """Do the call that the trapframe of `p` asks for and leave its result in a0."""
+        k, tf = self._k, p.tf
+        entry = self._table.get(tf[TF_A7])
+        if entry is None:
+            k.printf(f"{p.pid} {p.name}: unknown sys call {_fetch_int(k, p, tf[TF_A7])}\n")
+            tf[TF_A0] = MASK64
+            return
+        if k.observer is not None:
+            k.observer.syscall_enter(p, entry.call)
+        try:
+            result = entry.handler(k, p, *[fetch(k, p, tf[i]) for i, fetch in entry.fetch])
+        except SyscallError:
+            result = -1
+        tf[TF_A0] = result & MASK64
+        if k.observer is not None:
+            k.observer.syscall_exit(p, entry.call, result)

@@ -1,0 +1,92 @@
+"""The system calls about processes, memory and time. See kernel/syscall.py for how they are called."""
+
+from typing import TYPE_CHECKING, Final
+
+from kernel.abi.memlayout import TRAPFRAME
+from kernel.abi.ps import PSINFO
+from kernel.abi.riscv import PTE_R, PTE_W
+from kernel.exec import exec_, fetch_argv
+from kernel.proc import INIT_PID, Proc
+from kernel.vm import OutOfMemory
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+SBRK_EAGER: Final = 1
+
+
+def sys_fork(k: "Kernel", p: Proc) -> int:
+    """The child's pid in the parent, 0 in the child."""
+    return k.procs.fork(p)
+
+
+def sys_exit(k: "Kernel", p: Proc, status: int) -> int:
+    """Does not return."""
+    k.procs.exit(p, status)
+    return 0
+
+
+def sys_wait(k: "Kernel", p: Proc, status_va: int) -> int:
+    """Pid of a child that has exited."""
+    return k.procs.wait(p, status_va)
+
+
+def sys_kill(k: "Kernel", p: Proc, pid: int) -> int:
+    """0, or -1 where there is no such process."""
+    return k.procs.kill(pid)
+
+
+def sys_getpid(k: "Kernel", p: Proc) -> int:
+    """The caller's number."""
+    return p.pid
+
+
+def sys_exec(k: "Kernel", p: Proc, path: bytes, argv_va: int) -> int:
+    """argc of the new program; -1 in the old one."""
+    return exec_(k, p, path, fetch_argv(k, p, argv_va))
+
+
+def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
+    """The old size. Growing only promises memory, unless the mode is SBRK_EAGER."""
+    old = p.sz
+    if n > 0:
+        if old + n > TRAPFRAME:
+            return -1
+        if mode == SBRK_EAGER:
+            try:
+                k.vm.grow(p.pagetable, old, old + n, PTE_R | PTE_W)
+            except OutOfMemory:
+                return -1
+        p.sz = old + n
+    elif 0 <= old + n < old:  # a shrink below 0 would wrap, and does nothing
+        k.vm.shrink(p.pagetable, old, old + n)
+        p.sz = old + n
+    return old
+
+
+def sys_sleep(k: "Kernel", p: Proc, ticks: int) -> int:
+    """0 after so many ticks, -1 if killed before."""
+    return k.timer.sleep(p, ticks)
+
+
+def sys_uptime(k: "Kernel", p: Proc) -> int:
+    """Ticks since power-on."""
+    return k.timer.ticks
+
+
+def sys_poweroff(k: "Kernel", p: Proc, status: int) -> int:
+    """End the run with this status. Only for process 1."""
+    if p.pid != INIT_PID:
+        return -1
+    k.poweroff(status)
+    return 0
+
+
+def sys_ps(k: "Kernel", p: Proc, out_va: int, n: int) -> int:
+    """Store up to `n` entries of struct psinfo; how many processes there are."""
+    entries = [
+        PSINFO.pack(q.pid, q.parent.pid if q.parent else 0, q.state, q.sz, q.name.encode()[:15])
+        for q in k.procs
+    ]
+    k.copyout(p, out_va, b"".join(entries[: max(n, 0)]))
+    return len(entries)

@@ -1,0 +1,66 @@
+"""Executable text in memory, shared by all processes that run the same file.
+
+A page of a segment that can be executed and not written is the same for every process, so exec maps the
+frame that an earlier exec filled.  This keeps the engine's translations of it too, which cost more than
+the copy.  The frames hang on the in-memory inode (`Inode.text`); the cache is one owner of each, each
+mapping another.  They are dropped when the file changes, and are free memory otherwise: the allocator
+takes those that nobody maps before it fails.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from emu.ram import Ram
+from kernel.abi.memlayout import PGSIZE
+from kernel.inode import Inode
+from kernel.kalloc import FrameAllocator
+
+
+class TextCache:
+    """Text frames by inode and by what they hold."""
+
+    def __init__(self, ram: Ram, frames: FrameAllocator, drop_code: Callable[[int, int], None]) -> None:
+        self._ram = ram
+        self._frames = frames
+        self._drop_code = drop_code
+        self._inodes: Final[dict[Inode, dict[tuple[int, int], int]]] = {}
+
+    def frame(self, ip: Inode, offset: int, size: int, read: Callable[[int, int], bytes]) -> int:
+        """The frame with `size` bytes of the file from `offset`, zeroes behind; 0 where memory is exhausted.
+
+        The cache owns it: the caller shares it at once or does not use it.  `read(offset, n)` reads the file.
+        """
+        pages = self._inodes.get(ip)
+        if pages is not None and (offset, size) in pages:
+            return pages[offset, size]
+        data = read(offset, size)  # may sleep: others may have come first
+        pages = self._inodes.setdefault(ip, {})
+        ip.text = pages
+        pa = pages.get((offset, size), 0)
+        if not pa:
+            pa = self._frames.alloc()
+            if pa:
+                self._ram.view(pa, PGSIZE)[:] = data.ljust(PGSIZE, b"\0")
+                self._drop_code(pa, pa + PGSIZE)
+                pages[offset, size] = pa
+        return pa
+
+    def drop(self, ip: Inode) -> None:
+        """The file changed or is gone: give up its frames. Who maps them keeps them."""
+        for pa in self._inodes.pop(ip, {}).values():
+            self._frames.free(pa)
+        ip.text = None
+
+    def reclaim(self) -> bool:
+        """Free the frames that nobody maps; whether there were any."""
+        freed = False
+        for ip, pages in list(self._inodes.items()):
+            for key, pa in list(pages.items()):
+                if self._frames.owners(pa) == 1:
+                    del pages[key]
+                    self._frames.free(pa)
+                    freed = True
+            if not pages:
+                del self._inodes[ip]
+                ip.text = None
+        return freed

@@ -1,0 +1,129 @@
+"""Traps: how a process enters the kernel and leaves it.
+
+The way of one system call, with the files that it passes:
+
+    user code      ecall                      user/lib, generated stub
+    hart           trap: pc = stvec           native/hooks.c, emu/hart.py
+    uservec        registers -> trapframe     asm/trampoline.S
+    usertrap gate  Trap.process goes on       emu/loop.py, kernel/sched.py
+    usertrap       here                       -> kernel/syscall.py
+    usertrapret    here
+    userret        trapframe -> registers     asm/trampoline.S
+    sret           user code goes on
+
+While a process is in user mode, stvec points at uservec in the trampoline; while it is in the kernel, at
+kernelvec, where only an interrupt may arrive, and only in `idle`.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from emu import engine as e
+from emu.hart import Hart
+from kernel.abi.memlayout import TRAMPOLINE
+from kernel.abi.riscv import (
+    CAUSE_LOAD_PAGE,
+    CAUSE_STORE_PAGE,
+    CAUSE_USER_ECALL,
+    IRQ_S_EXTERNAL,
+    IRQ_S_TIMER,
+    SCAUSE_INTERRUPT,
+    SSTATUS_FS,
+    SSTATUS_SPIE,
+    SSTATUS_SPP,
+)
+from kernel.proc import TF_EPC, Proc
+from kernel.sched import A0
+from kernel.vm import satp_of
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+TIMER: Final = SCAUSE_INTERRUPT | IRQ_S_TIMER
+EXTERNAL: Final = SCAUSE_INTERRUPT | IRQ_S_EXTERNAL
+
+
+class Trap:
+    """Trap handling on one hart."""
+
+    def __init__(self, k: "Kernel", hart: Hart) -> None:
+        self._k = k
+        self._hart: Final = hart
+        self._regs: Final = hart.regs
+        image = k.image
+        self._uservec: Final = TRAMPOLINE + image.uservec - image.trampoline
+        self._userret: Final = TRAMPOLINE + image.userret - image.trampoline
+        self._in_tlb: Proc | None = None  # the process whose translations the hart may hold
+
+    def process(self, p: Proc) -> None:
+        """The life of a process's kernel thread, from its first turn on."""
+        self._k.first_turn(p)
+        usertrap_gate, run_hart = self._k.image.usertrap, self._k.sched.run_hart
+        while True:
+            self._usertrapret(p)
+            gate = run_hart(self._userret)
+            assert gate == usertrap_gate, f"user code came back at gate {gate:#x}, not at usertrap"
+            self._usertrap(p)
+
+    def _usertrapret(self, p: Proc) -> None:
+        """Prepare the hart for user mode: userret does the rest."""
+        regs, vm = self._regs, self._k.vm
+        if vm.changed or self._in_tlb is not p:
+            # The one place where the TLB is flushed: another address space, or a mapping was taken away.
+            self._hart.engine.flush_tlb()
+            vm.changed = False
+            self._in_tlb = p
+        regs[e.STVEC] = self._uservec
+        # Previous privilege U, interrupts on after sret, floating point off as in xv6.
+        regs[e.MSTATUS] = regs[e.MSTATUS] & ~(SSTATUS_SPP | SSTATUS_FS) | SSTATUS_SPIE
+        regs[e.SEPC] = p.tf[TF_EPC]
+        regs[A0] = satp_of(p.pagetable)
+
+    def _usertrap(self, p: Proc) -> None:
+        """Handle a trap from user mode: a system call, a page to be mapped, an interrupt, or a mistake."""
+        k, regs = self._k, self._regs
+        regs[e.STVEC] = k.image.kernelvec
+        scause, sepc = regs[e.SCAUSE], regs[e.SEPC]
+        if scause == CAUSE_USER_ECALL:
+            if p.killed:
+                k.procs.exit(p, -1)
+            p.tf[TF_EPC] = sepc + 4
+            k.syscalls.dispatch(p)
+        else:
+            p.tf[TF_EPC] = sepc
+            if scause & SCAUSE_INTERRUPT:
+                self._interrupt(scause, p)
+            else:
+                self._fault(p, scause, regs[e.STVAL])
+        if p.killed:
+            k.procs.exit(p, -1)
+
+    def _fault(self, p: Proc, scause: int, va: int) -> None:
+        """An exception in user mode: map the page if it was promised, else the process dies."""
+        k = self._k
+        promised = scause in (CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE) and k.vm.fault(p.pagetable, p.sz, va)
+        if k.observer is not None:
+            k.observer.fault(p, scause, va, promised)
+        if not promised:
+            k.printf(f"usertrap(): unexpected scause {scause:#x} pid={p.pid}\n")
+            k.printf(f"            sepc={p.tf[TF_EPC]:#x} stval={va:#x}\n")
+            p.killed = True
+
+    def _interrupt(self, scause: int, p: Proc | None) -> None:
+        """Serve a device; a timer interrupt in user mode ends the process's turn."""
+        k = self._k
+        if scause == EXTERNAL:
+            k.devintr()
+        elif scause == TIMER:
+            k.timer.intr()
+            if p is not None:
+                k.sched.yield_(p)
+        else:
+            k.panic(f"unexpected interrupt, scause {scause:#x}")
+
+    def kerneltrap(self) -> None:
+        """A trap in supervisor mode: an interrupt in `idle`, or a bug."""
+        regs = self._regs
+        scause = regs[e.SCAUSE]
+        if not scause & SCAUSE_INTERRUPT:
+            self._k.panic(f"kerneltrap: scause {scause:#x} sepc {regs[e.SEPC]:#x} stval {regs[e.STVAL]:#x}")
+        self._interrupt(scause, None)
