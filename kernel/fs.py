@@ -110,16 +110,27 @@ class FileSystem:
 
     def _reclaim_orphans(self) -> None:
         """Free inodes that were in use without a name (a file unlinked but open) when the machine stopped."""
-        last = self.sb.ninodes - 1
-        self._cache.prefetch(self._dev, range(self._inode_block(1), self._inode_block(last) + 1))
-        for inum in range(1, last + 1):
-            kind, nlink = self._kind_and_nlink(inum)
-            if kind and not nlink:
+        blocknos = range(self._inode_block(1), self._inode_block(self.sb.ninodes - 1) + 1)
+        self._cache.prefetch(self._dev, blocknos)
+        for blockno in blocknos:
+            for inum in self._orphans_in(blockno):
                 self._k.printf(f"ireclaim: orphaned inode {inum}\n")
                 with self._log:
                     ip = self.iget(self._dev, inum)
                     self.ilock(ip)
                     self.iunlockput(ip)
+
+    def _orphans_in(self, blockno: int) -> list[int]:
+        """Numbers of the inodes in one block of them that have a type and no name."""
+        buf = self._cache.bread(self._dev, blockno)
+        shorts = buf.data.cast("h")
+        kinds, nlinks = shorts[:: DINODE_SIZE // 2].tolist(), shorts[3 :: DINODE_SIZE // 2].tolist()
+        self._cache.brelse(buf)
+        first = (blockno - self.sb.inodestart) * IPB
+        inums = [
+            first + i for i, (kind, nlink) in enumerate(zip(kinds, nlinks, strict=True)) if kind and not nlink
+        ]
+        return [inum for inum in inums if 0 < inum < self.sb.ninodes]
 
     # --- references ---
 
@@ -150,7 +161,9 @@ class FileSystem:
 
     def has_name(self, ip: Inode) -> bool:
         """Whether an inode (a reference, not locked) is in use and a directory entry names it."""
-        kind, nlink = self._kind_and_nlink(ip.inum)
+        buf = self._cache.bread(self._dev, self._inode_block(ip.inum))
+        kind, _, _, nlink, *_ = DINODE.unpack_from(buf.data, ip.inum % IPB * DINODE_SIZE)
+        self._cache.brelse(buf)
         return bool(kind and nlink)
 
     def _enter(self, dev: int, inum: int) -> Inode:
@@ -246,13 +259,6 @@ class FileSystem:
         if not ip.type:
             self._k.panic(f"file system: {ip} is in use but free on disk")
         ip.valid = True
-
-    def _kind_and_nlink(self, inum: int) -> tuple[int, int]:
-        """Type and link count of an inode, locked or not, as the disk has them or will have them."""
-        buf = self._cache.bread(self._dev, self._inode_block(inum))
-        kind, _, _, nlink, *_ = DINODE.unpack_from(buf.data, inum % IPB * DINODE_SIZE)
-        self._cache.brelse(buf)
-        return kind, nlink
 
     def _inode_block(self, inum: int) -> int:
         return self.sb.inodestart + inum // IPB
