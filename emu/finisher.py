@@ -20,7 +20,7 @@ RESET: Final = 0x7777
 
 
 class Finisher(Device):
-    """Calls `finish(exit_code)`, 0 to 65535, or `reset()`; other values and offsets do nothing. Reads as 0."""
+    """Calls `finish(exit_code)`, 0 to 65535, or `reset()`; other values do nothing. Reads as 0."""
 
     def __init__(self, finish: Callable[[int], None], reset: Callable[[], None]) -> None:
         self._finish: Final = finish

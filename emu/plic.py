@@ -107,7 +107,7 @@ class Plic(Device):
             self._enabled[context] = (others | bits << shift) & ~1  # there is no source 0
 
     def _best(self, context: int) -> int:
-        """The source that `context` is to serve next: the highest priority, then the lowest number; 0: none."""
+        """What `context` is to serve next: the highest priority, then the lowest source; 0 for none."""
         waiting = self._pending & self._enabled[context] & ~self._claimed
         best = 0
         best_priority = self._threshold[context]

@@ -60,7 +60,7 @@ _MSR_CONNECTED: Final = 0xB0  # carrier, data set ready, clear to send
 
 
 class Uart(Device):
-    """`irq` is its interrupt line; `transmit(byte)` takes what the guest sends. `receive` is the other way."""
+    """`irq` is its interrupt line, `transmit(byte)` takes what the guest sends, `receive` brings it input."""
 
     def __init__(self, irq: SetLevel, transmit: Callable[[int], None]) -> None:
         self._irq: Final = irq
@@ -130,7 +130,7 @@ class Uart(Device):
         return FIFO_SIZE if self._fcr & _FCR_ENABLE else 1
 
     def _push(self, byte: int) -> None:
-        """Put a byte behind the received ones. Full, the FIFO keeps what it has; one register takes the new."""
+        """Put a byte behind the received ones. A full FIFO keeps those, the single register the new one."""
         if len(self._received) >= self._capacity:
             self._overrun = True
             if self._fcr & _FCR_ENABLE:

@@ -126,7 +126,7 @@ def test_wiring_mistakes_are_refused(bus: Bus, base: int, size: int, rule: str) 
 def test_an_access_answers_or_is_a_bus_error(pa: int, size: int, value: int) -> None:
     bus = Bus(Ram(8192))
     bus.attach(0x2000, 0x2000, Recorder())
-    in_ram = RAM_BASE <= pa and pa + size <= RAM_BASE + 8192
+    in_ram = pa >= RAM_BASE and pa + size <= RAM_BASE + 8192
     in_device = 0x2000 <= pa < 0x4000 and pa % size == 0
     if in_ram or in_device:
         bus.store(pa, size, value)

@@ -1,4 +1,4 @@
-"""Decoding of loads, stores and atomics; the words in the table were made by clang 22 from the text beside them."""
+"""Decoding of loads, stores and atomics. Clang 22 made the words in the table from the text beside them."""
 
 import pytest
 from hypothesis import given, settings
