@@ -17,9 +17,8 @@ Source: Virtual I/O Device (VIRTIO) 1.1, section 5.2.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from emu.clock import TICKS_PER_US, Clock
 from emu.device import SetLevel
@@ -49,8 +48,7 @@ _HEADER: Final = Struct("<IIQ")
 _CONFIG: Final = Struct("<QII4xI")  # capacity, (size_max, seg_max, geometry: not offered), block size
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     """A chain in work, and when it will be done."""
 
     queue: VirtQueue

@@ -11,7 +11,6 @@ and a broken rule ends the queue's life: `broken` says which rule, and from then
 Source: Virtual I/O Device (VIRTIO) 1.1, section 2.6.
 """
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -36,23 +35,14 @@ class Segment(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """One request: what the device may read, then what it may write. `head` is its name in both rings."""
 
     head: int
     readable: tuple[Segment, ...]
     writable: tuple[Segment, ...]
-
-    @property
-    def readable_size(self) -> int:
-        """Bytes that the device may read."""
-        return sum(segment.size for segment in self.readable)
-
-    @property
-    def writable_size(self) -> int:
-        """Bytes that the device may write."""
-        return sum(segment.size for segment in self.writable)
+    readable_size: int  # bytes in all of them
+    writable_size: int
 
 
 class VirtQueue:
@@ -135,7 +125,7 @@ class VirtQueue:
             else:
                 readable.append(Segment(pa, size))
             if not flags & _NEXT:
-                return Chain(head, tuple(readable), tuple(writable))
+                return _chain(head, readable, writable)
             index = following
         return "descriptors chained in a loop"
 
@@ -144,12 +134,15 @@ class VirtQueue:
         return memory[offset] | memory[offset + 1] << 8
 
 
+def _chain(head: int, readable: list[Segment], writable: list[Segment]) -> Chain:
+    readable_size = sum([segment.size for segment in readable])
+    writable_size = sum([segment.size for segment in writable])
+    return Chain(head, tuple(readable), tuple(writable), readable_size, writable_size)
+
+
 def gather(ram: Ram, segments: tuple[Segment, ...], start: int, size: int) -> bytes:
     """`size` bytes from byte `start` on of what `segments` hold one after the other."""
-    pieces: list[memoryview] = []
-    for pa, taken in _slices(segments, start, size):
-        pieces.append(ram.view(pa, taken))
-    return b"".join(pieces)
+    return b"".join([ram.view(pa, taken) for pa, taken in _slices(segments, start, size)])
 
 
 def scatter(ram: Ram, segments: tuple[Segment, ...], start: int, data: bytes) -> None:
