@@ -104,13 +104,17 @@ class Log:
     def _needed_with_one_more(self) -> int:
         return len(self._changed) + (self._outstanding + 1) * MAXOPBLOCKS
 
+    def drain(self) -> None:
+        """Wait until the disk shows no trace of the last commit, as a power-off that is no crash leaves it."""
+        if self._clearing is not None:
+            self._disk.wait(self._clearing)
+
     # --- commit ---
 
     def _commit(self) -> None:
         """Steps 1 to 4. Nobody changes a buffer meanwhile: all operations have ended and none can begin."""
         bufs = sorted(self._changed.values(), key=lambda buf: buf.blockno)  # neighbours go in one request
-        if self._clearing is not None:
-            self._disk.wait(self._clearing)
+        self.drain()
         self._write_log(bufs)
         self._wait_all([self._write_header([buf.blockno for buf in bufs])])
         self._wait_all(self._cache.submit_runs(WRITE, bufs))

@@ -182,7 +182,7 @@ class FakeKernel:
         return proc
 
     def run(self) -> None:
-        """Run all processes to their ends."""
+        """Run all processes to their ends, and let the disk finish."""
         while self._ready or self._asleep:
             while self._ready:
                 thread, self._current = self._ready.popleft()
@@ -191,6 +191,8 @@ class FakeKernel:
                 self._current = None
             if self._asleep:
                 self._wait_for_event()
+        while self.events.next_ticks != NEVER:
+            self._wait_for_event()
 
     def run_until_idle(self) -> None:
         """Run until all sleep and nothing is to happen."""

@@ -176,7 +176,7 @@ def tree_of(image: bytes) -> Tree:
 
 
 def audit(image: bytes, orphans_allowed: bool = False) -> None:
-    """Assert that an image is sound and nothing in it is lost: blocks, inodes and links are all accounted for."""
+    """Assert that an image is sound and that its blocks, inodes and links are all accounted for."""
     check(image)
     fs = FsImage(image)
     names: dict[int, int] = {}

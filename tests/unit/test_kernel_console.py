@@ -1,0 +1,179 @@
+"""The console: editing a line, reading lines, end of input, output and who hears of it."""
+
+from typing import Any
+
+import pytest
+from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, attempt
+
+from kernel.abi.disk import BSIZE
+from kernel.abi.param import CONSOLE, INPUT_BUF_SIZE
+
+
+class Terminal:
+    """A kernel with a process that reads the console again and again, and what it got."""
+
+    def __init__(self, n: int = 100, count: int = 1) -> None:
+        self.k = FakeKernel(CutDrive(bytes(BSIZE)))
+        self.lines: list[bytes | int] = []
+
+        def program(k: FakeKernel, p: FakeProc) -> None:
+            for _ in range(count):
+                got = attempt(k.console.read, p, 0, n)
+                self.lines.append(got if got < 0 else bytes(p.memory[:got]))
+
+        self.reader = self.k.spawn(program)
+
+    def type(self, keys: bytes) -> "Terminal":
+        """Type while the process waits, and let it go on."""
+        self.k.run_until_idle()
+        self.k.type(keys)
+        self.k.run_until_idle()
+        return self
+
+
+@pytest.mark.parametrize(
+    ("keys", "line", "echo"),
+    [
+        (b"ls\n", b"ls\n", b"ls\n"),
+        (b"ls\r", b"ls\n", b"ls\n"),
+        (b"lx\x08s\n", b"ls\n", b"lx\b \bs\n"),
+        (b"lx\x7fs\n", b"ls\n", b"lx\b \bs\n"),
+        (b"\x08\x7f\x15a\n", b"a\n", b"a\n"),
+        (b"abc\x15d\n", b"d\n", b"abc" + b"\b \b" * 3 + b"d\n"),
+        (b"a\0b\n", b"ab\n", b"ab\n"),
+        (b"\x04", b"", b"\x04"),
+        (b"\xff\x80\n", b"\xff\x80\n", b"\xff\x80\n"),
+    ],
+)
+def test_a_line_is_edited_and_echoed(keys: bytes, line: bytes, echo: bytes) -> None:
+    terminal = Terminal().type(keys)
+    assert terminal.lines == [line]
+    assert terminal.k.sent == echo
+
+
+def test_a_line_is_not_given_before_it_ends() -> None:
+    terminal = Terminal().type(b"half")
+    assert terminal.lines == []
+    assert terminal.type(b" done\n").lines == [b"half done\n"]
+
+
+def test_a_finished_line_cannot_be_taken_back() -> None:
+    terminal = Terminal(count=2).type(b"one\n\x08\x15two\n")
+    assert terminal.lines == [b"one\n", b"two\n"]
+
+
+def test_a_small_buffer_gets_the_line_in_pieces() -> None:
+    assert Terminal(n=4, count=3).type(b"longline\n").lines == [b"long", b"line", b"\n"]
+
+
+def test_end_of_input_behind_a_partial_line_is_kept_for_the_next_read() -> None:
+    terminal = Terminal(count=3).type(b"par\x04tial\n")
+    assert terminal.lines == [b"par", b"", b"tial\n"]
+
+
+def test_end_of_input_right_behind_a_full_buffer_ends_the_next_read() -> None:
+    assert Terminal(n=3, count=3).type(b"abc\x04de\n").lines == [b"abc", b"", b"de\n"]
+
+
+def test_a_full_input_buffer_is_a_line_and_drops_further_keys() -> None:
+    terminal = Terminal(n=2 * INPUT_BUF_SIZE, count=2)
+    keys = bytes(ord("a") + i % 26 for i in range(INPUT_BUF_SIZE + 20))
+    terminal.k.type(keys)  # nobody reads yet
+    assert terminal.k.sent == keys[:INPUT_BUF_SIZE]
+    terminal.type(b"")
+    assert terminal.lines == []  # the read goes on until the line ends
+    terminal.type(b"end\n")
+    assert terminal.lines == [keys[:INPUT_BUF_SIZE] + b"end\n"]
+
+
+def test_the_ring_wraps_around() -> None:
+    terminal = Terminal(count=50)
+    for i in range(50):
+        terminal.type(b"line number %d\n" % i)
+    assert terminal.lines == [b"line number %d\n" % i for i in range(50)]
+
+
+def test_control_p_lists_the_processes_and_leaves_the_line_alone() -> None:
+    terminal = Terminal().type(b"a\x10b\n")
+    assert terminal.k.procdumps == 1
+    assert terminal.lines == [b"ab\n"]
+
+
+def test_one_who_waits_can_be_killed() -> None:
+    terminal = Terminal()
+    terminal.k.run_until_idle()
+    terminal.k.kill(terminal.reader)
+    terminal.k.run()
+    assert terminal.lines == [-1]
+    assert terminal.k.console.readers == []
+
+
+def test_the_workbench_sees_who_waits() -> None:
+    terminal = Terminal(count=2)
+    waits: list[int] = []
+    terminal.k.console.on_read_wait = lambda p: waits.append(p.pid)
+    terminal.type(b"")
+    assert waits == [terminal.reader.pid] and terminal.k.console.readers == [terminal.reader]
+    terminal.type(b"one\ntwo\n")
+    assert waits == [terminal.reader.pid] and terminal.k.console.readers == []
+
+
+def test_zero_and_negative_lengths_read_nothing_and_do_not_wait() -> None:
+    assert Terminal(n=0, count=1).type(b"").lines == [b""]
+    assert Terminal(n=-5, count=1).type(b"").lines == [b""]
+
+
+def test_a_bad_address_ends_the_read_after_the_bytes_before_it() -> None:
+    k = FakeKernel(CutDrive(bytes(BSIZE)))
+    results: list[int] = []
+
+    def program(k: FakeKernel, p: FakeProc) -> None:
+        for va in (MEMORY_SIZE, MEMORY_SIZE - 2, 0):
+            results.append(k.console.read(p, va, 100))
+        results.append(p.memory[0])
+
+    k.type(b"abcdefg\n")
+    k.spawn(program)
+    k.run()
+    assert results == [0, 2, len(b"efg\n"), ord("e")]
+
+
+def test_output_goes_out_whole_and_in_order_with_who_wrote_it() -> None:
+    k = FakeKernel(CutDrive(bytes(BSIZE)))
+    heard: list[tuple[int | None, bytes]] = []
+    k.console.on_output = lambda pid, data: heard.append((pid, data))
+    text = bytes(range(256)) * 40
+
+    def program(k: Any, p: FakeProc) -> int:
+        p.memory[: len(text)] = text
+        return k.files.devices[CONSOLE].write(p, 0, len(text))
+
+    process = k.spawn(program)
+    k.run()
+    k.printf("kernel\n")
+    assert process.result == len(text)
+    assert k.sent == text + b"kernel\n" == b"".join(data for _, data in heard)
+    assert [pid for pid, _ in heard] == [process.pid] * 3 + [None]
+
+
+def test_output_from_a_bad_address_stops_there() -> None:
+    k = FakeKernel(CutDrive(bytes(BSIZE)))
+
+    def program(k: Any, p: FakeProc) -> list[int]:
+        return [
+            k.console.write(p, MEMORY_SIZE, 10),
+            k.console.write(p, MEMORY_SIZE - 3, 10),
+            k.console.write(p, 0, -1),
+        ]
+
+    process = k.spawn(program)
+    k.run()
+    assert process.result == [0, 3, 0]
+    assert k.sent == bytes(3)
+
+
+def test_a_transmitter_that_stays_full_is_a_panic() -> None:
+    k = FakeKernel(CutDrive(bytes(BSIZE)))
+    k.uart_device.load = lambda offset, size: 0  # type: ignore[method-assign]
+    with pytest.raises(Panic, match="stays full"):
+        k.printf("x")

@@ -1,0 +1,185 @@
+"""Pipes: random transfers against a model, and how they end."""
+
+from typing import Any
+
+from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, attempt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel import sysfile
+from kernel.abi.disk import BSIZE
+from kernel.abi.param import NFILE, NOFILE, PIPESIZE
+from kernel.pipe import Pipe, PipeEnd
+
+KILLED = object()
+
+
+def kernel() -> FakeKernel:
+    """A kernel whose disk is never read."""
+    return FakeKernel(CutDrive(bytes(BSIZE)))
+
+
+def open_ends(k: FakeKernel) -> tuple[PipeEnd, PipeEnd]:
+    """A pipe's read end and write end."""
+    any_k: Any = k
+    pipe = Pipe(any_k)
+    return PipeEnd(any_k, pipe, writer=False), PipeEnd(any_k, pipe, writer=True)
+
+
+chunks = st.lists(st.integers(0, 3 * PIPESIZE), max_size=8)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(chunks, st.lists(st.integers(1, 2 * PIPESIZE), min_size=1, max_size=5), st.booleans())
+def test_what_goes_in_comes_out_in_order(writes: list[int], reads: list[int], reader_first: bool) -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+    received = bytearray()
+
+    def write(k: Any, p: FakeProc) -> None:
+        sent = 0
+        for n in writes:
+            p.memory[:n] = bytes((sent + i) * 7 & 0xFF for i in range(n))
+            assert writer.write(p, 0, n) == n
+            sent += n
+        writer.release()
+
+    def read(k: Any, p: FakeProc) -> None:
+        turn = 0
+        while n := reader.read(p, 0, reads[turn % len(reads)]):
+            assert n <= min(PIPESIZE, reads[turn % len(reads)])
+            received.extend(p.memory[:n])
+            turn += 1
+
+    for function in (read, write) if reader_first else (write, read):
+        k.spawn(function)
+    k.run()
+    assert received == bytes(i * 7 & 0xFF for i in range(sum(writes)))
+
+
+def test_two_writers_do_not_mix_what_fits() -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+
+    def write(k: Any, p: FakeProc) -> None:
+        p.memory[:64] = bytes([p.pid]) * 64
+        for _ in range(20):
+            assert writer.write(p, 0, 64) == 64
+
+    def read(k: Any, p: FakeProc) -> None:
+        for _ in range(40):
+            assert reader.read(p, 0, 64) == 64
+            assert len(set(p.memory[:64])) == 1
+
+    for function in (write, write, read):
+        k.spawn(function)
+    k.run()
+
+
+def test_a_reader_of_an_empty_pipe_without_writers_gets_0() -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+
+    def program(k: Any, p: FakeProc) -> tuple[int, int]:
+        writer.write(p, 0, 5)
+        writer.release()
+        return reader.read(p, 0, 100), reader.read(p, 0, 100)
+
+    process = k.spawn(program)
+    k.run()
+    assert process.result == (5, 0)
+
+
+def test_a_writer_without_readers_fails_at_once_or_when_the_last_one_goes() -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+
+    def write(k: Any, p: FakeProc) -> tuple[int, int, int]:
+        return (
+            attempt(writer.write, p, 0, PIPESIZE + 1),
+            attempt(writer.write, p, 0, 1),
+            attempt(writer.write, p, 0, 0),
+        )
+
+    writing = k.spawn(write)
+    k.spawn(lambda k, p: reader.release())
+    k.run()
+    assert writing.result == (-1, -1, 0)
+
+
+def test_the_killed_stop_waiting() -> None:
+    k = kernel()
+    empty_reader, _empty_writer = open_ends(k)
+    _full_reader, full_writer = open_ends(k)
+    reading = k.spawn(lambda k, p: attempt(empty_reader.read, p, 0, 1))
+    writing = k.spawn(lambda k, p: attempt(full_writer.write, p, 0, PIPESIZE + 1))
+    k.run_until_idle()
+    assert reading.result is writing.result is None
+    k.kill(reading)
+    k.kill(writing)
+    k.run()
+    assert (reading.result, writing.result) == (-1, -1)
+
+
+def test_the_wrong_end_and_negative_lengths() -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+
+    def program(k: Any, p: FakeProc) -> list[int]:
+        return [
+            attempt(reader.write, p, 0, 1),
+            attempt(writer.read, p, 0, 1),
+            attempt(writer.write, p, 0, -1),
+            attempt(writer.write, p, 0, 3),
+            attempt(reader.read, p, 0, -1),
+            attempt(reader.read, p, 0, 0),
+            attempt(reader.read, p, 0, 10),
+        ]
+
+    process = k.spawn(program)
+    k.run()
+    assert process.result == [-1, -1, 0, 3, 0, 0, 3]
+
+
+def test_a_bad_address_ends_a_transfer_after_the_bytes_before_it() -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+
+    def program(k: Any, p: FakeProc) -> list[int]:
+        p.memory[:] = bytes(range(256)) * (MEMORY_SIZE // 256)
+        results = [
+            attempt(writer.write, p, MEMORY_SIZE, 10),
+            attempt(writer.write, p, MEMORY_SIZE - 4, 10),
+            attempt(writer.write, p, 0, 10),
+            attempt(reader.read, p, MEMORY_SIZE, 10),
+            attempt(reader.read, p, MEMORY_SIZE - 6, 10),
+            attempt(reader.read, p, 0, 10),
+        ]
+        assert bytes(p.memory[-6:] + p.memory[:8]) == bytes([252, 253, 254, 255, 0, 1, *range(2, 10)])
+        return results
+
+    process = k.spawn(program)
+    k.run()
+    assert process.result == [0, 4, 10, -1, 6, 8]
+
+
+def test_the_call_gives_two_descriptors_or_none() -> None:
+    k = kernel()
+
+    def program(k: Any, p: FakeProc) -> None:
+        assert sysfile.sys_pipe(k, p, 100) == 0
+        assert bytes(p.memory[100:108]) == bytes([0, 0, 0, 0, 1, 0, 0, 0])
+        assert attempt(sysfile.sys_pipe, k, p, MEMORY_SIZE - 4) == -1
+        assert k.files.open_count == 2 and p.ofile[2] is None
+        for _ in range(NOFILE - 3):
+            sysfile.sys_dup(k, p, 0)
+        assert attempt(sysfile.sys_pipe, k, p, 100) == -1  # one descriptor is left
+        assert k.files.open_count == 2 and p.ofile[NOFILE - 1] is None
+        for fd in range(NOFILE - 1):
+            sysfile.sys_close(k, p, fd)
+        k.files.reserve(NFILE - 1)
+        assert attempt(sysfile.sys_pipe, k, p, 100) == -1  # one open file is left
+        assert k.files.open_count == NFILE - 1 and p.ofile == [None] * NOFILE
+
+    k.spawn(program)
+    k.run()
