@@ -105,7 +105,7 @@ class Log:
         return len(self._changed) + (self._outstanding + 1) * MAXOPBLOCKS
 
     def drain(self) -> None:
-        """Wait until the disk shows no trace of the last commit, as a power-off that is no crash leaves it."""
+        """Wait until the disk shows no trace of the last commit: what to do before power-off."""
         if self._clearing is not None:
             self._disk.wait(self._clearing)
 
