@@ -18,6 +18,7 @@
 #include "kernel/types.h"
 #include "kernel/stat.h"
 #include "kernel/fcntl.h"
+#include "kernel/fs.h"
 #include "kernel/param.h"
 #include "user/user.h"
 
@@ -336,6 +337,7 @@ static int is_cd(struct node *n)
     return n->kind == COMMAND && n->argv[0] && strcmp(n->argv[0], "cd") == 0;
 }
 
+static void run_program(char **argv) __attribute__((noreturn));
 static void become(struct node *n) __attribute__((noreturn));
 
 /* One stage of a pipeline as a child, its input from `in` and its output to `out` where these are not
@@ -382,6 +384,20 @@ static int run_pipeline(struct node *n)
     return last_status;
 }
 
+/* Runs the program of that name in place of this process.  A name without a slash is looked for here
+   and then in the root directory, where the tools are. */
+static void run_program(char **argv)
+{
+    char path[1 + DIRSIZ + 1] = "/";
+    exec(argv[0], argv);
+    if (strchr(argv[0], '/') == 0 && strlen(argv[0]) <= DIRSIZ) {
+        strcpy(path + 1, argv[0]);
+        exec(path, argv);
+    }
+    fprintf(2, "exec %s failed\n", argv[0]);
+    exit(STATUS_NOT_FOUND);
+}
+
 /* Runs n in place of this process. */
 static void become(struct node *n)
 {
@@ -395,9 +411,7 @@ static void become(struct node *n)
             exit(0);
         if (is_cd(n))
             exit(change_directory(n->argv));
-        exec(n->argv[0], n->argv);
-        fprintf(2, "exec %s failed\n", n->argv[0]);
-        exit(STATUS_NOT_FOUND);
+        run_program(n->argv);
     case PIPE:
         exit(run_pipeline(n));
     case GROUP:

@@ -172,7 +172,7 @@ static void blocks_change_hands(void)
         fd = open("hand1", O_RDONLY);
         check(read(fd, second, sizeof second) == sizeof second);
         close(fd);
-        check(first[0] == i * 31 && second[0] == (char)((i + 1) * 31));
+        check(first[0] == (char)(i * 31) && second[0] == (char)((i + 1) * 31));
     }
     check(unlink("hand1") == 0);
 }

@@ -96,8 +96,7 @@ static void text_write_kills(void)
 
 #define RISCV_RET 0x00008067 /* jalr x0, 0(ra): as a function, it only returns */
 
-static const uint constant_code = RISCV_RET;
-static uint data_code = RISCV_RET;
+uint data_code = RISCV_RET; /* not static: what nobody can change is put among the constants */
 
 static void run_data(void *unused)
 {
@@ -119,7 +118,6 @@ static void run_stack(void *unused)
 
 static void data_exec_kills(void)
 {
-    check(constant_code == data_code);
     check(status_of(run_data, 0) == KILLED);
     check(status_of(run_heap, 0) == KILLED);
     check(status_of(run_stack, 0) == KILLED);
