@@ -25,8 +25,12 @@ from emu.events import NEVER, EventQueue
 from emu.hart import WFI, Hart
 from emu.sv39 import Access, TranslationFault
 
-GATE_TICKS: Final = TICKS_PER_US // 2
-"""What a gate call costs: 0.5 us, about what xv6's C takes for a short system call."""
+GATE_TICKS: Final = 20 * TICKS_PER_US
+"""What a gate call costs: 20 us, about what a short system call of xv6 takes in QEMU.
+
+It is more than the host takes for one, so that a program which makes system calls until some ticks have
+passed is not slower than the wall clock.
+"""
 
 SLICE_TICKS: Final = 10_000 * TICKS_PER_US
 """How long the engine may run before the outside world is looked at: 10 ms of virtual time."""

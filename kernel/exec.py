@@ -18,7 +18,7 @@ from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
 from kernel.dir import namei
 from kernel.errors import BadAddress
 from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc
-from kernel.vm import OutOfMemory, pgroundup
+from kernel.vm import OutOfMemory, pgroundup, satp_of
 
 if TYPE_CHECKING:
     from kernel.inode import Inode
@@ -63,7 +63,7 @@ def _load_and_commit(
         k.vm.free_user(pagetable, builder.sz)
         return -1
     old_pagetable, old_sz = p.pagetable, p.sz
-    p.pagetable, p.sz = pagetable, builder.sz
+    p.pagetable, p.satp, p.sz = pagetable, satp_of(pagetable), builder.sz
     p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = entry, sp, argv_va
     p.name = path.rsplit(b"/", 1)[-1][:15].decode(errors="replace")
     k.vm.free_user(old_pagetable, old_sz)

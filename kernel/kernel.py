@@ -12,7 +12,6 @@ from typing import Final, NoReturn, Protocol
 from emu import engine as e
 from emu.board import Board
 from emu.clock import Clock
-from emu.hart import Hart
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import (
     CLINT,
@@ -101,7 +100,6 @@ class Kernel:
         self._init_argv: Final = tuple(init_argv)
         board.engine.cells[e.GATE_LOW] = self.image.gates
         board.engine.cells[e.GATE_HIGH] = self.image.gates_end
-        board.loop.on_gate = self._on_gate
 
         buffers_pa = self.image.end
         disk_pa = buffers_pa + NBUF * BSIZE + PGMASK & ~PGMASK
@@ -126,15 +124,13 @@ class Kernel:
         self.syscalls: Final = Dispatcher(self)
         self.satp = 0  # of the kernel's own page table
         self.cpu_context: Final = self.image.cpu_context
+        board.loop.on_gate = self.sched.enter
 
         # The calls of the file side and of each other that are used most, without a step between.
         self.sleep: Final = self.procs.sleep
         self.wakeup: Final = self.procs.wakeup
         self.printf: Final = self.console.putstr
         self.text_changed: Final = self.text.drop
-
-    def _on_gate(self, hart: Hart) -> None:
-        self.sched.enter(hart)
 
     # --- start ---
 

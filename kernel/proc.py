@@ -21,7 +21,7 @@ from greenlet import greenlet
 from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.param import NOFILE, NPROC
 from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, ZOMBIE
-from kernel.vm import OutOfMemory
+from kernel.vm import OutOfMemory, satp_of
 
 if TYPE_CHECKING:
     from kernel.file import File
@@ -70,10 +70,11 @@ class Proc:
         self.chan: object = None  # what it sleeps on
         self.sz = 0  # bytes of user memory
         self.pagetable = 0
+        self.satp = 0  # the value that makes `pagetable` the one in force
         self.trapframe_pa = 0
         self.ofile: list[File | None] = [None] * NOFILE
         self.cwd: Inode | None = None
-        self.thread: greenlet | None = None
+        self.thread: greenlet | None = None  # its kernel thread, from its first turn to its exit
         self.reaped_status: int | None = None  # of the child that wait() returned last
 
     def __repr__(self) -> str:
@@ -121,6 +122,7 @@ class ProcTable:
             k.frames.free(p.trapframe_pa)
             p.trapframe_pa = 0
             return None
+        p.satp = satp_of(p.pagetable)
         p.state = USED
         p.pid = self._next_pid
         self._next_pid += 1
@@ -153,9 +155,7 @@ class ProcTable:
             self.freeproc(child)
             return -1
         child.sz = parent.sz
-        kernel_words = child.tf[:TF_EPC].tolist()
-        child.tf[:] = parent.tf
-        child.tf[:TF_EPC] = memoryview(b"".join(w.to_bytes(8, "little") for w in kernel_words)).cast("Q")
+        child.tf[TF_EPC:] = parent.tf[TF_EPC:]
         child.tf[TF_A0] = 0
         child.ofile = [k.files.dup(f) if f is not None else None for f in parent.ofile]
         assert parent.cwd is not None, "a process that forks has a directory"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kernel import sysfile, sysproc
 from kernel.abi.param import MAXPATH
-from kernel.abi.syscalls import BY_NUMBER, SYSCALLS, Arg, Syscall
+from kernel.abi.syscalls import BY_NUMBER, SYSCALLS, Syscall
 from kernel.errors import SyscallError
 from kernel.proc import TF_A0, TF_A7, Proc
 
@@ -55,11 +55,7 @@ class _Entry:
         self.call = call
         name = f"sys_{call.name}"
         self.handler: Callable[..., int] = getattr(sysfile, name, None) or getattr(sysproc, name)
-        self.fetch = tuple((TF_A0 + i, _fetcher(arg)) for i, arg in enumerate(call.args))
-
-
-def _fetcher(arg: Arg) -> Fetch:
-    return FETCH[arg.kind]
+        self.fetch = tuple((TF_A0 + i, FETCH[arg.kind]) for i, arg in enumerate(call.args))
 
 
 class Dispatcher:
@@ -81,7 +77,10 @@ class Dispatcher:
         if k.observer is not None:
             k.observer.syscall_enter(p, entry.call)
         try:
-            result = entry.handler(k, p, *[fetch(k, p, tf[i]) for i, fetch in entry.fetch])
+            if entry.fetch:
+                result = entry.handler(k, p, *[fetch(k, p, tf[i]) for i, fetch in entry.fetch])
+            else:
+                result = entry.handler(k, p)
         except SyscallError:
             result = -1
         tf[TF_A0] = result & MASK64

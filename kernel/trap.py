@@ -18,7 +18,7 @@ kernelvec, where only an interrupt may arrive, and only in `idle`.
 from typing import TYPE_CHECKING, Final
 
 from emu import engine as e
-from emu.hart import Hart
+from emu.hart import MASK64, Hart
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import (
     CAUSE_LOAD_PAGE,
@@ -33,13 +33,13 @@ from kernel.abi.riscv import (
 )
 from kernel.proc import TF_EPC, Proc
 from kernel.sched import A0
-from kernel.vm import satp_of
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 TIMER: Final = SCAUSE_INTERRUPT | IRQ_S_TIMER
 EXTERNAL: Final = SCAUSE_INTERRUPT | IRQ_S_EXTERNAL
+TO_USER_MASK: Final = SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_FS
 
 
 class Trap:
@@ -74,9 +74,11 @@ class Trap:
             self._in_tlb = p
         regs[e.STVEC] = self._uservec
         # Previous privilege U, interrupts on after sret, floating point off as in xv6.
-        regs[e.MSTATUS] = regs[e.MSTATUS] & ~(SSTATUS_SPP | SSTATUS_FS) | SSTATUS_SPIE
+        mstatus = regs[e.MSTATUS]
+        if mstatus & TO_USER_MASK != SSTATUS_SPIE:
+            regs[e.MSTATUS] = mstatus & ~TO_USER_MASK | SSTATUS_SPIE
         regs[e.SEPC] = p.tf[TF_EPC]
-        regs[A0] = satp_of(p.pagetable)
+        regs[A0] = p.satp
 
     def _usertrap(self, p: Proc) -> None:
         """Handle a trap from user mode: a system call, a page to be mapped, an interrupt, or a mistake."""
@@ -86,7 +88,7 @@ class Trap:
         if scause == CAUSE_USER_ECALL:
             if p.killed:
                 k.procs.exit(p, -1)
-            p.tf[TF_EPC] = sepc + 4
+            p.tf[TF_EPC] = sepc + 4 & MASK64
             k.syscalls.dispatch(p)
         else:
             p.tf[TF_EPC] = sepc
