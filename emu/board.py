@@ -22,6 +22,7 @@ from emu.loop import Loop
 from emu.plic import Plic
 from emu.ram import PAGE_SIZE, Ram
 from emu.uart import Uart
+from emu.virtio import VirtioMmio
 from emu.virtio_blk import VirtioBlk
 
 
@@ -60,10 +61,12 @@ class Board:
         self.bus.attach(at.CLINT, at.CLINT_SIZE, self.clint)
         self.bus.attach(at.PLIC, at.PLIC_SIZE, self.plic)
         self.bus.attach(at.UART0, PAGE_SIZE, self.uart)
-        if drive is not None:
-            irq = self.plic.line(at.VIRTIO0_IRQ)
-            self.disk: Final = VirtioBlk(self.ram, irq, self.clock, self.events, drive)
-            self.bus.attach(at.VIRTIO0, at.VIRTIO_STRIDE, self.disk)
+        for slot in range(at.VIRTIO_COUNT):
+            irq = self.plic.line(at.VIRTIO0_IRQ + slot)
+            device = VirtioMmio(self.ram, irq)
+            if slot == 0 and drive is not None:
+                device = VirtioBlk(self.ram, irq, self.clock, self.events, drive)
+            self.bus.attach(at.VIRTIO0 + slot * at.VIRTIO_STRIDE, at.VIRTIO_STRIDE, device)
         self.hart.regs[e.PC] = self.ram.base
 
     def _finish(self, code: int) -> None:

@@ -8,6 +8,8 @@ reading through the private one, each time an engine is made.
 
 import ctypes
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +52,7 @@ class _Native(ctypes.Structure):
         ("badaddr", ctypes.c_void_p),
         ("do_interrupt", ctypes.c_void_p),
         ("stop", ctypes.c_void_p),
+        ("start", ctypes.c_void_p),
     ]
 
 
@@ -87,11 +90,11 @@ class FastEngine:
         self.cells: e.Words = memoryview(self._native).cast("B")[: 8 * e.CELLS].cast("q")
         self._install_hooks(ctypes.CDLL(str(hooks)), env)
 
-        self._start = self._lib.uc_emu_start
-        self._pc = ctypes.c_uint64()
-        self._pc_word = memoryview(self._pc).cast("B").cast("Q")
-        self._zero = ctypes.c_uint64(0)
-        self._one = ctypes.c_size_t(1)
+        self._enter = self._hooks.enter
+        self._hart_arg = ctypes.byref(self._native)
+        self._one = ctypes.c_uint64(1)
+        # A method would cost a Python call on the hottest path.
+        self.run: Callable[[], int] = partial(self._enter, self._hart_arg, ctypes.c_uint64(0))
         self._tlb_flush = self._private("tlb_flush")
         self._update_mip = self._private("riscv_cpu_update_mip")
         self._invalidate = self._private("tb_invalidate_phys_range")
@@ -137,6 +140,7 @@ class FastEngine:
         native.pc, native.priv, native.badaddr = (env + 8 * i for i in (e.PC, e.PRIV, e.BADADDR))
         native.do_interrupt = ctypes.cast(self._private("riscv_cpu_do_interrupt"), ctypes.c_void_p).value
         native.stop = ctypes.cast(self._lib.uc_emu_stop, ctypes.c_void_p).value
+        native.start = ctypes.cast(self._lib.uc_emu_start, ctypes.c_void_p).value
         self._hooks = hooks
         for kind, name in ((unicorn.UC_HOOK_BLOCK, "on_block"), (unicorn.UC_HOOK_INTR, "on_trap")):
             hook = ctypes.c_size_t()
@@ -152,22 +156,14 @@ class FastEngine:
             if error:
                 raise EngineUnavailable(f"the library refuses the hook {name}: error {error}")
 
-    def run(self) -> int:
-        self.cells[e.REASON] = e.RAN
-        self._pc_word[0] = self.regs[e.PC]
-        error: int = self._start(self._handle, self._pc, self._zero, self._zero, self._zero)
-        return error
-
     def step(self, length: int) -> int:
         cells = self.cells
         # A block translated for run() ignores the count, and a block of one instruction must not be
         # found by run(): forget what is translated here, before and after.
         code_pa = self._code_pa()
         self.drop_code(code_pa, code_pa + 4)
-        cells[e.REASON] = e.RAN
         cells[e.STEPPING] = length
-        self._pc_word[0] = self.regs[e.PC]
-        error: int = self._start(self._handle, self._pc, self._zero, self._zero, self._one)
+        error: int = self._enter(self._hart_arg, self._one)
         cells[e.STEPPING] = 0
         self.drop_code(code_pa, code_pa + 4)
         return error

@@ -107,7 +107,8 @@ class VirtualMemory:
             pages = min(TABLE_WORDS - (va + done >> PGSHIFT) % TABLE_WORDS, (size - done) >> PGSHIFT)
             first = (pa + done) >> PA_FROM_PTE_SHIFT | perm | PTE_V
             step = PGSIZE >> PA_FROM_PTE_SHIFT
-            self._u64[index : index + pages] = memoryview(array("Q", range(first, first + pages * step, step)))
+            ptes = array("Q", range(first, first + pages * step, step))
+            self._u64[index : index + pages] = memoryview(ptes)
             done += pages << PGSHIFT
 
     def leaves(self, pagetable: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
@@ -250,7 +251,7 @@ class VirtualMemory:
     # --- the kernel's way to user memory ---
 
     def _user_offset(self, pagetable: int, sz: int, va: int, need: int) -> int:
-        """Offset in RAM of user address `va`, whose PTE must have the bits `need`; faults it in if promised."""
+        """Offset in RAM of user address `va`, faulted in if promised; its PTE must have the bits `need`."""
         if not 0 <= va < MAXVA:
             raise BadAddress(va)
         index = self.walk(pagetable, va)

@@ -1,4 +1,4 @@
-/* hooks.c: the two engine callbacks that have to be native to be fast.
+/* hooks.c: what has to be native to be fast: entering the engine, and its two callbacks.
  *
  * Built for the host by toolchain.cc.host_library and installed by emu/fast.py, which fills in
  * `struct hart`; emu/engine.py names its first fields in the same order.  The hooks keep the virtual
@@ -32,12 +32,20 @@ struct hart {
     uint64_t *pc, *priv, *badaddr;
     void (*do_interrupt)(void *cpu);
     int (*stop)(void *engine);
+    int (*start)(void *engine, uint64_t begin, uint64_t until, uint64_t timeout_us, uint64_t count);
 };
 
 static void stop(struct hart *h, enum reason reason)
 {
     h->reason = reason;
     h->stop(h->engine);
+}
+
+/* Run from pc, `count` instructions or (0) until something stops the engine; gives its error number. */
+int enter(struct hart *h, uint64_t count)
+{
+    h->reason = RAN;
+    return h->start(h->engine, *h->pc, 0, 0, count);
 }
 
 void on_block(void *engine, uint64_t address, uint32_t size, struct hart *h)
