@@ -36,6 +36,7 @@ CTRL_U: Final = 0x15
 DELETE: Final = 0x7F
 RUBOUT: Final = b"\b \b"  # wipes the byte before the cursor
 WRITE_MAX: Final = 4096  # bytes fetched from a program at a time
+ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
 
 
 class Console:
@@ -48,7 +49,7 @@ class Console:
         self._ring: Final = bytearray(INPUT_BUF_SIZE)
         self._r = self._w = self._e = 0
         # Called with the bytes that go out, in order, and the pid of the process that writes them
-        # (None: echo of keys, the kernel's own messages).
+        # (ECHO: echo of keys, None: the kernel's own messages).
         self.on_output: Callable[[int | None, bytes], None] | None = None
         # Processes that wait for a line, in the order in which they began to; on_read_wait is called when
         # one joins them, before it sleeps.
@@ -56,6 +57,11 @@ class Console:
         self.on_read_wait: Callable[[Proc], None] | None = None
 
     # --- input ---
+
+    @property
+    def room(self) -> int:
+        """How many keys can come in before one is dropped."""
+        return INPUT_BUF_SIZE - (self._e - self._r)
 
     def intr(self, key: int) -> None:
         """A byte was typed: edit the line, echo. Never blocks."""
@@ -72,10 +78,10 @@ class Console:
 
     def _rub_out(self) -> None:
         self._e -= 1
-        self._put(None, RUBOUT)
+        self._put(ECHO, RUBOUT)
 
     def _append(self, key: int) -> None:
-        self._put(None, bytes((key,)))
+        self._put(ECHO, bytes((key,)))
         self._ring[self._e % INPUT_BUF_SIZE] = key
         self._e += 1
         if key in (NEWLINE, CTRL_D) or self._e - self._r == INPUT_BUF_SIZE:
