@@ -45,6 +45,7 @@ class _Native(ctypes.Structure):
 
     _fields_ = [
         ("cells", ctypes.c_int64 * e.CELLS),
+        ("block", ctypes.c_uint64),
         ("engine", ctypes.c_void_p),
         ("cpu", ctypes.c_void_p),
         ("pc", ctypes.c_void_p),

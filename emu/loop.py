@@ -94,8 +94,10 @@ class Loop:
                 if not self._wait(limit):
                     return Stop.ASLEEP
                 continue
-            deadline = min(events.next_ticks, limit)
-            cells[e.DEADLINE] = min(deadline, slice_end)
+            deadline = events.next_ticks
+            if limit < deadline:
+                deadline = limit
+            cells[e.DEADLINE] = deadline if deadline < slice_end else slice_end
             error = engine.run()
             if cells[e.REASON] == e.AT_GATE:
                 cells[e.NOW] += GATE_TICKS
