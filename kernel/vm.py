@@ -195,8 +195,12 @@ class VirtualMemory:
 
     def map_shared(self, pagetable: int, va: int, pa: int, perm: int) -> None:
         """Map a frame that has another owner too at `va` for the user; raises OutOfMemory."""
-        self.mappage(pagetable, va, pa, perm | PTE_U)
-        self._frames.share(pa)
+        self._frames.share(pa)  # first: making page tables may reclaim frames with one owner
+        try:
+            self.mappage(pagetable, va, pa, perm | PTE_U)
+        except OutOfMemory:
+            self._frames.free(pa)
+            raise
 
     def shrink(self, pagetable: int, old: int, new: int) -> None:
         """Unmap the whole pages between size `new` and size `old`."""
@@ -260,6 +264,9 @@ class VirtualMemory:
             pte = self._u64[self.walk(pagetable, va)]
         if pte & need != need:
             raise BadAddress(va)
+        if pte & need & PTE_W and pte & PTE_X:
+            page_pa = pte >> PPN_SHIFT << PGSHIFT
+            self._drop_code(page_pa, page_pa + PGSIZE)  # the kernel is about to write instructions
         return (pte >> PPN_SHIFT << PGSHIFT) - self._base + (va & PGMASK)
 
     def copyin(self, pagetable: int, sz: int, va: int, n: int) -> bytes:
