@@ -157,10 +157,9 @@ class VirtualMemory:
         """Free a table and those below it. Leaves are left alone: the trampoline's and the trapframe's."""
         first = table - self._base >> 3
         if level:
-            for pte in self._u64[first : first + TABLE_WORDS].tolist():
-                if pte:
-                    assert not pte & LEAF, "superpages are not the user's"
-                    self._free_tables(pte >> PPN_SHIFT << PGSHIFT, level - 1)
+            for pte in filter(None, self._u64[first : first + TABLE_WORDS].tolist()):
+                assert not pte & LEAF, "superpages are not the user's"
+                self._free_tables(pte >> PPN_SHIFT << PGSHIFT, level - 1)
         self._frames.free(table)
         self.changed = True
 
