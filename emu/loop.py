@@ -35,6 +35,9 @@ passed is not slower than the wall clock.
 SLICE_TICKS: Final = 10_000 * TICKS_PER_US
 """How long the engine may run before the outside world is looked at: 10 ms of virtual time."""
 
+END_OF_TIME: Final = 1 << 62
+"""No run goes on beyond this, 36 years: a guest can sleep that long in a moment, and the count is 64 bits."""
+
 EBREAKS: Final = (0x0010_0073, 0x9002)
 CAUSE_ILLEGAL: Final = 2
 CAUSE_BREAKPOINT: Final = 3
@@ -72,7 +75,7 @@ class Loop:
         """Make run() return at the next occasion; may be called from a signal handler or a hook."""
         self._asked = True
 
-    def run(self, limit: int = NEVER) -> Stop:
+    def run(self, limit: int = END_OF_TIME) -> Stop:
         """Run until virtual time `limit` (ticks), or until asked to stop, or until all sleep for ever."""
         cells, events, hart, engine = self.hart.cells, self.events, self.hart, self.hart.engine
         slice_end = cells[e.NOW] + SLICE_TICKS
@@ -151,7 +154,8 @@ class Loop:
         if hart.wakes():
             hart.waiting = False
             return True
-        until = min(self.events.next_ticks, limit)
+        next_ticks = self.events.next_ticks
+        until = next_ticks if next_ticks == NEVER else min(next_ticks, limit)
         if self.on_idle(until):
             return True
         if until == NEVER:
