@@ -11,10 +11,17 @@ static void exit_with(void *status)
     exit((int)(long)status);
 }
 
+/* Keeps the processor busy.  Long stretches without a jump, so that a tick passes soon on an emulator. */
+static void work(int rounds)
+{
+    for (int i = 0; i < rounds; i++)
+        asm volatile(".rept 200\n xor t0, t1, t2\n .endr" : : : "t0");
+}
+
 static void spin(void *unused)
 {
     for (;;)
-        asm volatile("");
+        work(1000000);
 }
 
 static void exit_status(void)
@@ -380,8 +387,7 @@ static void count_until_killed(void *shared)
 {
     int *fds = shared;
     for (;;) {
-        for (volatile int i = 0; i < 1000000; i++)
-            ;
+        work(20000);
         if (write(fds[1], "x", 1) != 1)
             exit(0);
     }

@@ -176,7 +176,8 @@ INSTRUCTION(do_rdtime, "rdtime a5")
 INSTRUCTION(do_rdcycle, "rdcycle a5")
 INSTRUCTION(do_rdinstret, "rdinstret a5")
 INSTRUCTION(do_fadd, "fadd.d fa0, fa0, fa1")
-INSTRUCTION(do_fld, "fld fa0, 0(sp)")
+INSTRUCTION(do_fld, ".option push\n .option norvc\n fld fa0, 0(sp)\n .option pop")
+INSTRUCTION(do_fsd, ".option push\n .option norvc\n fsd fa0, -8(sp)\n .option pop")
 INSTRUCTION(do_fmv, "fmv.d.x fa0, zero")
 INSTRUCTION(read_fcsr, "csrr a5, fcsr")
 
@@ -215,6 +216,7 @@ static void floating_point_kills(void)
 {
     KILLS(do_fadd);
     KILLS(do_fld);
+    KILLS(do_fsd);
     KILLS(do_fmv);
     KILLS(read_fcsr);
 }
@@ -286,7 +288,10 @@ asm("  .text\n"
     "  li x31, 31 * 0x01234567\n"
     "  li x17, 17 * 0x01234567\n"
     "  li x10, 10 * 0x01234567\n"
-    "1: addi x30, x30, -1\n"
+    "1: .rept 100\n"
+    "  or x29, x29, x29\n"
+    "  .endr\n"
+    "  addi x30, x30, -1\n"
     "  bnez x30, 1b\n" STORE_ALL);
 
 /* Checks every register but those in the mask. */
@@ -326,7 +331,7 @@ static void spin_with_registers(void *unused)
     uint64 registers[32];
     int end = uptime() + 4;
     while (uptime() < end) {
-        registers_after_spin(registers, 0, 20000000);
+        registers_after_spin(registers, 0, 200000);
         check_registers(registers, SP | T5);
         check(registers[30] == 0);
     }
