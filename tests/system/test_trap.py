@@ -22,7 +22,7 @@ from kernel.proc import CONTEXT_RA, CONTEXT_SP, TF_EPC, Proc
 
 SRET = 0x1020_0073
 ILLEGAL = 0
-FREE_RUN_S = 100e-6  # ample for eight calls
+FREE_RUN_S = 300e-6  # ample for eight calls
 RESUMED_STATUS = 1 + 2 + 4 + 8
 S1_OFFSET, S11_OFFSET, TP_OFFSET = 104, 248, 64
 
