@@ -145,11 +145,6 @@ class BufferCache:
         self._disk.kick()
         return requests
 
-    def forget(self, buf: Buf) -> None:
-        """Let go of a locked buffer whose block changes behind the cache's back: the next bread reads it."""
-        buf.valid = False
-        self.brelse(buf)
-
     def _make_youngest(self, buf: Buf) -> None:
         table = self._table
         del table[buf.key]

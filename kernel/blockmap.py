@@ -29,11 +29,10 @@ class BlockMap:
         self._dev: Final = dev
         self._start: Final = start
         self._size: Final = size
-        self._lowest = 0  # no block below this is free
 
     def alloc(self) -> int:
         """Take a block and clear it; gives its number. Fails where the disk is full."""
-        for base in range(self._lowest - self._lowest % BPB, self._size, BPB):
+        for base in range(0, self._size, BPB):
             blockno = self._take_from(base)
             if blockno is not None:
                 self._clear(blockno)
@@ -49,8 +48,6 @@ class BlockMap:
         if found:
             buf.data[bit >> 3] |= 1 << (bit & 7)
             self._log.write(buf)
-        if self._lowest >= base:  # else a block below was freed while bread slept
-            self._lowest = base + bit + found
         self._cache.brelse(buf)
         return base + bit if found else None
 
@@ -65,7 +62,6 @@ class BlockMap:
             buf = self._cache.bread(self._dev, self._start + index)
             for blockno in group:
                 self._free_bit(buf.data, blockno)
-                self._lowest = min(self._lowest, blockno)
             self._log.write(buf)
             self._cache.brelse(buf)
 

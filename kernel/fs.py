@@ -32,7 +32,7 @@ from kernel.abi.disk import (
     SUPERBLOCK,
 )
 from kernel.abi.param import NINODE
-from kernel.bio import BufferCache
+from kernel.bio import Buf, BufferCache
 from kernel.blockmap import BlockMap
 from kernel.errors import SyscallError, settles
 from kernel.inode import NO_ADDRS, Inode
@@ -92,7 +92,6 @@ class FileSystem:
         self._dev = 0
         self._table: Final[dict[int, Inode]] = {}  # by number: in use or idle
         self._idle: Final[dict[int, Inode]] = {}  # those with ref 0, the longest idle first
-        self._lowest_free = 1  # no inode below this is free
 
     # --- mount ---
 
@@ -110,7 +109,7 @@ class FileSystem:
 
     def _reclaim_orphans(self) -> None:
         """Free inodes that were in use without a name (a file unlinked but open) when the machine stopped."""
-        blocknos = range(self._inode_block(1), self._inode_block(self.sb.ninodes - 1) + 1)
+        blocknos = self._inode_blocks()
         self._cache.prefetch(self._dev, blocknos)
         for blockno in blocknos:
             for inum in self._orphans_in(blockno):
@@ -123,14 +122,9 @@ class FileSystem:
     def _orphans_in(self, blockno: int) -> list[int]:
         """Numbers of the inodes in one block of them that have a type and no name."""
         buf = self._cache.bread(self._dev, blockno)
-        shorts = buf.data.cast("h")
-        kinds, nlinks = shorts[:: DINODE_SIZE // 2].tolist(), shorts[3 :: DINODE_SIZE // 2].tolist()
+        inodes = self._kinds_and_links(buf)
         self._cache.brelse(buf)
-        first = (blockno - self.sb.inodestart) * IPB
-        inums = [
-            first + i for i, (kind, nlink) in enumerate(zip(kinds, nlinks, strict=True)) if kind and not nlink
-        ]
-        return [inum for inum in inums if 0 < inum < self.sb.ninodes]
+        return [inum for inum, kind, nlink in inodes if kind and not nlink]
 
     # --- references ---
 
@@ -184,7 +178,6 @@ class FileSystem:
         ip.type = 0
         self.iupdate(ip)
         ip.valid = False
-        self._lowest_free = min(self._lowest_free, ip.inum)
         ip.lock.release()
 
     # --- locks ---
@@ -216,28 +209,34 @@ class FileSystem:
     # --- the inode on disk ---
 
     def ialloc(self, dev: int, kind: int) -> Inode:
-        """Take a free inode and give it a type; a reference, not locked. Fails where none is free."""
-        for inum in range(self._lowest_free, self.sb.ninodes):
-            ip = self._claim(dev, inum, kind)
+        """Take the first free inode and give it a type; a reference, not locked. Fails where none is free."""
+        for blockno in self._inode_blocks():
+            ip = self._claim_in(dev, blockno, kind)
             if ip is not None:
                 return ip
         raise SyscallError(ENOSPC, "all inodes are in use")
 
-    def _claim(self, dev: int, inum: int, kind: int) -> Inode | None:
-        """Make inode `inum` one of type `kind` if it is free; None if it is not."""
-        buf = self._cache.bread(dev, self._inode_block(inum))
-        at = inum % IPB * DINODE_SIZE
+    def _claim_in(self, dev: int, blockno: int, kind: int) -> Inode | None:
+        """Make the first free inode of a block one of type `kind`; None if there is none."""
+        buf = self._cache.bread(dev, blockno)
         try:
-            if buf.data[at] or buf.data[at + 1]:  # the type
+            free = [inum for inum, used, _ in self._kinds_and_links(buf) if not used]
+            if not free:
                 return None
-            ip = self.iget(dev, inum)  # first of all, because it may fail
-            DINODE.pack_into(buf.data, at, kind, 0, 0, 0, 0, *NO_ADDRS)
+            ip = self.iget(dev, free[0])  # first of all, because it may fail
+            DINODE.pack_into(buf.data, free[0] % IPB * DINODE_SIZE, kind, 0, 0, 0, 0, *NO_ADDRS)
             self._log.write(buf)
             return ip
         finally:
-            if self._lowest_free == inum:
-                self._lowest_free += 1
             self._cache.brelse(buf)
+
+    def _kinds_and_links(self, buf: Buf) -> list[tuple[int, int, int]]:
+        """(number, type, link count) of the inodes in one block of them; inode 0 does not count as one."""
+        shorts, step = buf.data.cast("h"), DINODE_SIZE // 2
+        first = (buf.blockno - self.sb.inodestart) * IPB
+        inums = range(first, first + IPB)
+        inodes = zip(inums, shorts[::step].tolist(), shorts[3::step].tolist(), strict=True)
+        return [inode for inode in inodes if 0 < inode[0] < self.sb.ninodes]
 
     def iupdate(self, ip: Inode) -> None:
         """Copy a locked inode to its block, inside an operation: after every change of its fields."""
@@ -259,6 +258,9 @@ class FileSystem:
         if not ip.type:
             self._k.panic(f"file system: {ip} is in use but free on disk")
         ip.valid = True
+
+    def _inode_blocks(self) -> range:
+        return range(self.sb.inodestart, self._inode_block(self.sb.ninodes - 1) + 1)
 
     def _inode_block(self, inum: int) -> int:
         return self.sb.inodestart + inum // IPB

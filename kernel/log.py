@@ -165,7 +165,7 @@ class Log:
         home.data[:] = copy.data
         self._cache.bwrite(home)
         self._cache.brelse(home)
-        self._cache.forget(copy)  # commits write the log's blocks past the cache
+        self._cache.brelse(copy)
 
     def __repr__(self) -> str:
         return "the log"

@@ -140,12 +140,3 @@ def test_bwrite_reaches_the_disk() -> None:
 
     drive, _ = run(program)
     assert drive.image[3 * BSIZE :][:8] == b"hello" + b"\0" * 2 + b"\0"
-
-
-def test_a_forgotten_buffer_is_read_again() -> None:
-    def program(k: Any, p: FakeProc) -> None:
-        k.cache.forget(k.cache.bread(1, 3))
-        use(k, 3)
-
-    drive, _ = run(program)
-    assert drive.reads == [(3, 1), (3, 1)]

@@ -46,6 +46,22 @@ def test_more_than_the_queue_holds_waits_for_room() -> None:
     assert bytes(k.ram.view(pa, 2)) == ((2 * QUEUE_SIZE - 1) % BLOCKS).to_bytes(2, "little")
 
 
+def test_several_that_wait_for_room_all_get_it() -> None:
+    k = FakeKernel(CutDrive(IMAGE))
+    pas = [k.ram.base + (512 + i) * BSIZE for i in range(BLOCKS_PER_REQUEST_MAX)]
+
+    def program(k: Any, p: FakeProc, size: int) -> None:
+        requests = [k.disk.submit(READ, 0, pas[:size]) for _ in range(2 * QUEUE_SIZE // size)]
+        k.disk.kick()
+        for request in requests:
+            k.disk.wait(request)
+
+    for size in (1, BLOCKS_PER_REQUEST_MAX, 2, BLOCKS_PER_REQUEST_MAX - 1):
+        k.spawn(program, size)
+    k.run()
+    assert len(k.disk._free) == QUEUE_SIZE
+
+
 def test_the_ring_indexes_wrap_around() -> None:
     k = FakeKernel(CutDrive(IMAGE))
     pa = k.ram.base + 512 * BSIZE

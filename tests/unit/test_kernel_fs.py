@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel import sysfile
-from kernel.abi.disk import BSIZE, DINODE_SIZE, DIRENT_SIZE, MAXFILE, SUPERBLOCK
+from kernel.abi.disk import BPB, BSIZE, DINODE_SIZE, DIRENT_SIZE, MAXFILE, SUPERBLOCK
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC, T_DIR, T_FILE
 from kernel.abi.param import NINODE, ROOTDEV
 from kernel.dir import dirlookup, namei
-from toolchain.fsimage import FsImage
+from toolchain.fsimage import FsImage, check
 from toolchain.mkfs import build
 
 
@@ -257,13 +257,18 @@ def test_names_of_removed_entries_are_not_found_and_their_places_are_used_again(
     audit(image)
 
 
-def test_a_hole_left_by_another_image_maker_reads_as_zeros() -> None:
+def image_with_holes() -> bytes:
+    """A disk with a file f of 20 blocks of x, of which the second and all from the 13th on are missing."""
     image = build({"f": b"x" * 20 * BSIZE}, size=400, ninodes=64)
     inodes = FsImage(bytes(image)).superblock.inodestart * BSIZE
     for place in (1, 12):  # the second direct block, and the indirect one
         at = inodes + 2 * DINODE_SIZE + 12 + 4 * place
         image[at : at + 4] = bytes(4)
-    k = FakeKernel(CutDrive(image)).mount()
+    return bytes(image)
+
+
+def test_a_hole_left_by_another_image_maker_reads_as_zeros() -> None:
+    k = FakeKernel(CutDrive(image_with_holes())).mount()
 
     def program(k: Any, p: FakeProc) -> bytes:
         fd = sysfile.sys_open(k, p, b"f", 0)
@@ -273,6 +278,45 @@ def test_a_hole_left_by_another_image_maker_reads_as_zeros() -> None:
     data = k.call(program)
     x, zero = b"x" * BSIZE, bytes(BSIZE)
     assert data == x + zero + 10 * x + 8 * zero
+
+
+def test_a_write_into_a_hole_fills_it_for_good() -> None:
+    drive = CutDrive(image_with_holes())
+    k = FakeKernel(drive).mount()
+
+    def program(k: Any, p: FakeProc) -> None:
+        fd = sysfile.sys_open(k, p, b"f", O_RDWR)
+        sysfile.sys_read(k, p, fd, 0, BSIZE)
+        p.memory[:4] = b"full"
+        assert sysfile.sys_write(k, p, fd, 0, 4) == 4
+
+    k.call(program)
+    data = tree_of(drive.image)[("f",)]
+    assert data is not None and data[BSIZE - 1 : BSIZE + 5] == b"xfull\0" and len(data) == 20 * BSIZE
+
+
+def test_a_disk_with_two_blocks_of_map_uses_the_lowest_free_block_of_both() -> None:
+    image = build({"f": b"x"}, size=BPB + 100, ninodes=64)
+    first = FsImage(bytes(image)).superblock.bmapstart
+    image[first * BSIZE : (first + 1) * BSIZE] = b"\xff" * BSIZE  # nothing is free in the first
+    drive = CutDrive(image)
+    k = FakeKernel(drive).mount()
+
+    def program(k: Any, p: FakeProc) -> list[int]:
+        taken = []
+        for i in range(3):
+            write_all(k, p, b"%d" % i, b"x")
+            taken.append(namei(k, b"%d" % i).addrs[0])
+            attempt(sysfile.sys_unlink, k, p, b"f")  # once: gives back its block, in the first
+        write_all(k, p, b"big", b"x" * 60 * BSIZE)
+        write_all(k, p, b"bigger", b"x" * 60 * BSIZE)
+        return taken
+
+    lowest = FsImage(bytes(image)).inode(2).addresses[0]
+    assert k.call(program) == [BPB, lowest, BPB + 1]
+    sizes = {path: len(data) for path, data in tree_of(drive.image).items() if data is not None}
+    assert 0 < sizes[("bigger",)] < 60 * BSIZE  # no block behind the end is given out
+    check(drive.image)
 
 
 def test_exec_is_told_when_a_program_it_keeps_changes_goes_or_leaves_the_table() -> None:
@@ -285,7 +329,13 @@ def test_exec_is_told_when_a_program_it_keeps_changes_goes_or_leaves_the_table()
             ip.text = "kept"
             k.fs.iunlockput(ip)
 
+        def overwrite() -> None:
+            fd = sysfile.sys_open(k, p, b"prog", O_RDWR)
+            sysfile.sys_write(k, p, fd, 0, 1)
+            sysfile.sys_close(k, p, fd)
+
         for change in (
+            overwrite,
             lambda: write_all(k, p, b"prog", b"new"),
             lambda: sysfile.sys_unlink(k, p, b"prog"),
             lambda: [write_all(k, p, b"f%d" % i, b"") for i in range(NINODE)],
@@ -299,7 +349,7 @@ def test_exec_is_told_when_a_program_it_keeps_changes_goes_or_leaves_the_table()
 
     k, _ = machine(size=1000, ninodes=NINODE + 20)
     told = k.call(program)
-    assert [bool(inums) for inums in told] == [True, True, True]
+    assert [bool(inums) for inums in told] == [True, True, True, True]
     assert {inum for inums in told for inum in inums} == {2}
 
 

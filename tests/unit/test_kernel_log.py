@@ -195,6 +195,30 @@ def test_nobody_begins_an_operation_while_a_commit_waits_for_the_disk() -> None:
     assert order == ["committed", "began"]
 
 
+def test_the_log_is_not_touched_before_its_header_is_clear_on_disk() -> None:
+    k = FakeKernel(CutDrive(IMAGE), latency_ticks=1000).mount()
+    submit = k.disk.submit
+    checked = []
+
+    def checking_submit(kind: int, blockno: int, pas: Any) -> Any:
+        if blockno == LOGSTART + 1:
+            under_way = [request.blockno for request in k.disk._requests.values()]
+            assert LOGSTART not in under_way
+            checked.append(blockno)
+        return submit(kind, blockno, pas)
+
+    k.disk.submit = checking_submit  # type: ignore[method-assign]
+
+    def program(k: Any, p: FakeProc) -> None:
+        for name in (b"a", b"b", b"c"):
+            sysfile.sys_mkdir(k, p, name)
+        k.log.drain()
+        assert not k.disk._requests
+
+    k.call(program)
+    assert len(checked) == 3
+
+
 def test_a_change_outside_of_an_operation_is_refused() -> None:
     k = FakeKernel(CutDrive(IMAGE)).mount()
 
