@@ -280,6 +280,20 @@ def test_a_hole_left_by_another_image_maker_reads_as_zeros() -> None:
     assert data == x + zero + 10 * x + 8 * zero
 
 
+def test_a_free_entry_that_still_has_a_name_is_not_found() -> None:
+    image = build({"f": b"x", "g": b"y"}, size=400, ninodes=64)
+    root_block = FsImage(bytes(image)).inode(1).addresses[0]
+    at = root_block * BSIZE + 2 * DIRENT_SIZE
+    assert image[at : at + 3] == b"\2\0f"
+    image[at] = 0
+    k = FakeKernel(CutDrive(image)).mount()
+
+    def program(k: Any, p: FakeProc) -> list[int]:
+        return [attempt(sysfile.sys_open, k, p, name, 0) for name in (b"f", b"g")]
+
+    assert k.call(program) == [-1, 0]
+
+
 def test_a_write_into_a_hole_fills_it_for_good() -> None:
     drive = CutDrive(image_with_holes())
     k = FakeKernel(drive).mount()
