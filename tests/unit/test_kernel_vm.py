@@ -1,0 +1,421 @@
+"""VirtualMemory against a model: a dict of pages, each with its bytes and rights.
+
+The page tables themselves are read with emu/sv39.py, which is the specification's walk and not the kernel's.
+"""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from emu.ram import Ram
+from emu.sv39 import Access, TranslationFault, translate
+from kernel.abi.memlayout import MAXVA, PGSIZE, TRAMPOLINE, TRAPFRAME
+from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_V, PTE_W, PTE_X
+from kernel.errors import BadAddress
+from kernel.kalloc import FrameAllocator
+from kernel.vm import OutOfMemory, VirtualMemory, pgroundup, satp_of
+
+RW = PTE_R | PTE_W
+RX = PTE_R | PTE_X
+RIGHTS = {Access.LOAD: PTE_R, Access.STORE: PTE_W, Access.FETCH: PTE_X}
+EMPTY_SPACE_FRAMES = 3  # of create_user: the root and the two tables at the top
+SMALL = settings(derandomize=True, max_examples=60, stateful_step_count=30, deadline=None)
+# Sizes at which something happens: page borders, a second table, a second middle table.
+SIZES = st.one_of(
+    st.integers(0, 6 * PGSIZE),
+    st.integers(0x20_0000 - 2 * PGSIZE, 0x20_0000 + 2 * PGSIZE),
+    st.integers(0x4000_0000 - 2 * PGSIZE, 0x4000_0000 + 2 * PGSIZE),
+)
+
+
+class Machine:
+    """RAM with a few hundred frames, and what needs them."""
+
+    def __init__(self, ram_bytes: int = 2 << 20, first_frame: int = 8) -> None:
+        self.ram = Ram(ram_bytes)
+        self.frames = FrameAllocator(self.ram, self.ram.base + first_frame * PGSIZE)
+        self.dropped: list[int] = []
+        self.vm = VirtualMemory(self.ram, self.frames, lambda low, high: self.dropped.append(low))
+        self.trampoline = self.ram.base
+        self.trapframe = self.ram.base + PGSIZE
+        self.all_frames = self.frames.free_frames
+
+    def space(self) -> int:
+        return self.vm.create_user(self.trapframe, self.trampoline)
+
+    def physical(self, pagetable: int, va: int, access: Access, user: bool = True) -> int | None:
+        """Where the hart would find `va`, or None for a fault."""
+        try:
+            return translate(self.ram, satp_of(pagetable), va, access, user=user, sum_=False, mxr=False)
+        except TranslationFault:
+            return None
+
+    def out_of_memory_after(self, n: int) -> None:
+        """The n-th allocation from now on fails, and those after it."""
+        alloc, left = FrameAllocator.alloc, n
+
+        def limited() -> int:
+            nonlocal left
+            left -= 1
+            return alloc(self.frames) if left > 0 else 0
+
+        self.frames.alloc = limited  # type: ignore[method-assign]
+
+    def memory_is_back(self) -> None:
+        del self.frames.alloc
+
+
+class Space:
+    """The model of one address space: page number to (bytes, rights)."""
+
+    def __init__(self, pagetable: int) -> None:
+        self.pagetable = pagetable
+        self.sz = 0
+        self.pages: dict[int, tuple[bytearray, int]] = {}
+
+    def expected(self, va: int, n: int, right: int, faults: bool) -> bool:
+        """Whether the kernel may touch [va, va+n); pages that were promised are mapped on the way."""
+        for page in range(va // PGSIZE, (va + n - 1) // PGSIZE + 1) if n > 0 else ():
+            if page not in self.pages:
+                if not faults or not 0 <= max(page * PGSIZE, va) < self.sz:
+                    return False
+                self.pages[page] = (bytearray(PGSIZE), RW)
+            if not self.pages[page][1] & right:
+                return False
+        return True
+
+    def read(self, va: int, n: int) -> bytes:
+        return bytes(self.pages[at // PGSIZE][0][at % PGSIZE] for at in range(va, va + n))
+
+
+class AddressSpaces(RuleBasedStateMachine):
+    """Several address spaces grow, shrink, fork and end, and are read and written by the kernel."""
+
+    spaces = Bundle("spaces")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.m = Machine()
+        self.live: list[Space] = []
+
+    @rule(target=spaces)
+    def create(self) -> Space:
+        self.live.append(Space(self.m.space()))
+        return self.live[-1]
+
+    @rule(space=spaces, pages=st.integers(0, 4), odd=st.integers(0, PGSIZE - 1), text=st.booleans())
+    def grow(self, space: Space, pages: int, odd: int, text: bool) -> None:
+        old, new = space.sz, space.sz + pages * PGSIZE + odd
+        perm = RX if text else RW
+        clean = not any(pgroundup(old) <= page * PGSIZE < new for page in space.pages)
+        assert clean, "nothing is mapped beyond the size"
+        self.m.vm.grow(space.pagetable, old, new, perm)
+        for va in range(pgroundup(old), new, PGSIZE):
+            space.pages[va // PGSIZE] = (bytearray(PGSIZE), perm)
+        space.sz = new
+
+    @rule(space=spaces, size=SIZES)
+    def promise(self, space: Space, size: int) -> None:
+        space.sz = max(space.sz, size)
+
+    @rule(space=spaces, size=SIZES)
+    def shrink(self, space: Space, size: int) -> None:
+        if size < space.sz:
+            self.m.vm.shrink(space.pagetable, space.sz, size)
+            space.sz = size
+            keep = pgroundup(size) // PGSIZE
+            space.pages = {page: it for page, it in space.pages.items() if page < keep}
+
+    @rule(space=spaces, target=spaces)
+    def fork(self, space: Space) -> Space:
+        child = Space(self.m.space())
+        self.m.vm.copy(space.pagetable, child.pagetable, space.sz)
+        child.sz = space.sz
+        child.pages = {
+            page: (bytearray(data) if perm & PTE_W else data, perm)
+            for page, (data, perm) in space.pages.items()
+        }
+        self.live.append(child)
+        return child
+
+    @rule(space=spaces, va=SIZES, n=st.integers(-1, 3 * PGSIZE))
+    def copyin(self, space: Space, va: int, n: int) -> None:
+        if space.expected(va, n, PTE_R, faults=True):
+            assert self.m.vm.copyin(space.pagetable, space.sz, va, n) == space.read(va, n)
+        else:
+            with pytest.raises(BadAddress):
+                self.m.vm.copyin(space.pagetable, space.sz, va, n)
+
+    @rule(space=spaces, va=SIZES, data=st.binary(max_size=40), times=st.sampled_from([1, 50, 150]))
+    def copyout(self, space: Space, va: int, data: bytes, times: int) -> None:
+        data *= times
+        done = 0
+        while done < len(data):  # as the kernel does: what lies before the bad page is stored
+            step = min(PGSIZE - (va + done) % PGSIZE, len(data) - done)
+            if not space.expected(va + done, step, PTE_W, faults=True):
+                break
+            at = (va + done) % PGSIZE
+            space.pages[(va + done) // PGSIZE][0][at : at + step] = data[done : done + step]
+            done += step
+        if done == len(data):
+            self.m.vm.copyout(space.pagetable, space.sz, va, data)
+        else:
+            with pytest.raises(BadAddress):
+                self.m.vm.copyout(space.pagetable, space.sz, va, data)
+
+    @rule(space=spaces, va=SIZES, limit=st.integers(0, 2 * PGSIZE))
+    def copyinstr(self, space: Space, va: int, limit: int) -> None:
+        found = bytearray()
+        for at in range(va, va + limit):
+            if at // PGSIZE not in space.pages:
+                break
+            byte = space.pages[at // PGSIZE][0][at % PGSIZE]
+            if not byte:
+                assert self.m.vm.copyinstr(space.pagetable, va, limit) == found
+                return
+            found.append(byte)
+        with pytest.raises(BadAddress):
+            self.m.vm.copyinstr(space.pagetable, va, limit)
+
+    @rule(space=consumes(spaces))
+    def end(self, space: Space) -> None:
+        self.m.vm.free_user(space.pagetable, space.sz)
+        self.live.remove(space)
+
+    @invariant()
+    def tables_say_what_the_model_says(self) -> None:
+        base = self.m.ram.base
+        for space in self.live:
+            top = max([space.sz, *((page + 1) * PGSIZE for page in space.pages)])
+            leaves = {va // PGSIZE: pte for va, _, pte in self.m.vm.leaves(space.pagetable, 0, top)}
+            assert leaves.keys() == space.pages.keys()
+            for page, (data, perm) in space.pages.items():
+                for access, right in RIGHTS.items():
+                    pa = self.m.physical(space.pagetable, page * PGSIZE, access)
+                    assert (pa is not None) == bool(perm & right)
+                pa = leaves[page] >> 10 << 12
+                assert self.m.ram.bytes[pa - base : pa - base + PGSIZE] == data
+
+    @invariant()
+    def every_frame_is_accounted_for(self) -> None:
+        used = set()
+        for space in self.live:
+            used |= frames_of(self.m, space.pagetable)
+        assert self.m.frames.free_frames == self.m.all_frames - len(used)
+
+    def teardown(self) -> None:
+        for space in self.live:
+            self.m.vm.free_user(space.pagetable, space.sz)
+        assert self.m.frames.free_frames == self.m.all_frames
+
+
+def frames_of(m: Machine, table: int, level: int = 2) -> set[int]:
+    """All frames of the allocator that a page table consists of or maps, found without the kernel's walk."""
+    found = {table}
+    first = (table - m.ram.base) // 8
+    for pte in m.ram.u64[first : first + 512].tolist():
+        if pte & PTE_V:
+            pa = pte >> 10 << 12
+            if level:
+                assert not pte & (PTE_R | PTE_W | PTE_X)
+                found |= frames_of(m, pa, level - 1)
+            elif pa >= m.frames.first_pa:
+                found.add(pa)
+    return found
+
+
+AddressSpaces.TestCase.settings = SMALL
+TestAddressSpaces = AddressSpaces.TestCase
+
+
+# --- one rule at a time ---
+
+
+def test_trampoline_and_trapframe_are_not_the_users() -> None:
+    m = Machine()
+    pagetable = m.space()
+    assert m.frames.free_frames == m.all_frames - EMPTY_SPACE_FRAMES
+    for access in Access:
+        assert m.physical(pagetable, TRAMPOLINE, access) is None
+        assert m.physical(pagetable, TRAPFRAME, access) is None
+    assert m.physical(pagetable, TRAMPOLINE + 4, Access.FETCH, user=False) == m.trampoline + 4
+    assert m.physical(pagetable, TRAMPOLINE, Access.STORE, user=False) is None
+    assert m.physical(pagetable, TRAPFRAME, Access.STORE, user=False) == m.trapframe
+    assert m.physical(pagetable, TRAPFRAME, Access.FETCH, user=False) is None
+
+
+@pytest.mark.parametrize("va", [TRAMPOLINE, TRAPFRAME, MAXVA, -1, 1 << 63, (1 << 64) - 1, MAXVA - 8])
+def test_no_pointer_reaches_the_kernels_pages(va: int) -> None:
+    m = Machine()
+    pagetable = m.space()
+    before = m.frames.free_frames
+    for sz in (0, PGSIZE, TRAPFRAME):
+        with pytest.raises(BadAddress):
+            m.vm.copyin(pagetable, sz, va, 16)
+        with pytest.raises(BadAddress):
+            m.vm.copyout(pagetable, sz, va, b"x" * 16)
+    with pytest.raises(BadAddress):
+        m.vm.copyinstr(pagetable, va, 16)
+    assert m.vm.peek(pagetable, va, 1) is None
+    assert m.frames.free_frames == before
+
+
+def test_read_only_pages_are_shared_by_fork_and_others_are_not() -> None:
+    m = Machine()
+    parent, child = m.space(), m.space()
+    m.vm.grow(parent, 0, PGSIZE, RX)
+    m.vm.grow(parent, PGSIZE, 2 * PGSIZE, RW)
+    m.vm.copy(parent, child, 2 * PGSIZE)
+    text, data = ([m.physical(space, va, Access.LOAD) for space in (parent, child)] for va in (0, PGSIZE))
+    assert text[0] == text[1] and m.frames.owners(text[0]) == 2  # type: ignore[arg-type]
+    assert data[0] != data[1]
+    m.vm.free_user(parent, 2 * PGSIZE)
+    assert m.frames.owners(text[1]) == 1  # type: ignore[arg-type]
+
+
+def test_guard_page_is_nobodys() -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.grow(pagetable, 0, 2 * PGSIZE, RW)
+    m.vm.forbid(pagetable, 0)
+    assert m.vm.changed
+    for access in Access:
+        assert m.physical(pagetable, 0, access) is None
+    with pytest.raises(BadAddress):
+        m.vm.copyout(pagetable, 2 * PGSIZE, 0, b"x")
+    assert not m.vm.fault(pagetable, 2 * PGSIZE, 0), "a page that is mapped is not mapped again"
+
+
+@pytest.mark.parametrize("what", ["unmap", "shrink", "forbid", "free"])
+def test_a_mapping_that_goes_asks_for_a_flush(what: str) -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.grow(pagetable, 0, PGSIZE, RW)
+    assert not m.vm.changed, "a new mapping needs none"
+    if what == "unmap":
+        m.vm.unmap(pagetable, 0, PGSIZE)
+    elif what == "shrink":
+        m.vm.shrink(pagetable, PGSIZE, 0)
+    elif what == "forbid":
+        m.vm.forbid(pagetable, 0)
+    else:
+        m.vm.free_user(pagetable, PGSIZE)
+    assert m.vm.changed
+
+
+def test_code_is_dropped_whenever_a_frame_becomes_executable() -> None:
+    m = Machine()
+    parent, child = m.space(), m.space()
+    m.vm.grow(parent, 0, PGSIZE, RX)
+    m.vm.grow(parent, PGSIZE, 2 * PGSIZE, RW | PTE_X)
+    m.vm.grow(parent, 2 * PGSIZE, 3 * PGSIZE, RW)
+    assert m.dropped == [m.physical(parent, va, Access.LOAD) for va in (0, PGSIZE)]
+    m.vm.copy(parent, child, 3 * PGSIZE)
+    assert m.dropped[2:] == [m.physical(child, PGSIZE, Access.LOAD)]
+
+
+def test_mapping_twice_is_a_bug() -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.map_new(pagetable, 0, RW)
+    for again in (
+        lambda: m.vm.map_new(pagetable, 0, RW),
+        lambda: m.vm.mappage(pagetable, 0, m.trapframe, RW),
+    ):
+        with pytest.raises(AssertionError, match="remap"):
+            again()
+    with pytest.raises(AssertionError, match="no virtual address"):
+        m.vm.walk(pagetable, MAXVA)
+
+
+@given(pages=st.integers(1, 1200), first=st.sampled_from([0, 0x1FF000, 0x3FE00000, 0x40000000]))
+@settings(derandomize=True, max_examples=25, deadline=None)
+def test_map_range_is_mappage_many_times(pages: int, first: int) -> None:
+    m = Machine(8 << 20)
+    pagetable = m.vm.create()
+    pa = 0x1000_0000
+    m.vm.map_range(pagetable, first, pa, pages * PGSIZE, RW | PTE_A | PTE_D)
+    for page in (0, pages // 2, pages - 1):
+        va = first + page * PGSIZE
+        assert m.physical(pagetable, va, Access.STORE, user=False) == pa + page * PGSIZE
+    assert m.physical(pagetable, first + pages * PGSIZE, Access.LOAD, user=False) is None
+    assert first == 0 or m.physical(pagetable, first - PGSIZE, Access.LOAD, user=False) is None
+    assert len(list(m.vm.leaves(pagetable, 0, MAXVA))) == pages
+
+
+def test_leaves_costs_what_is_mapped_and_not_the_range() -> None:
+    m = Machine()
+    pagetable = m.space()
+    for va in (0, 0x20_0000, 0x4000_0000, TRAPFRAME - PGSIZE):
+        m.vm.map_new(pagetable, va, RW)
+    walks = 0
+    walk = m.vm.walk
+
+    def counted(*args: int) -> int:
+        nonlocal walks
+        walks += 1
+        return walk(*args)
+
+    m.vm.walk = counted  # type: ignore[method-assign,assignment]
+    found = [va for va, _, _ in m.vm.leaves(pagetable, 0, TRAPFRAME)]
+    assert found == [0, 0x20_0000, 0x4000_0000, TRAPFRAME - PGSIZE]
+    assert walks < 3000, "at most one for each table that could be"
+
+
+# --- memory runs out ---
+
+
+def scenario(m: Machine, what: str, parent: int) -> None:
+    """One operation that takes several frames."""
+    if what == "create":
+        m.vm.free_user(m.space(), 0)
+    elif what == "grow":
+        m.vm.grow(parent, 4 * PGSIZE, 0x20_3000, RW)
+    elif what == "copy":
+        child = m.space()
+        try:
+            m.vm.copy(parent, child, 0x4000_2000)
+        finally:
+            m.vm.free_user(child, 0)
+    elif what == "fault":
+        if not m.vm.fault(parent, TRAPFRAME, 0x8000_0000):
+            raise OutOfMemory
+    elif what == "copyout":
+        try:
+            m.vm.copyout(parent, TRAPFRAME, 0x8000_0000 - 4, b"12345678")
+        except BadAddress:
+            raise OutOfMemory from None
+
+
+@pytest.mark.parametrize("what", ["create", "grow", "copy", "fault", "copyout"])
+def test_out_of_memory_at_every_allocation_loses_nothing(what: str) -> None:
+    m = Machine(8 << 20)
+    failures = 0
+    for n in range(1, 700):
+        parent = m.space()
+        m.vm.grow(parent, 0, 4 * PGSIZE, RW)
+        for va in (0x20_0000, 0x4000_0000):
+            m.vm.map_new(parent, va + PGSIZE, RW)
+        if what == "grow":
+            m.vm.unmap(parent, 0x20_0000, 0x20_2000)
+        before = m.frames.free_frames
+        m.out_of_memory_after(n)
+        try:
+            scenario(m, what, parent)
+        except OutOfMemory:
+            failures += 1
+            m.memory_is_back()
+            # Tables that were made on the way stay with the page table; no page does.
+            mapped = {va for va, _, _ in m.vm.leaves(parent, 0, TRAPFRAME)}
+            pages = {0, 0x1000, 0x2000, 0x3000, 0x4000_1000} | ({0x20_1000} if what != "grow" else set())
+            assert mapped - pages <= ({0x7FFF_F000} if what == "copyout" else set())
+            assert pages <= mapped
+            assert before - m.frames.free_frames <= 4
+            m.vm.free_user(parent, TRAPFRAME)
+            assert m.frames.free_frames == m.all_frames
+        else:
+            break
+    else:
+        pytest.fail("it never came to have enough")
+    assert failures >= 3
