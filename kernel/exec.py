@@ -42,10 +42,8 @@ def exec_(k: "Kernel", p: Proc, path: bytes, argv: list[bytes]) -> int:
         return _load_and_commit(k, p, path, argv, None, lambda offset, n: module[offset : offset + n])
     with k.log:
         ip = namei(k, path)
-        with k.fs.locked(ip):
-            result = _load_and_commit(k, p, path, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))
-        k.fs.iput(ip)
-    return result
+        with k.fs.borrowed(ip):
+            return _load_and_commit(k, p, path, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))
 
 
 def _load_and_commit(

@@ -78,6 +78,7 @@ def sys_poweroff(k: "Kernel", p: Proc, status: int) -> int:
     """End the run with this status. Only for process 1."""
     if p.pid != INIT_PID:
         return -1
+    k.log.drain()
     k.poweroff(status)
     return 0
 
