@@ -230,8 +230,8 @@ class FsImage:
             raise self.bad(
                 f"super block: {sb.nblocks} data blocks and {sb.ninodes} inodes do not fit {sb.size} blocks"
             )
-        if not MAXOPBLOCKS < sb.nlog <= 1 + _LOG_ENTRIES:
-            limits = f"from {MAXOPBLOCKS + 1} to {1 + _LOG_ENTRIES}"
+        if not param.MAXOPBLOCKS < sb.nlog <= 1 + _LOG_ENTRIES:
+            limits = f"from {param.MAXOPBLOCKS + 1} to {1 + _LOG_ENTRIES}"
             raise self.bad(f"super block: a log of {sb.nlog} blocks; it has {limits}")
         regions = sorted(sb.regions(), key=lambda region: region[1])
         for (name, _, end), (later, start, _) in pairwise(regions):
