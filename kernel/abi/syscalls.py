@@ -1,7 +1,8 @@
 """The system-call table: number, name and C prototype of each call, declared once.
 
 The dispatcher, strace, the C header, the call stubs and the table in the docs are all made from
-`SYSCALLS`.  Numbers 1-21 are xv6's; the calls of our own start at 64.  An argument's kind says how the kernel fetches it and how strace prints it:
+`SYSCALLS`.  Numbers 1-21 are xv6's; the calls of our own start at 64.  An argument's kind says how the
+kernel fetches it and how strace prints it:
 
     int     32-bit signed              fd     as int, names an open file
     uint64  64-bit, printed in hex     str    address of a NUL-terminated string to read
