@@ -135,10 +135,12 @@ class _AddressSpace:
         return data
 
     def _fill(self, va: int, data: bytes) -> None:
-        """Store at a mapped page, whatever its rights."""
+        """Store at a mapped page, whatever its rights; shared text belongs to others too."""
         k = self._k
         pte = k.ram.u64[k.vm.walk(self._pagetable, va)]
         pa = pte >> 10 << 12
+        if k.frames.owners(pa) > 1:
+            raise BadProgram("a segment overlaps the text")
         k.ram.view(pa, len(data))[:] = data
         if pte & PTE_X:
             k.drop_code(pa, pa + PGSIZE)

@@ -1,0 +1,267 @@
+"""exec against damaged programs: whatever the file holds, -1 or a program, and no frame is lost.
+
+The kernel is a whole one, started without its hart; a file is a bytes object behind an inode, read the way
+exec_ reads it, so the pages of its text go through the shared text too.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from emu.board import Board
+from emu.drive import RamDrive
+from emu.public import PublicEngine
+from kernel import exec as kernel_exec
+from kernel.abi import elf
+from kernel.abi.memlayout import PGSIZE, TRAPFRAME
+from kernel.abi.param import MAXARG
+from kernel.abi.riscv import PTE_U, PTE_W, PTE_X
+from kernel.errors import BadAddress
+from kernel.inode import Inode
+from kernel.kernel import Kernel
+from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc
+from toolchain import cc, image
+
+SH = cc.compile_user([Path(__file__).resolve().parents[2] / "user" / "bin" / "sh.c"])
+HEADER = elf.Header.unpack(SH)
+assert HEADER is not None
+PHDR = [HEADER.phoff + i * elf.PROGRAM_SIZE for i in range(2)]  # text, data
+PHDRS_END = PHDR[-1] + elf.PROGRAM_SIZE
+LOADED = elf.segments(SH, HEADER)
+assert [segment.flags for segment in LOADED] == [elf.PF_R | elf.PF_X, elf.PF_R | elf.PF_W]
+FILE_END = max(segment.offset + segment.filesz for segment in LOADED)
+MEM_MIB = 4  # so that asking for too much fails soon
+
+# Where in a program header the fields are
+FLAGS, OFFSET, VADDR, FILESZ, MEMSZ = 4, 8, 16, 32, 40
+WORDS = st.one_of(
+    st.sampled_from(
+        [0, 1, PGSIZE - 1, PGSIZE, TRAPFRAME, TRAPFRAME - PGSIZE, 1 << 38, 1 << 63, (1 << 64) - 1]
+    ),
+    st.integers(0, 1 << 16),
+    st.integers(0, (1 << 64) - 1),
+    st.integers(1, 1 << 14).map(lambda n: (1 << 64) - n),
+)
+
+
+class Bench:
+    """A kernel with process 1 to run programs in, and the account of its frames."""
+
+    def __init__(self) -> None:
+        board = Board(MEM_MIB, PublicEngine, RamDrive(bytes(1 << 20)), lambda byte: None)
+        self.k = Kernel(board, image.kernel_elf())
+        self.k.start()
+        self.p: Proc = self.k.procs.init
+        self.free = self.k.frames.free_frames
+        self.own = self.frames_of_process()
+
+    def frames_of_process(self) -> int:
+        """Frames that only the process's memory and tables take, root excluded."""
+        mapped = len({pte >> 10 for _, _, pte in self.k.vm.leaves(self.p.pagetable, 0, self.p.sz)})
+        tables, words = 0, self.k.ram.u64
+        for level2 in self.table(self.p.pagetable):
+            tables += 1 + sum(1 for _ in self.table(words[level2] >> 10 << 12))
+        return mapped + tables
+
+    def table(self, pa: int) -> Iterator[int]:
+        first = (pa - self.k.ram.base) // 8
+        return (i for i in range(first, first + 512) if self.k.ram.u64[i] & 1)
+
+    def exec(self, program: bytes, argv: list[bytes] | None = None) -> int:
+        """Run it in process 1 as a file of its own; the result, after checking that nothing was lost."""
+        k, p = self.k, self.p
+        before = p.pagetable, p.sz, p.tf.tolist()
+        ip = Inode(k, 1, 5)
+        result = kernel_exec._load_and_commit(
+            k, p, b"/bin/sh", argv or [b"echo"], ip, lambda offset, n: program[offset : offset + n]
+        )
+        if result == -1:
+            assert (p.pagetable, p.sz, p.tf.tolist()) == before, "the old program goes on"
+        else:
+            self.check_rights()
+        k.text.drop(ip)
+        assert k.frames.free_frames == self.free - (self.frames_of_process() - self.own)
+        return result
+
+    def check_rights(self) -> None:
+        for va, _, pte in self.k.vm.leaves(self.p.pagetable, 0, TRAPFRAME):
+            assert va < self.p.sz, "nothing is mapped beyond the size"
+            if pte & PTE_W and pte & PTE_X:
+                assert pte & PTE_U  # a segment that asked for both, of a program that was made so
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench()
+
+
+def patched(*fields: tuple[int, str, int]) -> bytes:
+    """sh with some fields replaced: (offset, struct format, value)."""
+    program = bytearray(SH)
+    for offset, form, value in fields:
+        struct.pack_into(form, program, offset, value)
+    return bytes(program)
+
+
+def test_a_program_as_it_should_be(bench: Bench) -> None:
+    k, p = bench.k, bench.p
+    assert bench.exec(SH, [b"echo", b"a", b"long one"]) == 3
+    assert p.name == "sh" and p.tf[TF_EPC] == HEADER.entry  # type: ignore[union-attr]
+    sp, argv = p.tf[TF_SP], p.tf[TF_A1]
+    assert sp % 16 == 0 and sp == argv
+    pointers = struct.unpack("<4Q", k.copyin(p, argv, 32))
+    assert pointers[3] == 0 and all(pointer % 16 == 0 for pointer in pointers)
+    strings = [k.vm.copyinstr(p.pagetable, pointer, 99) for pointer in pointers[:3]]
+    assert strings == [b"echo", b"a", b"long one"]
+    stack_top = p.sz
+    with pytest.raises(BadAddress):
+        k.copyin(p, stack_top - 2 * PGSIZE, 1)  # the guard
+    text, *_ = LOADED
+    assert k.copyin(p, 0, text.filesz) == SH[text.offset : text.offset + text.filesz]
+    with pytest.raises(BadAddress):
+        k.copyout(p, 0, b"x")
+
+
+def test_truncated_at_every_boundary(bench: Bench) -> None:
+    for size in {*range(PHDRS_END + 16), *range(0, FILE_END, 37), FILE_END - 1}:
+        if size < FILE_END:
+            assert bench.exec(SH[:size]) == -1, f"{size} bytes of {FILE_END} are no program"
+    assert bench.exec(SH[:FILE_END]) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param([(0, "<I", 0)], id="magic"),
+        pytest.param([(56, "<H", 65535)], id="phnum huge"),
+        pytest.param([(32, "<Q", 1 << 63)], id="phoff huge"),
+        pytest.param([(32, "<Q", (1 << 64) - 1)], id="phoff wraps"),
+        pytest.param([(PHDR[0] + VADDR, "<Q", 1)], id="unaligned"),
+        pytest.param([(PHDR[0] + VADDR, "<Q", TRAPFRAME)], id="at the trapframe"),
+        pytest.param([(PHDR[0] + VADDR, "<Q", TRAPFRAME - PGSIZE)], id="up to the trapframe"),
+        pytest.param([(PHDR[0] + VADDR, "<Q", (1 << 64) - PGSIZE)], id="wraps"),
+        pytest.param([(PHDR[0] + MEMSZ, "<Q", (1 << 64) - 1)], id="memsz wraps"),
+        pytest.param([(PHDR[0] + MEMSZ, "<Q", 1 << 37)], id="memsz huge"),
+        pytest.param([(PHDR[0] + MEMSZ, "<Q", 8 << 20)], id="memsz more than there is"),
+        pytest.param([(PHDR[0] + FILESZ, "<Q", 1 << 20)], id="filesz over memsz"),
+        pytest.param(
+            [(PHDR[0] + FILESZ, "<Q", 1 << 20), (PHDR[0] + MEMSZ, "<Q", 1 << 20)], id="filesz over the file"
+        ),
+        pytest.param([(PHDR[0] + OFFSET, "<Q", (1 << 64) - 1)], id="offset wraps"),
+        pytest.param([(PHDR[1] + VADDR, "<Q", 1 << 36)], id="a hole too large"),
+    ],
+)
+def test_refused(bench: Bench, fields: list[tuple[int, str, int]]) -> None:
+    assert bench.exec(patched(*fields)) == -1
+
+
+def test_a_segment_may_not_overwrite_shared_text(bench: Bench) -> None:
+    """A writable segment over the text, which other processes may be running."""
+    over = patched(
+        (PHDR[1] + FLAGS, "<I", elf.PF_R | elf.PF_W),
+        (PHDR[1] + OFFSET, "<Q", 0),
+        (PHDR[1] + VADDR, "<Q", 0),
+        (PHDR[1] + FILESZ, "<Q", 64),
+        (PHDR[1] + MEMSZ, "<Q", 64),
+    )
+    assert bench.exec(over) == -1
+
+
+def test_zeroes_behind_the_file_part_of_a_page(bench: Bench) -> None:
+    """.bss begins in the last page of .data, and nothing of the file shows there."""
+    short = patched((PHDR[1] + FILESZ, "<Q", 8), (PHDR[1] + MEMSZ, "<Q", 2 * PGSIZE))
+    assert bench.exec(short) == 1
+    data = LOADED[1]
+    expected = SH[data.offset : data.offset + 8] + bytes(2 * PGSIZE - 8)
+    assert bench.k.copyin(bench.p, data.vaddr, 2 * PGSIZE) == expected
+    assert any(SH[data.offset + 8 : data.offset + PGSIZE]), "there was something that could have shown"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(PHDR),
+            st.sampled_from(
+                [(0, "<I"), (FLAGS, "<I"), (OFFSET, "<Q"), (VADDR, "<Q"), (FILESZ, "<Q"), (MEMSZ, "<Q")]
+            ),
+            WORDS,
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(derandomize=True, max_examples=300, deadline=None)
+def test_any_fields(fields: list[tuple[int, tuple[int, str], int]]) -> None:
+    bench = shared_bench()
+    bench.exec(
+        patched(
+            *(
+                (at + offset, form, value % (1 << 8 * struct.calcsize(form)))
+                for at, (offset, form), value in fields
+            )
+        )
+    )
+
+
+@given(st.binary(min_size=0, max_size=300), st.integers(0, PHDRS_END))
+@example(b"", 0)
+@settings(derandomize=True, max_examples=200, deadline=None)
+def test_any_bytes(noise: bytes, at: int) -> None:
+    shared_bench().exec(SH[:at] + noise + SH[at + len(noise) :])
+
+
+def shared_bench() -> Bench:
+    """One bench for all examples."""
+    global _bench
+    if _bench is None:
+        _bench = Bench()
+    return _bench
+
+
+_bench: Bench | None = None
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    "argv, expected",
+    [
+        ([b"echo"] * MAXARG, MAXARG),
+        ([b"echo"] * (MAXARG + 1), -1),
+        ([b"x" * (PGSIZE - 40)], 1),
+        ([b"x" * (PGSIZE - 1)], -1),
+        ([b"x" * PGSIZE], -1),
+        ([b"x" * 1000] * 4, 4),
+        ([b"x" * 1000] * 5, -1),
+        ([b""] * 8, 8),
+    ],
+)
+def test_arguments_fit_on_the_stack_or_not(bench: Bench, argv: list[bytes], expected: int) -> None:
+    assert bench.exec(SH, argv) == expected
+
+
+def test_out_of_memory_at_every_allocation(bench: Bench) -> None:
+    """exec fails at the n-th frame that it wants for every n, and then does not."""
+    k = bench.k
+    alloc = k.frames.alloc
+    for n in range(1, 100):
+        left = n
+
+        def limited() -> int:
+            nonlocal left
+            left -= 1
+            return alloc() if left > 0 else 0
+
+        k.frames.alloc = limited  # type: ignore[method-assign]
+        try:
+            result = bench.exec(SH)
+        finally:
+            del k.frames.alloc
+        if result == 1:
+            break
+    assert 8 <= n < 100, "root, two middle tables, two tables, text, data, guard and stack"
