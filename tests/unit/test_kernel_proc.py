@@ -1,0 +1,250 @@
+"""The process table without a hart: creation and its limits, sleep and wakeup, kill, what init inherits.
+
+The switch to the scheduler is replaced; what needs real threads is in tests/system and in usertests.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from emu.board import Board
+from emu.drive import RamDrive
+from emu.public import PublicEngine
+from kernel.abi.memlayout import PGSIZE, kstack
+from kernel.abi.param import NPROC
+from kernel.abi.ps import RUNNABLE, RUNNING, SLEEPING, UNUSED, USED, ZOMBIE
+from kernel.abi.riscv import PTE_R, PTE_W
+from kernel.errors import BadAddress
+from kernel.inode import Inode
+from kernel.kernel import Kernel, KernelPanic
+from kernel.proc import (
+    CONTEXT_RA,
+    CONTEXT_SP,
+    TF_A0,
+    TF_A7,
+    TF_EPC,
+    TF_KERNEL_SATP,
+    TF_KERNEL_SP,
+    TF_KERNEL_TRAP,
+    Proc,
+)
+from toolchain import image
+
+FRAMES_OF_A_PROCESS = 4  # trapframe, root table, and the two below it for the top of the address space
+
+
+@pytest.fixture
+def k() -> Kernel:
+    """A kernel that has started, process 1 made and runnable, the hart at its first instruction."""
+    board = Board(4, PublicEngine, RamDrive(bytes(1 << 20)), lambda byte: None)
+    kernel = Kernel(board, image.kernel_elf())
+    kernel.start()
+    init = kernel.procs.init
+    init.cwd = Inode(kernel, 1, 1)
+    init.cwd.ref = 1
+    return kernel
+
+
+def run(k: Kernel, p: Proc) -> None:
+    """Make `p` the running process."""
+    if p in k.sched.ready:
+        k.sched.ready.remove(p)
+    p.state = RUNNING
+    k.sched.current = p
+
+
+def sleep(k: Kernel, p: Proc, chan: object) -> None:
+    """What p.sleep(chan) does up to the switch."""
+    run(k, p)
+    k.sched.sched = lambda: None  # type: ignore[method-assign]
+    k.procs.sleep(chan)
+    p.chan = chan  # the real one is still in sleep() and clears it on its way out
+
+
+def child_of(k: Kernel, parent: Proc) -> Proc:
+    child = k.procs.find(k.procs.fork(parent))
+    assert child is not None
+    return child
+
+
+# --- creation ---
+
+
+def test_a_new_process_has_what_the_hart_needs(k: Kernel) -> None:
+    free = k.frames.free_frames
+    p = k.procs.allocproc()
+    assert p is not None and p.state == USED
+    assert k.frames.free_frames == free - FRAMES_OF_A_PROCESS
+    assert p.tf[TF_KERNEL_SATP] == k.satp and p.tf[TF_KERNEL_TRAP] == k.image.usertrap
+    assert p.tf[TF_KERNEL_SP] == p.context[CONTEXT_SP] == kstack(p.slot) + PGSIZE
+    assert p.context[CONTEXT_RA] == k.image.forkret
+    assert not any(p.context.tolist()[2:])
+    k.procs.freeproc(p)
+    assert k.frames.free_frames == free and p.state == UNUSED
+
+
+def test_pids_are_never_used_again(k: Kernel) -> None:
+    pids = []
+    for _ in range(5):
+        p = k.procs.allocproc()
+        assert p is not None
+        pids.append(p.pid)
+        k.procs.freeproc(p)
+    assert pids == [2, 3, 4, 5, 6]
+
+
+def test_fork_copies_memory_and_registers_but_not_the_kernels_words(k: Kernel) -> None:
+    parent = k.procs.init
+    k.vm.grow(parent.pagetable, 0, PGSIZE, PTE_R | PTE_W)
+    parent.sz = PGSIZE
+    parent.name = "parent"
+    for word in range(TF_EPC, 36):
+        parent.tf[word] = 1000 + word
+    k.copyout(parent, 8, b"before")
+    child = child_of(k, parent)
+    k.copyout(parent, 8, b"after ")
+    assert k.copyin(child, 8, 6) == b"before"
+    assert child.tf[TF_A0] == 0 and child.tf[TF_A7] == 1000 + TF_A7
+    assert child.tf[TF_KERNEL_SP] == kstack(child.slot) + PGSIZE != parent.tf[TF_KERNEL_SP]
+    assert (child.parent, child.name, child.sz, child.state) == (parent, "parent", PGSIZE, RUNNABLE)
+    assert child.cwd is parent.cwd and parent.cwd is not None and parent.cwd.ref == 2
+
+
+def test_the_table_is_full_and_nothing_is_lost(k: Kernel) -> None:
+    parent, free = k.procs.init, k.frames.free_frames
+    children = [child_of(k, parent) for _ in range(NPROC - 1)]
+    before = k.frames.free_frames
+    assert k.procs.fork(parent) == -1 and k.frames.free_frames == before
+    for child in children:
+        k.procs.freeproc(child)
+    assert k.frames.free_frames == free
+    assert k.procs.fork(parent) == NPROC + 1, "a failed fork has used up no number"
+
+
+def test_fork_out_of_memory_at_every_allocation(k: Kernel) -> None:
+    parent, alloc = k.procs.init, k.frames.alloc
+    k.vm.grow(parent.pagetable, 0, 3 * PGSIZE, PTE_R | PTE_W)
+    parent.sz = 3 * PGSIZE
+    before = k.frames.free_frames
+    for n in range(1, 50):
+        left = n
+
+        def limited() -> int:
+            nonlocal left
+            left -= 1
+            return alloc() if left > 0 else 0
+
+        k.frames.alloc = limited  # type: ignore[method-assign]
+        pid = k.procs.fork(parent)
+        del k.frames.alloc
+        if pid > 0:
+            break
+        assert k.frames.free_frames == before
+        assert [p.pid for p in k.procs] == [1] and list(k.sched.ready) == [parent]
+    assert n == FRAMES_OF_A_PROCESS + 2 + 3 + 1, "two tables and three pages more than an empty one"
+
+
+# --- sleep, wakeup, kill ---
+
+
+def test_sleepers_wake_in_the_order_in_which_they_went_to_sleep(k: Kernel) -> None:
+    a, b, c = (child_of(k, k.procs.init) for _ in range(3))
+    for p in (b, a):
+        sleep(k, p, "here")
+    sleep(k, c, "there")
+    k.sched.ready.clear()
+    k.wakeup("nowhere")
+    assert not k.sched.ready
+    k.wakeup("here")
+    assert list(k.sched.ready) == [b, a] and a.state == b.state == RUNNABLE
+    assert c.state == SLEEPING
+    k.wakeup("here")
+    assert list(k.sched.ready) == [b, a], "nobody is woken twice"
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_kill_wakes_a_sleeper_for_good(k: Kernel, also: bool) -> None:
+    p, other = child_of(k, k.procs.init), child_of(k, k.procs.init)
+    sleep(k, p, "chan")
+    if also:
+        sleep(k, other, "chan")
+    k.sched.ready.clear()
+    assert k.procs.kill(p.pid) == 0
+    assert p.killed and p.state == RUNNABLE and list(k.sched.ready) == [p]
+    k.wakeup("chan")
+    assert list(k.sched.ready) == ([p, other] if also else [p]), "it is woken once"
+
+
+def test_kill_of_nobody(k: Kernel) -> None:
+    gone = child_of(k, k.procs.init)
+    pid = gone.pid
+    k.procs.freeproc(gone)
+    for number in (pid, 0, -1, 99999):
+        assert k.procs.kill(number) == -1
+
+
+def test_only_a_process_can_sleep(k: Kernel) -> None:
+    k.sched.current = None
+    with pytest.raises(AssertionError, match="only a process can sleep"):
+        k.sleep("chan")
+
+
+# --- the end ---
+
+
+def test_wait_takes_zombies_in_the_order_of_slots(k: Kernel) -> None:
+    parent = k.procs.init
+    children = [child_of(k, parent) for _ in range(3)]
+    for status, child in enumerate(children[1:]):
+        child.state, child.xstate = ZOMBIE, 70 + status
+    pids, free = [child.pid for child in children], k.frames.free_frames
+    assert k.procs.wait(parent, 0) == pids[1] and parent.reaped_status == 70
+    assert k.procs.wait(parent, 0) == pids[2] and parent.reaped_status == 71
+    assert k.frames.free_frames == free + 2 * FRAMES_OF_A_PROCESS
+    assert [p.pid for p in k.procs] == [1, children[0].pid]
+
+
+def test_wait_without_children(k: Kernel) -> None:
+    p = child_of(k, k.procs.init)
+    assert k.procs.wait(p, 0) == -1
+
+
+def test_wait_with_a_bad_pointer_leaves_the_zombie(k: Kernel) -> None:
+    parent = k.procs.init
+    child = child_of(k, parent)
+    child.state = ZOMBIE
+    with pytest.raises(BadAddress):
+        k.procs.wait(parent, 1 << 60)
+    assert child.state == ZOMBIE
+    assert k.procs.wait(parent, 0) > 0
+
+
+def test_init_may_not_exit(k: Kernel) -> None:
+    with pytest.raises(KernelPanic, match="init exiting"):
+        k.procs.exit(k.procs.init, 0)
+
+
+def test_a_thread_that_lives_is_not_freed(k: Kernel) -> None:
+    p = child_of(k, k.procs.init)
+    p.thread = object()  # type: ignore[assignment]
+    with pytest.raises(AssertionError, match="has not ended"):
+        k.procs.freeproc(p)
+
+
+def test_reports(k: Kernel) -> None:
+    p = child_of(k, k.procs.init)
+    p.name = "cat"
+    sleep(k, p, k.console)
+    assert k.procs.dump() == f"\n1 runble init\n{p.pid} sleep cat\n"
+    assert k.procs.sleepers_report() == f"process {p.pid} (cat) waits for a line from the console"
+    sleep(k, k.procs.init, k.procs.init)
+    assert "waits for a child of process 1 (init)" in k.procs.sleepers_report()
+
+
+@pytest.mark.parametrize("make", [lambda k: k.procs.init.tf, lambda k: k.procs.init.context])
+def test_what_the_hart_uses_is_ram(k: Kernel, make: Callable[[Kernel], memoryview]) -> None:
+    p, ram = k.procs.init, k.ram
+    words = make(k)
+    words[3] = 0x1122_3344_5566_7788
+    pa = p.trapframe_pa if words is p.tf else p.context_pa
+    assert bytes(ram.view(pa + 24, 8)) == bytes.fromhex("8877665544332211")
