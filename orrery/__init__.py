@@ -1,0 +1,38 @@
+"""The workbench: `from orrery import Machine` for scripts, `orrery` for the command line.
+
+Names are imported when they are asked for, so that the command line starts without what it does not use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orrery.errors import BadInput, Deadlock, ExpectTimeout, MachineStopped, PoweredOff
+    from orrery.hooks import FaultEvent, SwitchEvent, SyscallEvent
+    from orrery.machine import Machine
+
+__version__ = "0.1.0"
+__all__ = [
+    "BadInput",
+    "Deadlock",
+    "ExpectTimeout",
+    "FaultEvent",
+    "Machine",
+    "MachineStopped",
+    "PoweredOff",
+    "SwitchEvent",
+    "SyscallEvent",
+]
+
+_HOME = {
+    "Machine": "orrery.machine",
+    "SyscallEvent": "orrery.hooks",
+    "FaultEvent": "orrery.hooks",
+    "SwitchEvent": "orrery.hooks",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'orrery' has no attribute {name!r}")
+    return getattr(import_module(_HOME.get(name, "orrery.errors")), name)

@@ -1,0 +1,396 @@
+"""The command line: `orrery boot | run | cc | mkfs | lsfs | doctor`.
+
+Every expected error ends in `main`, as one line on stderr and exit status 2.  What a command needs is
+imported when it runs, so that boot's prompt comes quickly.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+
+from orrery import __version__
+from orrery.errors import BadInput
+
+if TYPE_CHECKING:
+    from orrery.machine import Machine
+    from orrery.session import Options
+
+Command: TypeAlias = Callable[[argparse.Namespace], int]
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+TO_STDERR: Final = "-"  # the value of --strace without a file
+
+# Long options that boot and run share: whether each takes a value in a word of its own.
+MACHINE_OPTIONS: Final = {
+    "--drive": True,
+    "--snapshot": False,
+    "--strace": False,
+    "--digest": False,
+    "--seed": True,
+    "--mem": True,
+    "--max-time": True,
+    "--timeout": True,
+    "--engine": True,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command line (default: this process's); returns the exit status."""
+    _open_standard_files()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parser().parse_args(_normalised(arguments))
+        command: Command = options.function
+        return command(options)
+    except _Usage as error:
+        say(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if not isinstance(error, _expected_errors()):
+            raise
+        say(f"orrery: {_one_line(error)}")
+    return BAD_INPUT
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; if nobody reads it, that is no reason to fail."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (until the process ends)
+
+
+def warn(message: str) -> None:
+    """A line about something that the run can do without."""
+    say(f"orrery: warning: {message}")
+
+
+# --- errors ---
+
+
+class _Usage(Exception):
+    """The command line cannot be understood; the text is for the person, whole."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line, and come out of main as all others do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Usage(f"orrery: {message}; `{self.prog} --help` tells what there is")
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """What is the user's to mend. The modules are loaded where one of their errors was raised."""
+    from emu.drive import DriveError
+    from toolchain.cc import CompileError
+    from toolchain.mkfs import ImageError
+
+    return (BadInput, DriveError, ImageError, CompileError, OSError)
+
+
+def _one_line(error: Exception) -> str:
+    """The error with its remedy, on one line."""
+    from toolchain.cc import CompileError
+
+    if isinstance(error, CompileError):
+        more = error.details.count("error:") - 1
+        others = f" ({more} more)" if more > 0 else ""
+        text = str(error)
+        return text if not others and ";" in text else f"{text}{others}; correct the source and try again"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check its name and permissions"
+    return " ".join(str(error).split("\n"))
+
+
+def _open_standard_files() -> None:
+    """Give stdin, stdout and stderr something to stand for, or the next file opened would be one of them."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is fd
+
+
+# --- the parser ---
+
+
+def _normalised(arguments: list[str]) -> list[str]:
+    """The arguments in a form that argparse takes.
+
+    --strace takes its file only after `=`.  In `run FILE args...` the machine's long options may come
+    behind FILE too; everything else there, and all behind `--`, is for the program.
+    """
+    if not arguments or arguments[0] not in ("boot", "run"):
+        return arguments
+    ours, program = _split(arguments[1:]) if arguments[0] == "run" else (arguments[1:], [])
+    ours = [f"--strace={TO_STDERR}" if word == "--strace" else word for word in ours]
+    return [arguments[0], *ours, *(["--", *program] if program else [])]
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours of the words behind `run`, and FILE with its arguments."""
+    ours: list[str] = []
+    program: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name = word.partition("=")[0]
+        if word == "--":
+            return ours, [*program, *rest]
+        if name in MACHINE_OPTIONS or (not program and word.startswith("-")):
+            ours.append(word)
+            if MACHINE_OPTIONS.get(word, word == "-m"):
+                ours.extend(word for _, word in zip(range(1), rest))  # noqa: B905  (one word, if there is one)
+        else:
+            program.append(word)
+    return ours, program
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "A RISC-V computer in Python: a board, a kernel, a shell."
+    parser = _Parser(prog="orrery", description=about, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"orrery {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, function: Command, text: str) -> argparse.ArgumentParser:
+        about = f"{text[0].upper()}{text[1:]}."
+        added = commands.add_parser(name, help=text, description=about, allow_abbrev=False)
+        added.set_defaults(function=function)
+        return added
+
+    boot = command("boot", _boot, "boot to a shell")
+    boot.add_argument(
+        "-c", action="append", default=[], metavar="LINE", help="type LINE, print its output, switch off"
+    )
+    _add_machine_options(boot)
+    run = command("run", _run, "run a C or assembly source, or an ELF file, as a user program")
+    _add_machine_options(run)
+    run.add_argument("program", metavar="FILE", help="the program")
+    run.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
+    cc = command("cc", _cc, "compile and link a user program")
+    cc.add_argument("-o", dest="out", metavar="OUT", required=True, help="the ELF file to write")
+    cc.add_argument("sources", metavar="SRC", nargs="+", help="C or assembly sources")
+    cc.add_argument("-v", "--verbose", action="store_true", help="print all that the compiler says")
+    mkfs = command("mkfs", _mkfs, "make a disk image; a leading _ of a file's name is dropped")
+    mkfs.add_argument("image", metavar="IMG", help="the image to write")
+    mkfs.add_argument("files", metavar="FILE", nargs="*", help="what goes into its root directory")
+    lsfs = command("lsfs", _lsfs, "list an image: inode, type, links, size, path")
+    lsfs.add_argument("image", metavar="IMG", help="the image to read")
+    command("doctor", _doctor, "say what is missing here, and how to mend it")
+    return parser
+
+
+def _add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """The options that boot and run share; MACHINE_OPTIONS lists the long ones."""
+    add = parser.add_argument
+    add("--drive", metavar="IMG", help="the disk, which keeps what is written (default: a fresh one)")
+    add("--snapshot", action="store_true", help="keep nothing of what is written to the drive")
+    add("--strace", metavar="FILE", help="print every system call to stderr; to a file with --strace=FILE")
+    add("--digest", action="store_true", help="print a digest of the machine and its time at the end")
+    add("--seed", type=int, default=0, metavar="N", help="seed of all that is left to chance")
+    add("-m", "--mem", type=int, default=128, metavar="MIB", help="memory (default: %(default)s)")
+    add("--max-time", metavar="S", help="limit of virtual time, in seconds")
+    add("--timeout", metavar="S", help="limit of wall time, in seconds")
+    add("--engine", choices=("fast", "public"), default="fast", help="what runs the instructions")
+
+
+# --- commands that run a machine ---
+
+
+def _boot(options: argparse.Namespace) -> int:
+    from orrery.machine import Machine
+
+    lines = [line for text in options.c for line in os.fsencode(text).split(b"\n")]
+    if options.c and lines[-1] == b"" and len(lines) > 1:
+        lines.pop()  # the text ended in a newline
+    settings = _session_options(options, commands=tuple(lines))
+    with _machine(options, Machine) as machine:
+        return _play(machine, settings)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    from orrery import program as programs
+    from orrery.machine import Machine
+    from toolchain import fsimage, image
+
+    settings = _session_options(options, program=True)
+    program = programs.load(options.program, options.args, lambda text: say(text.rstrip("\n")))
+    init = fsimage.FsImage(image.default_image()).read("/init")
+    make = partial(
+        Machine,
+        init_argv=(b"/init", *program.argv),
+        modules={b"/init": init, program.name: program.elf},
+    )
+    with _machine(options, make) as machine:
+        return _play(machine, settings)
+
+
+def _machine(options: argparse.Namespace, make: "Callable[..., Machine]") -> "Machine":
+    if options.snapshot and options.drive is None:
+        raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
+    return make(
+        options.drive,
+        seed=options.seed,
+        mem_mib=options.mem,
+        engine=options.engine,
+        snapshot=options.snapshot,
+        warn=warn,
+    )
+
+
+def _play(machine: "Machine", settings: "Options") -> int:
+    from orrery.session import Session
+
+    return Session(machine, settings, say).play()
+
+
+def _session_options(
+    options: argparse.Namespace, commands: tuple[bytes, ...] = (), *, program: bool = False
+) -> "Options":
+    """The options of a run, with the file for strace opened."""
+    from orrery.session import Options
+
+    timeout_s = _seconds("--timeout", options.timeout)
+    return Options(
+        commands=commands,
+        program=program,
+        max_ticks=_virtual_ticks(options.max_time),
+        timeout_s=None if timeout_s is None else float(timeout_s),
+        digest=options.digest,
+        strace_fd=_strace_fd(options.strace),
+    )
+
+
+def _strace_fd(name: str | None) -> int | None:
+    if name is None:
+        return None
+    if name == TO_STDERR:
+        return 2
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise BadInput(f"--strace={name}: {error.strerror}; name a file that can be written") from error
+
+
+def _virtual_ticks(text: str | None) -> int | None:
+    from emu.clock import TICKS_PER_S
+
+    seconds = _seconds("--max-time", text)
+    return None if seconds is None else int(seconds * TICKS_PER_S)
+
+
+def _seconds(option: str, text: str | None) -> "Decimal | None":
+    """A positive decimal number of seconds, or None where the option was not given."""
+    if text is None:
+        return None
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        seconds = Decimal(text)
+    except InvalidOperation:
+        seconds = Decimal(0)
+    if not 0 < seconds < SECONDS_MAX:  # NaN is not, either
+        raise BadInput(f"{option} {text}: give a number of seconds, as in {option} 2.5")
+    return seconds
+
+
+SECONDS_MAX: Final = 10**8  # three years: the timers of host and guest both hold it
+
+
+# --- commands about files ---
+
+
+def _cc(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from toolchain import cc
+
+    try:
+        program = cc.compile_user(options.sources, warn=lambda text: say(text.rstrip("\n")))
+    except cc.CompileError as error:
+        if options.verbose:
+            say(error.details.rstrip("\n"))
+        raise
+    _write_file(Path(options.out), program, mode=0o755)
+    return 0
+
+
+def _mkfs(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from toolchain import mkfs
+
+    content = mkfs.build(mkfs.collect([Path(name) for name in options.files]))
+    target = Path(options.image)
+    if target.exists():
+        _refuse_used(target)
+    _write_file(target, bytes(content), mode=0o644)
+    return 0
+
+
+def _refuse_used(target: "Path") -> None:
+    """Raise DriveError where a machine has the image `target` open."""
+    from emu.drive import SECTOR_SIZE, FileDrive
+
+    if target.stat().st_size and target.stat().st_size % SECTOR_SIZE == 0:
+        FileDrive(target).close()
+
+
+def _write_file(target: "Path", content: bytes, mode: int) -> None:
+    """Write a file so that it has the old content or the new, and an error leaves the old."""
+    import tempfile
+
+    if target.is_dir():
+        raise BadInput(f"{target}: is a directory; name a file")
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)  # a device or a pipe
+        return
+    try:
+        fd, new = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise BadInput(f"{target}: cannot be written: {error.strerror}; write it elsewhere") from error
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(new, mode & ~umask)
+        os.replace(new, target)
+    except OSError as error:
+        os.unlink(new)
+        raise BadInput(f"{target}: cannot be written: {error.strerror}; write it elsewhere") from error
+
+
+def _lsfs(options: argparse.Namespace) -> int:
+    from emu.drive import DriveError
+    from toolchain import fsimage
+
+    try:
+        with open(options.image, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise DriveError(f"{options.image}: {error.strerror}; check the name of the image") from error
+    fsimage.check(content, options.image)
+    try:
+        for entry in fsimage.FsImage(content, options.image).walk():
+            print(entry)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from orrery import doctor
+
+    return doctor.main()
+
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from pathlib import Path

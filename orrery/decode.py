@@ -1,0 +1,203 @@
+"""System calls in words: the arguments of a call as a person reads them, for strace and for hooks.
+
+Arguments are decoded by their kinds in kernel/abi/syscalls.py.  Memory is read with `peek`, which follows
+the page table and maps nothing, so whoever watches leaves no trace.  What the kernel reads is decoded
+before the call, because exec replaces it; what it fills in, after.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from kernel.abi import fcntl
+from kernel.abi.disk import STAT
+from kernel.abi.memlayout import PGMASK, PGSIZE
+from kernel.abi.param import MAXARG, MAXPATH
+from kernel.abi.ps import PSINFO, STATE_NAMES
+from kernel.abi.syscalls import Arg, Syscall
+from kernel.kernel import Kernel
+from kernel.proc import TF_A0, Proc
+
+SHOWN_MAX: Final = 32  # bytes of a buffer that are printed
+POINTER: Final = 8
+INT: Final = 4
+_ESCAPES: Final = {
+    **{ord(char): f"\\{letter}" for char, letter in zip("\n\r\t\v\f", "nrtvf", strict=True)},
+    ord('"'): '\\"',
+    ord("\\"): "\\\\",
+}
+_TYPES: Final = {fcntl.T_DIR: "T_DIR", fcntl.T_FILE: "T_FILE", fcntl.T_DEVICE: "T_DEVICE"}
+
+
+def quote(data: bytes, *, more: bool = False) -> str:
+    """`data` in double quotes with C's escapes; `more` adds dots: it was cut off."""
+    parts = []
+    for i, byte in enumerate(data):
+        if byte in _ESCAPES:
+            parts.append(_ESCAPES[byte])
+        elif 0x20 <= byte < 0x7F:
+            parts.append(chr(byte))
+        else:  # octal, as short as what follows allows
+            digit_follows = i + 1 < len(data) and 0x30 <= data[i + 1] <= 0x37
+            parts.append(f"\\{byte:03o}" if digit_follows else f"\\{byte:o}")
+    return f'"{"".join(parts)}"' + ("..." if more else "")
+
+
+@dataclass(slots=True)
+class Call:
+    """A system call that `process`, of number `pid`, is in.
+
+    `words` are the decoded arguments, with None for what the call is to fill in.
+    """
+
+    syscall: Syscall
+    pid: int
+    process: str
+    args: tuple[int, ...]
+    words: list[str | None]
+
+    def text(self, result: str) -> str:
+        """The call with its result, as strace prints it."""
+        pairs = zip(self.words, self.args, strict=True)
+        words = ", ".join(hex(value) if word is None else word for word, value in pairs)
+        return f"{self.syscall.name}({words}) = {result}"
+
+
+class Decoder:
+    """Decodes the system calls of one kernel."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._vm: Final = kernel.vm
+
+    def enter(self, p: Proc, syscall: Syscall) -> Call:
+        """The call that `p` makes, with what is known before it is carried out."""
+        args = tuple(_value(arg, p.tf[TF_A0 + i]) for i, arg in enumerate(syscall.args))
+        words = [self._before(p, syscall, i, args) for i in range(len(args))]
+        return Call(syscall, p.pid, p.name, args, words)
+
+    def leave(self, p: Proc, call: Call, result: int) -> str:
+        """The text of `call` when it has returned `result`."""
+        for i, word in enumerate(call.words):
+            if word is None:
+                call.words[i] = self._after(p, call, i, result)
+        pointer = call.syscall.returns.endswith("*") and result != -1
+        return call.text(hex(result) if pointer else str(result))
+
+    # --- before the call ---
+
+    def _before(self, p: Proc, syscall: Syscall, i: int, args: tuple[int, ...]) -> str | None:
+        arg, value = syscall.args[i], args[i]
+        if arg.kind == "out":
+            return None
+        if arg.kind == "str":
+            return self._string(p, value)
+        if arg.kind == "argv":
+            return self._argv(p, value)
+        if arg.kind == "buf":
+            return self._buffer(p, value, args[i + 1])
+        if arg.kind == "uint64":
+            return hex(value)
+        return _mode(value) if arg.name == "omode" else str(value)
+
+    def _string(self, p: Proc, va: int) -> str:
+        """A path or an argument in quotes, or its address where there is none."""
+        data, end, _ = self.peek(p, va, MAXPATH).partition(b"\0")
+        if end:
+            return quote(data)
+        return quote(data[:SHOWN_MAX], more=True) if len(data) == MAXPATH else hex(va)
+
+    def _argv(self, p: Proc, va: int) -> str:
+        words: list[str] = []
+        for i in range(MAXARG):
+            raw = self.peek(p, va + POINTER * i, POINTER)
+            if len(raw) < POINTER:
+                return hex(va)
+            pointer = int.from_bytes(raw, "little")
+            if not pointer:
+                return f"[{', '.join(words)}]"
+            words.append(self._string(p, pointer))
+        return f"[{', '.join(words)}, ...]"
+
+    def _buffer(self, p: Proc, va: int, n: int) -> str:
+        """The `n` bytes at `va` as far as they are shown, or the address where they cannot be read."""
+        shown = min(max(n, 0), SHOWN_MAX)
+        data = self.peek(p, va, shown)
+        if n < 0 or len(data) < shown:
+            return hex(va)
+        return quote(data, more=n > shown)
+
+    # --- after the call ---
+
+    def _after(self, p: Proc, call: Call, i: int, result: int) -> str:
+        va = call.args[i]
+        name = call.syscall.name
+        if name == "wait" and not va:
+            return "NULL"
+        if result < 0:
+            return hex(va)
+        if name == "read":
+            return self._buffer(p, va, result)
+        if name == "wait":
+            return self._ints(p, va, 1)
+        if name == "pipe":
+            return self._ints(p, va, 2)
+        if name == "fstat":
+            return self._stat(p, va)
+        if name == "ps":
+            return self._processes(p, va, min(result, call.args[i + 1]))
+        return hex(va)
+
+    def _ints(self, p: Proc, va: int, count: int) -> str:
+        data = self.peek(p, va, count * INT)
+        if len(data) < count * INT:
+            return hex(va)
+        numbers = struct.unpack(f"<{count}i", data)
+        return f"[{', '.join(map(str, numbers))}]"
+
+    def _stat(self, p: Proc, va: int) -> str:
+        data = self.peek(p, va, STAT.size)
+        if len(data) < STAT.size:
+            return hex(va)
+        dev, ino, kind, nlink, size = STAT.unpack(data)
+        return f"{{dev={dev}, ino={ino}, type={_TYPES.get(kind, kind)}, nlink={nlink}, size={size}}}"
+
+    def _processes(self, p: Proc, va: int, count: int) -> str:
+        data = self.peek(p, va, max(count, 0) * PSINFO.size)
+        entries = []
+        for pid, _, state, _, name in PSINFO.iter_unpack(data[: len(data) // PSINFO.size * PSINFO.size]):
+            text = name.split(b"\0", 1)[0].decode(errors="replace")
+            entries.append(f"{{pid={pid}, state={STATE_NAMES[state]}, name={text}}}")
+        return f"[{', '.join(entries)}]"
+
+    def peek(self, p: Proc, va: int, n: int) -> bytes:
+        """The `n` bytes at user address `va` of `p`, or those before the first that is not mapped."""
+        parts = []
+        while n > 0:
+            step = min(n, PGSIZE - (va & PGMASK))
+            chunk = self._vm.peek(p.pagetable, va, step)
+            if chunk is None:
+                break
+            parts.append(chunk)
+            va += step
+            n -= step
+        return b"".join(parts)
+
+
+def _value(arg: Arg, word: int) -> int:
+    """An argument as its kind says: ints are the low 32 bits, signed."""
+    if arg.kind in ("int", "fd"):
+        return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
+    return word
+
+
+def _mode(omode: int) -> str:
+    """The mode of open() by the names of its flags."""
+    access = {fcntl.O_RDONLY: "O_RDONLY", fcntl.O_WRONLY: "O_WRONLY", fcntl.O_RDWR: "O_RDWR"}
+    names = [access.get(omode & 3, "3")]
+    for flag, name in ((fcntl.O_CREATE, "O_CREATE"), (fcntl.O_TRUNC, "O_TRUNC")):
+        if omode & flag:
+            names.append(name)
+            omode &= ~flag
+    if omode & ~3:
+        names.append(hex(omode & ~3))
+    return "|".join(names)

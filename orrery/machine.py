@@ -1,0 +1,272 @@
+"""A machine: the board with the kernel on it, its drive, its keyboard and whoever sits at its console.
+
+The one object that scripts and the command line drive.  It owns no terminal, file descriptor or thread of
+the host but its drive's file; what happens at its console is the business of a front end (`Front`): a
+script's dialogue by default, a terminal or a pipe on the command line.  Everything that goes in is
+stamped in virtual time, so a machine with the same drive, the same size and the same input does the same.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from emu import engine as e
+from emu.board import Board
+from emu.events import NEVER
+from emu.loop import Stop
+from kernel.abi.ps import UNUSED, ZOMBIE
+from kernel.kernel import Kernel
+from kernel.proc import INIT_PID, Proc
+from orrery.drives import DriveSource, open_drive
+from orrery.engines import KINDS, engine_maker
+from orrery.errors import BadInput
+from orrery.hooks import Hook, HookCaller, Hub
+from orrery.keyboard import Keyboard
+from toolchain import image
+
+if TYPE_CHECKING:
+    import re
+    from random import Random
+
+    from orrery.dialogue import Dialogue
+
+MEM_MIB_MIN: Final = 8
+MEM_MIB_MAX: Final = 4096
+
+
+class Front(Protocol):
+    """Who sits at a machine's console. Called by the machine while it runs; must not run it."""
+
+    def output(self, pid: int | None, data: bytes) -> None:
+        """The console shows `data`, written by process `pid` (ECHO: echo of keys, None: the kernel)."""
+
+    def waits(self, p: Proc) -> None:
+        """`p` begins to wait for a line from the console."""
+
+    def idle(self, until_ticks: int) -> bool:
+        """The hart waits, and nothing happens before `until_ticks`; say whether something was done.
+
+        False where all waits for ever means that this will not change.
+        """
+
+    def slice(self) -> None:
+        """Some time has passed in which the hart ran."""
+
+
+class Machine:
+    """An Orrery with `mem_mib` MiB of RAM, switched on by `boot`.
+
+    `drive` is the path of an image (which keeps what the guest writes), an image as bytes, a Drive, or
+    None for a fresh default image.  `seed` is for what is left to chance: nothing yet; faults that are
+    injected, and networks, will draw from `random`.  `engine` is "fast" or "public".
+    Machines are independent of each other.  Close one after use, or use it in a `with` statement.
+    Raises BadInput, DriveError or ImageError for what cannot be used, with one line.
+    """
+
+    def __init__(
+        self,
+        drive: DriveSource = None,
+        seed: int = 0,
+        mem_mib: int = 128,
+        engine: str = "fast",
+        *,
+        snapshot: bool = False,
+        init_argv: Sequence[bytes] = (b"/init",),
+        modules: Mapping[bytes, bytes] | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        if not MEM_MIB_MIN <= mem_mib <= MEM_MIB_MAX:
+            raise BadInput(f"{mem_mib} MiB of memory: give from {MEM_MIB_MIN} to {MEM_MIB_MAX}")
+        if engine not in KINDS:
+            raise BadInput(f"engine {engine!r}: there are {' and '.join(KINDS)}")
+        self.seed: Final = seed
+        self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
+        self._console_digest: Final = hashlib.sha256()
+        self._drive: Final = open_drive(drive, snapshot=snapshot)
+        try:
+            make_engine = engine_maker(engine, warn or _warn)
+            self.board: Final = Board(mem_mib, make_engine, self._drive, self._shown.append)
+        except (OSError, MemoryError) as error:
+            self._drive.close()
+            raise BadInput(f"{mem_mib} MiB of memory: this computer cannot give it: {error}") from error
+        self.kernel: Final = Kernel(self.board, image.kernel_elf(), init_argv=init_argv, modules=modules)
+        self.keyboard: Final = Keyboard(self.board, self.kernel)
+        self.hub: Final = Hub(self.kernel, self.board.loop.ask_stop)
+        self._has_shell: Final = len(init_argv) == 1
+        self._shell: Proc | None = None
+        self._shell_pid = 0
+        self._stuck = False
+        self.closed = False
+        self.front: Front = self._dialogue
+        self.board.loop.on_idle = self._on_idle
+        self.board.loop.on_slice = lambda: self.front.slice()
+        self.kernel.console.on_output = self._on_output
+        self.kernel.console.on_read_wait = self._on_read_wait
+
+    # --- a conversation with the guest ---
+
+    def boot(self) -> Self:
+        """Switch on and run until the shell waits for its first line."""
+        self._dialogue.boot()
+        return self
+
+    def type(self, text: str | bytes) -> None:
+        """Type on the console; the keys go in as the machine runs (expect, sh)."""
+        self.keyboard.type(text.encode() if isinstance(text, str) else text)
+
+    def expect(self, regex: str, timeout_s: float = 10.0) -> "re.Match[str]":
+        """Run until what the console shows, from the last match on, matches; returns the match.
+
+        `timeout_s` is in seconds of virtual time; ExpectTimeout after that, or when all waits for ever.
+        """
+        return self._dialogue.expect(regex, timeout_s)
+
+    def sh(self, cmd: str, timeout_s: float | None = None) -> str:
+        """Type a line for the shell, run until it waits again; what was printed, without prompt and echo.
+
+        `timeout_s` is in virtual seconds. Raises ExpectTimeout, Deadlock or PoweredOff.
+        """
+        return self._dialogue.sh(cmd, timeout_s)
+
+    @property
+    def status(self) -> int:
+        """Exit status, 0 to 255, of the child that the shell reaped last; 0 if it has reaped none."""
+        reaped = self._shell.reaped_status if self._shell is not None and self._shell_lives else None
+        return (reaped or 0) & 0xFF
+
+    # --- a look inside ---
+
+    @property
+    def time_ps(self) -> int:
+        """Virtual time since power-on, in picoseconds."""
+        return self.board.clock.time_ps
+
+    def read(self, pa: int, n: int) -> bytes:
+        """The `n` bytes of RAM at physical address `pa`."""
+        ram = self.board.ram
+        if not ram.holds(pa, n):
+            raise ValueError(f"{n} bytes at {pa:#x}: RAM is from {ram.base:#x} to {ram.end:#x}")
+        return bytes(ram.view(pa, n))
+
+    def reg(self, name: str) -> int:
+        """The hart's register of this name: x0-x31, f0-f31 (raw bits), ABI names, pc, priv, S and M CSRs."""
+        if name not in e.NAMES:
+            raise ValueError(f"no register {name!r}; there are {', '.join(e.NAMES)}")
+        return self.board.hart.regs[e.NAMES[name]]
+
+    def on(self, kind: str, hook: Hook) -> None:
+        """Call hook(event) at each 'syscall', 'fault' or 'switch'; orrery.hooks says what an event holds.
+
+        A hook looks and does not touch, so the run stays the same. What it raises comes out of the call
+        that lets the machine run.
+        """
+        self._hook_caller.add(kind, hook)
+
+    def digest(self) -> str:
+        """SHA-256, in hex, of console output, registers, time, RAM and disk: all that the machine is."""
+        self._digest_shown()
+        digest = self._console_digest.copy()
+        self.board.digest_update(digest)
+        return digest.hexdigest()
+
+    @cached_property
+    def random(self) -> "Random":
+        """The machine's own chance, from `seed`."""
+        from random import Random
+
+        return Random(self.seed)
+
+    # --- running and end ---
+
+    def run(self, limit_ticks: int = NEVER) -> Stop:
+        """Run to virtual time `limit_ticks`, or until asked to stop, or until all waits for ever."""
+        assert not self.closed, "a machine that was closed cannot run"
+        self._stuck = False
+        stop = self.board.loop.run(limit_ticks)
+        self.hub.raise_error()
+        return Stop.ASLEEP if self._stuck else stop
+
+    def ask_stop(self) -> None:
+        """Make run() return at the next occasion; front ends, hooks and signal handlers may call it."""
+        self.board.loop.ask_stop()
+
+    def close(self) -> None:
+        """Switch off: end the kernel's threads and let go of the drive. Closing twice is harmless."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            self.kernel.sched.unwind()
+        finally:
+            self._drive.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the shell ---
+
+    def is_shell(self, pid: int | None) -> bool:
+        """Whether process `pid` is the shell: the child of init that read from the console first."""
+        return pid is not None and pid == self._shell_pid
+
+    @property
+    def at_prompt(self) -> bool:
+        """Whether the shell waits for a line, and none is on its way."""
+        waiting = any(p.pid == self._shell_pid for p in self.kernel.console.readers)
+        return waiting and not self.keyboard.pending
+
+    @property
+    def _shell_lives(self) -> bool:
+        shell = self._shell
+        return shell is not None and shell.pid == self._shell_pid and shell.state not in (UNUSED, ZOMBIE)
+
+    def _adopt_shell(self, p: Proc) -> None:
+        """Take `p` for the shell if there is none and init started it."""
+        if self._has_shell and not self._shell_lives and p.parent is not None and p.parent.pid == INIT_PID:
+            self._shell, self._shell_pid = p, p.pid
+
+    # --- what the loop and the kernel tell ---
+
+    def _on_idle(self, until_ticks: int) -> bool:
+        if self.keyboard.pump() or self.front.idle(until_ticks):
+            return True
+        if self.board.events.next_ticks == NEVER:  # there may be a limit, but nothing will happen before it
+            self._stuck = True
+            self.ask_stop()
+            return True
+        return False
+
+    def _on_output(self, pid: int | None, data: bytes) -> None:
+        self._digest_shown()
+        self.front.output(pid, data)
+
+    def _on_read_wait(self, p: Proc) -> None:
+        self._adopt_shell(p)
+        self.keyboard.resume()
+        self.front.waits(p)
+
+    def _digest_shown(self) -> None:
+        self._console_digest.update(self._shown)
+        self._shown.clear()
+
+    @cached_property
+    def _hook_caller(self) -> HookCaller:
+        caller = HookCaller(self.kernel)
+        self.hub.add(caller)
+        return caller
+
+    @cached_property
+    def _dialogue(self) -> "Dialogue":
+        from orrery.dialogue import Dialogue
+
+        return Dialogue(self)
+
+
+def _warn(message: str) -> None:
+    import warnings
+
+    warnings.warn(message, stacklevel=4)

@@ -1,0 +1,188 @@
+"""A script at the machine's console: -c lines, and input that is no terminal (DESIGN rule 6).
+
+A front end of Machine for the command line.  A line goes in when the guest waits for one and nothing else
+is pending, so wall time has no part in the run: the same lines make the same run.
+"""
+
+import os
+from typing import Final
+
+from emu.clock import TICKS_PER_S
+from emu.events import Event
+from kernel.abi.syscalls import Syscall
+from kernel.console import CTRL_D
+from kernel.proc import Proc
+from orrery.hooks import Watcher
+from orrery.machine import Machine
+from orrery.output import Filter
+from orrery.signals import Signals
+
+READ_MAX: Final = 1 << 16  # bytes of input read at a time
+PATIENCE_TICKS: Final = 10 * TICKS_PER_S
+"""How long a line is held back for what else is pending. With something in the background that never
+ends, a line that waited for all of it would wait for ever."""
+
+
+class Lines:
+    """The lines of a file descriptor, read when they are asked for."""
+
+    def __init__(self, fd: int, signals: Signals) -> None:
+        self._fd: Final = fd
+        self._signals: Final = signals
+        self._buffer = bytearray()
+        self._ended = False
+
+    def next(self) -> bytes | None:
+        """The next line, with its newline if it has one; b"" at the end; None when a signal came first."""
+        line = self._peek()
+        del self._buffer[: len(line or b"")]
+        return line
+
+    def at_end(self) -> bool:
+        """Whether no line is left; False when a signal came before that was known."""
+        return self._peek() == b""
+
+    def _peek(self) -> bytes | None:
+        searched = 0
+        while True:
+            end = self._buffer.find(b"\n", searched) + 1
+            if end or self._ended:
+                return bytes(self._buffer[: end or len(self._buffer)])
+            searched = len(self._buffer)
+            if self._signals.came or not self._signals.wait(self._fd, None):
+                return None
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, READ_MAX)
+        except OSError:  # a terminal that has gone
+            data = b""
+        self._buffer += data
+        self._ended = not data
+
+
+class Script:
+    """Types `commands` at the shell's prompt, and `lines` for whoever waits for input.
+
+    The end of `lines` is one ^D for who waits then.  With commands the machine is done (`status` is set)
+    when the shell waits and no line is left; without, when the shell exits after the ^D, or next waits.
+    `shell_reads`: the shell gets lines, too, not only the programs that it starts.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        commands: list[bytes],
+        lines: Lines,
+        shown: Filter,
+        *,
+        shell_reads: bool = True,
+    ) -> None:
+        self._machine: Final = machine
+        self._commands: Final = commands
+        self._by_command: Final = bool(commands)
+        self._lines: Final = lines
+        self._shown: Final = shown
+        self._shell_reads: Final = shell_reads
+        self._patience: Event | None = None
+        self._end_sent = False  # the one ^D
+        self.status: int | None = None
+
+    # --- as a front end ---
+
+    def output(self, pid: int | None, data: bytes) -> None:
+        self._shown.output(pid, data)
+
+    def waits(self, p: Proc) -> None:
+        machine = self._machine
+        if machine.is_shell(p.pid) and machine.at_prompt:
+            self._shown.prompted()
+            if self._nothing_for_shell():
+                self.finish()
+                return
+        self._be_patient()
+
+    def idle(self, until_ticks: int) -> bool:
+        next_ticks = self._machine.board.events.next_ticks  # not until_ticks: a limit is nothing to wait for
+        if self._patience is not None and next_ticks < self._patience.ticks:
+            return False
+        return self._feed()
+
+    def slice(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        """Switch the machine off, with the status of the child that the shell reaped last."""
+        self.status = self._machine.status
+        self._machine.ask_stop()
+
+    # --- lines ---
+
+    def _nothing_for_shell(self) -> bool:
+        """Whether the shell, which waits, is to get no further line."""
+        if self._commands:
+            return False
+        if self._end_sent:
+            return True
+        return self._by_command and (not self._shell_reads or self._lines.at_end())
+
+    def _be_patient(self) -> None:
+        """A process waits for input: it gets some when nothing else is pending, at the latest then."""
+        self._lose_patience()
+        if self._commands or not self._end_sent:
+            events, clock = self._machine.board.events, self._machine.board.clock
+            self._patience = events.at(clock.now + PATIENCE_TICKS, self._on_patience)
+
+    def _lose_patience(self) -> None:
+        if self._patience is not None:
+            self._machine.board.events.cancel(self._patience)
+            self._patience = None
+
+    def _on_patience(self) -> None:
+        self._feed()
+
+    def _feed(self) -> bool:
+        """Type the next line; False where nobody waits for one, or none is left."""
+        machine = self._machine
+        readers = machine.kernel.console.readers
+        if not readers or machine.keyboard.pending or self.status is not None:
+            return False
+        shell_waits = any(machine.is_shell(p.pid) for p in readers)
+        if self._commands and shell_waits:
+            self._type(self._commands.pop(0) + b"\n")
+            return True
+        if self._end_sent:
+            return False
+        line = self._lines.next()
+        if line is None:
+            return True  # a signal came, and the loop is to look
+        if line:
+            self._type(line)
+        elif self._by_command and shell_waits:
+            self.finish()
+        else:
+            self._send_end()
+        return True
+
+    def _send_end(self) -> None:
+        self._end_sent = True
+        if not self._by_command:
+            self._machine.hub.add(_ShellExit(self._machine, self))
+        self._type(bytes((CTRL_D,)))
+
+    def _type(self, keys: bytes) -> None:
+        self._lose_patience()
+        self._machine.type(keys)
+
+
+class _ShellExit(Watcher):
+    """Finishes the script when the shell exits."""
+
+    def __init__(self, machine: Machine, script: Script) -> None:
+        self._machine: Final = machine
+        self._script: Final = script
+
+    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+        if call.noreturn and self._machine.is_shell(p.pid):
+            self._script.finish()

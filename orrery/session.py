@@ -1,0 +1,163 @@
+"""A session: one run of a machine for the command line, from power-on to an exit status.
+
+Called by cli.py, with a machine and the options of boot and run.  It gives the machine a terminal or a
+script for a console, watches the limits, and says on stderr why a run ended that did not end by itself.
+
+    exit status   0-255  the guest's        2    the output cannot be written
+                  124    out of time        125  kernel panic       126  all asleep for ever
+                  128+n  signal n
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from emu.clock import PS_PER_TICK
+from emu.events import NEVER
+from emu.loop import Stop
+from orrery.machine import Front, Machine
+from orrery.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput
+from orrery.script import Lines, Script
+from orrery.signals import Signals
+from orrery.strace import Strace
+
+BAD_INPUT: Final = 2
+TIMEOUT: Final = 124
+PANIC: Final = 125
+DEADLOCK: Final = 126
+BY_SIGNAL: Final = 128
+STDIN, STDOUT = 0, 1
+PS_PER_S: Final = 10**12
+
+
+class Console(Front, Protocol):
+    """A front end that may end the run: `status` is then the exit status."""
+
+    status: int | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of a run.
+
+    `commands` are -c lines; `program` says that the machine is for one program (run), not for a shell.
+    `strace_fd` is a file descriptor for strace; the limits are in virtual ticks and seconds of wall time.
+    """
+
+    commands: tuple[bytes, ...] = ()
+    program: bool = False
+    strace_fd: int | None = None
+    digest: bool = False
+    max_ticks: int | None = None
+    timeout_s: float | None = None
+
+
+class Session:
+    """One run of `machine`. `say` prints a line on stderr."""
+
+    def __init__(self, machine: Machine, options: Options, say: Callable[[str], None]) -> None:
+        self._machine: Final = machine
+        self._options: Final = options
+        self._say: Final = say
+        self._host: Final = HostOutput(STDOUT, machine.ask_stop)
+        self._front: Console
+        self._trace = self._host  # where strace goes
+        self._panic: Exception | None = None
+
+    def play(self) -> int:
+        """Run to the end; the exit status."""
+        machine, options = self._machine, self._options
+        strace = self._strace()
+        with Signals(options.timeout_s) as signals:
+            signals.attach(machine.ask_stop)
+            stop = self._run(signals)
+            if strace is not None:
+                strace.finish()
+            status = self._status(stop, signals)
+        if options.digest:
+            self._say(f"digest: {machine.digest()}")
+            self._say(f"time: {machine.time_ps} ps")
+        return status
+
+    def _strace(self) -> Strace | None:
+        fd = self._options.strace_fd
+        if fd is None:
+            return None
+        self._trace = HostOutput(fd, self._machine.ask_stop)
+        strace = Strace(self._machine.kernel, lambda line: self._trace.write(line.encode()))
+        self._machine.hub.add(strace)
+        return strace
+
+    def _run(self, signals: Signals) -> Stop:
+        """Run with a console; a panic is kept for the report, which needs the terminal as it was."""
+        machine = self._machine
+        shown = self._filter()
+        with ExitStack() as stack:
+            if os.isatty(STDIN) and not self._options.commands:
+                from orrery.terminal import Terminal
+
+                terminal = Terminal(machine, STDIN, shown, self._host.write, signals)
+                self._front = stack.enter_context(terminal)
+            else:
+                self._front = Script(
+                    machine,
+                    list(self._options.commands),
+                    Lines(STDIN, signals),
+                    shown,
+                    shell_reads=not os.isatty(STDIN),
+                )
+            machine.front = self._front
+            try:
+                limit = NEVER if self._options.max_ticks is None else self._options.max_ticks
+                stop = machine.run(limit)
+            except Exception as error:  # any: the kernel or the hardware has broken a rule of its own
+                self._panic = error
+                stop = Stop.ASKED
+        self._greeting = shown.finish()
+        return stop
+
+    def _filter(self) -> Filter:
+        machine, write = self._machine, self._host.write
+        if self._options.program:
+            return ProgramOutput(machine, write, echo=os.isatty(STDIN))
+        return CommandOutput(machine, write) if self._options.commands else Everything(write)
+
+    def _status(self, stop: Stop, signals: Signals) -> int:
+        """Why the run ended: the exit status, with a line on stderr where the guest did not end it."""
+        machine = self._machine
+        if self._panic is not None:
+            from orrery import postmortem
+
+            return self._broken_off(PANIC, f"panic: {postmortem.report(machine, self._panic)}")
+        if self._front.status is not None:
+            return self._front.status
+        if machine.board.exit_code is not None:
+            return machine.board.exit_code & 0xFF
+        failed = self._host.error or self._trace.error
+        if failed is not None:
+            return self._output_failed(failed)
+        if signals.timed_out:
+            return self._broken_off(TIMEOUT, f"timeout: {self._options.timeout_s} s of wall time are over")
+        if signals.terminated:
+            return BY_SIGNAL + signals.terminated
+        if stop is Stop.LIMIT:
+            limit_s = machine.board.clock.now * PS_PER_TICK / PS_PER_S
+            return self._broken_off(TIMEOUT, f"timeout: {limit_s:g} s of virtual time are over")
+        assert stop is Stop.ASLEEP, "a machine that nobody asked to stop is asleep"
+        return self._broken_off(DEADLOCK, f"deadlock: {machine.kernel.procs.sleepers_report()}")
+
+    def _broken_off(self, status: int, why: str) -> int:
+        """Report an end that the guest did not bring about; with what a greeting would have hidden."""
+        if self._greeting:
+            self._say(self._greeting.decode(errors="replace").strip())
+        self._say(f"orrery: {why}")
+        return status
+
+    def _output_failed(self, error: OSError) -> int:
+        if isinstance(error, BrokenPipeError):
+            return BY_SIGNAL + signal.SIGPIPE  # as a program that wrote to a reader that has gone
+        self._say(f"orrery: the output cannot be written: {error.strerror}; send it elsewhere")
+        return BAD_INPUT

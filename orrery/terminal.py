@@ -1,0 +1,119 @@
+"""A terminal as the machine's console, with a person at it.
+
+A front end of Machine for the command line.  Keys go in at once, the console is shown as it is, and while
+the guest has nothing to do, wall time passes as virtual time does.  The terminal is in raw mode meanwhile,
+so that the guest gets every key; C-a is the way to the machine itself, as in QEMU.
+"""
+
+import os
+import termios
+import time
+from typing import Final, Self
+
+from emu.clock import PS_PER_TICK, TICKS_PER_S
+from emu.events import NEVER
+from kernel.proc import Proc
+from orrery.machine import Machine
+from orrery.output import Filter, Write
+from orrery.signals import Signals
+
+READ_MAX: Final = 4096  # keys read at a time
+WAIT_S_MIN: Final = 0.001  # less than this is not waited for
+PS_PER_S: Final = 10**12
+
+CTRL_A: Final = 0x01
+HELP: Final = b"""
+C-a h    print this help
+C-a x    switch the machine off
+C-a C-a  send C-a (C-a a, too)
+"""
+
+
+class Terminal:
+    """The terminal `fd`, in raw mode during the `with` statement; `write` and `shown` go to the person.
+
+    `status` is set, to 0, when the person switched the machine off.
+    """
+
+    def __init__(self, machine: Machine, fd: int, shown: Filter, write: Write, signals: Signals) -> None:
+        self._machine: Final = machine
+        self._fd: Final = fd
+        self._shown: Final = shown
+        self._write: Final = write
+        self._signals: Final = signals
+        self._escaped = False  # the key before was C-a
+        self.status: int | None = None
+
+    def __enter__(self) -> Self:
+        self._before = termios.tcgetattr(self._fd)
+        raw = termios.tcgetattr(self._fd)
+        # Output is left as it is: the terminal still makes a new line of a newline.
+        raw[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON | termios.ISTRIP)
+        raw[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
+        raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, raw)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    # --- as a front end ---
+
+    def output(self, pid: int | None, data: bytes) -> None:
+        self._shown.output(pid, data)
+
+    def waits(self, p: Proc) -> None:
+        pass
+
+    def slice(self) -> None:
+        if self._signals.wait(self._fd, 0):
+            self._read()
+
+    def idle(self, until_ticks: int) -> bool:
+        """Let wall time pass up to `until_ticks`, or to a key, and virtual time with it."""
+        machine, clock = self._machine, self._machine.board.clock
+        if machine.board.events.next_ticks == NEVER and not machine.kernel.console.readers:
+            return False  # no key could wake anybody
+        seconds = None if until_ticks == NEVER else (until_ticks - clock.now) * PS_PER_TICK / PS_PER_S
+        if seconds is not None and seconds < WAIT_S_MIN:
+            clock.advance_to(until_ticks)
+            return True
+        began = time.monotonic()
+        key = self._signals.wait(self._fd, seconds)
+        passed = int((time.monotonic() - began) * TICKS_PER_S)
+        early = key or self._signals.came or seconds is None
+        clock.advance_to(min(clock.now + passed, until_ticks) if early else until_ticks)
+        if key:
+            self._read()
+        return True
+
+    # --- keys ---
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, READ_MAX)
+        except OSError:  # the terminal has gone
+            data = b""
+        if not data:
+            self._switch_off()
+        keys = bytes(key for key in data if self._passes(key))
+        if keys:
+            self._machine.type(keys)
+
+    def _passes(self, key: int) -> bool:
+        """Whether `key` is for the guest; carries out the commands that follow C-a."""
+        if not self._escaped:
+            self._escaped = key == CTRL_A
+            return not self._escaped
+        self._escaped = False
+        if key in b"xX":
+            self._switch_off()
+        elif key in b"hH?":
+            self._write(HELP)
+        elif key in b"aA":
+            self._machine.type(bytes((CTRL_A,)))
+        return key == CTRL_A
+
+    def _switch_off(self) -> None:
+        self.status = 0
+        self._machine.ask_stop()
