@@ -6,8 +6,8 @@
        | next | size | what malloc() returned |     size counts the header too, a multiple of 16
        +------+------+------------------------+
 
-   malloc() takes the first free block that is large enough, from its far end, so that the list
-   does not change where something is left.  free() puts a block back where its address belongs
+   malloc() takes the front of the first free block that is large enough; what is left of the last one
+   adjoins the memory that the kernel gives next.  free() puts a block back where its address belongs
    and joins it with the neighbours that it touches. */
 
 #include "user/user.h"
@@ -27,17 +27,17 @@ static struct block *end_of(struct block *b)
     return (struct block *)((char *)b + b->size);
 }
 
-/* Takes `size` bytes out of the free block *link, which has as many. */
+/* Takes `size` bytes off the front of the free block *link, which has as many. */
 static void *take(struct block **link, uint64 size)
 {
-    struct block *b = *link;
-    if (b->size - size < 2 * sizeof(struct block)) {
-        *link = b->next;
-    } else {
-        b->size -= size;
-        b = end_of(b);
+    struct block *b = *link, *rest = b->next;
+    if (b->size - size >= 2 * sizeof(struct block)) {
+        rest = (struct block *)((char *)b + size);
+        rest->next = b->next;
+        rest->size = b->size - size;
         b->size = size;
     }
+    *link = rest;
     return b + 1;
 }
 

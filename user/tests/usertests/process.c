@@ -320,7 +320,7 @@ static void kill_status(void)
 {
     for (int i = 0; i < 20; i++) {
         int pid = start(i % 2 ? call_often : spin, 0);
-        if (i % 4 == 0)
+        if (i % 10 == 0)
             sleep(1);
         check(kill(pid) == 0);
         check(reap(pid) == KILLED);
