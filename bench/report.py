@@ -1,0 +1,127 @@
+"""Results, as text and as JSON.  Pure: no measuring here, so that tests can say what a table shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench.breakdown import Breakdown
+from bench.rival import REFERENCE, REFERENCE_SOURCE
+from bench.rows import Row
+
+NAME_WIDTH = 18
+VALUE_WIDTH = 14
+PART_WIDTH = 44
+
+
+@dataclass(slots=True)
+class Result:
+    """What was measured for one row; `failure` says why there is not all of it."""
+
+    row: Row
+    ours: list[float] = field(default_factory=list)
+    rival: list[float] = field(default_factory=list)
+    failure: str = ""
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times as fast as the rival we are, by the medians."""
+        if not self.ours or not self.rival:
+            return None
+        return self.row.speedup(median(self.ours), median(self.rival))
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the goal was met; None where there is no goal or no rival."""
+        if self.speedup is None or self.row.goal is None:
+            return None
+        return self.speedup >= self.row.goal
+
+
+def header(rival: bool) -> str:
+    """The first line of the table, with the rival's columns or those of the reference."""
+    line = f"{'':{NAME_WIDTH}}{'ours':>{VALUE_WIDTH}}"
+    if rival:
+        return f"{line}{'QEMU, C xv6':>{VALUE_WIDTH}}{'times as fast':>{VALUE_WIDTH}}  goal"
+    return f"{line}{'reference':>{VALUE_WIDTH}}"
+
+
+def line(result: Result, rival: bool) -> str:
+    """One row of the table."""
+    row = result.row
+    text = f"{row.name:{NAME_WIDTH}}{_value(row, result.ours)}"
+    if result.failure:
+        return f"{text}  failed: {result.failure}"
+    if not rival:
+        reference = REFERENCE.get(row.name)
+        return f"{text}{_value(row, [] if reference is None else [reference])}"
+    speedup = result.speedup
+    assert speedup is not None, "a row that did not fail has values of both"
+    return f"{text}{_value(row, result.rival)}{speedup:{VALUE_WIDTH}.2f}  {_verdict(result)}".rstrip()
+
+
+def footer(rival: bool) -> str:
+    """What is to be said below the table."""
+    if rival:
+        return "times as fast: of the medians; ours and the rival took turns in one run"
+    return (
+        "The rival is not here: it needs QEMU and a built C xv6-riscv tree, named with --xv6 DIR.\n"
+        f"reference: QEMU 7.2 with C xv6, measured elsewhere; source: {REFERENCE_SOURCE}"
+    )
+
+
+def parts_table(breakdown: Breakdown) -> str:
+    """Where the time of a system call goes."""
+    lines = ["one getpid: processor time, ns"]
+    parts = [(part.name, part.ns) for part in breakdown.parts]
+    for name, ns in [
+        *parts,
+        ("unexplained", breakdown.unexplained_ns),
+        ("total, measured", breakdown.total_ns),
+    ]:
+        lines.append(f"  {name:{PART_WIDTH}}{ns:8.0f}{ns / breakdown.total_ns:6.0%}")
+    return "\n".join(lines)
+
+
+def as_json(
+    results: Sequence[Result], breakdown: Breakdown | None, failures: Mapping[str, str]
+) -> dict[str, Any]:
+    """All values, for programs."""
+    return {
+        "rows": [
+            {
+                "name": result.row.name,
+                "unit": result.row.unit,
+                "ours": result.ours,
+                "rival": result.rival,
+                "speedup": result.speedup,
+                "goal": result.row.goal,
+                "passed": result.passed,
+                "failure": result.failure,
+            }
+            for result in results
+        ],
+        "getpid_ns": None
+        if breakdown is None
+        else {
+            "parts": {part.name: part.ns for part in breakdown.parts},
+            "unexplained": breakdown.unexplained_ns,
+            "total": breakdown.total_ns,
+        },
+        "failures": dict(failures),
+    }
+
+
+def _value(row: Row, values: Sequence[float]) -> str:
+    """The median with its unit, to three digits or so."""
+    if not values:
+        return f"{'-':>{VALUE_WIDTH}}"
+    value = median(values)
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{f'{value:,.{digits}f} {row.unit}':>{VALUE_WIDTH}}"
+
+
+def _verdict(result: Result) -> str:
+    if result.passed is None:
+        return ""
+    return f"{result.row.goal} {'pass' if result.passed else 'miss'}"

@@ -1,0 +1,94 @@
+"""The rival: a C xv6-riscv kernel in QEMU, where both are there.
+
+Takes a built tree and changes nothing in it: our bench.c goes into a copy of its image.  Without it, there
+are figures that were measured elsewhere, for orientation.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.terminal import BenchError, Terminal
+from kernel.abi import disk, fcntl
+from toolchain import cc, fsimage, mkfs, paths
+
+QEMU = "qemu-system-riscv64"
+BENCH_SOURCE = paths.ROOT / "user" / "tests" / "bench.c"
+
+REFERENCE_SOURCE = "docs/performance.md"
+REFERENCE = {
+    "start to prompt": 0.32,
+    "getpid": 25.0,
+    "fork+exit+wait": 1200.0,
+    "fork+exec+wait": 3600.0,
+    "pipe 4 KiB": 0.65,
+    "ALU loop, 16": 3400.0,
+}
+"""Values of QEMU 7.2 with xv6-riscv of 2022 on another day, by the row's name and in its unit."""
+
+
+def find_qemu(path: str | None) -> str | None:
+    """QEMU's executable: the one that was asked for, else the one in PATH; None where there is none.
+
+    Raises BenchError where one was asked for that is not there.
+    """
+    found = shutil.which(path or QEMU)
+    if path is not None and found is None:
+        raise BenchError(f"{path}: no such program: check --qemu")
+    return found
+
+
+def rival_start(tree: Path, qemu: str, scratch: Path) -> Callable[[], Terminal]:
+    """Something that starts the xv6 of `tree` in QEMU; `scratch` is a directory for copies of its image.
+
+    Raises BenchError where the tree lacks something.
+    """
+    kernel = tree / "kernel" / "kernel"
+    for path in (kernel, tree / "fs.img"):
+        if not path.is_file():
+            raise BenchError(
+                f"{path}: not there: --xv6 wants an xv6-riscv tree after make kernel/kernel fs.img"
+            )
+    pristine = add_program((tree / "fs.img").read_bytes(), "bench", bench_program())
+
+    def start() -> Terminal:
+        image = scratch / "fs.img"
+        image.unlink(missing_ok=True)  # a machine before this one may still have its own
+        image.write_bytes(pristine)
+        return Terminal(_qemu_argv(qemu, kernel, image))
+
+    return start
+
+
+def bench_program() -> bytes:
+    """bench.c as an ELF that runs on any xv6."""
+    return cc.compile_user([BENCH_SOURCE], debug=False)
+
+
+def add_program(image: bytes, name: str, program: bytes) -> bytes:
+    """A new image with the files of the root directory of `image`, and `program`.
+
+    It has room for what `image` had room for.
+    """
+    fs = fsimage.FsImage(image, "the rival's fs.img")
+    _root, *entries = fs.walk()
+    files = {
+        entry.path.removeprefix("/"): fs.read(entry.path)
+        for entry in entries
+        if entry.type == fcntl.T_FILE and entry.path.count("/") == 1
+    }
+    files[name] = program
+    size = fs.superblock.size + -(-len(program) // disk.BSIZE) + 1  # its blocks and an indirect one
+    return bytes(mkfs.build(files, size=size, ninodes=fs.superblock.ninodes))
+
+
+def _qemu_argv(qemu: str, kernel: Path, image: Path) -> list[str]:
+    """The command line of xv6's own Makefile, with one hart."""
+    return [
+        qemu,
+        *("-machine", "virt", "-bios", "none", "-m", "128M", "-smp", "1", "-nographic"),
+        *("-kernel", str(kernel)),
+        *("-global", "virtio-mmio.force-legacy=false"),
+        *("-drive", f"file={image},if=none,format=raw,id=x0"),
+        *("-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"),
+    ]

@@ -1,0 +1,110 @@
+"""The rows: what is measured on a machine, in which unit, and what the goal is.
+
+All but the start run user/tests/bench.c on the machine, which does a thing N times.  Each is run with two
+counts, and what one more round takes is the difference of the times over that of the counts: typing,
+fork, exec and exit cost the same in both and drop out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from bench.terminal import PROMPT, BenchError, Terminal
+
+START_TIMEOUT_S = 120.0
+RUN_TIMEOUT_S = 120.0
+LONG_RUN_S = 0.3  # how long the run with the larger count takes, about
+SHARE = 8  # the larger count is so many times the smaller
+COUNT_MAX = 2_000_000_000  # bench.c's atoi has 32 bits
+GROWTH_MAX = 20.0  # by how much a count may grow at a time while the right one is looked for
+
+Start = Callable[[], Terminal]
+"""Starts a machine that will show a shell prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    `command` is what bench.c calls it ('': the start); `first_count` is a count that takes a moment only.
+    A value is seconds for a round divided by `scale`, or, where `rate`, rounds times `scale` a second.
+    """
+
+    name: str
+    unit: str
+    command: str
+    goal: float | None  # times as fast as the rival, at least
+    scale: float = 1.0
+    rate: bool = False
+    first_count: int = 0
+
+    def value(self, round_s: float) -> float:
+        """What is printed for a round that takes so many seconds."""
+        return self.scale / round_s if self.rate else round_s / self.scale
+
+    def speedup(self, ours: float, rival: float) -> float:
+        """How many times as fast as the rival we are, from two values."""
+        return ours / rival if self.rate else rival / ours
+
+
+MICRO = 1e-6
+MEGA = 1e6
+CHUNK_BYTES = 4096  # bench.c's
+
+ROWS = (
+    Row("start to prompt", "s", "", 1.0),
+    Row("getpid", "us", "getpid", 5.0, MICRO, first_count=2000),
+    Row("fork+exit+wait", "us", "fork", 3.0, MICRO, first_count=40),
+    Row("fork+exec+wait", "us", "exec", 3.0, MICRO, first_count=20),
+    Row("pipe 4 KiB", "MB/s", "pipe", 3.0, CHUNK_BYTES / MEGA, True, first_count=20),
+    Row("ALU loop, 16", "MIPS", "alu16", 0.6, 16 / MEGA, True, first_count=1_000_000),
+    Row("ALU loop, 2", "MIPS", "alu2", None, 2 / MEGA, True, first_count=4_000_000),
+    Row("load/store loop", "MIPS", "loadstore", 0.6, 10 / MEGA, True, first_count=1_000_000),
+)
+
+
+def measure_start(start: Start) -> float:
+    """Seconds from starting the process to the shell's prompt."""
+    begin = perf_counter()
+    with start() as terminal:
+        return terminal.expect(PROMPT, START_TIMEOUT_S) - begin
+
+
+class Measurer:
+    """Runs rows of bench.c on one machine that stays up; remembers the count that suits each row."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._counts: dict[str, int] = {}
+        terminal.expect(PROMPT, START_TIMEOUT_S)
+
+    def round_s(self, row: Row) -> float:
+        """Seconds that one round of `row` takes; raises BenchError."""
+        if row.command not in self._counts:
+            self._counts[row.command] = self._suitable_count(row)
+        large = self._counts[row.command]
+        small = large // SHARE
+        difference_s = self._run(row, large) - self._run(row, small)
+        if difference_s <= 0:
+            raise BenchError(f"{large} rounds took no longer than {small}: this machine is too busy")
+        return difference_s / (large - small)
+
+    def _suitable_count(self, row: Row) -> int:
+        """A count with which the row takes about LONG_RUN_S."""
+        count = row.first_count
+        while True:
+            took_s = self._run(row, count)
+            if took_s >= LONG_RUN_S / 2 or count == COUNT_MAX:
+                return count
+            count = min(int(count * min(LONG_RUN_S / took_s, GROWTH_MAX)) + 1, COUNT_MAX)
+
+    def _run(self, row: Row, count: int) -> float:
+        """Seconds from typing the command to its last line."""
+        terminal = self._terminal
+        begin = perf_counter()
+        terminal.type(f"bench {row.command} {count}\n")
+        done = f"bench: {row.command} {count} done".encode()
+        failure = rb"panic: |bench: [a-z ]*failed|usage: bench|exec bench failed"
+        end = terminal.expect(done, RUN_TIMEOUT_S, failure)
+        terminal.expect(PROMPT, RUN_TIMEOUT_S)
+        return end - begin

@@ -1,0 +1,178 @@
+"""The benchmark: it divides what it should divide, says pass and miss, and says why when it cannot measure.
+
+The machine on the terminal is a script here, whose speed is known.
+"""
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as program
+from bench import breakdown, report, rival, rows
+from bench.report import Result
+from bench.rows import ROWS, Measurer, Row
+from bench.terminal import BenchError, Terminal
+from kernel.abi import disk, fcntl
+from toolchain import fsimage, mkfs, paths
+
+ROUND_S = 0.0002
+FAKE = f"""\
+import sys, time
+print("boot", end="\\n$ ", flush=True)
+for line in sys.stdin:
+    row, count = line.split()[1:]
+    time.sleep(0.02 + int(count) * {ROUND_S})
+    said = f"bench: {{row}} {{count}} done" if row == "getpid" else "bench: fork failed"
+    print(said, end="\\n$ ", flush=True)
+"""
+BY_COMMAND = {row.command: row for row in ROWS}
+GETPID, PIPE = BY_COMMAND["getpid"], BY_COMMAND["pipe"]
+
+
+@pytest.fixture
+def fake_machine() -> list[str]:
+    """A command that behaves like a machine with a shell that knows `bench`."""
+    return [sys.executable, "-c", FAKE]
+
+
+def test_a_round_is_the_difference_of_two_counts(fake_machine: list[str]) -> None:
+    with Terminal(fake_machine) as terminal:
+        took_s = Measurer(terminal).round_s(GETPID)
+    assert 0.8 * ROUND_S < took_s < 4 * ROUND_S  # a busy machine sleeps longer; 20 ms a run would be far more
+
+
+def test_what_the_machine_says_is_why_a_row_failed(fake_machine: list[str]) -> None:
+    with Terminal(fake_machine) as terminal:
+        measurer = Measurer(terminal)
+        with pytest.raises(BenchError, match=r"the machine says: .*fork failed"):
+            measurer.round_s(BY_COMMAND["fork"])
+
+
+def test_a_machine_that_ends_or_is_silent_is_no_hang() -> None:
+    code = "import sys; print('oops'); sys.exit(7)"
+    with (
+        Terminal([sys.executable, "-c", code]) as terminal,
+        pytest.raises(BenchError, match="status 7: oops"),
+    ):
+        Measurer(terminal)
+    with (
+        Terminal([sys.executable, "-c", "input()"]) as terminal,
+        pytest.raises(BenchError, match="no answer"),
+    ):
+        terminal.expect(b"never", timeout_s=0.1)
+    with pytest.raises(BenchError, match="does not start"):
+        Terminal([str(Path(sys.executable).with_name("no-such-program"))])
+
+
+def test_rows_are_those_of_the_program() -> None:
+    source = rival.BENCH_SOURCE.read_text()
+    for row in ROWS:
+        assert not row.command or f'{{"{row.command}", row_' in source
+    assert f"#define CHUNK {rows.CHUNK_BYTES}\n" in source
+
+
+@pytest.mark.parametrize(
+    ("row", "round_s", "value"),
+    [(GETPID, 5e-6, 5.0), (PIPE, 1e-3, 4.096), (BY_COMMAND["alu16"], 8e-9, 2000.0)],
+)
+def test_values_are_in_the_unit(row: Row, round_s: float, value: float) -> None:
+    assert row.value(round_s) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("row", "ours", "theirs", "speedup", "verdict"),
+    [
+        (GETPID, 5.0, 26.0, "5.20", "5.0 pass"),
+        (GETPID, 5.0, 24.0, "4.80", "5.0 miss"),
+        (PIPE, 15.0, 4.0, "3.75", "3.0 pass"),
+        (PIPE, 15.0, 6.0, "2.50", "3.0 miss"),
+        (BY_COMMAND["alu16"], 2040.0, 3400.0, "0.60", "0.6 pass"),
+        (BY_COMMAND["alu2"], 10.0, 100.0, "0.10", "0.10"),
+    ],
+)
+def test_the_goal_is_times_as_fast(row: Row, ours: float, theirs: float, speedup: str, verdict: str) -> None:
+    # One outlier on each side: the median decides.
+    line = report.line(Result(row, [ours, ours, ours * 9], [theirs, theirs, theirs * 9]), rival=True)
+    assert speedup in line.split()
+    assert line.endswith(verdict)
+
+
+def test_without_the_rival_there_is_a_reference_but_no_verdict() -> None:
+    line = report.line(Result(GETPID, [5.0]), rival=False)
+    assert line.split() == ["getpid", "5.00", "us", "25.0", "us"]
+    assert "The rival is not here" in report.footer(rival=False)
+    assert "measured elsewhere" in report.footer(rival=False)
+    document = (paths.ROOT / rival.REFERENCE_SOURCE).read_text()
+    assert rival.REFERENCE.keys() <= {row.name for row in ROWS}
+    for name in rival.REFERENCE:
+        assert f"| {name} |" in document
+
+
+def test_the_program_joins_the_rivals_files_in_a_copy() -> None:
+    files = {"sh": bytes(range(256)) * 8, "README": b"read me\n"}
+    given = mkfs.build(files, size=400, ninodes=64)
+    root_dirents = fsimage.FsImage(given).data_blocks(fsimage.FsImage(given).inode(1))[0] * disk.BSIZE
+    device = 4  # an inode that is free; a device named console, as a shell that ran has left it
+    inodes = fsimage.FsImage(given).superblock.inodestart * disk.BSIZE
+    disk.DINODE.pack_into(given, inodes + device * disk.DINODE_SIZE, fcntl.T_DEVICE, 1, 0, 1, 0, *[0] * 13)
+    disk.DIRENT.pack_into(given, root_dirents + 4 * disk.DIRENT_SIZE, device, b"console")
+    before = bytes(given)
+    made = rival.add_program(given, "bench", b"program" * 30_000)
+    assert given == before
+    fsimage.check(made)
+    fs = fsimage.FsImage(made)
+    assert [entry.path for entry in fs.walk()] == ["/", "/sh", "/README", "/bench"]
+    assert fs.read("/bench") == b"program" * 30_000
+    assert {name: fs.read(f"/{name}") for name in files} == files
+    free = fsimage.FsImage(given).superblock.nblocks
+    assert fs.superblock.nblocks >= free + len(b"program" * 30_000) // disk.BSIZE
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    qemu = _executable(tmp_path / "qemu", "pass")
+    assert program.main(["--xv6", str(tmp_path), "--qemu", str(qemu)]) == 2
+    assert program.main(["--qemu", str(tmp_path / "missing")]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert [line.partition(": ")[0] for line in err.splitlines()] == ["bench", "bench"]
+    assert str(tmp_path / "kernel" / "kernel") in err
+
+
+def test_a_row_that_fails_says_why_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orrery = _executable(tmp_path / "orrery", FAKE)
+    out = tmp_path / "out.json"
+    options = ["--orrery", str(orrery), "--repeat", "1", "--json", str(out)]
+    assert program.main([*options, "--rows", "start", "fork", "getpid"]) == 1
+    text = capsys.readouterr().out
+    assert "failed: ours: the machine says: " in text
+    found = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+    assert found["start to prompt"]["ours"][0] > 0
+    assert found["getpid"]["ours"][0] > 1e6 * ROUND_S * 0.8
+    assert "fork failed" in found["fork+exit+wait"]["failure"]
+    assert program.main([*options, "--rows", "start"]) == 0
+
+
+def test_the_parts_of_a_call_are_taken_from_a_real_machine() -> None:
+    try:
+        found = breakdown.measure(rounds=3, calls=2000)
+    except BenchError as error:
+        pytest.skip(str(error))
+    ns = {part.name.partition(":")[0]: part.ns for part in found.parts}
+    assert sum(part.ns for part in found.parts) + found.unexplained_ns == pytest.approx(found.total_ns)
+    assert ns["handler"] > 0
+    assert ns["engine"] > ns["handler"]
+    assert abs(found.unexplained_ns) < found.total_ns / 2
+    table = report.parts_table(found)
+    assert "unexplained" in table
+    assert table.endswith("100%")
+
+
+def _executable(path: Path, code: str) -> Path:
+    path.write_text(f"#!{sys.executable}\n{code}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
