@@ -154,10 +154,10 @@ static void stack_overflow_kills(void)
 /* -- instructions ------------------------------------------------------------------------------------ */
 
 /* Each of these kills.  The macro gives a function for one. */
-#define INSTRUCTION(name, text)                                                                                        \
-    static void name(void *unused)                                                                                     \
-    {                                                                                                                  \
-        asm volatile(text : : : "a5", "memory");                                                                       \
+#define INSTRUCTION(name, text)                  \
+    static void name(void *unused)               \
+    {                                            \
+        asm volatile(text : : : "a5", "memory"); \
     }
 
 INSTRUCTION(all_zeros, ".half 0")
@@ -235,64 +235,10 @@ static void misaligned_access(void)
 
 /* -- registers ---------------------------------------------------------------------------------------- */
 
-/* Two functions, registers_after_call(out, number, 0) and registers_after_spin(out, 0, rounds).  Each
-   sets every register but sp to its own number times PATTERN, does one thing that enters the kernel,
-   stores all registers to out[32], and returns with those its caller owns restored. */
+/* registers.S */
 #define PATTERN 0x01234567
-
-#define SAVE_OWN                                                                                                       \
-    "  addi sp, sp, -128\n"                                                                                            \
-    "  sd a0, 112(sp)\n"                                                                                               \
-    "  .irp r, 1,3,4,8,9,18,19,20,21,22,23,24,25,26\n"                                                                 \
-    "  addi sp, sp, -8\n"                                                                                              \
-    "  sd x\\r, 0(sp)\n"                                                                                               \
-    "  .endr\n"                                                                                                        \
-    "  addi sp, sp, -16\n"                                                                                             \
-    "  sd x27, 0(sp)\n"                                                                                                \
-    "  mv x31, a1\n"                                                                                                   \
-    "  mv x30, a2\n"                                                                                                   \
-    "  .irp r, 1,3,4,5,6,7,8,9,11,12,13,14,15,16,18,19,20,21,22,23,24,25,26,27,28,29\n"                                \
-    "  li x\\r, \\r * 0x01234567\n"                                                                                    \
-    "  .endr\n"
-
-#define STORE_ALL                                                                                                      \
-    "  addi sp, sp, -256\n"                                                                                            \
-    "  .irp r, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"                    \
-    "  sd x\\r, \\r * 8(sp)\n"                                                                                         \
-    "  .endr\n"                                                                                                        \
-    "  ld a0, 256 + 16 + 14 * 8 + 112(sp)\n"                                                                           \
-    "  .irp r, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"                    \
-    "  ld t1, \\r * 8(sp)\n"                                                                                           \
-    "  sd t1, \\r * 8(a0)\n"                                                                                           \
-    "  .endr\n"                                                                                                        \
-    "  addi sp, sp, 256\n"                                                                                             \
-    "  ld x27, 0(sp)\n"                                                                                                \
-    "  addi sp, sp, 16\n"                                                                                              \
-    "  .irp r, 26,25,24,23,22,21,20,19,18,9,8,4,3,1\n"                                                                 \
-    "  ld x\\r, 0(sp)\n"                                                                                               \
-    "  addi sp, sp, 8\n"                                                                                               \
-    "  .endr\n"                                                                                                        \
-    "  addi sp, sp, 128\n"                                                                                             \
-    "  ret\n"
-
-void registers_after_call(uint64 *out, uint64 number, uint64 unused);
-void registers_after_spin(uint64 *out, uint64 unused, uint64 rounds);
-
-asm("  .text\n"
-    "registers_after_call:\n" SAVE_OWN
-    "  mv a7, x31\n"
-    "  li x30, 30 * 0x01234567\n"
-    "  li x31, 31 * 0x01234567\n"
-    "  ecall\n" STORE_ALL
-    "registers_after_spin:\n" SAVE_OWN
-    "  li x31, 31 * 0x01234567\n"
-    "  li x17, 17 * 0x01234567\n"
-    "  li x10, 10 * 0x01234567\n"
-    "1: .rept 100\n"
-    "  or x29, x29, x29\n"
-    "  .endr\n"
-    "  addi x30, x30, -1\n"
-    "  bnez x30, 1b\n" STORE_ALL);
+void registers_after_call(uint64 *out, uint64 number);
+void registers_after_spin(uint64 *out, uint64 rounds);
 
 /* Checks every register but those in the mask. */
 static void check_registers(const uint64 *registers, uint except)
@@ -310,7 +256,7 @@ static void check_registers(const uint64 *registers, uint except)
 static void registers_survive_system_call(void)
 {
     uint64 registers[32];
-    registers_after_call(registers, SYS_getpid, 0);
+    registers_after_call(registers, SYS_getpid);
     check_registers(registers, SP | A0 | A7);
     check(registers[17] == SYS_getpid);
     check(registers[10] == getpid());
@@ -319,9 +265,9 @@ static void registers_survive_system_call(void)
 static void registers_survive_failed_call(void)
 {
     uint64 registers[32];
-    registers_after_call(registers, SYS_close, 0); /* of a descriptor that is not open */
+    registers_after_call(registers, SYS_close); /* of a descriptor that is not open */
     check_registers(registers, SP | A0 | A7);
-    registers_after_call(registers, 60, 0); /* no call has this number */
+    registers_after_call(registers, 60); /* no call has this number */
     check_registers(registers, SP | A0 | A7);
     check(registers[10] == -1ul);
 }
@@ -331,7 +277,7 @@ static void spin_with_registers(void *unused)
     uint64 registers[32];
     int end = uptime() + 4;
     while (uptime() < end) {
-        registers_after_spin(registers, 0, 200000);
+        registers_after_spin(registers, 200000);
         check_registers(registers, SP | T5);
         check(registers[30] == 0);
     }
