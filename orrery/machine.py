@@ -15,7 +15,7 @@ from emu import engine as e
 from emu.board import Board
 from emu.events import NEVER
 from emu.loop import Stop
-from kernel.abi.ps import UNUSED, ZOMBIE
+from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.kernel import Kernel
 from kernel.proc import INIT_PID, Proc
 from orrery.drives import DriveSource, open_drive
@@ -93,7 +93,7 @@ class Machine:
         self.kernel: Final = Kernel(self.board, image.kernel_elf(), init_argv=init_argv, modules=modules)
         self.keyboard: Final = Keyboard(self.board, self.kernel)
         self.hub: Final = Hub(self.kernel, self.board.loop.ask_stop)
-        self._has_shell: Final = len(init_argv) == 1
+        self._for_shell: Final = len(init_argv) == 1
         self._shell: Proc | None = None
         self._shell_pid = 0
         self._stuck = False
@@ -214,9 +214,15 @@ class Machine:
         return pid is not None and pid == self._shell_pid
 
     @property
+    def has_shell(self) -> bool:
+        """Whether a shell has been seen: the guest is up."""
+        return self._shell_pid != 0
+
+    @property
     def at_prompt(self) -> bool:
         """Whether the shell waits for a line, and none is on its way."""
-        waiting = any(p.pid == self._shell_pid for p in self.kernel.console.readers)
+        readers = self.kernel.console.readers  # one that was woken is in there until its next turn
+        waiting = any(p.pid == self._shell_pid and p.state != RUNNABLE for p in readers)
         return waiting and not self.keyboard.pending
 
     @property
@@ -226,7 +232,7 @@ class Machine:
 
     def _adopt_shell(self, p: Proc) -> None:
         """Take `p` for the shell if there is none and init started it."""
-        if self._has_shell and not self._shell_lives and p.parent is not None and p.parent.pid == INIT_PID:
+        if self._for_shell and not self._shell_lives and p.parent is not None and p.parent.pid == INIT_PID:
             self._shell, self._shell_pid = p, p.pid
 
     # --- what the loop and the kernel tell ---
