@@ -61,11 +61,11 @@ class BufferCache:
         self._unused: Final = [Buf(k, region_pa + i * BSIZE) for i in range(nbuf - 1, -1, -1)]
         # All others by device and number. In this order they are replaced: a buffer moves to the end when
         # its last user lets go of it.
-        self._table: Final[dict[int, Buf]] = {}
+        self.buffers: Final[dict[int, Buf]] = {}
 
     def bread(self, dev: int, blockno: int) -> Buf:
         """The buffer of a block, locked, with the block's bytes in it."""
-        buf = self._table.get(dev << 32 | blockno)
+        buf = self.buffers.get(dev << 32 | blockno)
         if buf is None:
             buf = self._recycle(dev, blockno)
         buf.refcnt += 1
@@ -77,7 +77,7 @@ class BufferCache:
 
     def bclear(self, dev: int, blockno: int) -> Buf:
         """The buffer of a block whose bytes on disk do not matter, locked, all zero: no disk read."""
-        buf = self._table.get(dev << 32 | blockno)
+        buf = self.buffers.get(dev << 32 | blockno)
         if buf is None:
             buf = self._recycle(dev, blockno)
         buf.refcnt += 1
@@ -117,7 +117,7 @@ class BufferCache:
     def _prefetch_some(self, dev: int, blocknos: Sequence[int]) -> None:
         missing = []
         for blockno in blocknos:
-            if dev << 32 | blockno not in self._table:
+            if dev << 32 | blockno not in self.buffers:
                 buf = self._recycle(dev, blockno)
                 buf.refcnt = 1
                 buf.lock.acquire()  # nobody else knows it: never sleeps
@@ -146,7 +146,7 @@ class BufferCache:
         return requests
 
     def _make_youngest(self, buf: Buf) -> None:
-        table = self._table
+        table = self.buffers
         del table[buf.key]
         table[buf.key] = buf
 
@@ -157,12 +157,12 @@ class BufferCache:
         buf.blockno = blockno
         buf.key = dev << 32 | blockno
         buf.valid = False
-        self._table[buf.key] = buf
+        self.buffers[buf.key] = buf
         return buf
 
     def _oldest_idle(self) -> Buf:
-        for buf in self._table.values():
+        for buf in self.buffers.values():
             if not buf.refcnt:
-                del self._table[buf.key]
+                del self.buffers[buf.key]
                 return buf
         self._k.panic("buffer cache: every buffer is in use")

@@ -90,7 +90,7 @@ class FileSystem:
         self.sb = SuperBlock(*(0,) * 8)
         self._blocks: BlockMap
         self._dev = 0
-        self._table: Final[dict[int, Inode]] = {}  # by number: in use or idle
+        self.inodes: Final[dict[int, Inode]] = {}  # by number: in use or idle
         self._idle: Final[dict[int, Inode]] = {}  # those with ref 0, the longest idle first
 
     # --- mount ---
@@ -130,7 +130,7 @@ class FileSystem:
 
     def iget(self, dev: int, inum: int) -> Inode:
         """The Inode of a number, one reference more; neither locked nor read. Fails where all are in use."""
-        ip = self._table.get(inum)
+        ip = self.inodes.get(inum)
         if ip is None:
             ip = self._enter(dev, inum)
         elif not ip.ref:
@@ -162,13 +162,13 @@ class FileSystem:
 
     def _enter(self, dev: int, inum: int) -> Inode:
         """A new Inode in the table, in the place of the longest idle one where the table is full."""
-        if len(self._table) >= NINODE:
+        if len(self.inodes) >= NINODE:
             if not self._idle:
                 raise SyscallError(ENFILE, f"{NINODE} inodes are in use")
             oldest = self._idle.pop(next(iter(self._idle)))
             self._text_changed(oldest)
-            del self._table[oldest.inum]
-        ip = self._table[inum] = Inode(self._k, dev, inum)
+            del self.inodes[oldest.inum]
+        ip = self.inodes[inum] = Inode(self._k, dev, inum)
         return ip
 
     def _free(self, ip: Inode) -> None:

@@ -164,7 +164,7 @@ class Kernel:
         map_range(root, self.ram.base, self.ram.base, image.etext - self.ram.base, RX)
         map_range(root, image.etext, image.etext, self.ram.end - image.etext, RW)
         map_range(root, TRAMPOLINE, image.trampoline, PGSIZE, RX)
-        self._kernel_root = root
+        self.pagetable = root
         self.satp = satp_of(root)
         self.board.hart.regs[e.SATP] = self.satp
         self.board.engine.flush_tlb()
@@ -174,7 +174,7 @@ class Kernel:
         for p in self.procs.slots:
             stack = self.frames.alloc()
             assert stack, "there is room for the kernel stacks"
-            self.vm.mappage(self._kernel_root, p.kstack_va, stack, RW)
+            self.vm.mappage(self.pagetable, p.kstack_va, stack, RW)
             p.context_pa = self.image.contexts + p.slot * 8 * CONTEXT_WORDS
             index = p.context_pa - self.ram.base >> 3
             p.context = self.ram.u64[index : index + CONTEXT_WORDS]

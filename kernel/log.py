@@ -45,7 +45,7 @@ class Log:
         self._capacity = 0  # blocks that a commit can have; 0 until mounted
         self._header: Buf | None = None  # pinned as long as we are mounted; only the log uses it
         self._clearing: Request | None = None  # step 4 of the last commit, until somebody awaited it
-        self._outstanding = 0  # operations that have begun and not ended
+        self.outstanding = 0  # operations that have begun and not ended
         self._committing = False
         self._waiting = 0
         self._changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
@@ -70,13 +70,13 @@ class Log:
             self._waiting += 1
             self._k.sleep(self)
             self._waiting -= 1
-        self._outstanding += 1
+        self.outstanding += 1
 
     def end_op(self) -> None:
         """End an operation. The last one of those that run commits them all, and waits for the disk."""
-        assert self._outstanding > 0 and not self._committing, "end_op without begin_op"
-        self._outstanding -= 1
-        if not self._outstanding and self._changed:
+        assert self.outstanding > 0 and not self._committing, "end_op without begin_op"
+        self.outstanding -= 1
+        if not self.outstanding and self._changed:
             self._committing = True
             self._commit()
             self._committing = False
@@ -94,7 +94,7 @@ class Log:
 
     def write(self, buf: Buf) -> None:
         """Make the change that was made to a locked buffer part of the running operation."""
-        assert self._outstanding > 0, f"a change outside of an operation: {buf}"
+        assert self.outstanding > 0, f"a change outside of an operation: {buf}"
         if buf.blockno not in self._changed:
             if len(self._changed) == self._capacity:
                 self._k.panic("log: an operation writes too many blocks")
@@ -102,7 +102,7 @@ class Log:
             self._changed[buf.blockno] = buf
 
     def _needed_with_one_more(self) -> int:
-        return len(self._changed) + (self._outstanding + 1) * MAXOPBLOCKS
+        return len(self._changed) + (self.outstanding + 1) * MAXOPBLOCKS
 
     def drain(self) -> None:
         """Wait until the disk shows no trace of the last commit: what to do before power-off."""

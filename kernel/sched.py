@@ -38,7 +38,7 @@ class Scheduler:
         self._regs: Final = hart.regs
         self.ready: Final[deque[Proc]] = deque()  # the RUNNABLE processes, in the order of their turn
         self.current: Proc | None = None
-        self._threads: Final[dict[int, greenlet]] = {}  # by page of the kernel stack
+        self.threads: Final[dict[int, greenlet]] = {}  # by page of the kernel stack
         self._loop = getcurrent()
         self._gates: Final = {k.image.main: self._main, k.image.forkret: self._process}
 
@@ -48,22 +48,22 @@ class Scheduler:
         """The hart is at a gate: go on in its thread until that wants the hart again. Called by the loop."""
         regs = self._regs
         page = regs[SP] - 1 >> PGSHIFT
-        thread = self._threads.get(page)
+        thread = self.threads.get(page)
         gate = regs[e.PC]
         if thread is None:
             begin = self._gates.get(gate)
             assert begin is not None, f"gate {gate:#x} reached on a stack without a thread, sp {regs[SP]:#x}"
             self._loop = getcurrent()
-            thread = self._threads[page] = greenlet(begin)
+            thread = self.threads[page] = greenlet(begin)
         thread.switch(gate)
 
     def unwind(self) -> None:
         """End every thread, at power-off; none is left."""
-        for page, thread in list(self._threads.items()):
+        for page, thread in list(self.threads.items()):
             if thread:
                 thread.throw(Unwind)
             assert thread.dead, "a kernel thread went on at power-off"
-            del self._threads[page]
+            del self.threads[page]
 
     # --- from a thread to the hart ---
 
@@ -145,7 +145,7 @@ class Scheduler:
     def _leave(self, p: Proc) -> None:
         """The last act of an exited process's thread: the hart switches away, and never comes back."""
         p.thread = None
-        del self._threads[p.kstack_va >> PGSHIFT]
+        del self.threads[p.kstack_va >> PGSHIFT]
         regs = self._regs
         regs[A0], regs[A1], regs[RA] = p.context_pa, self._k.cpu_context, self._k.image.resumed
         regs[e.PC] = self._k.image.swtch

@@ -23,18 +23,18 @@ class TextCache:
         self._ram = ram
         self._frames = frames
         self._drop_code = drop_code
-        self._inodes: Final[dict[Inode, dict[tuple[int, int], int]]] = {}
+        self.inodes: Final[dict[Inode, dict[tuple[int, int], int]]] = {}
 
     def frame(self, ip: Inode, offset: int, size: int, read: Callable[[int, int], bytes]) -> int:
         """The frame with `size` bytes of the file from `offset`, zeroes behind; 0 where memory is exhausted.
 
         The cache owns it: the caller shares it at once or does not use it.  `read(offset, n)` reads the file.
         """
-        pages = self._inodes.get(ip)
+        pages = self.inodes.get(ip)
         if pages is not None and (offset, size) in pages:
             return pages[offset, size]
         data = read(offset, size)  # may sleep: others may have come first
-        pages = self._inodes.setdefault(ip, {})
+        pages = self.inodes.setdefault(ip, {})
         ip.text = pages
         pa = pages.get((offset, size), 0)
         if not pa:
@@ -47,20 +47,20 @@ class TextCache:
 
     def drop(self, ip: Inode) -> None:
         """The file changed or is gone: give up its frames. Who maps them keeps them."""
-        for pa in self._inodes.pop(ip, {}).values():
+        for pa in self.inodes.pop(ip, {}).values():
             self._frames.free(pa)
         ip.text = None
 
     def reclaim(self) -> bool:
         """Free the frames that nobody maps; whether there were any."""
         freed = False
-        for ip, pages in list(self._inodes.items()):
+        for ip, pages in list(self.inodes.items()):
             for key, pa in list(pages.items()):
                 if self._frames.owners(pa) == 1:
                     del pages[key]
                     self._frames.free(pa)
                     freed = True
             if not pages:
-                del self._inodes[ip]
+                del self.inodes[ip]
                 ip.text = None
         return freed

@@ -160,13 +160,13 @@ class System:
             "zombies": sum(p.state == ZOMBIE for p in k.procs.slots),
             "sleepers": sum(p.state == SLEEPING for p in k.procs.slots),
             "queued": len(k.sched.ready),
-            "threads": len(k.sched._threads),
+            "threads": len(k.sched.threads),
             "files": k.files.open_count,
-            "inodes": sum(ip.ref for ip in k.fs._table.values()),
-            "locks": sum(ip.lock.holder is not None for ip in k.fs._table.values()),
+            "inodes": sum(ip.ref for ip in k.fs.inodes.values()),
+            "locks": sum(ip.lock.holder is not None for ip in k.fs.inodes.values()),
             # The log keeps its header block pinned.
-            "buffers": sum(buf.refcnt for buf in k.cache._table.values()),
-            "operations": k.log._outstanding,
+            "buffers": sum(buf.refcnt for buf in k.cache.buffers.values()),
+            "operations": k.log.outstanding,
             "disk requests": len(k.disk._free) if hasattr(k.disk, "_free") else 0,
             "readers": len(k.console.readers),
         }

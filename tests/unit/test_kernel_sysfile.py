@@ -153,7 +153,7 @@ def test_the_limits_on_open_files() -> None:
 
     k, image = run(program)
     audit(image)
-    assert sum(ip.ref for ip in k.fs._table.values()) == NOFILE + 2  # all by descriptors and two cwds
+    assert sum(ip.ref for ip in k.fs.inodes.values()) == NOFILE + 2  # all by descriptors and two cwds
 
 
 # --- read, write, close, dup, fstat ---
@@ -315,7 +315,7 @@ def test_links_that_cannot_be_made_leave_the_count_alone(old: bytes, new: bytes)
 
     k, image = run(program)
     audit(image)
-    assert [ip.ref for ip in k.fs._table.values() if ip.inum > 1 and ip.ref] == []
+    assert [ip.ref for ip in k.fs.inodes.values() if ip.inum > 1 and ip.ref] == []
 
 
 def test_a_link_count_does_not_overflow() -> None:
@@ -380,7 +380,7 @@ def test_chdir_moves_where_paths_start() -> None:
         assert u.content(b"d/f") == b"in d"
 
     k, _ = run(program)
-    assert [ip.inum for ip in k.fs._table.values() if ip.ref] == [1]
+    assert [ip.inum for ip in k.fs.inodes.values() if ip.ref] == [1]
 
 
 # --- several processes ---
