@@ -33,15 +33,13 @@ class Dialogue:
         self._matched = False
         self._command: CommandOutput | None = None
         self._for_prompt = False  # stop when the shell waits
-        self._booted = False
 
     # --- what a script asks ---
 
     def boot(self) -> None:
         """See Machine.boot."""
-        if not self._booted:
+        if not self._machine.has_shell:
             self._run_to_prompt(None, "the shell's first prompt")
-            self._booted = True
 
     def expect(self, regex: str, timeout_s: float) -> re.Match[str]:
         """See Machine.expect."""

@@ -21,6 +21,7 @@ REGISTERS: Final = (
 )  # fmt: skip
 """A trapframe's registers, from TF_RA on."""
 S0: Final = TF_RA + REGISTERS.index("s0")
+ECALL: Final = (0x73).to_bytes(4, "little")
 FRAMES_MAX: Final = 32
 A_LINE: Final = 4  # registers in a line
 
@@ -53,8 +54,11 @@ def backtrace(kernel: Kernel, p: Proc) -> Iterator[int]:
     Programs are compiled with frame pointers: s0 points behind the frame, whose last two words are the
     return address and the caller's s0.
     """
-    yield p.tf[TF_EPC]
+    pc = p.tf[TF_EPC]
+    yield pc
     decoder, frame = Decoder(kernel), p.tf[S0]
+    if decoder.peek(p, pc - len(ECALL), len(ECALL)) == ECALL:
+        yield p.tf[TF_RA]  # a system call's stub has no frame of its own
     for _ in range(FRAMES_MAX):
         if not 2 * POINTER <= frame < TRAPFRAME:
             return

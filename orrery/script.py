@@ -9,6 +9,7 @@ from typing import Final
 
 from emu.clock import TICKS_PER_S
 from emu.events import Event
+from kernel.abi.ps import SLEEPING
 from kernel.abi.syscalls import Syscall
 from kernel.console import CTRL_D
 from kernel.proc import Proc
@@ -18,9 +19,12 @@ from orrery.output import Filter
 from orrery.signals import Signals
 
 READ_MAX: Final = 1 << 16  # bytes of input read at a time
-PATIENCE_TICKS: Final = 10 * TICKS_PER_S
-"""How long a line is held back for what else is pending. With something in the background that never
-ends, a line that waited for all of it would wait for ever."""
+PENDING_TICKS_MAX: Final = 60 * TICKS_PER_S
+"""How long a line is held back for what else is pending: something in the background that wakes up again
+and again would hold it back for ever."""
+
+BUSY_TICKS_MAX: Final = TICKS_PER_S
+"""The same for a guest that computes all the while; this costs wall time, so it is less."""
 
 
 class Lines:
@@ -85,7 +89,9 @@ class Script:
         self._lines: Final = lines
         self._shown: Final = shown
         self._shell_reads: Final = shell_reads
-        self._patience: Event | None = None
+        self._hold_until: int | None = None  # ticks; a line is held back for what is pending before that
+        self._busy: Event | None = None  # comes when the hart has not been idle for BUSY_TICKS_MAX
+        self._in_line = False  # what was typed last did not end its line
         self._end_sent = False  # the one ^D
         self.status: int | None = None
 
@@ -101,12 +107,17 @@ class Script:
             if self._nothing_for_shell():
                 self.finish()
                 return
-        self._be_patient()
+        if self._commands or not self._end_sent:
+            self._hold_until = machine.board.clock.now + PENDING_TICKS_MAX
+            self._watch()
 
     def idle(self, until_ticks: int) -> bool:
-        next_ticks = self._machine.board.events.next_ticks  # not until_ticks: a limit is nothing to wait for
-        if self._patience is not None and next_ticks < self._patience.ticks:
-            return False
+        if self._hold_until is not None:
+            self._unwatch()
+            # Not until_ticks: a limit of the run is nothing to wait for.
+            if self._machine.board.events.next_ticks < self._hold_until:
+                self._watch()
+                return False
         return self._feed()
 
     def slice(self) -> None:
@@ -127,25 +138,25 @@ class Script:
             return True
         return self._by_command and (not self._shell_reads or self._lines.at_end())
 
-    def _be_patient(self) -> None:
-        """A process waits for input: it gets some when nothing else is pending, at the latest then."""
-        self._lose_patience()
-        if self._commands or not self._end_sent:
-            events, clock = self._machine.board.events, self._machine.board.clock
-            self._patience = events.at(clock.now + PATIENCE_TICKS, self._on_patience)
+    def _watch(self) -> None:
+        """Let a line go in after BUSY_TICKS_MAX even if the hart is never idle."""
+        self._unwatch()
+        machine = self._machine
+        self._busy = machine.board.events.at(machine.board.clock.now + BUSY_TICKS_MAX, self._on_busy)
 
-    def _lose_patience(self) -> None:
-        if self._patience is not None:
-            self._machine.board.events.cancel(self._patience)
-            self._patience = None
+    def _unwatch(self) -> None:
+        if self._busy is not None:
+            self._machine.board.events.cancel(self._busy)
+            self._busy = None
 
-    def _on_patience(self) -> None:
+    def _on_busy(self) -> None:
+        self._busy = None
         self._feed()
 
     def _feed(self) -> bool:
         """Type the next line; False where nobody waits for one, or none is left."""
         machine = self._machine
-        readers = machine.kernel.console.readers
+        readers = [p for p in machine.kernel.console.readers if p.state == SLEEPING]
         if not readers or machine.keyboard.pending or self.status is not None:
             return False
         shell_waits = any(machine.is_shell(p.pid) for p in readers)
@@ -159,7 +170,7 @@ class Script:
             return True  # a signal came, and the loop is to look
         if line:
             self._type(line)
-        elif self._by_command and shell_waits:
+        elif self._by_command and shell_waits and not self._in_line:
             self.finish()
         else:
             self._send_end()
@@ -172,7 +183,9 @@ class Script:
         self._type(bytes((CTRL_D,)))
 
     def _type(self, keys: bytes) -> None:
-        self._lose_patience()
+        self._unwatch()
+        self._hold_until = None
+        self._in_line = not keys.endswith(b"\n")
         self._machine.type(keys)
 
 
