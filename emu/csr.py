@@ -1,7 +1,9 @@
 """CSRs that the board has and the engine lacks: time, and Sstc's stimecmp with menvcfg.
 
 The engine raises an illegal-instruction exception for them; the machine loop brings the instruction
-here before it enters a trap.  Source: RISC-V unprivileged specification, chapter 7 (Zicsr) and 8
+here before it enters a trap.  The counters of cycles and instructions are the other way round: the engine
+has them, and they show the host's time, so the board is one without, and both engines see to it that an
+access is an illegal instruction.  Source: RISC-V unprivileged specification, chapter 7 (Zicsr) and 8
 (Zicntr); privileged specification, section 3.1.11 (mcounteren); the Sstc extension, chapter 2.
 
     31        20 19  15 14  12 11   7 6     0
@@ -24,6 +26,8 @@ STIMECMP: Final = 0x14D
 MENVCFG: Final = 0x30A
 MENVCFG_STCE: Final = 1 << 63
 COUNTEREN_TM: Final = 1 << 1
+HOST_COUNTERS: Final = tuple(first + n for first in (0xB00, 0xC00) for n in range(32) if n != 1)
+"""mcycle, minstret and mhpmcounter3-31, and cycle, instret and hpmcounter3-31."""
 
 MTIME_TICKS: Final = 100_000 // PS_PER_TICK
 """One count of mtime is 100 ns, as on QEMU's virt board."""
@@ -107,3 +111,8 @@ class AddedCsrs:
             self._timer.set_compare(value)
         else:
             self.menvcfg = value & MENVCFG_STCE
+
+
+def touches_host_counter(word: int) -> bool:
+    """Whether the instruction `word` reads or writes one of HOST_COUNTERS."""
+    return word & 0x7F == SYSTEM and word >> 12 & 3 != 0 and word >> 20 in HOST_COUNTERS

@@ -18,6 +18,7 @@ from unicorn import riscv_const
 from unicorn.unicorn_py3 import unicorn as binding
 
 from emu import engine as e
+from emu.csr import HOST_COUNTERS
 from emu.hart import Hart
 from emu.ram import Ram
 from emu.sv39 import TranslationFault
@@ -90,6 +91,7 @@ class FastEngine:
         self._native = _Native()
         self.cells: e.Words = memoryview(self._native).cast("B")[: 8 * e.CELLS].cast("q")
         self._install_hooks(ctypes.CDLL(str(hooks)), env)
+        self._remove_host_counters()
 
         self._enter = self._hooks.enter
         self._hart_arg = ctypes.byref(self._native)
@@ -156,6 +158,13 @@ class FastEngine:
             )
             if error:
                 raise EngineUnavailable(f"the library refuses the hook {name}: error {error}")
+
+    def _remove_host_counters(self) -> None:
+        """Make them CSRs that do not exist.  The library's table is one for all engines of the process."""
+        set_operations = self._private("riscv_set_csr_ops")
+        nothing = (ctypes.c_void_p * 4)()  # may it be accessed, read, write, read and write
+        for csr in HOST_COUNTERS:
+            set_operations(ctypes.c_int(csr), ctypes.byref(nothing))
 
     def step(self, length: int) -> int:
         cells = self.cells

@@ -13,6 +13,7 @@ import unicorn
 from unicorn import riscv_const
 
 from emu import engine as e
+from emu.csr import SYSTEM, touches_host_counter
 from emu.fast import UC_CTL_TLB_FLUSH, make_uc
 from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MACHINE, MASK64, SUPERVISOR, Hart
 from emu.ram import Ram
@@ -86,6 +87,9 @@ class PublicEngine:
         self.cells: e.Words = memoryview(self._buffer)
         self.regs: e.Words = _Registers(self._uc)
         self._hart = Hart(self, ram)  # to decode what stands at pc; its lines are kept as the board's
+        self._ram = ram
+        self._parcels = ram.bytes.cast("H")
+        self._pages: dict[int, int] = {}  # where in RAM the pages of code are that this run has met
         self._uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block, begin=1, end=0)
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_trap, begin=1, end=0)
 
@@ -115,6 +119,7 @@ class PublicEngine:
 
     def _emulate(self, count: int) -> int:
         self.cells[e.REASON] = e.RAN
+        self._pages.clear()
         try:
             self._uc.emu_start(self.regs[e.PC], 0, count=count)
         except unicorn.UcError as error:
@@ -130,18 +135,44 @@ class PublicEngine:
         if self._hart.lines & MACHINE_LINES and self._hart.takeable_interrupt() is not None:
             self._stop(e.AT_INTERRUPT)
             return
-        length = size
-        if cells[e.STEPPING] == e.STEPPED:
+        stepping = cells[e.STEPPING]
+        if stepping == e.STEPPED:
             self._uc.emu_stop()
             return
-        if cells[e.STEPPING]:
-            length = cells[e.STEPPING]  # `size` is that of a whole block
-            cells[e.STEPPING] = e.STEPPED
-        elif cells[e.NOW] + length > cells[e.DEADLINE]:
+        length = stepping or size  # `size` is that of a whole block
+        if not stepping and cells[e.NOW] + length > cells[e.DEADLINE]:
             self._stop(e.AT_DEADLINE)
             return
+        if length >= 4 and self._may_touch_counter(address + length - 4):
+            self._stop(e.AT_ILLEGAL if length == 4 else e.AT_STRADDLE)
+            return
+        if stepping:
+            cells[e.STEPPING] = e.STEPPED
         cells[e.NOW] += length
         cells[e.BLOCK_END] = _signed(address + length)
+
+    def _may_touch_counter(self, va: int) -> bool:
+        """Whether a block whose last 4 bytes are at `va` ends in an access to the host's counters.
+
+        Only the last instruction of a block can be one.  If those bytes are no instruction, a yes may be
+        wrong, and costs time only.
+        """
+        low = self._parcel(va)
+        return low & 0x7F == SYSTEM and touches_host_counter(low | self._parcel(va + 2) << 16)
+
+    def _parcel(self, va: int) -> int:
+        """The 16 bits of code at `va`; 0 where there are none."""
+        offset = self._pages.get(va >> 12)
+        if offset is None:
+            offset = self._pages[va >> 12] = self._page_offset(va)
+        return self._parcels[offset + (va & 0xFFF) >> 1] if offset >= 0 else 0
+
+    def _page_offset(self, va: int) -> int:
+        try:
+            offset = self._hart.fetch_pa(va & ~0xFFF) - self._ram.base
+        except TranslationFault:
+            return -1
+        return offset if 0 <= offset < self._ram.size else -1
 
     def _on_trap(self, uc: unicorn.Uc, cause: int, _: Any) -> None:
         # The engine has moved pc 4 on before it calls, whatever the instruction's length.
