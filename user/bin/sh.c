@@ -318,8 +318,9 @@ static void redirect(struct node *n)
         exit(STATUS_FAILED);
     }
     struct stat st;
+    static char passed_over[LINE_BYTES];
     if (n->token == APPEND && fstat(n->fd, &st) == 0 && st.type == T_FILE)
-        while (read(n->fd, text, sizeof text) > 0)
+        while (read(n->fd, passed_over, sizeof passed_over) > 0)
             ;
 }
 
