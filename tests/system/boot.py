@@ -22,6 +22,7 @@ from emu.ram import Ram
 from kernel.abi.ps import SLEEPING, UNUSED, ZOMBIE
 from kernel.kernel import Kernel
 from kernel.proc import Proc
+from orrery.audit import Audit
 from toolchain import cc, fsimage, image, mkfs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +171,10 @@ class System:
             "disk requests": len(k.disk._free) if hasattr(k.disk, "_free") else 0,
             "readers": len(k.console.readers),
         }
+
+    def audit(self) -> list[str]:
+        """What in the kernel's books does not add up."""
+        return Audit(self.kernel).findings()
 
     def digest(self) -> str:
         """Of the whole machine and its output."""
