@@ -293,9 +293,9 @@ def _seconds(option: str, text: str | None) -> "Decimal | None":
     try:
         seconds = Decimal(text)
     except InvalidOperation:
-        seconds = Decimal(0)
-    if not 0 < seconds < SECONDS_MAX:  # NaN is not, either
-        raise BadInput(f"{option} {text}: give a number of seconds, as in {option} 2.5")
+        seconds = Decimal("nan")
+    if seconds.is_nan() or not 0 < seconds < SECONDS_MAX:
+        raise BadInput(f"{option} {text}: no time; give a number of seconds, as in {option} 2.5")
     return seconds
 
 

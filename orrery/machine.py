@@ -77,9 +77,11 @@ class Machine:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         if not MEM_MIB_MIN <= mem_mib <= MEM_MIB_MAX:
-            raise BadInput(f"{mem_mib} MiB of memory: give from {MEM_MIB_MIN} to {MEM_MIB_MAX}")
+            raise BadInput(
+                f"{mem_mib} MiB of memory: no machine has that; give from {MEM_MIB_MIN} to {MEM_MIB_MAX}"
+            )
         if engine not in KINDS:
-            raise BadInput(f"engine {engine!r}: there are {' and '.join(KINDS)}")
+            raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()

@@ -96,23 +96,21 @@ class Terminal:
             data = b""
         if not data:
             self._switch_off()
-        keys = bytes(key for key in data if self._passes(key))
+        keys = b"".join(self._meaning(key) for key in data)
         if keys:
             self._machine.type(keys)
 
-    def _passes(self, key: int) -> bool:
-        """Whether `key` is for the guest; carries out the commands that follow C-a."""
+    def _meaning(self, key: int) -> bytes:
+        """What the guest gets for `key`; carries out the commands that follow C-a."""
         if not self._escaped:
             self._escaped = key == CTRL_A
-            return not self._escaped
+            return b"" if self._escaped else bytes((key,))
         self._escaped = False
         if key in b"xX":
             self._switch_off()
         elif key in b"hH?":
             self._write(HELP)
-        elif key in b"aA":
-            self._machine.type(bytes((CTRL_A,)))
-        return key == CTRL_A
+        return bytes((CTRL_A,)) if key in b"\x01aA" else b""
 
     def _switch_off(self) -> None:
         self.status = 0

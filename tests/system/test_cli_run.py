@@ -1,0 +1,184 @@
+"""`orrery run`, `cc`, `mkfs`, `lsfs` and `doctor`; strace and the digest through the command line."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from orrery_cli import INCLUDES, orrery
+
+HELLO = (
+    INCLUDES
+    + """
+int main(int argc, char **argv)
+{
+    char text[100];
+    int n;
+    for (int i = 0; i < argc; i++)
+        printf("%s\\n", argv[i]);
+    while ((n = read(0, text, sizeof text)) > 0)
+        write(1, text, n);
+    return 260 + argc;
+}
+"""
+)
+ASSEMBLY = """
+.globl main
+main:   li      a0, 9
+        ret
+"""
+# What FACTS calls preemption, fork, exec, pipe and file writes, a little of each.
+BUSY = (
+    INCLUDES
+    + """
+int main(void)
+{
+    int ends[2];
+    char text[100] = "";
+    pipe(ends);
+    for (int child = 0; child < 3; child++)
+        if (fork() == 0) {
+            for (volatile int i = 0; i < 300000; i++)
+                ;
+            int fd = open("file", O_CREATE | O_RDWR);
+            write(fd, text, sizeof text);
+            close(fd);
+            write(ends[1], "x", 1);
+            exit(0);
+        }
+    while (wait(0) > 0)
+        read(ends[0], text, 1);
+    sbrk(100000)[50000] = 1;
+    printf("%s %d\\n", text, uptime());
+    char *argv[] = {"echo", "end", 0};
+    exec("echo", argv);
+    return 1;
+}
+"""
+)
+
+
+@pytest.fixture
+def hello(tmp_path: Path) -> Path:
+    path = tmp_path / "hello.c"
+    path.write_text(HELLO)
+    return path
+
+
+def test_a_c_source_runs_with_arguments_input_and_status(hello: Path) -> None:
+    done = orrery("run", hello, "a", "-b c", stdin="in\nput")
+    assert (done.status, done.out, done.err) == (7, "hello\na\n-b c\nin\nput", "")
+
+
+def test_an_elf_and_assembly_run(hello: Path, tmp_path: Path) -> None:
+    program = tmp_path / "_prog"
+    assert orrery("cc", "-o", program, hello).status == 0
+    assert program.stat().st_mode & stat.S_IXUSR and program.read_bytes().startswith(b"\x7fELF")
+    done = orrery("run", program)
+    assert (done.status, done.out) == (5, "_prog\n")
+    source = tmp_path / "nine.S"
+    source.write_text(ASSEMBLY)
+    assert orrery("run", source).status == 9
+
+
+def test_options_may_stand_behind_the_program(hello: Path) -> None:
+    done = orrery("run", "-m", "32", hello, "--digest", "x", "--seed", "4", "-m", "--", "--digest")
+    assert done.out.splitlines() == ["hello", "x", "-m", "--digest"]
+    assert len(done.lines) == 2
+
+
+def test_strace_shows_each_call_decoded(tmp_path: Path) -> None:
+    source = tmp_path / "calls.c"
+    source.write_text(
+        INCLUDES
+        + """#include "kernel/stat.h"
+        int main(void) {
+            struct stat st; int fds[2], status; char text[40];
+            char *argv[] = {"echo", "a\\"b", 0};
+            pipe(fds); fstat(0, &st);
+            write(fds[1], "one\\ttwo\\1""23 and a text that goes on", 33); read(fds[0], text, 40);
+            open("nofile", O_RDONLY); write(9, text, 1); open((char *)-1, O_CREATE | O_RDWR);
+            if (fork() == 0) exec("echo", argv);
+            wait(&status); wait(0); mkdir("d"); chdir("d"); sbrk(4096); sleep(1); kill(99); close(9);
+            return 3;
+        }"""
+    )
+    done = orrery("run", "--strace", source)
+    assert (done.status, done.out) == (3, 'a"b\n')
+    form = re.compile(r"\d+ \w+: \w+\(.*\) = (-?\d+|0x[0-9a-f]+|\?)")
+    assert all(form.fullmatch(line) for line in done.lines)
+    calls = [line.partition(": ")[2] for line in done.lines if line.startswith("2 calls: ")]
+    text = r'"one\ttwo\00123 and a text that goes "...'
+    assert [re.sub("0x[0-9a-f]+", "HEX", call) for call in calls] == [
+        "pipe([3, 4]) = 0",
+        "fstat(0, {dev=1, ino=%s, type=T_DEVICE, nlink=1, size=0}) = 0"
+        % re.search(r"ino=(\d+)", done.err)[1],  # type: ignore[index]
+        f"write(4, {text}, 33) = 33",
+        f"read(3, {text}, 40) = 33",
+        'open("nofile", O_RDONLY) = -1',
+        'write(9, "o", 1) = -1',
+        "open(HEX, O_RDWR|O_CREATE) = -1",
+        "fork() = 3",
+        "wait([0]) = 3",
+        "wait(NULL) = -1",
+        'mkdir("d") = 0',
+        'chdir("d") = 0',
+        calls[12].replace(calls[12].rpartition(" = ")[2], "HEX"),
+        "sleep(1) = 0",
+        "kill(99) = -1",
+        "close(9) = -1",
+        "exit(3) = ?",
+    ]
+    assert calls[12].startswith("sbrk(4096, ") and " = 0x" in calls[12]
+    assert r'3 calls: exec("echo", ["echo", "a\"b"]) = 2' in done.lines
+    assert "1 init: wait([3]) = 2" in done.lines
+
+
+def test_a_run_has_one_digest_however_it_is_run_and_watched(tmp_path: Path) -> None:
+    source = tmp_path / "busy.c"
+    source.write_text(BUSY)
+    first = orrery("run", "--digest", source)
+    assert (first.status, first.out.splitlines()[-1]) == (0, "end")
+    digest, time = first.lines
+    assert re.fullmatch("digest: [0-9a-f]{64}", digest) and re.fullmatch(r"time: \d+ ps", time)
+    again = [
+        orrery("run", "--digest", source, env={"PYTHONHASHSEED": "7"}),
+        orrery("run", "--digest", "--engine", "public", source),
+        orrery("run", "--digest", f"--strace={tmp_path / 'trace'}", source),
+        orrery("run", "--digest", "--timeout", "50", source),
+    ]
+    assert [done.lines for done in again] == [[digest, time]] * len(again)
+    other = orrery("run", "--digest", source, stdin="x")
+    assert other.lines == [digest, time], "input that nobody asks for goes nowhere"
+    assert orrery("run", "--digest", "-m", "64", source).lines[0] != digest
+
+
+def test_boot_has_one_digest_too() -> None:
+    words = ("boot", "--digest", "-c", "echo x > f; cat f | wc", "-c", "usertests forks")
+    runs = [orrery(*words, env={"PYTHONHASHSEED": seed}) for seed in ("1", "2")]
+    assert runs[0].err == runs[1].err and len(runs[0].lines) == 2
+
+
+def test_mkfs_and_lsfs(tmp_path: Path, hello: Path) -> None:
+    (tmp_path / "_data").write_text("four")
+    (tmp_path / "empty").write_text("")
+    img = tmp_path / "fs.img"
+    assert orrery("mkfs", img, tmp_path / "_data", tmp_path / "empty").err == ""
+    done = orrery("lsfs", img)
+    assert done.out.splitlines() == ["1 1 1 1024 /", "2 2 1 4 /data", "3 2 1 0 /empty"]
+    assert not img.stat().st_mode & stat.S_IXUSR and [p.name for p in tmp_path.glob(".*")] == []
+
+
+def test_doctor_finds_nothing_here_and_a_cache_that_cannot_be_used() -> None:
+    done = orrery("doctor")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "all is well")
+    what = [line.split(":")[0].split(maxsplit=1)[1] for line in done.out.splitlines()[:-1]]
+    assert {"python", "platform", "package unicorn", "cache", "compiler", "fast engine"} <= set(what)
+
+
+def test_help_and_version_need_nothing() -> None:
+    for words in (["--help"], ["boot", "--help"], ["run", "--help"], ["--version"]):
+        done = orrery(*words)
+        assert done.status == 0 and done.out and not done.err
+    assert os.environ.get("HOME")
