@@ -60,6 +60,10 @@ class EventQueue:
             event.fn()
         return count
 
+    def pending(self) -> list[Event]:
+        """The events that are to come, in their order: for who looks at a machine that stands still."""
+        return [event for _, _, event in sorted(self._heap, key=lambda entry: entry[:2]) if event.pending]
+
     def _drop_cancelled(self) -> None:
         heap = self._heap
         while heap and not heap[0][2].pending:

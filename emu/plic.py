@@ -60,6 +60,11 @@ class Plic(Device):
 
         return set_level
 
+    @property
+    def claimed(self) -> int:
+        """A bit for each source that is being served: claimed, and not completed. No register shows it."""
+        return self._claimed
+
     def load(self, offset: int, size: int) -> int:
         if size != 4 or offset & 3:
             return 0

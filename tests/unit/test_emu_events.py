@@ -33,6 +33,15 @@ def test_cancelled_event_does_not_run_and_does_not_show() -> None:
     assert seen == []
 
 
+def test_pending_lists_what_is_to_come_and_takes_nothing_out() -> None:
+    queue = EventQueue()
+    late, gone, early, same = (queue.at(ticks, lambda: None) for ticks in (30, 20, 10, 10))
+    queue.cancel(gone)
+    assert queue.pending() == [early, same, late]
+    assert queue.pending() == [early, same, late] and queue.next_ticks == 10
+    assert queue.run_due(10) == 2 and queue.pending() == [late]
+
+
 def test_cancelling_what_has_run_is_harmless() -> None:
     queue = EventQueue()
     event = queue.at(1, lambda: None)

@@ -60,6 +60,15 @@ def test_claim_and_complete(board: Board) -> None:
     assert board.claim() == SERIAL
 
 
+def test_what_is_being_served_can_be_seen(board: Board) -> None:
+    board.plic.line(SERIAL)(True)
+    assert board.plic.claimed == 0
+    board.claim()
+    assert board.plic.claimed == 1 << SERIAL
+    board.complete(SERIAL)
+    assert board.plic.claimed == 0
+
+
 def test_a_line_that_stays_high_does_not_storm(board: Board) -> None:
     board.plic.line(SERIAL)(True)
     assert board.claim() == SERIAL
