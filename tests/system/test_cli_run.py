@@ -110,10 +110,10 @@ def test_strace_shows_each_call_decoded(tmp_path: Path) -> None:
     assert all(form.fullmatch(line) for line in done.lines)
     calls = [line.partition(": ")[2] for line in done.lines if line.startswith("2 calls: ")]
     text = r'"one\ttwo\00123 and a text that goes "...'
-    assert [re.sub("0x[0-9a-f]+", "HEX", call) for call in calls] == [
+    plain = [re.sub(r"ino=\d+", "ino=N", re.sub("0x[0-9a-f]+", "HEX", call)) for call in calls]
+    assert plain == [
         "pipe([3, 4]) = 0",
-        "fstat(0, {dev=1, ino=%s, type=T_DEVICE, nlink=1, size=0}) = 0"
-        % re.search(r"ino=(\d+)", done.err)[1],  # type: ignore[index]
+        "fstat(0, {dev=1, ino=N, type=T_DEVICE, nlink=1, size=0}) = 0",
         f"write(4, {text}, 33) = 33",
         f"read(3, {text}, 40) = 33",
         'open("nofile", O_RDONLY) = -1',

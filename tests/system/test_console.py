@@ -134,3 +134,13 @@ def test_the_terminal_is_left_as_it_was(terminal: pexpect.spawn, how: str) -> No
     assert after[3] & termios.ICANON and after[3] & termios.ECHO and after[3] & termios.ISIG
     assert after[0] & termios.ICRNL
     assert terminal.exitstatus == {"key": 0, "signal": 128 + signal.SIGTERM, "deadlock": 126}[how]
+
+
+def test_a_c_line_on_a_terminal_leaves_the_keys_to_its_program() -> None:
+    child = _spawn("boot", "-c", "echo who; cat; echo end")
+    child.expect("who\r\n")
+    child.send("me\n")
+    child.expect("me\r\nme\r\n")
+    child.send("\x04")
+    child.expect("end\r\n")
+    assert _ended(child) == 0
