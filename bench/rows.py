@@ -71,20 +71,26 @@ def measure_start(start: Start) -> float:
 
 
 class Measurer:
-    """Runs rows of bench.c on one machine that stays up; remembers the count that suits each row."""
+    """Runs rows of bench.c on one machine that stays up; remembers the count that suits each row.
+
+    Between measurements the machine is held, so that it is not in the way of the other one.
+    """
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._counts: dict[str, int] = {}
         terminal.expect(PROMPT, START_TIMEOUT_S)
+        terminal.pause()
 
     def round_s(self, row: Row) -> float:
         """Seconds that one round of `row` takes; raises BenchError."""
+        self._terminal.resume()
         if row.command not in self._counts:
             self._counts[row.command] = self._suitable_count(row)
         large = self._counts[row.command]
         small = large // SHARE
         difference_s = self._run(row, large) - self._run(row, small)
+        self._terminal.pause()
         if difference_s <= 0:
             raise BenchError(f"{large} rounds took no longer than {small}: this machine is too busy")
         return difference_s / (large - small)

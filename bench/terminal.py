@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import tty
 from collections.abc import Sequence
@@ -47,6 +48,14 @@ class Terminal:
         self._process.kill()
         self._process.wait()
         os.close(self._master)
+
+    def pause(self) -> None:
+        """Hold the machine, as the rival takes a processor even while its shell waits."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a machine that is held go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def type(self, text: str) -> None:
         """Type `text`; what was printed before is forgotten."""
