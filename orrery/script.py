@@ -23,7 +23,7 @@ PENDING_TICKS_MAX: Final = 60 * TICKS_PER_S
 """How long a line is held back for what else is pending: something in the background that wakes up again
 and again would hold it back for ever."""
 
-BUSY_TICKS_MAX: Final = TICKS_PER_S
+BUSY_TICKS_MAX: Final = TICKS_PER_S // 4
 """The same for a guest that computes all the while; this costs wall time, so it is less."""
 
 

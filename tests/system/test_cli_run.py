@@ -28,7 +28,7 @@ ASSEMBLY = """
 main:   li      a0, 9
         ret
 """
-# What FACTS calls preemption, fork, exec, pipe and file writes, a little of each.
+# Forks, a pipe, file writes, memory, exec: a little of each.
 BUSY = (
     INCLUDES
     + """
@@ -39,7 +39,7 @@ int main(void)
     pipe(ends);
     for (int child = 0; child < 3; child++)
         if (fork() == 0) {
-            for (volatile int i = 0; i < 300000; i++)
+            for (volatile int i = 0; i < 20000; i++)
                 ;
             int fd = open("file", O_CREATE | O_RDWR);
             write(fd, text, sizeof text);
