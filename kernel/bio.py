@@ -12,10 +12,13 @@ it has not yet installed pinned.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from errno import EIO
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import MAXOPBLOCKS, NBUF
+from kernel.errors import SyscallError
 from kernel.sleeplock import SleepLock
 from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, READ, WRITE, Request, VirtioDisk
 
@@ -71,9 +74,17 @@ class BufferCache:
         buf.refcnt += 1
         buf.lock.acquire()
         if not buf.valid:
-            self._disk.transfer(READ, blockno, (buf.pa,))
-            buf.valid = True
+            buf.valid = self._disk.transfer(READ, blockno, (buf.pa,))
+            if not buf.valid:
+                self._fail(buf)
         return buf
+
+    def _fail(self, buf: Buf) -> NoReturn:
+        """A block cannot be read: an error of the call, as long as that has changed nothing yet."""
+        self.brelse(buf)
+        if self._k.log.has_changed_something(self._k.myproc()):
+            self._k.panic(f"disk: block {buf.blockno} cannot be read in the middle of a change")
+        raise SyscallError(EIO, f"block {buf.blockno} cannot be read")
 
     def bclear(self, dev: int, blockno: int) -> Buf:
         """The buffer of a block whose bytes on disk do not matter, locked, all zero: no disk read."""
@@ -122,11 +133,12 @@ class BufferCache:
                 buf.refcnt = 1
                 buf.lock.acquire()  # nobody else knows it: never sleeps
                 missing.append(buf)
+        bufs = iter(missing)
         for request in self.submit_runs(READ, missing):
             self._disk.wait(request)
-        for buf in missing:
-            buf.valid = True
-            self.brelse(buf)
+            for buf in islice(bufs, request.count):
+                buf.valid = not request.failed
+                self.brelse(buf)
 
     def submit_runs(self, kind: int, bufs: Sequence[Buf]) -> list[Request]:
         """Start a READ or WRITE of each buffer at its place on disk, runs of neighbours as one request.

@@ -60,11 +60,21 @@ def dirlookup(k: "Kernel", dp: Inode, name: bytes) -> tuple[Inode, int] | None:
         at = _find_name(entries, name)
         if at >= 0:
             ip = k.fs.iget(dp.dev, entries[at] | entries[at + 1] << 8)
-            if not dp.nlink and ip is not dp and not k.fs.has_name(ip):
-                k.fs.iput(ip)  # the .. of a removed directory, whose parent has gone as well
-                return None
+            if not dp.nlink and ip is not dp and not _has_name(k, ip):
+                return None  # the .. of a removed directory, whose parent has gone as well
             return ip, base + at
     return None
+
+
+def _has_name(k: "Kernel", ip: Inode) -> bool:
+    """Whether an entry names `ip`; where not, or where it cannot be told, the reference is dropped."""
+    named = False
+    try:
+        named = k.fs.has_name(ip)
+    finally:
+        if not named:
+            k.fs.iput(ip)
+    return named
 
 
 def dirlink(k: "Kernel", dp: Inode, name: bytes, inum: int) -> None:

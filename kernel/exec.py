@@ -16,7 +16,7 @@ from kernel.abi.memlayout import PGMASK, PGSIZE, TRAPFRAME
 from kernel.abi.param import MAXARG, USERSTACK
 from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
 from kernel.dir import namei
-from kernel.errors import BadAddress
+from kernel.errors import BadAddress, SyscallError
 from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc
 from kernel.vm import OutOfMemory, pgroundup, satp_of
 
@@ -57,7 +57,7 @@ def _load_and_commit(
     try:
         entry = builder.load()
         sp, argv_va = builder.push_stack(argv)
-    except (BadProgram, BadAddress, OutOfMemory):
+    except (BadProgram, OutOfMemory, SyscallError):
         k.vm.free_user(pagetable, builder.sz)
         return -1
     old_pagetable, old_sz = p.pagetable, p.sz

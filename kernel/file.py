@@ -75,10 +75,9 @@ class InodeFile(File):
         if not self.readable:
             raise SyscallError(EBADF, "not open for reading")
         fs, ip = self._k.fs, self.ip
-        fs.ilock(ip)
-        data = fs.readi(ip, self.off, n & 0xFFFF_FFFF)  # xv6's readi takes an unsigned length
-        self.off += len(data)
-        fs.iunlock(ip)
+        with fs.locked(ip):
+            data = fs.readi(ip, self.off, n & 0xFFFF_FFFF)  # xv6's readi takes an unsigned length
+            self.off += len(data)
         if data:
             try:
                 self._k.copyout(p, va, data)
@@ -108,10 +107,8 @@ class InodeFile(File):
 
     def stat(self) -> bytes:
         fs, ip = self._k.fs, self.ip
-        fs.ilock(ip)
-        status = fs.stati(ip)
-        fs.iunlock(ip)
-        return status
+        with fs.locked(ip):
+            return fs.stati(ip)
 
     def release(self) -> None:
         with self._k.log:

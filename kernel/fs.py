@@ -68,7 +68,10 @@ class Locked:
         self._put = put
 
     def __enter__(self) -> Inode:
-        self._fs.ilock(self._ip)
+        if self._put:
+            self._fs.ilock_or_put(self._ip)
+        else:
+            self._fs.ilock(self._ip)
         return self._ip
 
     def __exit__(
@@ -116,7 +119,7 @@ class FileSystem:
                 self._k.printf(f"ireclaim: orphaned inode {inum}\n")
                 with self._log:
                     ip = self.iget(self._dev, inum)
-                    self.ilock(ip)
+                    self.ilock_or_put(ip)
                     self.iunlockput(ip)
 
     def _orphans_in(self, blockno: int) -> list[int]:
@@ -174,10 +177,13 @@ class FileSystem:
     def _free(self, ip: Inode) -> None:
         """Free on disk an inode that has no name and one user: nobody else can find it."""
         ip.lock.acquire()
-        self.itrunc(ip)
-        ip.type = 0
-        self.iupdate(ip)
-        ip.valid = False
+        try:
+            self.itrunc(ip)
+            ip.type = 0
+            self.iupdate(ip)
+            ip.valid = False
+        except SyscallError as error:  # nothing was changed; the next mount frees it as an orphan
+            self._k.printf(f"{ip} is not freed: {error}\n")
         ip.lock.release()
 
     # --- locks ---
@@ -187,7 +193,19 @@ class FileSystem:
         assert ip.ref > 0, f"ilock of {ip}, to which nobody refers"
         ip.lock.acquire()
         if not ip.valid:
-            self._read_inode(ip)
+            try:
+                self._read_inode(ip)
+            except SyscallError:
+                ip.lock.release()
+                raise
+
+    def ilock_or_put(self, ip: Inode) -> None:
+        """As ilock, but where it fails the reference is dropped as well."""
+        try:
+            self.ilock(ip)
+        except SyscallError:
+            self.iput(ip)
+            raise
 
     def iunlock(self, ip: Inode) -> None:
         """Unlock an inode. Never blocks."""

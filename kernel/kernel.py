@@ -32,6 +32,7 @@ from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.abi.syscalls import Syscall
 from kernel.bio import BufferCache
 from kernel.console import Console
+from kernel.errors import SyscallError
 from kernel.exec import exec_
 from kernel.file import FileTable
 from kernel.fs import FileSystem
@@ -187,10 +188,13 @@ class Kernel:
         """
         if p.cwd is not None:
             return
-        self.fs.mount(ROOTDEV)
-        p.cwd = self.fs.iget(ROOTDEV, ROOTINO)
         path = self._init_argv[0]
-        argc = exec_(self, p, path, list(self._init_argv))
+        try:
+            self.fs.mount(ROOTDEV)
+            p.cwd = self.fs.iget(ROOTDEV, ROOTINO)
+            argc = exec_(self, p, path, list(self._init_argv))
+        except SyscallError as error:
+            self.panic(f"process 1 cannot start: {error}")
         if argc < 0:
             self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run")
         p.tf[TF_A0] = argc

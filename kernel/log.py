@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from kernel.kernel import Kernel
+    from kernel.proc import Proc
 
 HEADER_ENTRIES_MAX: Final = BSIZE // 4 - 1
 
@@ -46,6 +47,7 @@ class Log:
         self._header: Buf | None = None  # pinned as long as we are mounted; only the log uses it
         self._clearing: Request | None = None  # step 4 of the last commit, until somebody awaited it
         self.outstanding = 0  # operations that have begun and not ended
+        self._changing: list[Proc] = []  # the processes whose operation has changed something
         self._committing = False
         self._waiting = 0
         self._changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
@@ -76,6 +78,9 @@ class Log:
         """End an operation. The last one of those that run commits them all, and waits for the disk."""
         assert self.outstanding > 0 and not self._committing, "end_op without begin_op"
         self.outstanding -= 1
+        p = self._k.myproc()
+        if p in self._changing:
+            self._changing.remove(p)
         if not self.outstanding and self._changed:
             self._committing = True
             self._commit()
@@ -95,11 +100,18 @@ class Log:
     def write(self, buf: Buf) -> None:
         """Make the change that was made to a locked buffer part of the running operation."""
         assert self.outstanding > 0, f"a change outside of an operation: {buf}"
+        p = self._k.myproc()
+        if p not in self._changing:
+            self._changing.append(p)
         if buf.blockno not in self._changed:
             if len(self._changed) == self._capacity:
                 self._k.panic("log: an operation writes too many blocks")
             self._cache.bpin(buf)
             self._changed[buf.blockno] = buf
+
+    def has_changed_something(self, p: "Proc") -> bool:
+        """Whether `p` is in an operation that cannot be given up any more without leaving half of it."""
+        return p in self._changing
 
     def _needed_with_one_more(self) -> int:
         return len(self._changed) + (self.outstanding + 1) * MAXOPBLOCKS

@@ -104,12 +104,15 @@ def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
     with k.log:
         ip = _inode_to_open(k, path, omode)
         try:
-            fd = _install(k, p, ip, omode)
+            fd = _reserve(k, p, ip)
+            if omode & O_TRUNC and ip.type == T_FILE:
+                _truncate(k, ip)
         except SyscallError:
             k.fs.iunlockput(ip)
             raise
-        if omode & O_TRUNC and ip.type == T_FILE:
-            k.fs.itrunc(ip)
+        kind = DeviceFile if ip.type == T_DEVICE else InodeFile
+        readable, writable = not omode & O_WRONLY, bool(omode & (O_WRONLY | O_RDWR))
+        p.ofile[fd] = kind(k, ip, readable, writable)  # takes over the reference
         k.fs.iunlock(ip)
     return fd
 
@@ -119,22 +122,29 @@ def _inode_to_open(k: "Kernel", path: bytes, omode: int) -> Inode:
     if omode & O_CREATE:
         return create(k, path, T_FILE)
     ip = namei(k, path)
-    k.fs.ilock(ip)
+    k.fs.ilock_or_put(ip)
     if ip.type == T_DIR and omode != O_RDONLY:
         k.fs.iunlockput(ip)
         raise SyscallError(EISDIR, "a directory can only be read")
     return ip
 
 
-def _install(k: "Kernel", p: "Proc", ip: Inode, omode: int) -> int:
-    """Enter a new open file, which takes over the reference to `ip`, in the lowest free descriptor."""
+def _reserve(k: "Kernel", p: "Proc", ip: Inode) -> int:
+    """The lowest free descriptor, and room in the file table, for an open file on `ip`."""
     if ip.type == T_DEVICE and not 0 <= ip.major < NDEV:
         raise SyscallError(EINVAL, f"no device has major number {ip.major}")
     fd = _free_fd(p)
     k.files.reserve()
-    kind = DeviceFile if ip.type == T_DEVICE else InodeFile
-    p.ofile[fd] = kind(k, ip, readable=not omode & O_WRONLY, writable=bool(omode & (O_WRONLY | O_RDWR)))
     return fd
+
+
+def _truncate(k: "Kernel", ip: Inode) -> None:
+    """O_TRUNC, after room in the file table was taken."""
+    try:
+        k.fs.itrunc(ip)
+    except SyscallError:
+        k.files.open_count -= 1
+        raise
 
 
 def create(k: "Kernel", path: bytes, kind: int, major: int = 0, minor: int = 0) -> Inode:
@@ -148,7 +158,7 @@ def create(k: "Kernel", path: bytes, kind: int, major: int = 0, minor: int = 0) 
         if found is None:
             return _make(k, dp, name, kind, major, minor)
     ip = found[0]
-    k.fs.ilock(ip)
+    k.fs.ilock_or_put(ip)
     if kind == T_FILE and ip.type in (T_FILE, T_DEVICE):
         return ip
     k.fs.iunlockput(ip)
@@ -205,8 +215,9 @@ def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
     """Change the current directory."""
     with k.log:
         ip = namei(k, path)
-        with k.fs.locked(ip):
-            is_dir = ip.type == T_DIR
+        k.fs.ilock_or_put(ip)
+        is_dir = ip.type == T_DIR
+        k.fs.iunlock(ip)
         dropped = p.cwd if is_dir else ip
         assert dropped is not None, "a process that makes calls has a directory"
         k.fs.iput(dropped)
@@ -269,11 +280,11 @@ def _unlink_entry(k: "Kernel", dp: Inode, off: int, ip: Inode) -> None:
     """Free the entry at `off` of `dp`, which names `ip`; both are locked."""
     if ip.nlink < 1:
         k.panic(f"unlink: an entry names {ip}, which has no links")
-    if ip.type == T_DIR:
-        if not is_empty(k, ip):
-            raise SyscallError(ENOTEMPTY, "the directory is not empty")
-        dp.nlink -= 1  # the .. of the directory that goes
+    if ip.type == T_DIR and not is_empty(k, ip):
+        raise SyscallError(ENOTEMPTY, "the directory is not empty")
     dirunlink(k, dp, off)
+    if ip.type == T_DIR:
+        dp.nlink -= 1  # the .. of the directory that goes
     k.fs.iupdate(dp)
     ip.nlink -= 1
     k.fs.iupdate(ip)

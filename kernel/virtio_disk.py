@@ -74,7 +74,7 @@ assert USED_AT + 4 + 8 * QUEUE_SIZE <= HEADER_AT and REGION_SIZE == 2 * PGSIZE
 class Request:
     """Blocks `blockno` .. `blockno + count - 1` on their way. Processes that wait for it sleep on it."""
 
-    __slots__ = ("awaited", "blockno", "chain", "count", "done", "kind")
+    __slots__ = ("awaited", "blockno", "chain", "count", "done", "failed", "kind")
 
     def __init__(self, kind: int, blockno: int, count: int, chain: list[int]) -> None:
         self.kind = kind
@@ -82,6 +82,7 @@ class Request:
         self.count = count
         self.chain = chain  # its descriptors, the head first
         self.done = False
+        self.failed = False  # a read; a write that fails is a panic
         self.awaited = False
 
     def __repr__(self) -> str:
@@ -211,11 +212,12 @@ class VirtioDisk:
             request.awaited = True
             self._k.sleep(request)
 
-    def transfer(self, kind: int, blockno: int, pas: Sequence[int]) -> None:
-        """Submit one request and wait for it."""
+    def transfer(self, kind: int, blockno: int, pas: Sequence[int]) -> bool:
+        """Submit one request and wait for it; False where a read failed."""
         request = self.submit(kind, blockno, pas)
         self.kick()
         self.wait(request)
+        return not request.failed
 
     def intr(self) -> None:
         """The device's interrupt: finish what the used ring names, wake who waits. Never blocks."""
@@ -231,7 +233,8 @@ class VirtioDisk:
     def _finish(self, head: int) -> None:
         request = self._requests.pop(head)
         status = self._status[head]
-        if status != STATUS_OK:
+        request.failed = status != STATUS_OK
+        if request.failed and request.kind == WRITE:
             self._k.panic(f"disk: {request} failed with status {status}")
         self._free.extend(request.chain)
         request.done = True

@@ -96,10 +96,17 @@ def test_a_request_of_many_blocks_moves_them_in_order() -> None:
     assert drive.image[100 * BSIZE : (100 + BLOCKS_PER_REQUEST_MAX) * BSIZE] == moved
 
 
-def test_a_request_that_fails_is_a_panic_that_names_the_block() -> None:
+def test_a_write_that_fails_is_a_panic_that_names_the_block() -> None:
     k = FakeKernel(CutDrive(IMAGE))
     with pytest.raises(Panic, match=f"from {BLOCKS} on failed with status 1"):
-        k.call(lambda k, p: k.disk.transfer(READ, BLOCKS, [k.ram.base + 512 * BSIZE]))
+        k.call(lambda k, p: k.disk.transfer(WRITE, BLOCKS, [k.ram.base + 512 * BSIZE]))
+
+
+def test_a_read_that_fails_is_told() -> None:
+    k = FakeKernel(CutDrive(IMAGE))
+    results: list[bool] = []
+    k.call(lambda k, p: results.append(k.disk.transfer(READ, BLOCKS, [k.ram.base + 512 * BSIZE])))
+    assert results == [False]
 
 
 def test_a_device_that_breaks_down_is_a_panic() -> None:

@@ -1,0 +1,169 @@
+"""The n-th failure: an allocation, a process slot, a disk read or a disk write fails at the n-th time.
+
+For each n of a workload the machine is booted, the failure armed, and the workload run.  Then an error has
+reached a program, or nothing went wrong; nothing has leaked (orrery.audit), and the image is sound.  A write
+that fails is a panic, as it is in xv6, and so is a read in the middle of a change; nothing else is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from emu.drive import DriveError, RamDrive
+from kernel.kernel import KernelPanic
+from kernel.proc import Proc
+from orrery import Machine
+from orrery.audit import Audit, track_allocations
+from toolchain import fsimage, image
+
+WORKLOAD = (
+    "ls | wc",
+    "mkdir d; cd d; echo hello > file; cat file; ln file other; rm file",
+    "cat d/other README | grep h | wc",
+    "rm d/other d",
+    "forktest & echo done",
+)
+SAMPLE_STEP = 29  # in CI every 29th n; with --long all
+
+
+class FaultyDrive(RamDrive):
+    """A drive whose n-th read or write from `arm` on fails, once."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.left: dict[str, int] = {}
+        self.count = {"read": 0, "write": 0}
+
+    def arm(self, kind: str, n: int) -> None:
+        self.left = {kind: n}
+
+    def read(self, sector: int, count: int) -> bytes:
+        self._step("read")
+        return super().read(sector, count)
+
+    def write(self, sector: int, data: bytes) -> None:
+        self._step("write")
+        super().write(sector, data)
+
+    def _step(self, kind: str) -> None:
+        self.count[kind] += 1
+        if kind in self.left:
+            self.left[kind] -= 1
+            if self.left[kind] == 0:
+                raise DriveError(f"injected: this {kind} fails")
+
+
+def booted() -> tuple[Machine, FaultyDrive]:
+    """A machine at its prompt whose buffer cache is cold, so that the workload reads the disk."""
+    drive = FaultyDrive(image.default_image())
+    machine = Machine(drive).boot()
+    cache = machine.kernel.cache
+    for buf in [buf for buf in cache.buffers.values() if not buf.refcnt]:
+        buf.valid = False
+    return machine, drive
+
+
+def run_workload(machine: Machine) -> None:
+    for line in WORKLOAD:
+        machine.sh(line, timeout_s=100)
+
+
+def check_books(machine: Machine, sites: dict[int, str], what: str) -> None:
+    machine.sh("echo", timeout_s=100)
+    assert Audit(machine.kernel, sites).findings() == [], what
+
+
+def nth(failing: Callable[[int], Any], real: Callable[[], Any], n: int) -> Callable[[], Any]:
+    """`real`, but its n-th call gives `failing(n)` instead."""
+    calls = 0
+
+    def called() -> Any:
+        nonlocal calls
+        calls += 1
+        return failing(n) if calls == n else real()
+
+    return called
+
+
+def counted(real: Callable[[], Any], counts: list[int]) -> Callable[[], Any]:
+    def called() -> Any:
+        counts[0] += 1
+        return real()
+
+    return called
+
+
+def sample(total: int, long: bool) -> range:
+    assert total > 0, "the workload does not do what is to fail"
+    return range(1, total + 1, 1 if long else max(1, min(SAMPLE_STEP, total // 6)))
+
+
+@pytest.fixture
+def long_run(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long"))
+
+
+def test_the_nth_allocation_fails(long_run: bool) -> None:
+    machine, _ = booted()
+    counts = [0]
+    frames = machine.kernel.frames
+    frames.alloc = counted(frames.alloc, counts)  # type: ignore[method-assign]
+    run_workload(machine)
+    machine.close()
+    for n in sample(counts[0], long_run):
+        machine, _ = booted()
+        frames = machine.kernel.frames
+        frames.alloc = nth(lambda n: 0, frames.alloc, n)  # type: ignore[method-assign]
+        sites = track_allocations(machine.kernel)
+        run_workload(machine)
+        check_books(machine, sites, f"allocation {n}")
+        machine.close()
+
+
+def test_the_nth_process_slot_fails(long_run: bool) -> None:
+    def no_slot(n: int) -> Proc | None:
+        return None
+
+    machine, _ = booted()
+    counts = [0]
+    procs = machine.kernel.procs
+    procs.allocproc = counted(procs.allocproc, counts)  # type: ignore[method-assign]
+    run_workload(machine)
+    machine.close()
+    for n in sample(counts[0], long_run):
+        machine, _ = booted()
+        procs = machine.kernel.procs
+        procs.allocproc = nth(no_slot, procs.allocproc, n)  # type: ignore[method-assign]
+        run_workload(machine)
+        check_books(machine, {}, f"process slot {n}")
+        machine.close()
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_the_nth_disk_access_fails(kind: str, long_run: bool) -> None:
+    machine, drive = booted()
+    before = drive.count[kind]
+    run_workload(machine)
+    total = drive.count[kind] - before
+    machine.close()
+    panics = 0
+    for n in sample(total, long_run):
+        machine, drive = booted()
+        drive.arm(kind, n)
+        sites = track_allocations(machine.kernel)
+        try:
+            run_workload(machine)
+        except KernelPanic as panic:
+            panics += 1
+            allowed = "in the middle of a change" if kind == "read" else "failed with status"
+            assert allowed in str(panic), f"{kind} {n}: {panic}"
+        else:
+            assert kind == "read", f"write {n} failed and nobody noticed"
+            check_books(machine, sites, f"{kind} {n}")
+        machine.close()
+        fsimage.check(drive.read(0, drive.capacity), f"the image after {kind} {n} failed")
+    if kind == "write":
+        assert panics, "every failing write is a panic"
+    else:
+        assert panics < len(sample(total, long_run)), "a read that fails is an error of the call"
