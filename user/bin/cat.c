@@ -2,6 +2,7 @@
 
 #include "kernel/fcntl.h"
 #include "user/user.h"
+#include "user/tool.h"
 
 /* 0, or 1 where reading failed.  An output that takes nothing more ends the program. */
 static int copy(int fd)
@@ -10,10 +11,8 @@ static int copy(int fd)
     int n;
 
     while ((n = read(fd, buf, sizeof buf)) > 0) {
-        if (write(1, buf, n) != n) {
-            fprintf(2, "cat: write error\n");
-            exit(1);
-        }
+        if (write(1, buf, n) != n)
+            exit(output_failed("cat"));
     }
     if (n < 0)
         fprintf(2, "cat: read error\n");

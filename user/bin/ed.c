@@ -29,6 +29,8 @@
 #include "user/stream.h"
 #include "user/tool.h"
 
+#define SHOWN_MAX 40 /* characters of a command or a name in a message */
+
 /* Without its newline; a NUL in it is a character like any other. */
 struct line {
     int length;
@@ -55,12 +57,13 @@ static struct text error; /* the last one */
 static struct reader input = {.fd = 0};
 static struct writer out = {.fd = 1};
 
-/* Notes why a command fails: `why` and what it is about, which may be "".  Always -1. */
+/* Notes why a command fails: `why` and the start of what it is about, which may be "".  Always -1. */
 static int fail(const char *why, const char *what)
 {
     text_clear(&error);
     text_add(&error, why, strlen(why));
-    text_add(&error, what, strlen(what));
+    for (int i = 0; i < SHOWN_MAX && what[i]; i++)
+        text_add(&error, what[i] >= ' ' && what[i] <= '~' ? &what[i] : "?", 1);
     return -1;
 }
 
@@ -69,14 +72,12 @@ static int no_memory(void)
     return fail("out of memory", "");
 }
 
+static void leave(int status) __attribute__((noreturn));
+
 /* Ends the program, after the last of its output. */
 static void leave(int status)
 {
-    if (put_flush(&out) < 0) {
-        fprintf(2, "ed: write error\n");
-        status = 1;
-    }
-    exit(status);
+    exit(put_flush(&out) < 0 ? output_failed("ed") : status);
 }
 
 static void put_number(int n)
@@ -647,7 +648,6 @@ static int do_quit_unasked(struct range range)
     if (parse_end(0) < 0)
         return -1;
     leave(0);
-    return 0;
 }
 
 static int do_quit(struct range range)
@@ -655,7 +655,6 @@ static int do_quit(struct range range)
     if (parse_end(0) < 0 || may_lose_changes() < 0)
         return -1;
     leave(0);
-    return 0;
 }
 
 static int do_write(struct range range)
@@ -669,7 +668,11 @@ static int do_write(struct range range)
         changed = 0;
     if (file.length == 0 && set_file(name) < 0)
         return -1;
-    return quit ? do_quit(range) : 0;
+    if (quit && may_lose_changes() < 0)
+        return -1;
+    if (quit)
+        leave(0);
+    return 0;
 }
 
 static int do_edit(struct range range)
@@ -791,7 +794,6 @@ static int take_command(void)
     if (may_lose_changes() < 0) /* the end of the input is a q */
         return -1;
     leave(0);
-    return 0;
 }
 
 static void complain(void)

@@ -9,6 +9,7 @@
 #include "kernel/types.h"
 #include "kernel/stat.h"
 #include "user/user.h"
+#include "user/stream.h"
 #include "user/tool.h"
 #include "user/walk.h"
 
@@ -16,6 +17,16 @@ static struct {
     const char *pattern; /* 0: any name */
     short type;          /* 0: any type */
 } wanted;
+
+static struct writer out = {.fd = 1};
+
+/* 1; what was found before comes before the message. */
+static int complain(const char *what, const char *path)
+{
+    put_flush(&out);
+    fprintf(2, "find: %s %s\n", what, path);
+    return 1;
+}
 
 /* Whether the pattern fits the whole name.  Where something after a star does not fit, the star takes one
    more character; an earlier star need not be tried again, for the later one can take as much. */
@@ -41,6 +52,12 @@ static int fits(const char *pattern, const char *name)
     return *pattern == 0;
 }
 
+static void print(const char *path)
+{
+    put_bytes(&out, path, strlen(path));
+    put_bytes(&out, "\n", 1);
+}
+
 static int find(const char *root)
 {
     struct walk w = {0};
@@ -48,23 +65,18 @@ static int find(const char *root)
     const char *path;
     int status = 0;
 
-    if (walk_from(&w, root) < 0) {
-        fprintf(2, "find: out of memory\n");
-        return 1;
-    }
+    if (walk_from(&w, root) < 0)
+        return complain("out of memory at", root);
     while ((path = walk_next(&w)) != 0) {
         if (stat(path, &st) < 0) {
-            fprintf(2, "find: cannot open %s\n", path);
-            status = 1;
+            status = complain("cannot open", path);
             continue;
         }
         int named = wanted.pattern == 0 || fits(wanted.pattern, last_name(path));
         if (named && (wanted.type == 0 || wanted.type == st.type))
-            printf("%s\n", path);
-        if (st.type == T_DIR && walk_into(&w) < 0) {
-            fprintf(2, "find: cannot read %s\n", path);
-            status = 1;
-        }
+            print(path);
+        if (st.type == T_DIR && walk_into(&w) < 0)
+            status = complain("cannot read", path);
     }
     return status;
 }
@@ -99,13 +111,13 @@ int main(int argc, char **argv)
         fprintf(2, "usage: find [path ...] [-name pattern] [-type f|d|c]\n");
         return 1;
     }
-    if (paths == 0)
-        return find(".");
     if (paths == 2 && argc == 3) {
         wanted.pattern = argv[2];
         paths = 1;
     }
+    if (paths == 0)
+        status = find(".");
     for (int i = 1; i <= paths; i++)
         status |= find(strip_slashes(argv[i]));
-    return status;
+    return put_flush(&out) < 0 ? output_failed("find") : status;
 }

@@ -16,10 +16,8 @@ static int print_first(int fd, const char *name)
         while (end < n && left > 0)
             if (buf[end++] == '\n')
                 left--;
-        if (write(1, buf, end) != end) {
-            fprintf(2, "head: write error\n");
-            exit(1);
-        }
+        if (write(1, buf, end) != end)
+            exit(output_failed("head"));
     }
     if (n < 0)
         fprintf(2, "head: cannot read %s\n", name);

@@ -114,9 +114,5 @@ int main(int argc, char **argv)
         put_hex(offset, 8);
         put_bytes(&out, "\n", 1);
     }
-    if (put_flush(&out) < 0) {
-        fprintf(2, "hexdump: write error\n");
-        return 1;
-    }
-    return status;
+    return put_flush(&out) < 0 ? output_failed("hexdump") : status;
 }

@@ -169,10 +169,7 @@ static int print(const struct line *lines, long count)
     for (long i = 0; i < count; i++)
         if (!unique || i == 0 || compare(&lines[i - 1], &lines[i]) != 0)
             put_bytes(&out, lines[i].start, lines[i].length + 1);
-    if (put_flush(&out) == 0)
-        return 0;
-    fprintf(2, "sort: write error\n");
-    return 1;
+    return put_flush(&out) < 0 ? output_failed("sort") : 0;
 }
 
 static int sort(void)

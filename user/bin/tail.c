@@ -53,10 +53,8 @@ static int print_last(int fd, const char *name)
         return 1;
     }
     drop_others();
-    if (kept.length > 0 && write(1, kept.bytes, kept.length) != kept.length) {
-        fprintf(2, "tail: write error\n");
-        exit(1);
-    }
+    if (kept.length > 0 && write(1, kept.bytes, kept.length) != kept.length)
+        exit(output_failed("tail"));
     return 0;
 }
 

@@ -37,7 +37,7 @@ int main(int argc, char **argv)
     }
 
     int fds[NOFILE + 1] = {1}, n_fds = 1;
-    const char *names[NOFILE + 1] = {"output"};
+    const char *names[NOFILE + 1] = {0};
     for (char **file = options.argv; *file; file++) {
         int fd = open_output(*file, append); /* there is room: NOFILE at most can be open */
         if (fd < 0) {
@@ -53,9 +53,12 @@ int main(int argc, char **argv)
         for (int i = 0; i < n_fds; i++) {
             if (fds[i] < 0 || write(fds[i], buf, n) == n)
                 continue;
-            fprintf(2, "tee: cannot write %s\n", names[i]);
             fds[i] = -1; /* the others go on */
             status = 1;
+            if (i == 0)
+                output_failed("tee");
+            else
+                fprintf(2, "tee: cannot write %s\n", names[i]);
         }
     }
     if (n < 0)

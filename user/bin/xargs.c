@@ -107,8 +107,7 @@ static void add(const char *word)
         run();
     if (is_full(more_bytes)) {
         fprintf(2, "xargs: a word or the command is too long\n");
-        note(FAILED);
-        return;
+        exit(FAILED);
     }
     command.argv[command.count++] = strcpy(words_end, word);
     command.bytes += more_bytes;

@@ -78,7 +78,7 @@ int open_input(const char *tool, const char *path)
         fprintf(2, "%s: cannot open %s\n", tool, path);
         return -1;
     }
-    if (fstat(fd, &st) == 0 && st.type == T_DIR) { /* a pipe has no status */
+    if (fstat(fd, &st) == 0 && st.type == T_DIR) {
         fprintf(2, "%s: %s is a directory\n", tool, path);
         close(fd);
         return -1;
@@ -109,6 +109,16 @@ int each_input(const char *tool, char **files, int headers, int (*use)(int fd, c
         close(fd);
     }
     return status;
+}
+
+/* Says that the standard output takes no more, and returns 1.  Silent where that is a pipe: its reader has
+   seen enough, as in `sort | head`, and Unix would have ended the program with SIGPIPE. */
+int output_failed(const char *tool)
+{
+    struct stat st;
+    if (fstat(1, &st) == 0) /* a pipe has no status */
+        fprintf(2, "%s: write error\n", tool);
+    return 1;
 }
 
 int is_directory(const char *path)

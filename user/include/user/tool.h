@@ -21,6 +21,8 @@ int each_input(const char *tool, char **files, int headers, int (*use)(int fd, c
 int is_directory(const char *path);
 int is_same_file(const char *a, const char *b);
 
+int output_failed(const char *tool);
+
 char *strip_slashes(char *path);
 const char *last_name(const char *path);
 char *join_path(const char *directory, const char *name);
