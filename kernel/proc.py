@@ -214,9 +214,12 @@ class ProcTable:
             self.sleep(p)
 
     def kill(self, pid: int) -> int:
-        """Mark the process; it exits at its next trap return, and a sleep of it ends. -1 if there is none."""
+        """Mark the process; it exits at its next trap return, and a sleep of it ends.
+
+        -1 if there is none, or it is init, without which the machine cannot go on.
+        """
         p = self.find(pid)
-        if p is None:
+        if p is None or p.pid == INIT_PID:
             return -1
         p.killed = True
         if p.state == SLEEPING:

@@ -183,6 +183,10 @@ def test_kill_of_nobody(k: Kernel) -> None:
         assert k.procs.kill(number) == -1
 
 
+def test_init_cannot_be_killed(k: Kernel) -> None:
+    assert k.procs.kill(1) == -1 and not k.procs.init.killed
+
+
 def test_only_a_process_can_sleep(k: Kernel) -> None:
     k.sched.current = None
     with pytest.raises(AssertionError, match="only a process can sleep"):
