@@ -98,7 +98,7 @@ class Kernel:
         self.image: Final = KernelImage(image, board.ram)
         self.modules: Final = dict(modules or {})
         self.observer: Observer | None = None
-        self._init_argv: Final = tuple(init_argv)
+        self.init_argv = tuple(init_argv)  # may be changed until process 1 has its first turn
         board.engine.cells[e.GATE_LOW] = self.image.gates
         board.engine.cells[e.GATE_HIGH] = self.image.gates_end
 
@@ -188,11 +188,11 @@ class Kernel:
         """
         if p.cwd is not None:
             return
-        path = self._init_argv[0]
+        path = self.init_argv[0]
         try:
             self.fs.mount(ROOTDEV)
             p.cwd = self.fs.iget(ROOTDEV, ROOTINO)
-            argc = exec_(self, p, path, list(self._init_argv))
+            argc = exec_(self, p, path, list(self.init_argv))
         except SyscallError as error:
             self.panic(f"process 1 cannot start: {error}")
         if argc < 0:
