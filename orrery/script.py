@@ -19,6 +19,7 @@ from orrery.output import Filter
 from orrery.signals import Signals
 
 READ_MAX: Final = 1 << 16  # bytes of input read at a time
+PATIENCE_S: Final = 1.0  # of wall time
 PENDING_TICKS_MAX: Final = 60 * TICKS_PER_S
 """How long a line is held back for what else is pending: something in the background that wakes up again
 and again would hold it back for ever."""
@@ -35,6 +36,7 @@ class Lines:
         self._signals: Final = signals
         self._buffer = bytearray()
         self._ended = False
+        self._touched = False  # somebody has asked for a line
 
     def next(self) -> bytes | None:
         """The next line, with its newline if it has one; b"" at the end; None when a signal came first."""
@@ -43,10 +45,17 @@ class Lines:
         return line
 
     def at_end(self) -> bool:
-        """Whether no line is left; False when a signal came before that was known."""
+        """Whether no line is left; False when a signal came before that was known.
+
+        A descriptor that never had anything and has nothing for PATIENCE_S is one that this program only
+        inherited, such as the open pipe of a script around it: that is taken for the end.
+        """
+        if not self._touched and not self._signals.wait(self._fd, PATIENCE_S) and not self._signals.came:
+            self._ended = True
         return self._peek() == b""
 
     def _peek(self) -> bytes | None:
+        self._touched = True
         searched = 0
         while True:
             end = self._buffer.find(b"\n", searched) + 1
