@@ -22,8 +22,8 @@ UNKNOWN_NUMBERS = (0, -1, 22, 63, 99, 0x7FFFFFFF)
 INTS = ("0", "1", "2", "3", "7", "15", "16", "17", "99", "1024", "4096", "0x7fffffff", "-1", "-2", "-4096")
 INTS += ("(int)0x80000000", "0x100000000", "0xffffffff00000001")
 ADDRESSES = (
-    "0", "1", "(uint64)good", "(uint64)good + 1", "(uint64)good + PGSIZE - 3", "(uint64)good + sizeof good - 1",
-    "(uint64)unended", "(uint64)attack", "PGSIZE - 1", "0x4000", "0x100000", "0x3fffffff", "0x40000000",
+    "0", "1", "(uint64)good", "(uint64)good + 1", "(uint64)good + PGSIZE - 3",
+    "(uint64)good + sizeof good - 1", "(uint64)unended", "(uint64)attack", "PGSIZE - 1", "0x4000", "0x100000", "0x3fffffff", "0x40000000",
     "KERNBASE", "KERNBASE + 0x100000", "UART0", "PLIC", "TRAPFRAME", "TRAPFRAME + 8", "TRAMPOLINE",
     "TRAMPOLINE - PGSIZE - 1", "MAXVA - 1", "MAXVA", "MAXVA + PGSIZE", "1UL << 63", "-1UL", "-8UL", "-PGSIZE",
 )  # fmt: skip
@@ -54,7 +54,8 @@ def entry(number: int, args: list[str]) -> str:
 @st.composite
 def one_call(draw: st.DrawFn) -> str:
     if draw(st.integers(0, 15)) == 0:
-        return entry(draw(st.sampled_from(UNKNOWN_NUMBERS)), draw(st.lists(st.sampled_from(ADDRESSES), max_size=6)))
+        args = draw(st.lists(st.sampled_from(ADDRESSES), max_size=6))
+        return entry(draw(st.sampled_from(UNKNOWN_NUMBERS)), args)
     call = draw(st.sampled_from(SYSCALLS))
     return entry(call.number, [draw(words(arg, call)) for arg in call.args])
 
