@@ -7,21 +7,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orrery.errors import BadInput, Deadlock, ExpectTimeout, MachineStopped, PoweredOff
+    from kernel.kernel import KernelPanic
+    from orrery.errors import (
+        BadInput,
+        CannotBoot,
+        CannotGoOn,
+        Deadlock,
+        ExpectTimeout,
+        MachineStopped,
+        PoweredOff,
+    )
     from orrery.hooks import FaultEvent, SwitchEvent, SyscallEvent
     from orrery.machine import Machine
+    from orrery.nursery import Nursery, run_program
 
 __version__ = "0.1.0"
 __all__ = [
     "BadInput",
+    "CannotBoot",
+    "CannotGoOn",
     "Deadlock",
     "ExpectTimeout",
     "FaultEvent",
+    "KernelPanic",
     "Machine",
     "MachineStopped",
+    "Nursery",
     "PoweredOff",
     "SwitchEvent",
     "SyscallEvent",
+    "run_program",
 ]
 
 _HOME = {
@@ -29,6 +44,9 @@ _HOME = {
     "SyscallEvent": "orrery.hooks",
     "FaultEvent": "orrery.hooks",
     "SwitchEvent": "orrery.hooks",
+    "KernelPanic": "kernel.kernel",
+    "Nursery": "orrery.nursery",
+    "run_program": "orrery.nursery",
 }
 
 

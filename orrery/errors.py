@@ -27,3 +27,11 @@ class Deadlock(MachineStopped):
 
 class ExpectTimeout(MachineStopped, TimeoutError):
     """Virtual time ran out before the console showed what was expected, or the command ended."""
+
+
+class CannotBoot(MachineStopped):
+    """The kernel cannot be loaded, or the machine cannot be made; the text says what broke and where."""
+
+
+class CannotGoOn(MachineStopped):
+    """The process that held the machine ended, or something broke in it that is not the guest's doing."""

@@ -1,0 +1,114 @@
+"""An attendant: carries out calls on a machine for a caller in another process, and reports.
+
+Used by hatchery.py in the processes that have machines.  Every answer tells the outcome of one call and what
+changed meanwhile, so that the caller knows the console and the time even of a machine that is lost later:
+
+    call      (name, arguments)
+    answer    (whether it went well, result or parcel, (time in ps, status, console, events))
+
+The first answer of a machine comes without a call: it says that the machine is there.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from kernel.kernel import KernelPanic
+from orrery import parcel, postmortem
+from orrery.booted import BootedMachine
+from orrery.errors import MachineStopped
+from orrery.hooks import Event
+from orrery.recipe import Recipe
+from orrery.watchdog import PATIENCE_PUBLIC_S, PATIENCE_S, Watchdog
+from orrery.wire import Value, Wire
+
+
+def boot(recipe: Recipe, wire: Wire, warnings: list[str]) -> BootedMachine:
+    """A machine by `recipe`, booted; `warnings` gets a line for each thing that it can do without."""
+    with Watchdog(wire, lambda: 0):
+        machine = BootedMachine(recipe, warnings)
+    with _running(machine, wire):
+        machine.warm_up(for_program=recipe.for_program)
+    return machine
+
+
+class Attendant:
+    """Serves `wire` with `machine`, which is this process's own."""
+
+    def __init__(self, wire: Wire, machine: BootedMachine) -> None:
+        self._wire: Final = wire
+        self._machine: Final = machine
+        self._events: list[Event] = []
+        self._calls: Final[dict[str, Callable[..., Value]]] = {
+            "digest": machine.digest,
+            "expect": self._expect,
+            "on": self._on,
+            "program": self._program,
+            "read": machine.read,
+            "reg": machine.reg,
+            "sh": self._sh,
+            "type": machine.type,
+        }
+
+    def serve(self, greeting: Value) -> None:
+        """Say `greeting` and answer calls. Raises Hangup when the caller has gone, which is the usual end."""
+        self._answer(True, greeting)
+        while True:
+            (name, arguments), _ = self._wire.receive()
+            try:
+                result = self._calls[name](*arguments)
+            except Exception as error:  # any: it is raised again at the caller
+                self._answer(False, parcel.wrap(error))
+            else:
+                self._answer(True, result)
+
+    def _answer(self, done: bool, value: Value) -> None:
+        machine = self._machine
+        events = tuple((event.kind, *_fields(event)) for event in self._events)
+        self._events.clear()
+        self._wire.send((done, value, (machine.time_ps, machine.status, machine.take_console(), events)))
+
+    # --- calls that are not just the machine's ---
+
+    def _sh(self, command: str, timeout_s: float | None) -> str:
+        with _running(self._machine, self._wire):
+            return self._machine.sh(command, timeout_s)
+
+    def _expect(self, regex: str, timeout_s: float) -> str:
+        """The text in which `regex` was found: a match does not travel, and the caller finds it again."""
+        with _running(self._machine, self._wire):
+            return self._machine.expect(regex, timeout_s).string
+
+    def _program(self, argv: list[bytes], elf: bytes, stdin: bytes) -> tuple[int, bytes]:
+        with _running(self._machine, self._wire):
+            return self._machine.run_program(argv, elf, stdin)
+
+    def _on(self, kind: str) -> None:
+        """Keep events of `kind` for the caller, whose hooks get them with the answer."""
+        self._machine.on(kind, self._events.append)
+
+
+@contextmanager
+def _running(machine: BootedMachine, wire: Wire) -> Iterator[None]:
+    """A block in which the machine runs: what breaks there is the kernel, and that is a panic."""
+    patience_s = PATIENCE_S if machine.board.engine.name == "fast" else PATIENCE_PUBLIC_S
+    try:
+        with Watchdog(wire, lambda: machine.slices, patience_s):
+            yield
+    except MachineStopped:
+        raise
+    except Exception as error:
+        raise _panic(machine, error) from error
+
+
+def _panic(machine: BootedMachine, error: Exception) -> KernelPanic:
+    """A KernelPanic for whatever came out of the kernel, with the post-mortem report as a note."""
+    what, _, details = postmortem.report(machine, error).partition("\n")
+    panic = KernelPanic(what)
+    panic.add_note(details)
+    return panic
+
+
+def _fields(event: Event) -> tuple[Any, ...]:
+    return tuple(getattr(event, field.name) for field in dataclasses.fields(event))

@@ -1,0 +1,64 @@
+"""A recipe: everything that decides what a machine is when it has booted.
+
+Two machines of one recipe are the same machine, so one is booted and the other forked from it: nursery.py
+writes recipes and compares them, hatchery.py boots by them.  The parts are plain values, and a file is named
+together with a stamp that changes when it does.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from orrery.errors import BadInput
+
+NOBODY: Final = b"-"  # stands for the program that a fork is told to run
+
+
+class Recipe(NamedTuple):
+    """What Machine takes, and what goes on its disk.
+
+    `drive` is an image, the path of one, or None for the default one.  `programs` are the paths of C or
+    assembly sources, each compiled into a program named as its stem, and `files` are names with contents;
+    both are put on the default image, before what has the same name there.  `for_program`: booted not to a
+    shell but to where process 1 begins, to run one program.
+    """
+
+    engine: str = "fast"
+    mem_mib: int = 128
+    seed: int = 0
+    drive: str | bytes | None = None
+    drive_stamp: str = ""
+    programs: tuple[tuple[str, str], ...] = ()  # path, stamp
+    files: tuple[tuple[str, bytes], ...] = ()
+    for_program: bool = False
+
+
+def image_stamp(path: str) -> str:
+    """A stamp of the image file at `path`; of none, if there is none: whoever opens it will say so."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return ""
+    return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
+
+
+def source_stamp(path: str) -> str:
+    """A stamp of the source at `path`: by content, as two versions may be of one tick of a file's clock."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def check_contents(recipe: Recipe) -> None:
+    """Raise BadInput for what cannot be put together."""
+    if recipe.drive is not None and (recipe.programs or recipe.files):
+        raise BadInput(
+            "a drive and programs or files for it: they go on the default image only; put them on the drive "
+            "with `orrery mkfs`"
+        )
+    names = [Path(path).stem for path, _ in recipe.programs] + [name for name, _ in recipe.files]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"two programs or files named {name!r}: an image has one directory; rename one")
