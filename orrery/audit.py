@@ -29,6 +29,7 @@ class Audit:
         self._k = k
         self._sites = sites or {}
         self._owners: Final[dict[int, list[str]]] = {}  # who owns a frame, by physical address
+        self._kinds: Final[dict[int, str]] = {}  # what it is used for
 
     def findings(self) -> list[str]:
         """All that does not add up; empty if all is well."""
@@ -38,6 +39,11 @@ class Audit:
         """Who owns the frame at `pa`, as far as page tables and the kernel tell."""
         self._collect_owners()
         return self._owners.get(pa, [])
+
+    def frame_kinds(self) -> Counter[str]:
+        """How many frames are in use for what."""
+        self._collect_owners()
+        return Counter(self._kinds.values())
 
     # --- frames ---
 
@@ -58,22 +64,21 @@ class Audit:
     def _collect_owners(self) -> None:
         k = self._k
         self._owners.clear()
-        self._table_owners(k.pagetable, 2, "the kernel's page table", self._is_kernel_stack)
-        for p in k.procs:
-            self._own(p.trapframe_pa, f"{p}, as its trapframe")
-            self._table_owners(p.pagetable, 2, str(p), lambda va: va < TRAPFRAME)
+        self._kinds.clear()
         for ip, pages in k.text.inodes.items():
             for pa in pages.values():
-                self._own(pa, f"the cached text of {ip}")
-
-    def _is_kernel_stack(self, va: int) -> bool:
-        return any(p.kstack_va == va for p in self._k.procs.slots)
+                self._own(pa, "cached text", f"the cached text of {ip}")
+        stacks = {p.kstack_va for p in k.procs.slots}
+        self._table_owners(k.pagetable, "the kernel's page table", "kernel stacks", stacks.__contains__)
+        for p in k.procs:
+            self._own(p.trapframe_pa, "trapframes", f"{p}, as its trapframe")
+            self._table_owners(p.pagetable, str(p), "user memory", lambda va: va < TRAPFRAME)
 
     def _table_owners(
-        self, table: int, level: int, owner: str, counts: Callable[[int], bool], va: int = 0
+        self, table: int, owner: str, kind: str, counts: Callable[[int], bool], level: int = 2, va: int = 0
     ) -> None:
-        """Enter `table`, those below it, and the leaves whose address counts as owning."""
-        self._own(table, f"{owner}, as a page table")
+        """Enter `table`, those below it, and the leaves, used for `kind`, whose address counts as owning."""
+        self._own(table, "page tables", f"{owner}, as a page table")
         first = table - self._k.ram.base >> 3
         for i, pte in enumerate(self._k.ram.u64[first : first + TABLE_WORDS].tolist()):
             if not pte & PTE_V:
@@ -81,12 +86,13 @@ class Audit:
             pa = pte >> 10 << PGSHIFT
             at = va | i << PGSHIFT + 9 * level
             if not pte & LEAF:
-                self._table_owners(pa, level - 1, owner, counts, at)
+                self._table_owners(pa, owner, kind, counts, level - 1, at)
             elif counts(at):
-                self._own(pa, f"{owner}, at {at:#x}")
+                self._own(pa, kind, f"{owner}, at {at:#x}")
 
-    def _own(self, pa: int, owner: str) -> None:
+    def _own(self, pa: int, kind: str, owner: str) -> None:
         self._owners.setdefault(pa, []).append(owner)
+        self._kinds.setdefault(pa, kind)
 
     # --- files, inodes, pipes ---
 
@@ -156,4 +162,3 @@ def _allocating_line() -> str:
     while frame.f_back is not None and frame.f_code.co_filename.endswith(("kalloc.py", "vm.py")):
         frame = frame.f_back
     return f"{frame.f_code.co_filename.rsplit('/', 2)[-1]}:{frame.f_lineno} ({frame.f_code.co_name})"
-

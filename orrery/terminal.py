@@ -8,7 +8,7 @@ so that the guest gets every key; C-a is the way to the machine itself, as in QE
 import os
 import termios
 import time
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from emu.clock import PS_PER_TICK, TICKS_PER_S
 from emu.events import NEVER
@@ -17,6 +17,9 @@ from orrery.machine import Machine
 from orrery.output import Filter, Write
 from orrery.signals import Signals
 
+if TYPE_CHECKING:
+    from orrery.prompt import Prompt
+
 READ_MAX: Final = 4096  # keys read at a time
 WAIT_S_MIN: Final = 0.001  # less than this is not waited for
 PS_PER_S: Final = 10**12
@@ -24,6 +27,7 @@ PS_PER_S: Final = 10**12
 CTRL_A: Final = 0x01
 HELP: Final = b"""
 C-a h    print this help
+C-a c    open the monitor, or close it
 C-a x    switch the machine off
 C-a C-a  send C-a (C-a a, too)
 """
@@ -42,6 +46,9 @@ class Terminal:
         self._write: Final = write
         self._signals: Final = signals
         self._escaped = False  # the key before was C-a
+        self._prompt: Prompt | None = None  # the monitor's, while that is open
+        self._history: Final[list[bytes]] = []  # what was typed there
+        self._unfinished = b""  # the console's last line, which has no newline yet
         self.status: int | None = None
 
     def __enter__(self) -> Self:
@@ -61,6 +68,7 @@ class Terminal:
 
     def output(self, pid: int | None, data: bytes) -> None:
         self._shown.output(pid, data)
+        self._unfinished = (self._unfinished + data).rpartition(b"\n")[2][-READ_MAX:]
 
     def waits(self, p: Proc) -> None:
         pass
@@ -90,6 +98,13 @@ class Terminal:
     # --- keys ---
 
     def _read(self) -> None:
+        """Take the keys that are there, and while the monitor is open all that come: time stands still."""
+        self._take()
+        while self._prompt is not None and self.status is None and not self._signals.came:
+            if self._signals.wait(self._fd, None):
+                self._take()
+
+    def _take(self) -> None:
         try:
             data = os.read(self._fd, READ_MAX)
         except OSError:  # the terminal has gone
@@ -102,15 +117,33 @@ class Terminal:
 
     def _meaning(self, key: int) -> bytes:
         """What the guest gets for `key`; carries out the commands that follow C-a."""
+        if self._prompt is not None:
+            self._for_monitor(self._prompt, key)
+            return b""
         if not self._escaped:
             self._escaped = key == CTRL_A
             return b"" if self._escaped else bytes((key,))
         self._escaped = False
         if key in b"xX":
             self._switch_off()
+        elif key in b"cC":
+            self._open_monitor()
         elif key in b"hH?":
             self._write(HELP)
         return bytes((CTRL_A,)) if key in b"\x01aA" else b""
+
+    def _open_monitor(self) -> None:
+        from orrery.prompt import Prompt
+
+        self._prompt = Prompt(self._machine, self._write, self._history)
+
+    def _for_monitor(self, prompt: "Prompt", key: int) -> None:
+        prompt.key(key)
+        if prompt.quitting:
+            self._switch_off()
+        elif prompt.closed:
+            self._prompt = None
+            self._write(self._unfinished)  # the guest's line goes on where it was
 
     def _switch_off(self) -> None:
         self.status = 0
