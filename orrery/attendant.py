@@ -4,7 +4,7 @@ Used by hatchery.py in the processes that have machines.  Every answer tells the
 changed meanwhile, so that the caller knows the console and the time even of a machine that is lost later:
 
     call      (name, arguments)
-    answer    (whether it went well, result or parcel, (time in ps, status, console, events))
+    answer    (whether it went well, result or parcel, (time in ps, status, console, events, crashes))
 
 The first answer of a machine comes without a call: it says that the machine is there.
 """
@@ -66,8 +66,10 @@ class Attendant:
     def _answer(self, done: bool, value: Value) -> None:
         machine = self._machine
         events = tuple((event.kind, *_fields(event)) for event in self._events)
+        state = (machine.time_ps, machine.status, machine.take_console(), events, tuple(machine.crashes))
         self._events.clear()
-        self._wire.send((done, value, (machine.time_ps, machine.status, machine.take_console(), events)))
+        machine.crashes.clear()
+        self._wire.send((done, value, state))
 
     # --- calls that are not just the machine's ---
 

@@ -4,14 +4,15 @@ Made by hatchery.py.  It is the same machine as any other: what it adds only loo
 within its limit makes the same run, to the digest, as a machine that booted for itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from emu.clock import TICKS_PER_S
 from emu.drive import Drive, RamDrive
 from emu.events import NEVER
 from emu.loop import Stop
-from kernel.proc import Proc
+from kernel.proc import TF_EPC, Proc
 from orrery.drives import open_drive
 from orrery.errors import Deadlock, ExpectTimeout
 from orrery.hooks import Watcher
@@ -28,14 +29,25 @@ CONSOLE_BYTES_MAX: Final = 1 << 16  # of the console's output that are kept for 
 CUT: Final = b"[...]\n"  # stands for what was not kept
 TAIL: Final = 200  # characters of the console that a message shows
 INIT: Final = b"/init"
+CAUSES: Final = {
+    0: "it jumped to {va:#x}, which is not even",
+    1: "it jumped to {va:#x}, where no memory is",
+    2: "it came to an instruction that does not exist",
+    3: "it came to a breakpoint",
+    12: "it jumped to {va:#x}, where it has no code",
+    13: "it read from {va:#x}, which it may not",
+    15: "it wrote to {va:#x}, which it may not",
+}
+"""What a program did, by scause and stval."""
 
 
 class BootedMachine(Machine):
     """A Machine by `recipe`, for the hatchery. It stops for good when virtual time comes to `limit_ticks`."""
 
     def __init__(self, recipe: Recipe, warnings: list[str]) -> None:
+        self.programs: Final = _compiled(recipe, warnings)
         super().__init__(
-            _drive(recipe, warnings),
+            _drive(recipe, self.programs),
             recipe.seed,
             recipe.mem_mib,
             recipe.engine,
@@ -48,6 +60,9 @@ class BootedMachine(Machine):
         self._limit_s = 0.0
         self._console: Final = bytearray()  # what was shown and not taken yet
         self.board.loop.on_slice = self._on_slice
+        self.crashes: Final[list[str]] = []  # where programs of the recipe were killed, not taken yet
+        if self.programs:
+            self.hub.add(_CrashSite(self))
 
     def warm_up(self, *, for_program: bool) -> None:
         """Boot: to the shell's prompt, or to where process 1 is about to begin."""
@@ -107,21 +122,24 @@ class BootedMachine(Machine):
             self._console[:-CONSOLE_BYTES_MAX] = CUT
 
 
-def _drive(recipe: Recipe, warnings: list[str]) -> Drive:
+def _compiled(recipe: Recipe, warnings: list[str]) -> dict[str, bytes]:
+    """The recipe's programs by name, with DWARF. Raises CompileError."""
+    return {Path(path).stem: cc.compile_user([path], warn=warnings.append) for path, _ in recipe.programs}
+
+
+def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Drive:
     """A drive in memory: forks write to copies of their own, and the file that it came from is let go."""
     if recipe.drive is not None:
         drive = open_drive(recipe.drive, snapshot=True)
         content = drive.read(0, drive.capacity)
         drive.close()
         return RamDrive(content)
-    if not recipe.programs and not recipe.files:
+    if not programs and not recipe.files:
         return open_drive(None)
     fs = fsimage.FsImage(image.default_image())
     files = {entry.path[1:]: fs.read(entry.path) for entry in fs.walk() if entry.path != "/"}
-    for path, _ in recipe.programs:
-        elf = cc.compile_user([path], debug=False, warn=warnings.append)
-        files[path.rpartition("/")[2].rpartition(".")[0]] = elf
-    return RamDrive(mkfs.build({**files, **dict(recipe.files)}))
+    files |= {name: cc.strip(elf) for name, elf in programs.items()}
+    return RamDrive(mkfs.build(files | dict(recipe.files)))
 
 
 def _our_init() -> bytes:
@@ -140,6 +158,24 @@ class _FirstSwitch(Watcher):
         if not self._seen:
             self._seen = True
             self._machine.ask_stop()
+
+
+class _CrashSite(Watcher):
+    """Notes the C line at which one of the machine's programs is killed for what it did."""
+
+    def __init__(self, machine: BootedMachine) -> None:
+        self._machine: Final = machine
+
+    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+        elf = self._machine.programs.get(p.name)
+        if mapped or elf is None:
+            return
+        from orrery.dwarf import DebugInfo
+
+        places = DebugInfo(elf).places(p.tf[TF_EPC])
+        where = f"{places[0].where}, in {places[0].function}" if places else f"at {p.tf[TF_EPC]:#x}"
+        what = CAUSES.get(scause, f"exception {scause}")
+        self._machine.crashes.append(f"{p.name} (pid {p.pid}) was killed: {what.format(va=va)} ({where})")
 
 
 class _Text(Lines):

@@ -37,6 +37,7 @@ class ForkedMachine:
         self._time_ps = 0
         self._status = 0
         self._console = ""
+        self._crashes: Final[list[str]] = []
         self.closed = False
         protocol, warnings = self._answer()
         assert protocol == PROTOCOL, "the machine's source tree is of another version: bring it up to date"
@@ -122,6 +123,14 @@ class ForkedMachine:
         """What the console has shown since power-on; of very much, the end."""
         return self._console
 
+    @property
+    def crashes(self) -> tuple[str, ...]:
+        """A line for each time that a program which the nursery compiled was killed for what it did."""
+        return tuple(self._crashes)
+
+    def __repr__(self) -> str:
+        return f"<machine, {self._time_ps // 10**6} us after power-on, last status {self._status}>"
+
     def call(self, name: str, *arguments: Value) -> Value:
         """Have the attendant carry out call `name`; its result."""
         __tracebackhide__ = True
@@ -142,7 +151,8 @@ class ForkedMachine:
         except BaseException:
             self.close()  # the answer, when it comes, would be taken for that to another call
             raise
-        self._time_ps, self._status, shown, events = state
+        self._time_ps, self._status, shown, events, crashes = state
+        self._crashes.extend(crashes)
         self._console = (self._console + shown.decode(errors="replace"))[-CONSOLE_CHARS_MAX:]
         self._tell(events)
         if not done:

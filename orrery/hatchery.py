@@ -21,7 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from orrery import parcel
 from orrery.errors import CannotBoot, CannotGoOn
@@ -31,6 +31,8 @@ from orrery.wire import PROTOCOL, Hangup, Value, Wire
 
 if TYPE_CHECKING:
     from orrery.booted import BootedMachine
+
+NO_STATE: Final = (0, 0, b"", (), ())  # of a machine that is not there; see attendant.py
 
 
 def main() -> None:
@@ -145,7 +147,7 @@ def _live(live: Callable[[Wire, Value], None], own: Wire, request: Value) -> NoR
 def _refuse(own: Wire, error: Exception) -> None:
     """Tell who waits for a machine at the other end of `own` why it does not come."""
     with suppress(Hangup):
-        own.send((False, parcel.wrap(error), (0, 0, b"", ())))
+        own.send((False, parcel.wrap(error), NO_STATE))
 
 
 if __name__ == "__main__":

@@ -166,6 +166,8 @@ class Grader:
         if lent is not None and not isinstance(lent, _NoMachine) and (report.when == "call" or report.failed):
             said = "".join(f"{line.rstrip()}\n" for line in lent.warnings) + self._nursery.take_log()
             report.sections.append(("Captured stdout of the machine", lent.console))
+            if lent.crashes:
+                report.sections.append(("Captured crashes of programs", "\n".join(lent.crashes)))
             if said:
                 report.sections.append(("Captured stderr of Orrery", said))
         return report
