@@ -93,7 +93,9 @@ class Attendant:
 
 @contextmanager
 def _running(machine: BootedMachine, wire: Wire) -> Iterator[None]:
-    """A block in which the machine runs: what breaks there is the kernel, and that is a panic."""
+    """A block in which the machine runs: what breaks there is the kernel, and that is a panic, for good."""
+    if machine.panic is not None:
+        raise machine.panic
     patience_s = PATIENCE_S if machine.board.engine.name == "fast" else PATIENCE_PUBLIC_S
     try:
         with Watchdog(wire, lambda: machine.slices, patience_s):
@@ -101,7 +103,8 @@ def _running(machine: BootedMachine, wire: Wire) -> Iterator[None]:
     except MachineStopped:
         raise
     except Exception as error:
-        raise _panic(machine, error) from error
+        machine.panic = _panic(machine, error)
+        raise machine.panic from error
 
 
 def _panic(machine: BootedMachine, error: Exception) -> KernelPanic:

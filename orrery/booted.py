@@ -12,6 +12,7 @@ from emu.clock import TICKS_PER_S
 from emu.drive import Drive, RamDrive
 from emu.events import NEVER
 from emu.loop import Stop
+from kernel.kernel import KernelPanic
 from kernel.proc import TF_EPC, Proc
 from orrery.drives import open_drive
 from orrery.errors import Deadlock, ExpectTimeout
@@ -57,6 +58,7 @@ class BootedMachine(Machine):
         )
         self.limit_ticks = NEVER
         self.slices = 0  # grows while the machine's loop goes round
+        self.panic: KernelPanic | None = None  # the machine cannot run after it
         self._limit_s = 0.0
         self._console: Final = bytearray()  # what was shown and not taken yet
         self.board.loop.on_slice = self._on_slice

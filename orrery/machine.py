@@ -182,8 +182,13 @@ class Machine:
     # --- running and end ---
 
     def run(self, limit_ticks: int = NEVER) -> Stop:
-        """Run to virtual time `limit_ticks`, or until asked to stop, or until all waits for ever."""
+        """Run to virtual time `limit_ticks`, or until asked to stop, or until all waits for ever.
+
+        A machine that the guest has switched off does not run, and counts as asked.
+        """
         assert not self.closed, "a machine that was closed cannot run"
+        if self.board.exit_code is not None:
+            return Stop.ASKED
         self._stuck = False
         stop = self.board.loop.run(limit_ticks)
         self.hub.raise_error()
