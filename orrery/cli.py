@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_files()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = _parser().parse_args(_normalised(arguments))
+        options = _parser().parse_args(_normalised(arguments), argparse.Namespace(words=arguments))
         command: Command = options.function
         return command(options)
     except _Usage as error:
@@ -165,6 +165,10 @@ def _parser() -> argparse.ArgumentParser:
     boot.add_argument(
         "-c", action="append", default=[], metavar="LINE", help="type LINE, print its output, switch off"
     )
+    boot.add_argument(
+        "--watch", action="store_true", help="boot anew, and type the last lines again, when a source changes"
+    )
+    boot.add_argument("--watched", type=int, help=argparse.SUPPRESS)  # the socket to orrery/watch.py
     _add_machine_options(boot)
     run = command("run", _run, "run a C or assembly source, or an ELF file, as a user program")
     _add_machine_options(run)
@@ -201,6 +205,8 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _boot(options: argparse.Namespace) -> int:
+    if options.watch:
+        return _watch(options)
     from orrery.machine import Machine
 
     lines = [line for text in options.c for line in os.fsencode(text).split(b"\n")]
@@ -208,7 +214,20 @@ def _boot(options: argparse.Namespace) -> int:
         lines.pop()  # the text ended in a newline
     settings = _session_options(options, commands=tuple(lines))
     with _machine(options, Machine) as machine:
+        if options.watched is not None:
+            from orrery import watched
+
+            return watched.play(machine, settings, options.watched, say)
         return _play(machine, settings)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from orrery.watch import Watch
+
+    if not options.c and not os.isatty(0):
+        raise BadInput("--watch: nobody is at a terminal to type; give a line with -c")
+    words = [word for word in options.words if word != "--watch"]
+    return Watch(words, say, again=not options.c).run()
 
 
 def _run(options: argparse.Namespace) -> int:

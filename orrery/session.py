@@ -43,11 +43,13 @@ class Console(Front, Protocol):
 class Options:
     """What the command line says of a run.
 
-    `commands` are -c lines; `program` says that the machine is for one program (run), not for a shell.
-    `strace_fd` is a file descriptor for strace; the limits are in virtual ticks and seconds of wall time.
+    `commands` are -c lines; `again` are typed at a terminal before the person types.  `program` says that
+    the machine is for one program (run), not for a shell.  `strace_fd` is a file descriptor for strace; the
+    limits are in virtual ticks and seconds of wall time.
     """
 
     commands: tuple[bytes, ...] = ()
+    again: tuple[bytes, ...] = ()
     program: bool = False
     strace_fd: int | None = None
     digest: bool = False
@@ -99,7 +101,7 @@ class Session:
             if os.isatty(STDIN) and not self._options.commands:
                 from orrery.terminal import Terminal
 
-                terminal = Terminal(machine, STDIN, shown, self._host.write, signals)
+                terminal = Terminal(machine, STDIN, shown, self._host.write, signals, self._options.again)
                 self._front = stack.enter_context(terminal)
             else:
                 self._front = Script(

@@ -8,6 +8,8 @@ so that the guest gets every key; C-a is the way to the machine itself, as in QE
 import os
 import termios
 import time
+from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 
 from emu.clock import PS_PER_TICK, TICKS_PER_S
@@ -36,15 +38,25 @@ C-a C-a  send C-a (C-a a, too)
 class Terminal:
     """The terminal `fd`, in raw mode during the `with` statement; `write` and `shown` go to the person.
 
+    The lines `again` are typed at the shell's prompt before the person types, one at a time.
     `status` is set, to 0, when the person switched the machine off.
     """
 
-    def __init__(self, machine: Machine, fd: int, shown: Filter, write: Write, signals: Signals) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        fd: int,
+        shown: Filter,
+        write: Write,
+        signals: Signals,
+        again: Sequence[bytes] = (),
+    ) -> None:
         self._machine: Final = machine
         self._fd: Final = fd
         self._shown: Final = shown
         self._write: Final = write
         self._signals: Final = signals
+        self._again: Final = deque(again)
         self._escaped = False  # the key before was C-a
         self._prompt: Prompt | None = None  # the monitor's, while that is open
         self._history: Final[list[bytes]] = []  # what was typed there
@@ -74,11 +86,14 @@ class Terminal:
         pass
 
     def slice(self) -> None:
+        self._type_again()
         if self._signals.wait(self._fd, 0):
             self._read()
 
     def idle(self, until_ticks: int) -> bool:
         """Let wall time pass up to `until_ticks`, or to a key, and virtual time with it."""
+        if self._type_again():
+            return True
         machine, clock = self._machine, self._machine.board.clock
         if machine.board.events.next_ticks == NEVER and not machine.kernel.console.readers:
             return False  # no key could wake anybody
@@ -96,6 +111,13 @@ class Terminal:
         return True
 
     # --- keys ---
+
+    def _type_again(self) -> bool:
+        """Type the next line of before when the shell waits for one; whether there was one to type."""
+        if not self._again or not self._machine.at_prompt:
+            return False
+        self._machine.type(self._again.popleft() + b"\n")
+        return True
 
     def _read(self) -> None:
         """Take the keys that are there, and while the monitor is open all that come: time stands still."""
