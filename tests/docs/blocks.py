@@ -7,6 +7,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +39,9 @@ def output_blocks(text: str) -> Iterator[OutputBlock]:
 
 
 def shape(lines: list[str]) -> list[str]:
-    """Lines without their numbers and the width of their columns."""
-    return [" ".join(NUMBER.sub("N", line).split()) for line in lines]
+    """Lines without their numbers and the width of their columns; lines that are then alike count once."""
+    bare = [" ".join(NUMBER.sub("N", line).split()) for line in lines]
+    return [line for line, _ in groupby(bare)]
 
 
 def renewed(text: str, make: Callable[[str], list[str]]) -> str:
