@@ -20,13 +20,13 @@ from orrery.booted import BootedMachine
 from orrery.errors import MachineStopped
 from orrery.hooks import Event
 from orrery.recipe import Recipe
-from orrery.watchdog import PATIENCE_PUBLIC_S, PATIENCE_S, Watchdog
+from orrery.watchdog import PATIENCE_S, Watchdog
 from orrery.wire import Value, Wire
 
 
 def boot(recipe: Recipe, wire: Wire, warnings: list[str]) -> BootedMachine:
     """A machine by `recipe`, booted; `warnings` gets a line for each thing that it can do without."""
-    with Watchdog(wire, lambda: 0):
+    with Watchdog(wire):
         machine = BootedMachine(recipe, warnings)
     with _running(machine, wire):
         machine.warm_up(for_program=recipe.for_program)
@@ -96,9 +96,8 @@ def _running(machine: BootedMachine, wire: Wire) -> Iterator[None]:
     """A block in which the machine runs: what breaks there is the kernel, and that is a panic, for good."""
     if machine.panic is not None:
         raise machine.panic
-    patience_s = PATIENCE_S if machine.board.engine.name == "fast" else PATIENCE_PUBLIC_S
     try:
-        with Watchdog(wire, lambda: machine.slices, patience_s):
+        with Watchdog(wire, PATIENCE_S[machine.board.engine.name], lambda: machine.slices):
             yield
     except MachineStopped:
         raise

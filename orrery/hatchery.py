@@ -46,7 +46,7 @@ def main() -> None:
 def _load(wire: Wire) -> Exception | None:
     """Load what machines need; what broke, if something did: somebody works on these files."""
     try:
-        with Watchdog(wire, lambda: 0):
+        with Watchdog(wire):
             import orrery.attendant  # noqa: F401
     except (Exception, SystemExit) as error:
         return _cannot_boot("the kernel cannot be loaded", error)

@@ -174,7 +174,7 @@ class _Hatchery:
 
     @property
     def ended(self) -> bool:
-        return self._process.poll() is not None
+        return self._wire.hung_up
 
     def parent(self, recipe: Recipe) -> Wire:
         """The wire of a new parent."""

@@ -14,8 +14,10 @@ from typing import Final, Self
 from orrery.wire import Wire
 from toolchain.paths import ROOT
 
-PATIENCE_S: Final = 5
-PATIENCE_PUBLIC_S: Final = 40  # the public engine may take seconds from one slice to the next
+LOADING_S_MAX: Final = 8  # for loading the program and putting a machine together, which has no stages
+PATIENCE_S: Final = {"fast": 3, "public": 40}
+"""By engine: for the way from one slice of a run to the next, which takes milliseconds or seconds."""
+
 TICK_S: Final = 0.25  # of CPU time
 
 
@@ -24,12 +26,14 @@ class Stuck(Exception):
 
 
 class Watchdog:
-    """A `with` statement whose body must keep `progress()` changing, and in which `wire` must not hang up.
+    """A `with` statement in which `progress()` must keep changing, and `wire` must not hang up.
 
     Raises Stuck in the body after `patience_s` of CPU time without a change.
     """
 
-    def __init__(self, wire: Wire, progress: Callable[[], int], patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, wire: Wire, patience_s: float = LOADING_S_MAX, progress: Callable[[], int] = lambda: 0
+    ) -> None:
         self._wire: Final = wire
         self._progress: Final = progress
         self._patience_s: Final = patience_s
