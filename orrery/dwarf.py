@@ -57,12 +57,13 @@ class FrameRule:
     """How to get from a function to its caller: the caller's sp is register `base` + `offset`.
 
     `saved` gives for ra and s0 where they are kept, in bytes from the caller's sp; one that is not in there
-    is still in its register.
+    is still in its register.  `outermost`: there is no caller.
     """
 
     base: int
     offset: int
     saved: dict[int, int]
+    outermost: bool = False
 
 
 class _Row(NamedTuple):
@@ -135,9 +136,9 @@ class DebugInfo:
             cfa = rows[-1]["cfa"]
             if cfa.reg is None:
                 return None  # a DWARF expression; no compiler uses one for C
-            rules = ((register, rows[-1].get(register)) for register in (RA, S0))
-            saved = {register: rule.arg for register, rule in rules if rule and rule.type == "OFFSET"}
-            return FrameRule(cfa.reg, cfa.offset, saved)
+            rules = {register: rows[-1][register] for register in (RA, S0) if register in rows[-1]}
+            saved = {register: rule.arg for register, rule in rules.items() if rule.type == "OFFSET"}
+            return FrameRule(cfa.reg, cfa.offset, saved, RA in rules and rules[RA].type == "UNDEFINED")
         return None
 
     # --- what is in the file ---

@@ -147,7 +147,7 @@ def _built(name: str) -> Iterator[bytes]:
 
 
 def user_frames(machine: "Machine", p: Proc, programs: Programs) -> Iterator[UserFrame]:
-    """The calls of `p` in its program, the innermost first."""
+    """The calls of `p` in its program, the innermost first, FRAMES_MAX at the most."""
     info = _forgiving(lambda: programs.find(p), None)
     registers: Registers | None = user_registers(machine, p)
     decoder = Decoder(machine.kernel)
@@ -172,6 +172,8 @@ def _caller(
 ) -> Registers | None:
     """The registers of who called, or None where the stack ends."""
     rule = _forgiving(lambda: info.frame_rule(at), None) if info is not None else None
+    if rule is not None and rule.outermost:
+        return None
     if rule is not None and rule.base in (SP, S0):
         sp = (regs.sp if rule.base == SP else regs.s0) + rule.offset
         ra = _word(decoder, p, sp + rule.saved[RA]) if RA in rule.saved else regs.ra if innermost else None
@@ -202,7 +204,7 @@ def _forgiving(ask: "Callable[[], _T]", otherwise: _T) -> _T:
 def user_lines(frames: Iterable[UserFrame]) -> list[str]:
     """A numbered line for each call, inlined ones too."""
     lines: list[str] = []
-    for frame in frames:
+    for depth, frame in enumerate(frames, 1):
         offset = f"+{frame.pc - frame.function.low:#x}" if frame.function is not None else ""
         for place in frame.places:
             what = f"{place.function} (inlined)" if place.inlined else f"{place.function}{offset}"
@@ -210,6 +212,8 @@ def user_lines(frames: Iterable[UserFrame]) -> list[str]:
         if not frame.places:
             name = f" {frame.function.name}{offset}" if frame.function is not None else ""
             lines.append(f"#{len(lines):<2} {frame.pc:#012x}{name}")
+        if depth == FRAMES_MAX:
+            lines.append("... and more")
     return lines
 
 

@@ -108,6 +108,8 @@ def test_the_way_to_the_caller_changes_in_the_prologue(info: DebugInfo) -> None:
         rule is not None and rule.base == 8 and rule.saved == {1: -8, 8: -16} for rule in rules.values()
     )
     assert info.frame_rule(named(info, "getpid").start) is None
+    outermost = info.frame_rule(named(info, "_start").start)
+    assert outermost is not None and outermost.outermost and not first.outermost
 
 
 def test_without_dwarf_nothing_is_known(source: Path) -> None:

@@ -1,0 +1,543 @@
+"""The console monitor: what its commands show, that they change nothing, and its prompt on a terminal."""
+
+import random
+import re
+import signal
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pexpect
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from orrery_cli import ORRERY, compile_text, image_with, orrery
+
+from emu.clock import TICKS_PER_S
+from emu.loop import Stop
+from emu.sv39 import Access, TranslationFault, translate
+from kernel.abi.memlayout import MAXVA, PGSIZE
+from orrery import Machine, pages, stacks
+from orrery.audit import Audit
+from orrery.monitor import COMMANDS, Monitor
+from orrery.prompt import Prompt
+from toolchain import cc, fsimage, image
+
+COMMAND_LINES = [
+    "help", "ps", "irq", "time", "regs", "frames", "frames 0x87f00000", "pt 0", "stack 0",
+    *(line.format(pid=pid) for pid in range(1, 9) for line in ("pt {pid}", "pt {pid} 0x3ff8", "stack {pid}")),
+    "x 0x80000000 100", "x 1:0 4096", "x 0:0x80000000", "pt 2 0x3fffffe000", "nonsense", "p", "pt", "x zz",
+]  # fmt: skip
+RECURSIVE = """
+int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+__attribute__((noinline)) int call(int n) { return getpid() + fib(n); }
+int main(void) { int sum = 0; for (;;) sum += call(DEPTH); return sum; }
+"""
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """At the shell's prompt, with a process that sleeps and one that waits for a pipe. For looking only."""
+    with Machine() as machine:
+        machine.boot().sh("sleep 1000 &")
+        machine.sh("sleep 1000 | wc &")
+        assert machine.run(machine.board.clock.now + TICKS_PER_S) is Stop.LIMIT  # until all of them wait
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def monitor(machine: Machine) -> Monitor:
+    return Monitor(machine)
+
+
+@cache
+def init() -> bytes:
+    return fsimage.FsImage(image.default_image()).read("/init")
+
+
+def running(program: bytes, name: bytes = b"prog", engine: str = "fast") -> Machine:
+    """A machine in which init is to run `program`, as `orrery run` makes it."""
+    return Machine(engine=engine, init_argv=(b"/init", name), modules={b"/init": init(), name: program})
+
+
+def pid_of(machine: Machine, name: str) -> int:
+    return next(p.pid for p in machine.kernel.procs if p.name == name)
+
+
+# --- it changes nothing ---
+
+
+def digest_of_workload(seed: int | None) -> str:
+    """Of a whole run; with a seed, the monitor looks at it at random moments."""
+    workload = fsimage.FsImage(image.default_image()).read("/workload")
+    with running(workload, b"workload") as machine:
+        rng, monitor, looks = random.Random(seed), Monitor(machine), 0
+        while True:
+            limit = machine.board.clock.now + rng.randrange(1, 40_000_000)
+            stop = machine.run(limit) if seed is not None else machine.run()
+            if stop is not Stop.LIMIT:
+                break
+            looks += 1
+            for line in rng.sample(COMMAND_LINES, 6):
+                monitor.execute(line)
+        assert machine.board.exit_code == 0 and (seed is None or looks > 20)
+        return machine.digest()
+
+
+def test_a_run_that_was_looked_at_is_the_same_run() -> None:
+    undisturbed = digest_of_workload(None)
+    assert digest_of_workload(1) == undisturbed
+
+
+def test_looking_changes_nothing_on_the_public_engine() -> None:
+    digests = set()
+    for look in (False, True):
+        with Machine(engine="public") as machine:
+            monitor = Monitor(machine)
+            for limit in range(1_000_000, 40_000_000, 8_000_000):
+                machine.run(limit)
+                for line in COMMAND_LINES if look else ():
+                    monitor.execute(line)
+            digests.add(machine.digest())
+    assert len(digests) == 1
+
+
+def test_no_command_touches_a_device(machine: Machine, monitor: Monitor) -> None:
+    for address in ("0x10000000", "0x0c200004", "0x10001000", "0x2000000", "0x100000", "0:0x10000000"):
+        answer = monitor.execute(f"x {address}")
+        assert "to read it might change it" in answer and answer.count("\n") == 1
+    assert "no RAM there" in monitor.execute("x 0x4000")
+
+
+# --- lines that are no commands ---
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("foo", "foo: no such command; there are help, ps, pt, stack, frames, irq, time, x, regs, quit"),
+        ("p", "p: could be ps or pt"),
+        ("pt", "pt: wrong number of arguments; write pt PID [VA]"),
+        ("ps all", "ps: wrong number of arguments; write ps"),
+        ("pt 77", "77: no such process; there are 1, 2, 3, 4, 5, 6, and 0 for the kernel"),
+        ("pt init", "init: give the number of a process, or 0 for the kernel, in decimal or as 0x..."),
+        ("pt -1", "-1: give the number of a process, or 0 for the kernel, in decimal or as 0x..."),
+        ("pt 1 0x4000000000", "0x4000000000: no virtual address; they are below 0x4000000000"),
+        ("x 0x80000000 0", "x: 0 bytes: give from 1 to 4096"),
+        ("x 1:0x100000000", "0x100000000: not mapped"),
+        ("frames 0", "0x0: no RAM there; RAM is from 0x80000000 to 0x88000000"),
+        ("", None),
+        ("   ", None),
+    ],
+)
+def test_a_bad_line_gets_one_clear_line(monitor: Monitor, line: str, answer: str | None) -> None:
+    pattern = r"there are 1, [\d, ]+ and 0"  # who runs is no matter here
+    shown = re.sub(pattern, "there are ... and 0", monitor.execute(line))
+    assert shown == ("" if answer is None else re.sub(pattern, "there are ... and 0", answer) + "\n")
+
+
+words = st.sampled_from([c.name for c in COMMANDS if c.name != "quit"]) | st.text(max_size=5)
+arguments = st.one_of(
+    st.integers(0, MAXVA + 5).map(hex),
+    st.integers(-3, 9).map(str),
+    st.tuples(st.integers(0, 7), st.integers(0, 1 << 40)).map(lambda pair: f"{pair[0]}:{pair[1]:#x}"),
+    st.text(max_size=4),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.tuples(words, st.lists(arguments, max_size=3)))
+def test_no_line_breaks_it(machine: Machine, parts: tuple[str, list[str]]) -> None:
+    answer = Monitor(machine).execute(" ".join([parts[0], *parts[1]]))
+    assert answer == "" or answer.endswith("\n")
+
+
+def test_names_may_be_shortened(monitor: Monitor) -> None:
+    for short, whole in (("h", "help"), ("?", "help"), ("f", "frames"), ("st 2", "stack 2"), ("t", "time")):
+        assert monitor.execute(short) == monitor.execute(whole)
+    assert monitor.execute("help pt").startswith("pt PID [VA]  ")
+    assert len(monitor.execute("help").splitlines()) == len(COMMANDS) + 1
+
+
+def test_before_the_kernel_has_started_there_is_little_to_see() -> None:
+    with Machine() as machine:
+        monitor = Monitor(machine)
+        for line in COMMAND_LINES:
+            assert monitor.execute(line)
+        assert monitor.execute("ps") == "the kernel has not started\n"
+        assert "pc 0000000080000000  _entry+0x0" in monitor.execute("regs")
+
+
+# --- what the commands show ---
+
+
+def test_ps(machine: Machine, monitor: Monitor) -> None:
+    heading, *lines = monitor.execute("ps").splitlines()
+    assert heading.split()[:7] == ["pid", "ppid", "state", "size", "pc", "name", "waits"]
+    first, shell, sleeper = (line.split(maxsplit=6) for line in lines[:3])
+    assert (first[:3], first[5:]) == (["1", "0", "sleep"], ["init", "a child of process 1 (init)"])
+    assert (shell[:3], shell[5:]) == (["2", "1", "sleep"], ["sh", "a line from the console"])
+    assert sleeper[5] == "sleep" and re.fullmatch(r"tick \d+", sleeper[6])
+    assert any(line.endswith("bytes in a pipe") for line in lines)
+    sizes = {p.pid: p.sz for p in machine.kernel.procs}
+    assert {int(line.split()[0]): int(line.split()[3]) for line in lines} == sizes
+
+
+def test_ps_of_a_zombie_and_of_who_runs(tmp_path: Path) -> None:
+    text = "int main(void) { if (fork() == 0) exit(7); sleep(1); for (;;); }"
+    with running(compile_text(tmp_path, "prog", text)) as machine:
+        machine.run(machine.board.clock.now + 2_000_000_000)
+        lines = Monitor(machine).execute("ps").splitlines()
+        assert any("zombie" in line and line.endswith("exited with status 7") for line in lines)
+        (runner,) = (line.split() for line in lines if " run " in line)
+        assert int(runner[4], 0) == machine.reg("pc") and machine.reg("priv") == 0
+
+
+def test_pt_shows_every_page(machine: Machine, monitor: Monitor) -> None:
+    for p in machine.kernel.procs:
+        shown = {}
+        for line in monitor.execute(f"pt {p.pid}").splitlines()[1:]:
+            virtual, physical, count, permissions, history = line.split()[:5]
+            va, pa = (int(part.split("-")[0], 16) for part in (virtual, physical))
+            for page in range(int(count)):
+                shown[va + page * PGSIZE] = (pa + page * PGSIZE, f"{permissions} {history}")
+        leaves = machine.kernel.vm.leaves(p.pagetable, 0, MAXVA)
+        assert shown == {va: (pte >> 10 << 12, pages.flags_text(pte)) for va, _, pte in leaves}
+    assert monitor.execute("pt 2").endswith("r-x-- a-  trampoline\n")
+    assert re.search(r"rw--- --  guard\n", monitor.execute("pt 2"))
+    kernel = monitor.execute("pt 0")
+    assert "the PLIC, the UART, virtio" in kernel and "kernel stack of slot 63" in kernel
+
+
+def test_pt_walks_as_the_hardware_does(machine: Machine, monitor: Monitor) -> None:
+    rng, ram = random.Random(5), machine.kernel.ram
+    for p in machine.kernel.procs:
+        for va in [0, 0x3FFF, 0x3F_FFFF_EFFF, *(rng.randrange(p.sz + 0x4000) for _ in range(30))]:
+            try:
+                expected = translate(ram, p.satp, va, Access.LOAD, user=va < MAXVA - 2 * PGSIZE)
+            except TranslationFault:
+                continue
+            *steps, last = monitor.execute(f"pt {p.pid} {va:#x}").splitlines()
+            assert last == f"{va:#x} is at physical address {expected:#x}"
+            assert [step.split(":")[0] for step in steps] == ["satp", "level 2", "level 1", "level 0"]
+
+
+def test_pt_tells_where_a_walk_ends(machine: Machine, monitor: Monitor) -> None:
+    answer = monitor.execute("pt 2 0x10000000").splitlines()
+    assert answer[-2].endswith("is 0x0000000000000000: not valid") and answer[-2].startswith("level 1:")
+    assert answer[-1] == "0x10000000 is not mapped"
+
+
+def test_pt_tells_what_is_promised(tmp_path: Path) -> None:
+    text = 'int main(void) { char *p = sbrklazy(40960); printf("%p ready\\n", p); pause(100); return 0; }'
+    text = text.replace("pause", "sleep")
+    with running(compile_text(tmp_path, "prog", text)) as machine:
+        start = int(machine.expect(r"(0x\w+) ready")[1], 16)
+        answer = Monitor(machine).execute(f"pt {pid_of(machine, 'prog')} {start + 0x5000:#x}")
+        assert answer.endswith("is not mapped, but promised: it will be when it is touched\n")
+
+
+def test_stack_shows_c_and_python(machine: Machine, monitor: Monitor) -> None:
+    program, kernel = monitor.execute("stack 2").split(
+        "process 2 (sh) in the kernel, the innermost call first:\n"
+    )
+    lines = program.splitlines()
+    assert lines[0] == "process 2 (sh) in its program, the innermost call first:"
+    assert re.fullmatch(r"#0  0x\w+ read\+0x6 at include/usys.S:\d+", lines[1])
+    assert any(re.search(r" main\+0x\w+ at user/bin/sh.c:\d+$", line) for line in lines)
+    assert re.search(r" _start\+0x\w+ at user/lib/start.S:\d+$", lines[-1])
+    calls = re.findall(r"#\d+ +(kernel/\w+\.py):(\d+) ([\w.]+)\n", kernel)
+    assert len(calls) == len(kernel.splitlines())
+    names = [name for _, _, name in calls]
+    assert names[0] == "Scheduler.run_hart" and names[-1] == "Scheduler._process"
+    assert names.index("Console.read") < names.index("sys_read") < names.index("Dispatcher.dispatch")
+    file, line, _ = calls[names.index("sys_read")]
+    assert "read(" in Path(cc.ROOT, file).read_text().splitlines()[int(line) - 1]
+
+
+def test_stack_of_the_scheduler(monitor: Monitor) -> None:
+    answer = monitor.execute("stack 0").splitlines()
+    assert answer[0] == "the scheduler, the innermost call first:" and answer[-1].endswith("Scheduler._main")
+
+
+@pytest.mark.parametrize(("depth", "ticks_max", "functions"), [(3, 1, 4), (15, 300_000, 2)])
+def test_stack_is_right_at_every_instruction(
+    tmp_path: Path, depth: int, ticks_max: int, functions: int
+) -> None:
+    """In prologues, in a system call's stub and on the way through the trampoline: it ends in _start.
+
+    Step by step through a short loop, and at moments up to `ticks_max` apart in a long one.
+    """
+    elf = cc.compile_user([write(tmp_path, "prog", RECURSIVE.replace("DEPTH", str(depth)))])
+    with running(elf) as machine:
+        while not any(p.name == "prog" for p in machine.kernel.procs):
+            machine.run(machine.board.clock.now + 100_000)
+        p = machine.kernel.procs.find(pid_of(machine, "prog"))
+        assert p is not None
+        programs, rng, seen = stacks.Programs(machine), random.Random(3), set()
+        for _ in range(600):
+            machine.run(machine.board.clock.now + rng.randrange(ticks_max))
+            machine.board.loop.step()
+            frames = list(stacks.user_frames(machine, p, programs))
+            names = [frame.function.name for frame in frames if frame.function is not None]
+            assert len(names) == len(frames), f"all is known at {frames[0].pc:#x}"
+            outermost = ["_start", "main", "call"][: len(names)]
+            assert names[::-1][: len(outermost)] == outermost
+            assert set(names[:-3]) <= {"fib", "getpid"}
+            seen.add(names[0])
+        assert len(seen & {"fib", "call", "getpid", "main"}) >= functions
+
+
+def write(directory: Path, name: str, text: str) -> Path:
+    """A source, with the headers of the C library."""
+    compile_text(directory, name, text)
+    return directory / f"{name}.c"
+
+
+def test_stack_says_only_the_address_where_the_program_is_not_known(tmp_path: Path) -> None:
+    """Another program by the name of one of ours, without DWARF: frame pointers, and no line of ours."""
+    nap = "__attribute__((noinline)) int nap(int n) { return sleep(n); }"
+    text = f"{nap} int main(void) {{ return nap(1000) + 1; }}"
+    with running(compile_text(tmp_path, "cat", text), b"cat") as machine:
+        machine.run(machine.board.clock.now + 400_000_000)
+        answer = Monitor(machine).execute(f"stack {pid_of(machine, 'cat')}")
+        user = answer.splitlines()[1 : answer.splitlines().index(next(
+            line for line in answer.splitlines() if "in the kernel" in line
+        ))]  # fmt: skip
+        assert len(user) == 4  # the stub, nap, main, _start
+        assert all(re.fullmatch(r"#\d  0x\w{10}", line) for line in user)
+
+
+def test_stack_bears_damaged_dwarf(tmp_path: Path) -> None:
+    elf = bytearray(cc.compile_user([write(tmp_path, "prog", RECURSIVE.replace("DEPTH", "9"))]))
+    rng = random.Random(11)
+    start = elf.rindex(b"prog.c")  # in .debug_line_str, behind what is loaded
+    for _ in range(400):
+        elf[rng.randrange(0x1000 + 200, start)] ^= 1 << rng.randrange(8)
+    with running(bytes(elf)) as machine:
+        machine.run(machine.board.clock.now + 200_000_000)
+        for p in machine.kernel.procs:
+            assert "in its program" in Monitor(machine).execute(f"stack {p.pid}")
+
+
+def test_frames_add_up(machine: Machine, monitor: Monitor) -> None:
+    counts = [line.split(maxsplit=1) for line in monitor.execute("frames").splitlines()]
+    assert [kind for _, kind in counts[:-1]] == [
+        "free", "cached text", "kernel stacks", "page tables", "trapframes", "user memory",
+    ]  # fmt: skip
+    assert sum(int(count) for count, _ in counts[:-1]) == int(counts[-1][0])
+    assert {kind: int(count) for count, kind in counts}["kernel stacks"] == 64
+
+
+def test_frames_names_the_owners(machine: Machine, monitor: Monitor) -> None:
+    kernel = machine.kernel
+    shell = kernel.procs.find(2)
+    assert shell is not None and Audit(kernel).findings() == []
+    text_pa = pages.find(kernel.ram, shell.pagetable, 0)
+    assert text_pa is not None
+    first, *owners = monitor.execute(f"frames {text_pa:#x}").splitlines()
+    assert first == f"frame {text_pa:#x} counts {kernel.frames.owners(text_pa)} owners:"
+    assert "  process 2 (sh), at 0x0" in owners and any("cached text" in owner for owner in owners)
+    assert "as a page table" in monitor.execute(f"frames {shell.pagetable + 8:#x}")
+    assert monitor.execute("frames 0x80000000") == "0x80000000 is the kernel's own: text\n"
+    free = monitor.execute("frames 0x87ffffff")
+    assert free == "frame 0x87fff000 counts 0 owners; it is free\n"
+
+
+def test_irq_and_time_tell_what_comes(machine: Machine, monitor: Monitor) -> None:
+    irq, time = monitor.execute("irq"), monitor.execute("time")
+    assert "hart 0: waits in a wfi, in supervisor mode" in irq
+    assert "  enabled by mie:  S timer, S external\n" in irq and "  taken next:      none\n" in irq
+    assert "  10 UART     priority 1, enabled for S\n" in irq
+    assert "   1 virtio 0 priority 1, enabled for S\n" in irq
+    assert re.search(r"next event    in [\d.]+ s: the timer \(stimecmp\)\n", time)
+    assert f"{machine.board.clock.now} ticks of 250 ps" in time
+    seconds = re.search(r"virtual time  (\d+)\.(\d+) s", time)
+    assert seconds is not None
+    assert int(seconds[1]) * 10**12 + int(seconds[2].ljust(12, "0")) == machine.time_ps
+
+
+def test_irq_shows_an_interrupt_on_its_way() -> None:
+    with Machine().boot() as machine:
+        assert machine.run() is Stop.ASLEEP
+        machine.keyboard.type(b"x")
+        answer = Monitor(machine).execute("irq")
+        assert "  pending in mip:  S external\n  lines held high: S external\n" in answer
+        assert "10 UART     priority 1, pending, enabled for S" in answer
+
+
+def test_x_and_regs_show_what_is_there(machine: Machine, monitor: Monitor) -> None:
+    dumped = monitor.execute("x 0x80000000 100").splitlines()
+    assert len(dumped) == 7 and dumped[0].startswith("0x0080000000  ")
+    found = bytes.fromhex("".join(line.split("  ")[1] for line in dumped))
+    assert found == machine.read(0x8000_0000, 100)
+    shell = machine.kernel.procs.find(2)
+    assert shell is not None
+    end = (shell.sz + PGSIZE - 1) // PGSIZE * PGSIZE
+    assert "-- -- -- -- --" in monitor.execute(f"x 2:{end - 8:#x} 16")
+    regs = monitor.execute("regs")
+    for name in ("zero", "sp", "t6", "a0", "s11", "satp", "scause", "mstatus"):
+        assert f"{name} {machine.reg(name):016x}" in regs
+    assert f"pc {machine.reg('pc'):016x}  idle+" in regs and "priv supervisor" in regs
+
+
+def test_quit_is_only_a_wish(machine: Machine) -> None:
+    monitor = Monitor(machine)
+    assert (monitor.execute("quit"), monitor.quitting, machine.closed) == ("", True, False)
+
+
+# --- the prompt ---
+
+
+class Typed:
+    """A prompt and what it wrote."""
+
+    def __init__(self, machine: Machine, history: list[bytes] | None = None) -> None:
+        self.written = bytearray()
+        self.prompt = Prompt(machine, self.written.extend, [] if history is None else history)
+
+    def keys(self, keys: bytes) -> str:
+        """Type; what is written then."""
+        self.written.clear()
+        for key in keys:
+            self.prompt.key(key)
+        return self.written.decode()
+
+
+def test_the_prompt_edits_a_line(machine: Machine) -> None:
+    typed = Typed(machine)
+    assert typed.written == b"\n(orrery) "
+    assert typed.keys(b"timx\x7fe\r").startswith("timx\b \be\nvirtual time")
+    assert typed.keys(b"abc\x15\r") == "abc" + "\b \b" * 3 + "\n(orrery) "
+    assert typed.keys(b"junk\x03") == "junk^C\n(orrery) "
+    assert typed.keys(b"st\t 77\r").startswith("stack  77\n77: no such process")
+    assert typed.keys(b"\xff\x00\x1b[3~\x1b[1;5C\x7f") == ""
+    assert len(typed.keys(b"y" * 1000)) == 200
+
+
+def test_the_prompt_keeps_a_history(machine: Machine) -> None:
+    history: list[bytes] = []
+    Typed(machine, history).keys(b"help ps\rhelp ps\r  \rhelp pt\r")
+    assert history == [b"help ps", b"help pt"]
+    typed = Typed(machine, history)
+    assert typed.keys(b"\x1b[A").endswith("help pt")
+    assert typed.keys(b"\x10").endswith("help ps") and typed.keys(b"\x10").endswith("help ps")
+    assert typed.keys(b"\x1bOB\r").startswith("\b \b" * 7 + "help pt\npt PID")
+
+
+@pytest.mark.parametrize(
+    ("keys", "quits"), [(b"\x04", False), (b"\x01c", False), (b"\x01x", True), (b"q\r", True)]
+)
+def test_the_prompt_closes(machine: Machine, keys: bytes, quits: bool) -> None:
+    typed = Typed(machine)
+    typed.keys(b"ab\x04\x01h\x15")  # none of them closes it
+    assert not typed.prompt.closed
+    typed.keys(keys)
+    assert (typed.prompt.closed, typed.prompt.quitting) == (True, quits)
+
+
+# --- on a terminal ---
+
+
+def spawn(*words: str) -> pexpect.spawn:
+    child = pexpect.spawn(ORRERY, list(words), timeout=20, encoding="utf-8", echo=True)
+    child.delaybeforesend = None
+    return child
+
+
+def ended(child: pexpect.spawn) -> int:
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus
+
+
+def test_the_monitor_opens_on_a_running_machine() -> None:
+    child = spawn("boot")
+    child.expect(r"\$ ")
+    child.send("echo half")
+    child.expect("echo half")
+    child.send("\x01c")
+    child.expect_exact("\r\n(orrery) ")
+    child.send("ps\r")
+    child.expect(r"sh +a line from the console\r\n\(orrery\) ")
+    child.send("\x01c")
+    child.expect_exact("\r\n$ echo half")  # the guest's line goes on
+    child.send(" a line\r")
+    child.expect_exact("half a line\r\n$ ")
+    child.send("\x01c\x04echo after\r")  # what follows the monitor's keys is the guest's
+    child.expect_exact("after\r\n$ ")
+    child.send("\x01cquit\r")
+    assert ended(child) == 0
+
+
+def test_the_machine_stands_still_while_the_monitor_is_open(drive: Path) -> None:
+    child = spawn("boot", "--drive", str(drive))
+    child.expect(r"\$ ")
+    child.send("spin &\r")
+    child.expect(r"\$ ")
+    child.send("\x01c")
+    times = []
+    for _ in range(2):
+        child.send("time\r")
+        child.expect(r"virtual time  ([\d.]+) s[^(]*\(stimecmp\)\r\n\(orrery\) ")
+        times.append(child.match[1])
+    assert times[0] == times[1]
+    child.send("ps\r")
+    child.expect(r" (\d+) +1 +run\w* .* spin\r\n")
+    child.send(f"stack {child.match[1]}\r")
+    child.expect(r"#0 +0x\w+\r\n")
+    child.send("\x04\x01ctime\r")
+    child.expect(r"virtual time  ([\d.]+) s")
+    assert float(child.match[1]) >= float(times[0])
+    child.send("\x01x")
+    assert ended(child) == 0
+
+
+def test_a_signal_ends_an_open_monitor() -> None:
+    child = spawn("boot")
+    child.expect(r"\$ ")
+    child.send("\x01c")
+    child.expect_exact("(orrery) ")
+    child.kill(signal.SIGTERM)
+    assert ended(child) == 128 + signal.SIGTERM
+
+
+def test_the_monitor_looks_into_a_program_of_ones_own(tmp_path: Path) -> None:
+    text = 'int main(void) { char c; printf("ready\\n"); read(0, &c, 1); return 4; }'
+    child = spawn("run", str(write(tmp_path, "asks", text)))
+    child.expect_exact("ready")
+    child.send("\x01cstack 2\r")
+    child.expect(r"main\+0x\w+ at asks.c:4\r\n")
+    child.send("\x04\r")
+    assert ended(child) == 4
+
+
+# --- reports of ends ---
+
+
+def test_a_panic_shows_the_line_of_c_beside_the_kernels(tmp_path: Path) -> None:
+    text = "int f(int n) { if (n) return f(n - 1) + 1; exit(3); }\nint main(void) { return f(2); }"
+    drive = tmp_path / "fs.img"
+    drive.write_bytes(image_with(tmp_path, {"init": text}))
+    stripped = orrery("boot", "--drive", drive, "-c", "ls")
+    assert re.search(r"\nat kernel/proc.py:\d+ in exit\n", stripped.err)
+    with_dwarf = {"init": cc.compile_user([tmp_path / "init.c"])}
+    drive.write_bytes(bytes(image_of(with_dwarf)))
+    done = orrery("boot", "--drive", drive, "-c", "ls")
+    assert re.search(r"\nat kernel/proc.py:\d+ in exit, called from init.c:4 in f\n", done.err)
+    assert re.search(r"\n  #1  0x\w+ f\+0x\w+ at init.c:4\n", done.err)
+
+
+def image_of(files: dict[str, bytes]) -> bytearray:
+    from toolchain import mkfs
+
+    return mkfs.build(files)
+
+
+def test_a_fault_under_run_prints_what_stock_prints(tmp_path: Path) -> None:
+    source = write(tmp_path, "crash", "int main(void) { *(volatile int *)0x5000000000 = 1; return 0; }")
+    done = orrery("run", source)
+    assert re.fullmatch(
+        r"usertrap\(\): unexpected scause 0xf pid=2\n            sepc=0x\w+ stval=0x5000000000\n", done.out
+    )
+    assert (done.err, done.status) == ("", 255)
