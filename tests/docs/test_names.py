@@ -1,0 +1,78 @@
+"""Documents name only what is there: every path and function in backticks exists in the tree.
+
+docs/ has its own tests beside these; here are the READMEs, and what kernel/README.md owes to its reader.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from life import Life
+from names import ROOT, Sources, claims
+
+from toolchain import headers
+
+READMES = [
+    path for path in (ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))) if path.parent.name != "docs"
+]
+DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
+KERNEL_README = ROOT / "kernel" / "README.md"
+PLACEHOLDER = re.compile(r"NAME")  # sys_NAME and the like stand for many
+OURS = re.compile(r"[_.(]|[a-z][A-Z]")  # what looks like code; a plain word may be anybody's
+LIFE = re.compile(r"<!-- made by (\S+) -->\n```text\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+@pytest.fixture(scope="module")
+def sources() -> Sources:
+    return Sources()
+
+
+def by_path(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def is_there(sources: Sources, document: Path, kind: str, word: str) -> bool:
+    """Whether a file or a name exists; a path may be meant from the document's folder or one in it."""
+    if PLACEHOLDER.search(word):
+        return True
+    if kind == "file":
+        here = document.parent
+        places = [here.glob(word), here.glob(f"*/{word}"), ROOT.glob(word)]
+        return sources.has_file(word) or word in headers.generate() or any(next(p, None) for p in places)
+    return not OURS.search(word) or sources.defines(word)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=by_path)
+def test_names_exist(document: Path, sources: Sources) -> None:
+    said = claims(document.read_text())
+    assert [word for kind, word in said if not is_there(sources, document, kind, word)] == []
+
+
+def test_wrong_names_are_found(sources: Sources) -> None:
+    for kind, word in claims(
+        "`kernel/trip.py` `asn/` `Trap.progress` `_usertrip()` `NoSuchClass` `no_such_name`"
+    ):
+        assert not is_there(sources, KERNEL_README, kind, word), word
+
+
+@pytest.mark.parametrize("document", READMES, ids=by_path)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in LINK.findall(document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_kernels_reading_order_is_complete() -> None:
+    """Every source of kernel/ is in it."""
+    text = KERNEL_README.read_text()
+    folder = KERNEL_README.parent
+    sources = [*folder.glob("*.py"), *folder.glob("abi/*.py"), *folder.glob("asm/*")]
+    names = {path.relative_to(folder).as_posix() for path in sources if path.name != "__init__.py"}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def test_the_life_of_a_system_call_is_what_happens() -> None:
+    """Where this fails because the kernel has changed: put what tests/docs/life.py prints there."""
+    found = LIFE.search(KERNEL_README.read_text())
+    assert found and (ROOT / found[1]).exists()
+    assert found[2].splitlines() == Life().lines
