@@ -15,7 +15,7 @@
 
 enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED };
 enum cause { FETCH_ACCESS = 1, ILLEGAL_INSTRUCTION = 2, ECALL = 8, FETCH_PAGE = 12 };
-enum { USER = 0, SUPERVISOR = 1, STEPPED = -1 };
+enum { USER = 0, SUPERVISOR = 1, STEPPED = -1, C_JUMP = 2 };
 
 struct hart {
     int64_t now;         /* ticks */
@@ -42,7 +42,7 @@ static void stop(struct hart *h, enum reason reason)
     h->stop(h->engine);
 }
 
-/* A block of one instruction that follows itself is a jump to itself, as in `for (;;);`: in user mode
+/* A block of 2 bytes is one instruction; one that follows itself is a jump to itself, as in `for (;;);`: in user mode
  * nothing that does so changes any state when it is done again, so time can go on without it. */
 static void skip_spin(struct hart *h, int64_t bytes)
 {
@@ -73,7 +73,7 @@ void on_block(void *engine, uint64_t address, uint32_t size, struct hart *h)
         bytes = h->stepping; /* `size` is that of a whole block */
         h->stepping = STEPPED;
     } else {
-        if (address == h->block && bytes <= 4 && *h->priv == USER)
+        if (address == h->block && bytes == C_JUMP && *h->priv == USER)
             skip_spin(h, bytes);
         if (h->now + bytes > h->deadline) {
             stop(h, DEADLINE);
