@@ -1,7 +1,7 @@
 """Page frames: who has which 4096 bytes of RAM.
 
-Frames go to user memory, page tables, trapframes and kernel stacks; everything from the end of the
-kernel's image to the end of RAM is theirs.  A frame may have several owners (text is shared by all
+Frames go to user memory, page tables, trapframes and kernel stacks; RAM from behind the kernel's image, its
+buffer cache and the disk's queue to the end is theirs.  A frame may have several owners (text is shared by all
 processes that run one file), so each has a count: `alloc` gives it one owner, `share` one more, `free`
 takes one away, and the last one gives the frame back.  Contents are not cleared on either way: who needs
 zeroes asks `alloc_zeroed`.
@@ -18,7 +18,7 @@ ZERO_PAGE: Final = bytes(PGSIZE)
 
 
 class FrameAllocator:
-    """Hands out the frames of [first_pa, ram.end), the lowest first.
+    """Hands out the frames of [first_pa, ram.end), the one that was freed last first.
 
     `reclaim` is asked when none is left: it frees what is only kept for speed, and says whether that
     was anything.

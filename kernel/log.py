@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
     from kernel.proc import Proc
 
-HEADER_ENTRIES_MAX: Final = BSIZE // 4 - 1
+HEADER_ENTRIES_MAX: Final = 512 // 4 - 1  # the header must be one sector, which the disk writes whole
 
 
 class Log:

@@ -3,7 +3,7 @@
 A process is a Python object; what the hart touches of it (trapframe, page table, kernel stack, context) is
 in guest RAM.  Its states and who moves it:
 
-    UNUSED -- allocproc --> USED -- fork, userinit --> RUNNABLE <-- scheduler, yield_ --> RUNNING
+    UNUSED -- allocproc --> USED ------- fork -------> RUNNABLE <-- scheduler, yield_ --> RUNNING
                                                           ^                                |   |
                                                wakeup, kill                          sleep |   | exit
                                                           |                                v   v
