@@ -1,10 +1,10 @@
 """Page frames: who has which 4096 bytes of RAM.
 
-Frames go to user memory, page tables, trapframes and kernel stacks; RAM from behind the kernel's image, its
-buffer cache and the disk's queue to the end is theirs.  A frame may have several owners (text is shared by all
-processes that run one file), so each has a count: `alloc` gives it one owner, `share` one more, `free`
-takes one away, and the last one gives the frame back.  Contents are not cleared on either way: who needs
-zeroes asks `alloc_zeroed`.
+Frames go to user memory, page tables, trapframes and kernel stacks; RAM from behind the kernel's image,
+its buffer cache and the disk's queue to the end is theirs.  A frame may have several owners (text is shared
+by all processes that run one file), so each has a count: `alloc` gives it one owner, `share` one more,
+`free` takes one away, and the last one gives the frame back.  Contents are not cleared on either way: who
+needs zeroes asks `alloc_zeroed`.
 """
 
 from array import array

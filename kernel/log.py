@@ -20,7 +20,6 @@ is reading must not change.  An operation that changed nothing costs no disk wri
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from kernel.abi.disk import BSIZE
 from kernel.abi.param import MAXOPBLOCKS
 from kernel.bio import Buf, BufferCache
 from kernel.errors import settles
