@@ -23,9 +23,10 @@ INTS = ("0", "1", "2", "3", "7", "15", "16", "17", "99", "1024", "4096", "0x7fff
 INTS += ("(int)0x80000000", "0x100000000", "0xffffffff00000001")
 ADDRESSES = (
     "0", "1", "(uint64)good", "(uint64)good + 1", "(uint64)good + PGSIZE - 3",
-    "(uint64)good + sizeof good - 1", "(uint64)unended", "(uint64)attack", "PGSIZE - 1", "0x4000", "0x100000", "0x3fffffff", "0x40000000",
-    "KERNBASE", "KERNBASE + 0x100000", "UART0", "PLIC", "TRAPFRAME", "TRAPFRAME + 8", "TRAMPOLINE",
-    "TRAMPOLINE - PGSIZE - 1", "MAXVA - 1", "MAXVA", "MAXVA + PGSIZE", "1UL << 63", "-1UL", "-8UL", "-PGSIZE",
+    "(uint64)good + sizeof good - 1", "(uint64)unended", "(uint64)attack", "PGSIZE - 1", "0x4000",
+    "0x100000", "0x3fffffff", "0x40000000", "KERNBASE", "KERNBASE + 0x100000", "UART0", "PLIC",
+    "TRAPFRAME", "TRAPFRAME + 8", "TRAMPOLINE", "TRAMPOLINE - PGSIZE - 1", "MAXVA - 1", "MAXVA",
+    "MAXVA + PGSIZE", "1UL << 63", "-1UL", "-8UL", "-PGSIZE",
 )  # fmt: skip
 PATHS = ("d", "f", "d/f", "d/d", ".", "..", "/", "", "//", "nosuch/f", "f/f", "g" * 14, "g" * 127, "h" * 200)
 PATHS += ("console", "/echo", "/README", "d/../f", "\\xff\\x01", "d/./../d/.")
