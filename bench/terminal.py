@@ -28,8 +28,10 @@ class Terminal:
     def __init__(self, argv: Sequence[str]) -> None:
         self._master, slave = pty.openpty()
         tty.setraw(slave)
+        # A start is the second one of a person: what Python compiled at the first is kept.
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         try:
-            self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave)
+            self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=kept)
         except OSError as error:
             os.close(self._master)
             raise BenchError(f"{argv[0]} does not start: {error.strerror}") from error
