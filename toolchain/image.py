@@ -116,12 +116,20 @@ def _prune(directory: Path) -> None:
     import time
 
     results = [path for path in directory.iterdir() if path.suffix != ".stamps" and path.name[0] != "."]
-    surplus = sorted(results, key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]
+    surplus = sorted(results, key=_written_s)[:-_KEPT]
     oldest_s = time.time() - _AGE_S_MAX
     parts = [path for kind in _PARTS for path in (directory.parent / kind).glob("*")]
-    outdated = [path for path in parts if path.lstat().st_mtime < oldest_s]
+    outdated = [path for path in parts if _written_s(path) < oldest_s]
     for path in {*surplus, *outdated}:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _written_s(path: Path) -> float:
+    """When `path` was written; for ever new where another builder has just removed it."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return float("inf")

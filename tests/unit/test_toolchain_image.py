@@ -332,3 +332,12 @@ def test_what_is_a_month_old_is_removed(tmp_path: Path, monkeypatch: pytest.Monk
         os.utime(objects / name, (1e9, 1e9))
     image._built("thing", [], lambda: b"")
     assert [path.name for path in objects.iterdir()] == ["new.o"]
+
+
+def test_what_another_builder_removes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    gone = tmp_path / "gone"
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter([gone]))
+    assert image._built("thing", [], lambda: b"built") == b"built"
