@@ -1,0 +1,190 @@
+"""`orrery boot --watch`: edits of a copy of the source tree, with a person at a terminal and with -c."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("emu", "kernel", "orrery", "toolchain", "user")
+WAITS = "booting again when a source changes, C-a x ends this"
+PROMPT = "\r\n$ "
+COMMAND = [sys.executable, "-P", "-m", "orrery", "boot", "--watch"]
+
+
+class Tree:
+    """A copy of the sources, to edit and to run."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        for part in PARTS:
+            shutil.copytree(ROOT / part, top / part, ignore=shutil.ignore_patterns("__pycache__"))
+        (top / "README.md").write_text("a copy\n")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.top)}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text in a file; everything is as fresh as a file that was just saved."""
+        path = self.top / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{file} has {old!r} once"
+        path.write_text(text.replace(old, new))
+
+    def spawn(self, *words: str) -> pexpect.spawn:
+        """`orrery boot --watch` of the copy, on a terminal."""
+        first, *rest = [*COMMAND, *words]
+        child = pexpect.spawn(
+            first, rest, timeout=30, encoding="utf-8", env=self.environment, cwd=str(self.top)
+        )
+        child.delaybeforesend = None
+        return child
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "tree")
+
+
+def ended(child: pexpect.spawn) -> int:
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus
+
+
+def type_lines(child: pexpect.spawn, *lines: str) -> None:
+    """Type lines at the prompt, one after the other."""
+    for line in lines:
+        child.expect_exact("$ ")
+        child.send(f"{line}\r")
+        child.expect_exact(f"{line}\r\n")
+
+
+def test_an_edit_of_the_kernel_boots_it_and_types_the_lines_again(tree: Tree) -> None:
+    child = tree.spawn()
+    child.expect_exact("kernel in Python is booting")
+    type_lines(child, "mkdir d", "cd d", "echo made > f", "", "cat f")
+    child.expect_exact("made" + PROMPT)
+    tree.edit("kernel/kernel.py", "xv6 kernel in Python", "xv6 KERNEL in Python")
+    child.expect_exact("orrery: kernel/kernel.py changed: booting again")
+    child.expect_exact("KERNEL in Python is booting")
+    # A fresh disk: "cat f" prints only if all lines were typed again, in order.
+    child.expect_exact(f"$ mkdir d{PROMPT}cd d{PROMPT}echo made > f{PROMPT}cat f\r\nmade{PROMPT}")
+    child.send("echo and on\r")
+    child.expect_exact("echo and on\r\nand on" + PROMPT)
+    # As long as before, and within the same second maybe: what Python compiled must not be taken for it.
+    tree.edit("kernel/kernel.py", "xv6 KERNEL in Python", "xv6 kErNeL in Python")
+    child.expect_exact("kErNeL in Python is booting")
+    child.expect_exact(f"made{PROMPT}echo and on\r\nand on{PROMPT}")
+    child.send("\x01x")
+    assert ended(child) == 0
+
+
+def test_what_is_broken_is_shown_and_waited_out(tree: Tree) -> None:
+    child = tree.spawn()
+    type_lines(child, "echo here")
+    child.expect_exact("here" + PROMPT)
+    line = 1 + (tree.top / "kernel/pipe.py").read_text().splitlines().index("class Pipe:")
+    tree.edit("kernel/pipe.py", "class Pipe:\n", "class Pipe\n")
+    child.expect_exact(f"orrery: kernel/pipe.py:{line}: SyntaxError: expected ':'\r\norrery: {WAITS}\r\n")
+    tree.edit("kernel/pipe.py", "class Pipe\n", "class Pipe:\n")
+    child.expect_exact("echo here\r\nhere" + PROMPT)
+    tree.edit("user/bin/echo.c", "int main(", "int broken(void) { return nothing; }\nint main(")
+    child.expect(r"orrery: user/bin/echo.c:\d+:\d+: error: use of undeclared identifier 'nothing'\r\n")
+    child.expect_exact(f"orrery: {WAITS}\r\n")
+    tree.edit("user/bin/echo.c", "return nothing;", 'return write(1, "mended", 6);')
+    child.expect_exact("echo here\r\nhere" + PROMPT)
+    tree.edit(
+        "kernel/console.py",
+        "        self._r = self._w = self._e = 0\n",
+        "        self._r = self._w = nowhere\n",
+    )
+    child.expect(r"orrery: kernel/console.py:\d+: NameError: name 'nowhere' is not defined\r\n")
+    child.expect_exact(f"orrery: {WAITS}\r\n")
+    child.send("\x01x")
+    assert ended(child) == 0
+
+
+def test_a_panic_is_shown_and_waited_out(tree: Tree) -> None:
+    child = tree.spawn()
+    type_lines(child, "uptime")
+    child.expect(r"\d+\r\n\$ ")
+    tree.edit("kernel/sysproc.py", "    return k.timer.ticks\n", "    return k.timer.tocks\n")
+    child.expect_exact("$ uptime\r\n")
+    child.expect(r"orrery: panic: AttributeError: [^\r]*\r\nprocess \d+ \(uptime\), [^\r]*\r\n")
+    child.expect(r"at kernel/sysproc.py:\d+ in sys_uptime, called from user/bin/uptime.c:\d+ in main\r\n")
+    child.expect_exact(f"orrery: status 125; {WAITS}\r\n")
+    tree.edit("kernel/sysproc.py", "    return k.timer.tocks\n", "    return k.timer.ticks\n")
+    child.expect(r"\$ uptime\r\n\d+\r\n\$ ")
+    child.kill(signal.SIGTERM)
+    assert ended(child) == 128 + signal.SIGTERM
+
+
+def test_broken_from_the_start(tree: Tree) -> None:
+    for file in ("toolchain/paths.py", "emu/clock.py"):
+        (tree.top / file).write_text((tree.top / file).read_text() + "\n)\n")
+    child = tree.spawn()
+    child.expect(r"orrery: (emu/clock|toolchain/paths).py:\d+: SyntaxError: unmatched '\)'\r\n")
+    for file in ("toolchain/paths.py", "emu/clock.py"):
+        tree.edit(file, "\n)\n", "\n")
+    child.expect_exact("kernel in Python is booting")
+    child.expect_exact("$ ")
+    child.send("\x01x")
+    assert ended(child) == 0
+
+
+def test_with_c_lines_the_command_runs_after_each_change(tree: Tree) -> None:
+    run = subprocess.Popen(
+        [*COMMAND, "-c", "echo one; cat nofile"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=tree.environment,
+        cwd=tree.top,
+    )
+    with run:
+        assert run.stdout is not None
+        shown = iter(run.stdout)
+        assert [next(shown) for _ in range(3)] == [
+            "one\n", "cat: cannot open nofile\n", f"orrery: status 1; {WAITS}\n"
+        ]  # fmt: skip
+        tree.edit("user/bin/cat.c", "cannot open", "will not open")
+        assert next(shown) == "orrery: user/bin/cat.c changed: booting again\n"
+        assert [next(shown) for _ in range(2)] == ["one\n", "cat: will not open nofile\n"]
+        assert next(shown) == f"orrery: status 1; {WAITS}\n"
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) == 128 + signal.SIGINT
+
+
+def test_a_command_that_runs_is_stopped_by_a_change(tree: Tree) -> None:
+    child = tree.spawn("-c", "echo begins", "-c", "sleep 1000")
+    child.expect_exact("begins\r\n")
+    (tree.top / "user/bin/fresh.c").write_text("int main(void) { return 0; }\n")
+    child.expect_exact("orrery: user/bin/fresh.c changed: booting again\r\n")
+    child.expect_exact("begins\r\n")
+    child.sendintr()
+    assert ended(child) == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "--watch: nobody is at a terminal to type; give a line with -c"),
+        (["--drive", "nofile.img", "-c", "ls"], "nofile.img: .*"),
+        (["--snapshot", "-c", "ls"], "--snapshot: there is no drive to protect.*"),
+    ],
+)
+def test_a_wrong_command_line_is_not_waited_out(words: list[str], error: str) -> None:
+    done = subprocess.run(
+        [*COMMAND, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(f"orrery: {error}\n", done.stderr)
