@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kernel.abi import elf
-from kernel.abi.memlayout import PGSIZE, TRAPFRAME
+from kernel.abi.memlayout import KERNBASE, PGSIZE
 from kernel.abi.param import MAXARG
 from orrery.errors import BadInput
 
@@ -125,7 +125,9 @@ def _check_segment(segment: elf.Segment, program: bytes, what: str) -> None:
         raise BadInput(
             f"{what}: {segment.memsz} bytes in memory, but {segment.filesz} in the file; build it again"
         )
-    if segment.vaddr + segment.memsz > TRAPFRAME:
-        raise BadInput(f"{what}: overlaps the kernel, which has {TRAPFRAME:#x} and up; link it at address 0")
+    # A process's memory begins at 0 and has no holes, so it cannot reach up to where RAM is, which has the
+    # kernel at its start, let alone to the trapframe.
+    if segment.vaddr + segment.memsz > KERNBASE:
+        raise BadInput(f"{what}: overlaps the kernel, which has {KERNBASE:#x} and up; link it at address 0")
     if segment.vaddr % PGSIZE:
         raise BadInput(f"{what}: not at a page boundary; link it with -z max-page-size={PGSIZE}")
