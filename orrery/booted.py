@@ -12,8 +12,9 @@ from emu.clock import TICKS_PER_S
 from emu.drive import Drive, RamDrive
 from emu.events import NEVER
 from emu.loop import Stop
+from kernel.abi import disk
 from kernel.kernel import KernelPanic
-from kernel.proc import TF_EPC, Proc
+from kernel.proc import Proc
 from orrery.drives import open_drive
 from orrery.errors import Deadlock, ExpectTimeout
 from orrery.hooks import Watcher
@@ -30,6 +31,7 @@ CONSOLE_BYTES_MAX: Final = 1 << 16  # of the console's output that are kept for 
 CUT: Final = b"[...]\n"  # stands for what was not kept
 TAIL: Final = 200  # characters of the console that a message shows
 INIT: Final = b"/init"
+FILE_BYTES_MAX: Final = disk.MAXFILE * disk.BSIZE
 CAUSES: Final = {
     0: "it jumped to {va:#x}, which is not even",
     1: "it jumped to {va:#x}, where no memory is",
@@ -46,9 +48,9 @@ class BootedMachine(Machine):
     """A Machine by `recipe`, for the hatchery. It stops for good when virtual time comes to `limit_ticks`."""
 
     def __init__(self, recipe: Recipe, warnings: list[str]) -> None:
-        self.programs: Final = _compiled(recipe, warnings)
+        programs = _compiled(recipe, warnings)
         super().__init__(
-            _drive(recipe, self.programs),
+            _drive(recipe, programs),
             recipe.seed,
             recipe.mem_mib,
             recipe.engine,
@@ -62,8 +64,8 @@ class BootedMachine(Machine):
         self._limit_s = 0.0
         self._console: Final = bytearray()  # what was shown and not taken yet
         self.board.loop.on_slice = self._on_slice
-        self.crashes: Final[list[str]] = []  # where programs of the recipe were killed, not taken yet
-        if self.programs:
+        self.crashes: Final[list[str]] = []  # which processes were killed and where, not taken yet
+        if programs:
             self.hub.add(_CrashSite(self))
 
     def warm_up(self, *, for_program: bool) -> None:
@@ -125,8 +127,9 @@ class BootedMachine(Machine):
 
 
 def _compiled(recipe: Recipe, warnings: list[str]) -> dict[str, bytes]:
-    """The recipe's programs by name, with DWARF. Raises CompileError."""
-    return {Path(path).stem: cc.compile_user([path], warn=warnings.append) for path, _ in recipe.programs}
+    """The recipe's programs by name; with DWARF, for reports, where a file can be so large."""
+    programs = {Path(path).stem: cc.compile_user([path], warn=warnings.append) for path, _ in recipe.programs}
+    return {name: elf if len(elf) <= FILE_BYTES_MAX else cc.strip(elf) for name, elf in programs.items()}
 
 
 def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Drive:
@@ -140,8 +143,7 @@ def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Drive:
         return open_drive(None)
     fs = fsimage.FsImage(image.default_image())
     files = {entry.path[1:]: fs.read(entry.path) for entry in fs.walk() if entry.path != "/"}
-    files |= {name: cc.strip(elf) for name, elf in programs.items()}
-    return RamDrive(mkfs.build(files | dict(recipe.files)))
+    return RamDrive(mkfs.build({**files, **programs, **dict(recipe.files)}))
 
 
 def _our_init() -> bytes:
@@ -163,21 +165,20 @@ class _FirstSwitch(Watcher):
 
 
 class _CrashSite(Watcher):
-    """Notes the C line at which one of the machine's programs is killed for what it did."""
+    """Notes where a process of `machine` is when it is killed for what it did."""
 
     def __init__(self, machine: BootedMachine) -> None:
         self._machine: Final = machine
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
-        elf = self._machine.programs.get(p.name)
-        if mapped or elf is None:
+        if mapped:
             return
-        from orrery.dwarf import DebugInfo
+        from orrery import stacks
 
-        places = DebugInfo(elf).places(p.tf[TF_EPC])
-        where = f"{places[0].where}, in {places[0].function}" if places else f"at {p.tf[TF_EPC]:#x}"
-        what = CAUSES.get(scause, f"exception {scause}")
-        self._machine.crashes.append(f"{p.name} (pid {p.pid}) was killed: {what.format(va=va)} ({where})")
+        what = CAUSES.get(scause, f"exception {scause}").format(va=va)
+        frames = stacks.user_frames(self._machine, p, stacks.Programs(self._machine))
+        lines = [f"{p.name} (pid {p.pid}) was killed: {what}", *stacks.user_lines(frames)]
+        self._machine.crashes.append("\n  ".join(lines))
 
 
 class _Text(Lines):

@@ -125,7 +125,10 @@ class ForkedMachine:
 
     @property
     def crashes(self) -> tuple[str, ...]:
-        """A line for each time that a program which the nursery compiled was killed for what it did."""
+        """Each process that was killed for what it did: one line, and its backtrace.
+
+        Kept on machines with programs of their own.
+        """
         return tuple(self._crashes)
 
     def __repr__(self) -> str:

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from orrery import parcel
 from orrery.errors import CannotBoot, CannotGoOn
 from orrery.recipe import Recipe
-from orrery.watchdog import Watchdog, in_tree
+from orrery.watchdog import Watchdog
 from orrery.wire import PROTOCOL, Hangup, Value, Wire
+from toolchain.paths import in_tree
 
 if TYPE_CHECKING:
     from orrery.booted import BootedMachine

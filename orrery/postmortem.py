@@ -13,7 +13,7 @@ from kernel.kernel import KernelPanic
 from kernel.proc import TF_RA, Proc
 from orrery import stacks
 from orrery.machine import Machine
-from toolchain.paths import ROOT
+from toolchain.paths import ROOT, in_tree
 
 REGISTERS: Final = (
     "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1",
@@ -53,7 +53,7 @@ def _kernel_place(error: Exception) -> str:
     entries = traceback.extract_tb(error.__traceback__)
     ours = [one for one in entries if one.filename.startswith(KERNEL) and one.name != "panic"]
     place = (ours or entries)[-1]
-    return f"{stacks.in_tree(place.filename)}:{place.lineno} in {place.name}"
+    return f"{in_tree(place.filename)}:{place.lineno} in {place.name}"
 
 
 def _registers(p: Proc) -> Iterator[str]:

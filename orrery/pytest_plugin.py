@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 GRADER: Final = "orrery-grader"  # under which pytest knows the plugin object of a run with --orrery
 MAX_TIME_S: Final = 60.0
+SHOWN_CHARS_MAX: Final = 2000  # of a console, in the report of a test
+CRASHES_MAX: Final = 5
 SETTINGS: Final = ("drive", "engine", "files", "max_time", "mem_mib", "programs", "seed")
 MARKER: Final = (
     "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=...): "
@@ -165,9 +167,10 @@ class Grader:
         lent = item.stash.get(self._lent, None)
         if lent is not None and not isinstance(lent, _NoMachine) and (report.when == "call" or report.failed):
             said = "".join(f"{line.rstrip()}\n" for line in lent.warnings) + self._nursery.take_log()
-            report.sections.append(("Captured stdout of the machine", lent.console))
+            report.sections.append(("Captured stdout of the machine", _shortened(lent.console)))
             if lent.crashes:
-                report.sections.append(("Captured crashes of programs", "\n".join(lent.crashes)))
+                crashes = "\n".join(lent.crashes[-CRASHES_MAX:])
+                report.sections.append(("Captured crashes of programs", crashes))
             if said:
                 report.sections.append(("Captured stderr of Orrery", said))
         return report
@@ -194,6 +197,15 @@ def _settings(item: pytest.Item) -> Mapping[str, Any]:
     if isinstance(merged.get("programs"), str):
         merged["programs"] = [merged["programs"]]
     return merged
+
+
+def _shortened(text: str) -> str:
+    """`text` as it is shown in a report: its beginning and its end."""
+    if len(text) <= SHOWN_CHARS_MAX:
+        return text
+    half = SHOWN_CHARS_MAX // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}\n[... {left_out} characters ...]\n{text[-half:]}"
 
 
 def _decimal(time_ps: int) -> str:

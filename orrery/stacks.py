@@ -10,7 +10,6 @@ is right at every instruction, and otherwise the chain of frame pointers that al
            | ...          |
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -21,7 +20,7 @@ from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.proc import TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP, Proc
 from orrery.decode import POINTER, Decoder
 from orrery.dwarf import RA, S0, DebugInfo, Function, Place
-from toolchain.paths import ROOT
+from toolchain.paths import in_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,8 +243,3 @@ def kernel_lines(machine: "Machine", p: Proc | None) -> list[str]:
         lines.append(f"#{len(lines):<2} {in_tree(code.co_filename)}:{frame.f_lineno} {code.co_qualname}")
         frame = frame.f_back
     return lines
-
-
-def in_tree(filename: str) -> str:
-    """The name of a file of the source tree as from its root."""
-    return filename.removeprefix(f"{ROOT}{os.sep}")

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Final, Self
 
 from orrery.wire import Wire
-from toolchain.paths import ROOT
+from toolchain.paths import in_tree
 
 LOADING_S_MAX: Final = 8  # for loading the program and putting a machine together, which has no stages
 PATIENCE_S: Final = {"fast": 3, "public": 40}
@@ -61,8 +61,3 @@ class Watchdog:
             self._ticks = 0
             where = "" if frame is None else f" in {in_tree(frame.f_code.co_filename)}, line {frame.f_lineno}"
             raise Stuck(f"no progress in {self._patience_s:g} s of CPU time: it loops{where}")
-
-
-def in_tree(filename: str) -> str:
-    """`filename` as seen from the top of the source tree, where it is below that."""
-    return filename.removeprefix(f"{ROOT}{os.sep}")

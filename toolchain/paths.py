@@ -12,6 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def in_tree(filename: str) -> str:
+    """The name of a file of the source tree as from its root; any other as it is."""
+    return filename.removeprefix(f"{ROOT}{os.sep}")
+
+
 def cache_dir() -> Path:
     """The cache: $XDG_CACHE_HOME/orrery, else ~/.cache/orrery, else a private directory in the temp dir."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
