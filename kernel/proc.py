@@ -260,7 +260,8 @@ class ProcTable:
 
     def sleepers_report(self) -> str:
         """Who sleeps and on what, for the report of a deadlock."""
-        return ", ".join(f"{p} waits for {self._describe(p.chan)}" for p in self if p.state == SLEEPING)
+        return ", ".join(f"{p} waits for {self.describe(p.chan)}" for p in self if p.state == SLEEPING)
 
-    def _describe(self, chan: object) -> str:
+    def describe(self, chan: object) -> str:
+        """In words, what a process waits for that sleeps on `chan`."""
         return f"a child of {chan}" if isinstance(chan, Proc) else str(chan)

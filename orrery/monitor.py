@@ -87,7 +87,7 @@ class Monitor:
 
     def __init__(self, machine: Machine) -> None:
         self._machine: Final = machine
-        self._kernel: Final = machine.kernel
+        self.kernel: Final = machine.kernel
         self._programs: Final = stacks.Programs(machine)
         self.quitting = False
 
@@ -119,11 +119,11 @@ class Monitor:
             yield "the kernel has not started"
             return
         yield "  pid  ppid  state       size            pc  name             waits for"
-        for p in self._kernel.procs:
+        for p in self.kernel.procs:
             ppid = p.parent.pid if p.parent is not None else 0
             pc = stacks.user_registers(self._machine, p).pc
             line = f"{p.pid:>5} {ppid:>5}  {STATE_NAMES[p.state]:<6} {p.sz:>9} {pc:>#13x}  {p.name:<15}"
-            yield f"{line}  {_status(p)}".rstrip()
+            yield f"{line}  {self._status(p)}".rstrip()
 
     def pt(self, pid: str, va: str | None = None) -> Iterator[str]:
         p = self._process(pid)
@@ -168,7 +168,7 @@ class Monitor:
         due = "off" if timer.compare == MASK64 else f"at {_seconds(timer.compare * MTIME_PS)}"
         yield f"virtual time  {_seconds(clock.time_ps)}, {clock.now} ticks of {PS_PER_TICK} ps"
         yield f"time CSR      {timer.time}, in units of {MTIME_PS // 1000} ns"
-        yield f"kernel ticks  {self._kernel.timer.ticks}, of {_seconds(TICK_PS)}"
+        yield f"kernel ticks  {self.kernel.timer.ticks}, of {_seconds(TICK_PS)}"
         yield f"timer         {due}"
         yield f"next event    {'none' if events.next_ticks == NEVER else self._event(events.pending()[0])}"
 
@@ -181,8 +181,8 @@ class Monitor:
         places: Sequence[int | None] = range(start, start + n)
         if colon:
             root = self._root(self._process(pid))
-            places = [pages.find(self._kernel.ram, root, va) for va in range(start, start + n)]
-        ram = self._kernel.ram
+            places = [pages.find(self.kernel.ram, root, va) for va in range(start, start + n)]
+        ram = self.kernel.ram
         data = [ram.bytes[pa - ram.base] if pa is not None and ram.holds(pa, 1) else None for pa in places]
         if data.count(None) == n:
             raise BadCommand(f"{start:#x}: {'not mapped' if places[0] is None else _not_ram(places[0])}")
@@ -206,7 +206,7 @@ class Monitor:
 
     @property
     def _has_started(self) -> bool:
-        return next(iter(self._kernel.procs), None) is not None
+        return next(iter(self.kernel.procs), None) is not None
 
     def _process(self, word: str) -> Proc | None:
         """The process with this number; None stands for the kernel."""
@@ -215,20 +215,27 @@ class Monitor:
             raise BadCommand(f"{word}: the kernel has not started, so there is no process")
         if pid == KERNEL_PID:
             return None
-        p = self._kernel.procs.find(pid)
+        p = self.kernel.procs.find(pid)
         if p is None:
-            known = ", ".join(str(one.pid) for one in self._kernel.procs)
+            known = ", ".join(str(one.pid) for one in self.kernel.procs)
             raise BadCommand(f"{word}: no such process; there are {known}, and 0 for the kernel")
         return p
+
+    def _status(self, p: Proc) -> str:
+        """What `p` waits for, or how it ended."""
+        if p.state == ZOMBIE:
+            return f"its parent to wait: it has exited with status {p.xstate}"
+        chan = self.kernel.procs.describe(p.chan) if p.state == SLEEPING else ""
+        return f"{chan} (killed)".lstrip() if p.killed else chan
 
     # --- page tables ---
 
     def _root(self, p: Proc | None) -> int:
-        return self._kernel.pagetable if p is None else p.pagetable
+        return self.kernel.pagetable if p is None else p.pagetable
 
     def _mappings(self, p: Proc | None) -> Iterator[str]:
         yield "virtual                      physical                 pages  flags"
-        for one in pages.mappings(self._kernel.ram, self._root(p)):
+        for one in pages.mappings(self.kernel.ram, self._root(p)):
             virtual = f"{one.va:#012x}-{one.va + one.size - 1:#012x}"
             physical = f"{one.pa:#010x}-{one.pa + one.size - 1:#010x}"
             count = one.size >> PGSHIFT
@@ -240,7 +247,7 @@ class Monitor:
         if one.va == TRAMPOLINE:
             return "trampoline"
         if p is None:
-            slot = next((s for s in self._kernel.procs.slots if s.kstack_va == one.va), None)
+            slot = next((s for s in self.kernel.procs.slots if s.kstack_va == one.va), None)
             return f"kernel stack of slot {slot.slot}" if slot is not None else _devices(one.pa, one.size)
         if one.va == TRAPFRAME:
             return "trapframe"
@@ -251,11 +258,11 @@ class Monitor:
             raise BadCommand(f"{va:#x}: no virtual address; they are below {MAXVA:#x}")
         root = self._root(p)
         yield f"satp: Sv39, root table at {root:#x}"
-        steps = pages.walk(self._kernel.ram, root, va)
+        steps = pages.walk(self.kernel.ram, root, va)
         for step in steps:
             which = f"level {step.level}: entry {step.index:>3} at {step.pte_pa:#x}"
             yield f"{which} is {step.pte:#018x}: {_entry(step)}"
-        pa = pages.find(self._kernel.ram, root, va)
+        pa = pages.find(self.kernel.ram, root, va)
         if pa is not None:
             yield f"{va:#x} is at physical address {pa:#x}"
         elif p is not None and va < p.sz:
@@ -266,28 +273,28 @@ class Monitor:
     # --- frames ---
 
     def _frame_counts(self) -> Iterator[str]:
-        frames, ram = self._kernel.frames, self._kernel.ram
-        counts = Audit(self._kernel).frame_kinds()
+        frames, ram = self.kernel.frames, self.kernel.ram
+        counts = Audit(self.kernel).frame_kinds()
         yield f"{frames.free_frames:>6} free"
         for kind, count in sorted(counts.items()):
             yield f"{count:>6} {kind}"
         yield f"{(ram.end - frames.first_pa) // PGSIZE:>6} in all, from {frames.first_pa:#x} to {ram.end:#x}"
 
     def _frame_owners(self, address: int) -> Iterator[str]:
-        frames, ram, pa = self._kernel.frames, self._kernel.ram, address & ~PGMASK
+        frames, ram, pa = self.kernel.frames, self.kernel.ram, address & ~PGMASK
         if not ram.holds(address, 1):
             raise BadCommand(f"{address:#x}: {_not_ram(address)}; RAM is from {ram.base:#x} to {ram.end:#x}")
         if pa < frames.first_pa:
             yield f"{address:#x} is the kernel's own: {self._part(address)}"
             return
-        owners = Audit(self._kernel).owners_of(pa)
+        owners = Audit(self.kernel).owners_of(pa)
         yield f"frame {pa:#x} counts {frames.owners(pa)} owners" + (":" if owners else "; it is free")
         for owner in owners:
             yield f"  {owner}"
 
     def _part(self, address: int) -> str:
         """Which part of the kernel's RAM `address` is in; see the picture in kernel/kernel.py."""
-        image = self._kernel.image
+        image = self.kernel.image
         if address < image.etext:
             return "text"
         return "data" if address < image.end else "the buffer cache or the disk's queue"
@@ -331,7 +338,7 @@ class Monitor:
 
     def _where(self, pc: int) -> str:
         """Function and line of `pc` as the hart stands, or nothing."""
-        image, p = self._kernel.image, self._kernel.sched.current
+        image, p = self.kernel.image, self.kernel.sched.current
         if self._machine.board.hart.privilege == 0 and p is not None:
             frame = next(stacks.user_frames(self._machine, p, self._programs))
             return "".join(f"  {line[4:].partition(' ')[2]}" for line in stacks.user_lines([frame])[:1])
@@ -380,16 +387,6 @@ def _number(word: str, what: str) -> int:
 
 
 # --- words for what is seen ---
-
-
-def _status(p: Proc) -> str:
-    """What `p` waits for, or how it ended."""
-    if p.state == SLEEPING:
-        chan = f"a child of {p.chan}" if isinstance(p.chan, Proc) else str(p.chan)
-        return f"{chan} (killed)" if p.killed else chan
-    if p.state == ZOMBIE:
-        return f"its parent to wait: it has exited with status {p.xstate}"
-    return "(killed)" if p.killed else ""
 
 
 def _seconds(time_ps: int) -> str:

@@ -56,7 +56,7 @@ def process_table() -> Lines:
         machine.run()
         lines = ["pid  name  state   waits for                     trapframe    context      kernel stack"]
         for p in machine.kernel.procs:
-            chan = machine.kernel.procs._describe(p.chan)
+            chan = machine.kernel.procs.describe(p.chan)
             names = f"{p.pid:3}  {p.name:<4}  {STATE_NAMES[p.state]:<6}  {chan:<28}"
             lines.append(f"{names}  {p.trapframe_pa:#x}   {p.context_pa:#x}   {p.kstack_va:#x}")
         return lines

@@ -1,0 +1,59 @@
+"""docs/monitor.md shows what the monitor says: each block that begins with `(orrery) COMMAND` is made again.
+
+Only its shape is compared, since numbers vary.  To renew the blocks in place:
+.venv/bin/python tests/docs/test_monitor_session.py
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from blocks import DOCS, shape
+
+from emu.clock import TICKS_PER_S
+from orrery import Machine, pages
+from orrery.monitor import COMMANDS, Monitor
+
+DOCUMENT = DOCS / "monitor.md"
+BLOCK = re.compile(r"(?<=^```text\n)\(orrery\) (?P<command>.*)\n(?:.*\n)*?(?=^```$)", re.MULTILINE)
+DUMPED = re.compile(r"^0x\w{10}  (\w\w .*)$", re.MULTILINE)  # code, which changes with every edit
+A_TEXT_FRAME = re.compile(r"(?<=frames )0x\w+")  # stands for the first of the shell's text
+
+
+@contextmanager
+def monitor() -> Iterator[Monitor]:
+    """Of the machine that the document tells of."""
+    with Machine() as machine:
+        machine.boot().sh("sleep 1000 | wc &")
+        machine.run(machine.board.clock.now + TICKS_PER_S)
+        yield Monitor(machine)
+
+
+def made_again(monitor: Monitor, command: str) -> str:
+    kernel = monitor.kernel
+    shell = kernel.procs.find(2)
+    assert shell is not None
+    command = A_TEXT_FRAME.sub(hex(pages.find(kernel.ram, shell.pagetable, 0) or 0), command)
+    return f"(orrery) {command}\n{monitor.execute(command)}"
+
+
+def comparable(block: str) -> list[str]:
+    return shape(DUMPED.sub("dumped", block).splitlines())
+
+
+def test_the_document_shows_what_the_monitor_says() -> None:
+    blocks = [(found["command"], found[0]) for found in BLOCK.finditer(DOCUMENT.read_text())]
+    with monitor() as at_rest:
+        for command, block in blocks:
+            assert comparable(block) == comparable(made_again(at_rest, command))
+    assert {command.split()[0] for command, _ in blocks} == {c.name for c in COMMANDS} - {"regs", "quit"}
+
+
+def main() -> None:
+    text = DOCUMENT.read_text()
+    with monitor() as at_rest:
+        DOCUMENT.write_text(BLOCK.sub(lambda found: made_again(at_rest, found["command"]), text))
+
+
+if __name__ == "__main__":
+    main()
