@@ -84,7 +84,6 @@ class _StubEngine:
         self.cells: Final = engine.cells
         self.regs: Final = engine.regs
         self.step: Final = engine.step
-        self.set_pending: Final = engine.set_pending
         self.flush_tlb: Final = engine.flush_tlb
         self.drop_code: Final = engine.drop_code
         self._gate: Final = gate

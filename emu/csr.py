@@ -1,15 +1,16 @@
-"""CSRs that the board has and the engine lacks: time, and Sstc's stimecmp with menvcfg.
+"""CSRs that the board does instead of the engine: timers, counters, pending interrupts.
 
-The engine raises an illegal-instruction exception for them; the machine loop brings the instruction
-here before it enters a trap.  The counters of cycles and instructions are the other way round: the engine
-has them, and they show the host's time, so the board is one without, and both engines see to it that an
-access is an illegal instruction.  Source: RISC-V unprivileged specification, chapter 7 (Zicsr) and 8
-(Zicntr); privileged specification, section 3.1.11 (mcounteren); the Sstc extension, chapter 2.
+The engine has no Sstc, reads the host's clock as a counter, and takes interrupts in the wrong order where
+it sees them in mip (docs/engine.md).  So none of these CSRs exists for it: an access is an illegal
+instruction, and the machine loop brings it here before it enters a trap.
+
+Source: RISC-V unprivileged specification, chapters 7 (Zicsr) and 8 (Zicntr); privileged specification,
+sections 2.1 (CSR numbers), 3.1.9 (mip), 3.1.10 (counters), 3.1.11 (mcounteren); the Sstc extension, ch. 2.
 
     31        20 19  15 14  12 11   7 6     0
     +-----------+------+------+------+-------+
-    | CSR       | rs1  | op   | rd   | 1110011
-    +-----------+------+------+------+-------+
+    | CSR       | rs1  | op   | rd   | 1110011     the CSR's bits 11:10 are 3 if it is read-only,
+    +-----------+------+------+------+-------+     9:8 the lowest privilege that has it
 """
 
 from collections.abc import Callable
@@ -18,19 +19,43 @@ from typing import Final
 from emu import engine as e
 from emu.clock import PS_PER_TICK, Clock
 from emu.events import NEVER, Event, EventQueue
-from emu.hart import MACHINE, MASK64, SUPERVISOR, Hart
+from emu.hart import MACHINE, MASK64, S_EXTERNAL, S_SOFT, S_TIMER, USER, Hart
 
 SYSTEM: Final = 0b1110011
-TIME: Final = 0xC01
+
+SIP: Final = 0x144
 STIMECMP: Final = 0x14D
 MENVCFG: Final = 0x30A
+MIP: Final = 0x344
+PMP: Final = (*range(0x3A0, 0x3A4), *range(0x3B0, 0x3C0))
+MCYCLE: Final = 0xB00
+MINSTRET: Final = 0xB02
+MHPMCOUNTERS: Final = range(0xB03, 0xB20)
+CYCLE: Final = 0xC00
+TIME: Final = 0xC01
+INSTRET: Final = 0xC02
+HPMCOUNTERS: Final = range(0xC03, 0xC20)
+
+TAKEN: Final = frozenset(
+    (SIP, STIMECMP, MENVCFG, MIP, *PMP, MCYCLE, MINSTRET, *MHPMCOUNTERS, CYCLE, TIME, INSTRET, *HPMCOUNTERS)
+)
+"""All CSRs that the engine must not have."""
+
 MENVCFG_STCE: Final = 1 << 63
 COUNTEREN_TM: Final = 1 << 1
-HOST_COUNTERS: Final = tuple(first + n for first in (0xB00, 0xC00) for n in range(32) if n != 1)
-"""mcycle, minstret and mhpmcounter3-31, and cycle, instret and hpmcounter3-31."""
+SIP_WRITABLE: Final = 1 << S_SOFT
+MIP_WRITABLE: Final = 1 << S_SOFT | 1 << S_TIMER | 1 << S_EXTERNAL
 
 MTIME_TICKS: Final = 100_000 // PS_PER_TICK
 """One count of mtime is 100 ns, as on QEMU's virt board."""
+
+CYCLE_TICKS: Final = 4
+"""One count of cycle and of instret is 1 ns, the time of an instruction of 4 bytes."""
+
+
+def takes(word: int) -> bool:
+    """Whether instruction `word` is an access to one of these CSRs, allowed or not."""
+    return word & 0x7F == SYSTEM and bool(word >> 12 & 3) and word >> 20 & 0xFFF in TAKEN
 
 
 class SupervisorTimer:
@@ -40,7 +65,7 @@ class SupervisorTimer:
     """
 
     def __init__(self, clock: Clock, events: EventQueue, set_level: Callable[[bool], None]) -> None:
-        self._clock = clock
+        self.clock: Final = clock
         self._events = events
         self._set_level = set_level
         self._event: Event | None = None
@@ -49,7 +74,7 @@ class SupervisorTimer:
     @property
     def time(self) -> int:
         """The time CSR: counts of 100 ns since power-on."""
-        return self._clock.now // MTIME_TICKS
+        return self.clock.now // MTIME_TICKS
 
     def set_compare(self, value: int) -> None:
         """Write stimecmp: a count of the time CSR."""
@@ -58,7 +83,7 @@ class SupervisorTimer:
             self._events.cancel(self._event)
             self._event = None
         due = value * MTIME_TICKS
-        reached = due <= self._clock.now
+        reached = due <= self.clock.now
         self._set_level(reached)
         if not reached and due < NEVER:
             self._event = self._events.at(due, self._expire)
@@ -69,50 +94,69 @@ class SupervisorTimer:
 
 
 class AddedCsrs:
-    """Executes accesses to the CSRs above."""
+    """Executes accesses to the CSRs above, on one hart."""
 
     def __init__(self, timer: SupervisorTimer) -> None:
         self._timer = timer
         self.menvcfg = 0
+        self._count_offsets = {MCYCLE: 0, MINSTRET: 0}  # what the guest wrote, less the count then
 
     def execute(self, hart: Hart, word: int) -> bool:
         """Do the Zicsr instruction `word` if it is an allowed access to one of these CSRs."""
         csr, rs1, op, rd = word >> 20, word >> 15 & 31, word >> 12 & 7, word >> 7 & 31
-        if word & 0x7F != SYSTEM or op in (0, 4) or not self._allowed(hart, csr):
+        if not takes(word) or not self._allowed(hart, csr):
             return False
-        writes = op in (1, 5) or rs1 != 0
+        writes = op & 3 == 1 or rs1 != 0
         if writes and csr >> 10 == 3:
-            return False  # read-only
-        old = self._read(csr)
+            return False
+        old = self._read(hart, csr)
         if writes:
             operand = rs1 if op & 4 else hart.regs[rs1]
-            new = {1: operand, 2: old | operand, 3: old & ~operand}[op & 3]
-            self._write(csr, new & MASK64)
+            base = hart.software if csr == MIP else old
+            new = {1: operand, 2: base | operand, 3: base & ~operand}[op & 3]
+            self._write(hart, csr, new & MASK64)
         if rd:
             hart.regs[rd] = old
         return True
 
     def _allowed(self, hart: Hart, csr: int) -> bool:
         privilege, regs = hart.privilege, hart.regs
+        if privilege < csr >> 8 & 3:
+            return False
         if privilege == MACHINE:
-            return csr in (TIME, STIMECMP, MENVCFG)
-        counts = bool(regs[e.MCOUNTEREN] & COUNTEREN_TM)
-        if csr == TIME:
-            return counts and (privilege == SUPERVISOR or bool(regs[e.SCOUNTEREN] & COUNTEREN_TM))
-        return csr == STIMECMP and privilege == SUPERVISOR and counts and bool(self.menvcfg & MENVCFG_STCE)
+            return True
+        if csr == STIMECMP:
+            return bool(regs[e.MCOUNTEREN] & COUNTEREN_TM and self.menvcfg & MENVCFG_STCE)
+        if csr >= CYCLE:
+            enabled = regs[e.MCOUNTEREN]
+            if privilege == USER:
+                enabled &= regs[e.SCOUNTEREN]
+            return bool(enabled >> (csr & 31) & 1)
+        assert csr == SIP and privilege != USER, f"CSR {csr:#x} is M-mode's alone"
+        return True
 
-    def _read(self, csr: int) -> int:
+    def _read(self, hart: Hart, csr: int) -> int:
         if csr == TIME:
             return self._timer.time
-        return self._timer.compare if csr == STIMECMP else self.menvcfg
+        if csr == STIMECMP:
+            return self._timer.compare
+        if csr == MENVCFG:
+            return self.menvcfg
+        if csr == MIP:
+            return hart.regs[e.MIP]
+        if csr == SIP:
+            return hart.regs[e.MIP] & hart.regs[e.MIDELEG]
+        offset = self._count_offsets.get(MCYCLE | csr & 31) if csr >= MCYCLE else None
+        return 0 if offset is None else self._timer.clock.now // CYCLE_TICKS + offset & MASK64
 
-    def _write(self, csr: int, value: int) -> None:
+    def _write(self, hart: Hart, csr: int, value: int) -> None:
         if csr == STIMECMP:
             self._timer.set_compare(value)
-        else:
+        elif csr == MENVCFG:
             self.menvcfg = value & MENVCFG_STCE
-
-
-def touches_host_counter(word: int) -> bool:
-    """Whether the instruction `word` reads or writes one of HOST_COUNTERS."""
-    return word & 0x7F == SYSTEM and word >> 12 & 3 != 0 and word >> 20 in HOST_COUNTERS
+        elif csr == MIP:
+            hart.set_software(MIP_WRITABLE, value)
+        elif csr == SIP:
+            hart.set_software(SIP_WRITABLE & hart.regs[e.MIDELEG], value)
+        elif csr in self._count_offsets:
+            self._count_offsets[csr] = value - self._timer.clock.now // CYCLE_TICKS

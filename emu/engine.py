@@ -4,10 +4,14 @@ An engine runs guest instructions until something needs Python.  There are two (
 emu/fast.py, which uses the internals of one known build of Unicorn and native hooks, and
 emu/public.py, which uses the public interface alone and is the reference.  Both must stop at the
 same instruction boundaries, leave the same registers and count the same time; emu/hart.py and
-emu/machine.py see no difference between them.
+emu/loop.py see no difference between them.
 
 An engine has two arrays.  `cells` is the conversation about one run; `regs` is the hart's state, as
 the emulator keeps it: x0-x31 first, then f0-f31, then the rest, one 64-bit word each.
+
+No engine takes an interrupt by itself, because the library takes them in the wrong order: it stops
+before the block where one is due, and the loop enters the trap.  mip is the board's: emu/hart.py writes
+`regs[MIP]`, the engine only compares it with mie.
 """
 
 from typing import Final, Protocol
@@ -25,15 +29,20 @@ CELLS: Final = 8
 
 STEPPED: Final = -1  # value of cells[STEPPING] once the instruction of a step has been entered
 
-# Reasons why the engine was asked to stop.
+# Reasons why the engine was asked to stop; native/hooks.c names the same ones.
 RAN: Final = 0  # it was not: an error, or a wfi
 AT_DEADLINE: Final = 1  # before a block that reaches over DEADLINE
 AT_GATE: Final = 2  # pc is on a gate's ecall
 AT_ILLEGAL: Final = 3  # pc is on an instruction that the engine does not know; no trap entered yet
-AT_STRADDLE: Final = 4  # the block at pc cannot be fetched whole: step through it
+AT_STRADDLE: Final = 4  # the block at pc cannot be run whole: step through it
 TRAPPED: Final = 5  # stepping, and a trap was entered
-AT_TRAP: Final = 6  # pc is on an instruction that raised CAUSE; the trap is still to be entered
-AT_INTERRUPT: Final = 7  # before a block: an enabled interrupt is pending that the engine cannot take
+AT_INTERRUPT: Final = 6  # before a block: an interrupt is to be taken
+AT_RETRY: Final = 7  # the engine began again at pc, in the middle of a block, for no reason that it tells
+TRAP_LOOP: Final = 8  # a trap was entered whose vector is the instruction that raised it
+AT_TRAP: Final = 9  # pc is on an instruction that raised CAUSE; the trap is still to be entered
+
+TRAP_TICKS: Final = 4
+"""What entering a trap for an exception costs: time passes even where a trap follows a trap for ever."""
 
 # Indices of `regs`, in words.
 X: Final = 0
@@ -63,16 +72,16 @@ MCOUNTEREN: Final = 120
 SSCRATCH: Final = 121
 MSCRATCH: Final = 122
 
+_X_NAMES: Final = (
+    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1",
+    "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
+    "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+)  # fmt: skip
+
 NAMES: Final[dict[str, int]] = {
     **{f"x{i}": i for i in range(32)},
     **{f"f{i}": F + i for i in range(32)},
-    **{
-        name: index
-        for index, name in enumerate(
-            "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
-            "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()
-        )
-    },
+    **{name: index for index, name in enumerate(_X_NAMES)},
     "fp": 8, "pc": PC, "priv": PRIV, "mhartid": MHARTID, "mstatus": MSTATUS, "mip": MIP, "mie": MIE,
     "mideleg": MIDELEG, "satp": SATP, "stval": STVAL, "mtval": MTVAL, "medeleg": MEDELEG,
     "stvec": STVEC, "sepc": SEPC, "scause": SCAUSE, "mtvec": MTVEC, "mepc": MEPC, "mcause": MCAUSE,
@@ -81,7 +90,7 @@ NAMES: Final[dict[str, int]] = {
 """Register names, as gdb and the assembler write them, to indices of `regs`."""
 
 DIGESTED: Final = (
-    *range(64), PC, PRIV, MSTATUS, MIE, MIDELEG, SATP, STVAL, MTVAL, MEDELEG, STVEC, SEPC, SCAUSE,
+    *range(64), PC, PRIV, MSTATUS, MIP, MIE, MIDELEG, SATP, STVAL, MTVAL, MEDELEG, STVEC, SEPC, SCAUSE,
     MTVEC, MEPC, MCAUSE, SSCRATCH, MSCRATCH,
 )  # fmt: skip
 """The registers that a digest covers: all that both engines can show."""
@@ -116,13 +125,7 @@ class Engine(Protocol):
         """Run from `regs[PC]` until a stop (see cells[REASON]), an error, or a wfi; return the error."""
 
     def step(self, length: int) -> int:
-        """Retire the one instruction at pc, `length` bytes long, or meet its trap; else as run().
-
-        No interrupt may be takeable: the engine would enter its trap and run on from there.
-        """
-
-    def set_pending(self, mask: int, bits: int) -> None:
-        """Set the bits of mip in `mask` to `bits`: the level of interrupt lines."""
+        """Retire the one instruction at pc, `length` bytes long, or meet its trap; else as run()."""
 
     def flush_tlb(self) -> None:
         """Forget translations of virtual addresses: a PTE or satp changed behind the hart's back."""

@@ -1,40 +1,41 @@
 """The fast engine: one known build of Unicorn, its internals, and native hooks.
 
-Made by orrery/ for each machine, where the platform allows; `FastEngine.probe` says why not.  The
-offsets below were read off the library with the hash given here and mean nothing for another one, so
-the library is checked by hash and the offsets are proved by writing through the public interface and
-reading through the private one, each time an engine is made.
+Made by orrery/engines.py for each machine, where the platform allows; EngineUnavailable says why not.
+The offsets below were read off the library with the build id given here and mean nothing for another one,
+so the library is checked for that, and the offsets are proved each time an engine is made: by writing through
+the public interface and reading through the private one, and by finding known pointers where they belong.
 """
 
 import ctypes
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import unicorn
-from unicorn import riscv_const
-from unicorn.unicorn_py3 import unicorn as binding
-
 from emu import engine as e
-from emu.csr import HOST_COUNTERS
-from emu.hart import Hart
+from emu.csr import TAKEN
+from emu.library import library, make_uc, riscv_const, unicorn
 from emu.ram import Ram
-from emu.sv39 import TranslationFault
 
 VERSION: Final = "2.1.4"
-LIBRARY_SHA256: Final = frozenset(
-    {"ddb196ec82b52e502c18e4a34478bf7b9f61c83c2ebaa95c74d8ded45a95da9c"}  # Linux x86-64 wheel
-)
-
-# Where the library keeps things: uc_engine.cpu, CPUState within it, CPURISCVState behind that.
+# The linker's hash of all that it put into the library, and the size of the file: hashing its 24 MB anew
+# would be a quarter of a start.
+BUILD_ID: Final = bytes.fromhex("44285d3e80527122e9e361928189385906ec813e")  # Linux x86-64 wheel
+LIBRARY_BYTES: Final = 24_507_432
+NOTES_BYTES: Final = 4096  # from the start of the file; the build id is among the notes there
+# Where the library keeps things, in bytes: uc_engine.cpu; within the CPUState behind that, its
+# cflags_next_tb, opaque, the functions of its CPUClass, and CPURISCVState.
 CPU_IN_ENGINE: Final = 440
+NEXT_BLOCK_FLAGS_IN_CPU: Final = 24
+OPAQUE_IN_CPU: Final = 33136
 ENV_IN_CPU: Final = 36112
-ENV_WORDS: Final = 160
+CLASS_IN_CPU: Final = 37720
+DO_INTERRUPT_IN_CLASS: Final = 2 * 8
+EXEC_ENTER_IN_CLASS: Final = 16 * 8
+EXEC_INTERRUPT_IN_CLASS: Final = 18 * 8
 
-TCG_BUFFER_BYTES: Final = 32 << 20
-UC_CTL_TLB_FLUSH: Final = 11 | 1 << 30
+ENV_WORDS: Final = 160
+NO_FLAGS: Final = (1 << 32) - 1
 
 
 class EngineUnavailable(Exception):
@@ -47,25 +48,31 @@ class _Native(ctypes.Structure):
     _fields_ = [
         ("cells", ctypes.c_int64 * e.CELLS),
         ("block", ctypes.c_uint64),
+        ("entered", ctypes.c_uint64),
+        ("regs", ctypes.c_void_p),
+        ("next_block_size_max", ctypes.c_void_p),
         ("engine", ctypes.c_void_p),
         ("cpu", ctypes.c_void_p),
-        ("pc", ctypes.c_void_p),
-        ("priv", ctypes.c_void_p),
-        ("badaddr", ctypes.c_void_p),
         ("do_interrupt", ctypes.c_void_p),
         ("stop", ctypes.c_void_p),
         ("start", ctypes.c_void_p),
     ]
 
 
+class _CsrOperations(ctypes.Structure):
+    """riscv_csr_operations: all null means that there is no such CSR."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("predicate", "read", "write", "read_modify_write")]
+
+
 def check_library() -> None:
     """Raise EngineUnavailable unless the loaded Unicorn is the build whose internals are known."""
     if unicorn.__version__ != VERSION:
         raise EngineUnavailable(f"unicorn {unicorn.__version__} is not {VERSION}")
-    path = Path(binding.uclib._name)
+    path = Path(library()._name)
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest not in LIBRARY_SHA256:
+        notes = file.read(NOTES_BYTES)
+    if BUILD_ID not in notes or path.stat().st_size != LIBRARY_BYTES:
         raise EngineUnavailable(f"the library {path.name} is not the build whose insides are known")
 
 
@@ -77,32 +84,26 @@ class FastEngine:
     def __init__(self, ram: Ram, hooks: Path) -> None:
         """`hooks` is native/hooks.c as a shared library.  Raises EngineUnavailable."""
         check_library()
-        self._lib: Any = binding.uclib
+        self._lib: Any = library()
+        self._ram = ram
         self._uc = make_uc(ram)
         # Keep addresses as ctypes objects: converting them at each call would cost more than it does.
         self._handle = ctypes.c_void_p(self._uc._uch.value)
-        self._cpu = ctypes.c_void_p(
-            ctypes.c_uint64.from_address(self._handle.value + CPU_IN_ENGINE).value  # type: ignore[operator]
-        )
-        env = self._cpu.value + ENV_IN_CPU  # type: ignore[operator]
-        self._env: Any = (ctypes.c_uint64 * ENV_WORDS).from_address(env)
+        cpu = _word(self._uc._uch.value + CPU_IN_ENGINE).value
+        self._cpu = ctypes.c_void_p(cpu)
+        self._env = (ctypes.c_uint64 * ENV_WORDS).from_address(cpu + ENV_IN_CPU)
         self.regs: e.Words = memoryview(self._env).cast("B").cast("Q")
-        self._prove_layout()
-        self._native = _Native()
+        self._prove_registers()
+        self._prove_cpu(cpu)
+        self._hooks = ctypes.CDLL(str(hooks))
+        self._native = self._make_native(cpu)
         self.cells: e.Words = memoryview(self._native).cast("B")[: 8 * e.CELLS].cast("q")
-        self._install_hooks(ctypes.CDLL(str(hooks)), env)
-        self._remove_host_counters()
-
-        self._enter = self._hooks.enter
-        self._hart_arg = ctypes.byref(self._native)
-        self._one = ctypes.c_uint64(1)
+        self._install_hooks(cpu)
+        self._take_csrs()
         # A method would cost a Python call on the hottest path.
-        self.run: Callable[[], int] = partial(self._enter, self._hart_arg, ctypes.c_uint64(0))
+        self.run: Callable[[], int] = partial(self._hooks.enter, ctypes.byref(self._native))
         self._tlb_flush = self._private("tlb_flush")
-        self._update_mip = self._private("riscv_cpu_update_mip")
         self._invalidate = self._private("tb_invalidate_phys_range")
-        self._ram = ram
-        self._hart = Hart(self, ram)  # to find pc in physical memory
 
     def _private(self, name: str) -> Any:
         try:
@@ -110,7 +111,7 @@ class FastEngine:
         except AttributeError:
             raise EngineUnavailable(f"the library does not export {name}") from None
 
-    def _prove_layout(self) -> None:
+    def _prove_registers(self) -> None:
         """Check that what the public interface writes is found at the offsets that we use."""
         probes = {
             e.X + 10: riscv_const.UC_RISCV_REG_A0,
@@ -136,58 +137,66 @@ class FastEngine:
         if self.regs[e.PRIV] != 3:
             raise EngineUnavailable("the hart does not start in M-mode")
 
-    def _install_hooks(self, hooks: ctypes.CDLL, env: int) -> None:
-        native = self._native
-        native.engine = self._handle.value
-        native.cpu = self._cpu.value
-        native.pc, native.priv, native.badaddr = (env + 8 * i for i in (e.PC, e.PRIV, e.BADADDR))
-        native.do_interrupt = ctypes.cast(self._private("riscv_cpu_do_interrupt"), ctypes.c_void_p).value
-        native.stop = ctypes.cast(self._lib.uc_emu_stop, ctypes.c_void_p).value
-        native.start = ctypes.cast(self._lib.uc_emu_start, ctypes.c_void_p).value
-        self._hooks = hooks
+    def _prove_cpu(self, cpu: int) -> None:
+        """Check that known pointers are found at the offsets in the CPU's object that we use."""
+        found = (
+            ctypes.c_uint32.from_address(cpu + NEXT_BLOCK_FLAGS_IN_CPU).value,
+            _word(cpu + OPAQUE_IN_CPU).value,
+            _word(cpu + CLASS_IN_CPU + DO_INTERRUPT_IN_CLASS).value,
+            _word(cpu + CLASS_IN_CPU + EXEC_INTERRUPT_IN_CLASS).value,
+        )
+        expected = (
+            NO_FLAGS,
+            0,
+            _address(self._private("riscv_cpu_do_interrupt")),
+            _address(self._private("riscv_cpu_exec_interrupt")),
+        )
+        if found != expected:
+            raise EngineUnavailable("the CPU's object is not laid out as expected")
+
+    def _make_native(self, cpu: int) -> _Native:
+        return _Native(
+            regs=cpu + ENV_IN_CPU,
+            next_block_size_max=cpu + NEXT_BLOCK_FLAGS_IN_CPU,
+            engine=self._handle.value,
+            cpu=cpu,
+            do_interrupt=_address(self._private("riscv_cpu_do_interrupt")),
+            stop=_address(self._lib.uc_emu_stop),
+            start=_address(self._lib.uc_emu_start),
+        )
+
+    def _install_hooks(self, cpu: int) -> None:
+        _word(cpu + OPAQUE_IN_CPU).value = ctypes.addressof(self._native)
+        _word(cpu + CLASS_IN_CPU + EXEC_ENTER_IN_CLASS).value = _address(self._hooks.on_enter)
         for kind, name in ((unicorn.UC_HOOK_BLOCK, "on_block"), (unicorn.UC_HOOK_INTR, "on_trap")):
             hook = ctypes.c_size_t()
             error = self._lib.uc_hook_add(
                 self._handle,
                 ctypes.byref(hook),
                 ctypes.c_int(kind),
-                ctypes.cast(getattr(hooks, name), ctypes.c_void_p),
-                ctypes.byref(native),
+                ctypes.cast(getattr(self._hooks, name), ctypes.c_void_p),
+                ctypes.byref(self._native),
                 ctypes.c_uint64(1),  # begin > end: everywhere
                 ctypes.c_uint64(0),
             )
             if error:
                 raise EngineUnavailable(f"the library refuses the hook {name}: error {error}")
 
-    def _remove_host_counters(self) -> None:
-        """Make them CSRs that do not exist.  The library's table is one for all engines of the process."""
-        set_operations = self._private("riscv_set_csr_ops")
-        nothing = (ctypes.c_void_p * 4)()  # may it be accessed, read, write, read and write
-        for csr in HOST_COUNTERS:
-            set_operations(ctypes.c_int(csr), ctypes.byref(nothing))
+    def _take_csrs(self) -> None:
+        """Make the library not know the CSRs that the board does itself.
+
+        The library has one table of them for all its harts in this process.
+        """
+        none = _CsrOperations()
+        for csr in TAKEN:
+            self._private("riscv_set_csr_ops")(ctypes.c_int(csr), ctypes.byref(none))
 
     def step(self, length: int) -> int:
-        cells = self.cells
-        # A block translated for run() ignores the count, and a block of one instruction must not be
-        # found by run(): forget what is translated here, before and after.
-        code_pa = self._code_pa()
-        self.drop_code(code_pa, code_pa + 4)
-        cells[e.STEPPING] = length
-        error: int = self._enter(self._hart_arg, self._one)
-        cells[e.STEPPING] = 0
-        self.drop_code(code_pa, code_pa + 4)
-        return error
-
-    def _code_pa(self) -> int:
-        """Where the instruction at pc lies in RAM; any address will do if no block can be entered."""
-        try:
-            pa = self._hart.fetch_pa(self.regs[e.PC])
-        except TranslationFault:
-            return self._ram.base
-        return pa if self._ram.holds(pa, 4) else self._ram.base
-
-    def set_pending(self, mask: int, bits: int) -> None:
-        self._update_mip(self._cpu, ctypes.c_uint32(mask), ctypes.c_uint32(bits))
+        self.cells[e.STEPPING] = 1
+        error = self.run()
+        entered = self.cells[e.STEPPING] == e.STEPPED
+        self.cells[e.STEPPING] = 0
+        return e.OK if entered and error == e.FETCH_UNMAPPED else error  # that of the next instruction
 
     def flush_tlb(self) -> None:
         self._tlb_flush(self._cpu)
@@ -198,11 +207,13 @@ class FastEngine:
         self._invalidate(self._handle, ctypes.c_uint64(low - base), ctypes.c_uint64(high - base))
 
 
-def make_uc(ram: Ram) -> unicorn.Uc:
-    """A RISC-V engine in M-mode that walks page tables itself, over `ram`, without exit addresses."""
-    uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
-    uc.ctl_set_tlb_mode(unicorn.UC_TLB_CPU)
-    uc.ctl_exits_enabled(True)
-    uc.ctl_set_tcg_buffer_size(TCG_BUFFER_BYTES)
-    uc.mem_map_ptr(ram.base, len(ram.bytes), unicorn.UC_PROT_ALL, ram.address)
-    return uc
+def _word(address: int) -> Any:
+    """The 64-bit word at a host address; read and write its `value`."""
+    return ctypes.c_uint64.from_address(address)
+
+
+def _address(function: Any) -> int:
+    """Where a function of a loaded library lies."""
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None, "a loaded function has an address"
+    return address

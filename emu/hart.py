@@ -28,6 +28,7 @@ MSTATUS_SPIE: Final = 1 << 5
 MSTATUS_MPIE: Final = 1 << 7
 MSTATUS_SPP: Final = 1 << 8
 MSTATUS_MPP: Final = 3 << 11
+MSTATUS_DIRTY: Final = 1 << 63 | 3 << 13  # SD and FS: floating-point registers have changed
 MSTATUS_MPRV: Final = 1 << 17
 MSTATUS_SUM: Final = 1 << 18
 MSTATUS_MXR: Final = 1 << 19
@@ -39,6 +40,7 @@ PRIORITY: Final = (M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_SOFT, S_TIMER)
 
 WFI: Final = 0x1050_0073
 MASK64: Final = (1 << 64) - 1
+NO_RESERVATION: Final = MASK64
 
 
 class Hart:
@@ -50,7 +52,9 @@ class Hart:
         self.regs: Final = engine.regs
         self.cells: Final = engine.cells
         self.waiting = False  # in a wfi: runs no instruction until an interrupt is pending
-        self.lines = 0  # levels of the interrupt lines, as bits of mip
+        # mip is what the devices hold high, or what the guest wrote into it.
+        self.lines = 0
+        self.software = 0
 
     @property
     def privilege(self) -> int:
@@ -65,33 +69,46 @@ class Hart:
             lines = self.lines | bit if level else self.lines & ~bit
             if lines != self.lines:
                 self.lines = lines
-                self.engine.set_pending(bit, bit if level else 0)
+                self.regs[e.MIP] = lines | self.software
 
         return set_level
 
+    def set_software(self, mask: int, bits: int) -> None:
+        """Set the bits of `mask` that the guest has in mip to those of `bits`."""
+        self.software = self.software & ~mask | bits & mask
+        self.regs[e.MIP] = self.lines | self.software
+
     def wakes(self) -> bool:
         """Whether a wfi ends: an interrupt is pending that mie lets through, enabled or not."""
-        return bool((self.regs[e.MIP] | self.lines) & self.regs[e.MIE])
+        return bool(self.regs[e.MIP] & self.regs[e.MIE])
 
     def takeable_interrupt(self) -> int | None:
-        """The interrupt that would be taken before the next instruction, if there is one."""
+        """The interrupt that is to be taken before the next instruction, if there is one."""
         regs = self.regs
-        pending = (regs[e.MIP] | self.lines) & regs[e.MIE]
+        pending = regs[e.MIP] & regs[e.MIE]
         if not pending:
             return None
         privilege, mstatus, mideleg = regs[e.PRIV], regs[e.MSTATUS], regs[e.MIDELEG]
-        if privilege < MACHINE or mstatus & MSTATUS_MIE:
-            machine = pending & ~mideleg
-            if machine:
-                return next(n for n in PRIORITY if machine >> n & 1)
-        if privilege < SUPERVISOR or (privilege == SUPERVISOR and mstatus & MSTATUS_SIE):
-            supervisor = pending & mideleg
-            if supervisor:
-                return next(n for n in PRIORITY if supervisor >> n & 1)
+        machine, supervisor = pending & ~mideleg, pending & mideleg
+        if machine and (privilege < MACHINE or mstatus & MSTATUS_MIE):
+            return next(n for n in PRIORITY if machine >> n & 1)
+        if supervisor and (privilege < SUPERVISOR or (privilege == SUPERVISOR and mstatus & MSTATUS_SIE)):
+            return next(n for n in PRIORITY if supervisor >> n & 1)
         return None
 
+    def take_interrupt(self) -> bool:
+        """Enter the trap of the interrupt that is to be taken now; False if there is none."""
+        number = self.takeable_interrupt()
+        if number is None:
+            return False
+        self.trap(number, 0, interrupt=True)
+        return True
+
     def trap(self, cause: int, tval: int, *, interrupt: bool = False) -> None:
-        """Enter a trap at the current pc: to S-mode where delegated, else to M-mode."""
+        """Enter a trap at the current pc: to S-mode where delegated, else to M-mode.
+
+        An exception costs TRAP_TICKS.  The engine's reservation for SC is lost, as with any trap.
+        """
         regs = self.regs
         privilege, mstatus = regs[e.PRIV], regs[e.MSTATUS]
         delegated = regs[e.MIDELEG if interrupt else e.MEDELEG] >> cause & 1
@@ -109,8 +126,11 @@ class Hart:
             vector, target = regs[e.MTVEC], MACHINE
         regs[e.MSTATUS] = mstatus
         vectored = 4 * cause if interrupt and vector & 3 == 1 else 0
-        regs[e.PC] = (vector & ~3) + vectored
+        regs[e.PC] = (vector & ~3) + vectored & MASK64
         regs[e.PRIV] = target
+        regs[e.LOAD_RES] = NO_RESERVATION
+        if not interrupt:
+            self.cells[e.NOW] += e.TRAP_TICKS
 
     def data_pa(self, va: int, access: Access) -> int:
         """Physical address of a load or store by the hart as it stands; raises TranslationFault."""
@@ -137,12 +157,16 @@ class Hart:
             return va
         return translate(self.ram, self.regs[e.SATP], va, Access.FETCH, user=privilege == USER)
 
+    def fetch(self) -> int:
+        """The 16 or 32 bits at pc; raises TranslationFault."""
+        pc = self.regs[e.PC]
+        low = self._parcel(pc)
+        return low | self._parcel(pc + 2 & MASK64) << 16 if low & 3 == 3 else low
+
     def instruction(self) -> int | None:
         """The 16 or 32 bits at pc, or None where they cannot be fetched."""
-        pc = self.regs[e.PC]
         try:
-            low = self._parcel(pc)
-            return low | self._parcel(pc + 2) << 16 if low & 3 == 3 else low
+            return self.fetch()
         except TranslationFault:
             return None
 

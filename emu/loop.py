@@ -22,7 +22,8 @@ from emu.clock import TICKS_PER_US, Clock
 from emu.csr import AddedCsrs
 from emu.decode import Kind, decode, length
 from emu.events import NEVER, EventQueue
-from emu.hart import WFI, Hart
+from emu.hart import MACHINE, MASK64, MSTATUS_DIRTY, WFI, Hart
+from emu.ram import PAGE_SIZE
 from emu.sv39 import Access, TranslationFault
 
 GATE_TICKS: Final = 20 * TICKS_PER_US
@@ -41,6 +42,18 @@ END_OF_TIME: Final = 1 << 62
 EBREAKS: Final = (0x0010_0073, 0x9002)
 CAUSE_ILLEGAL: Final = 2
 CAUSE_BREAKPOINT: Final = 3
+CAUSE_MISALIGNED_LOAD: Final = 4
+CAUSE_MISALIGNED_STORE: Final = 6
+CAUSE_ECALL: Final = 8  # from U-mode; the others follow by privilege
+
+
+class TrapLoop(Exception):
+    """The first instruction at a trap vector raises an exception itself, so the hart can do nothing more."""
+
+    def __init__(self, hart: Hart) -> None:
+        regs = hart.regs
+        cause = regs[e.MCAUSE if hart.privilege == MACHINE else e.SCAUSE]
+        super().__init__(f"the trap vector at {regs[e.PC]:#x} faults itself (cause {cause})")
 
 
 class Stop(Enum):
@@ -58,6 +71,7 @@ class Loop:
     `on_idle(until_ticks)` is called when the hart waits and nothing happens before `until_ticks` (NEVER:
     nothing at all); it may let wall time pass, and returns True if it brought something in.
     `on_slice()` is called at least every SLICE_TICKS; it may bring something in too.
+    run() and step() raise TrapLoop.
     """
 
     def __init__(self, hart: Hart, bus: Bus, clock: Clock, events: EventQueue, csrs: AddedCsrs) -> None:
@@ -77,7 +91,8 @@ class Loop:
 
     def run(self, limit: int = END_OF_TIME) -> Stop:
         """Run until virtual time `limit` (ticks), or until asked to stop, or until all sleep for ever."""
-        cells, events, hart, engine = self.hart.cells, self.events, self.hart, self.hart.engine
+        hart, events = self.hart, self.events
+        cells, regs, engine = hart.cells, hart.regs, hart.engine
         slice_end = cells[e.NOW] + SLICE_TICKS
         while True:
             now = cells[e.NOW]
@@ -97,6 +112,8 @@ class Loop:
                 if not self._wait(limit):
                     return Stop.ASLEEP
                 continue
+            if regs[e.MIP] and hart.take_interrupt():
+                continue
             deadline = events.next_ticks
             if limit < deadline:
                 deadline = limit
@@ -110,35 +127,29 @@ class Loop:
                     self._step_to(deadline)
                 else:
                     slice_end = cells[e.NOW]  # close enough: nothing hangs on where a slice ends
-            elif error == e.OK and cells[e.REASON] == e.RAN:
-                hart.waiting = True
             else:
                 self._attend(error)
 
-    def step(self) -> None:
-        """Run due events, then retire one instruction, enter one trap or pass one gate."""
+    def step(self, limit: int = END_OF_TIME) -> bool:
+        """Run due events, then retire one instruction, enter one trap, pass one gate, or wait to `limit`.
+
+        False if the hart sleeps for ever.
+        """
         cells, hart = self.hart.cells, self.hart
         self.events.run_due(cells[e.NOW])
         if hart.waiting:
-            hart.waiting = not hart.wakes()
-            return
-        interrupt = hart.takeable_interrupt()
-        if interrupt is not None:
-            hart.trap(interrupt, 0, interrupt=True)
+            return self._wait(limit)
+        if hart.take_interrupt():
             cells[e.REASON] = e.TRAPPED
-            return
+            return True
         word = hart.instruction()
-        waits = word == WFI
-        pc = hart.regs[e.PC]
         error = hart.engine.step(length(word or 0))
-        reason = cells[e.REASON]
-        if reason == e.AT_GATE:
+        if cells[e.REASON] == e.AT_GATE:
             cells[e.NOW] += GATE_TICKS
             self.on_gate(hart)
-        elif error or reason not in (e.RAN, e.TRAPPED):
-            self._attend(error)
-        elif waits and hart.regs[e.PC] == pc + 4:
-            hart.waiting = True
+        elif error or cells[e.REASON] != e.RAN or word == WFI:
+            self._attend(error, stepped=True)
+        return True
 
     def _step_to(self, deadline: int) -> None:
         """Step until the deadline, or until the path leaves the block: a step that took no time."""
@@ -163,59 +174,60 @@ class Loop:
         self.clock.advance_to(until)
         return True
 
-    def _attend(self, error: int) -> None:
-        """Do for the hart at pc what the engine could not."""
-        hart, cells = self.hart, self.hart.cells
-        reason = cells[e.REASON]
-        if reason == e.AT_ILLEGAL:
-            self._illegal()
-        elif reason == e.AT_TRAP:
-            self._enter_trap(cells[e.CAUSE])
-        elif reason == e.AT_INTERRUPT:
-            number = hart.takeable_interrupt()
-            assert number is not None, "the engine stopped for an interrupt that cannot be taken"
-            hart.trap(number, 0, interrupt=True)
-        elif reason == e.AT_STRADDLE or (error == e.FETCH_UNMAPPED and not self._fetch_faults()):
-            self._step_through()
-        elif error == e.FETCH_UNMAPPED:
-            hart.trap(Access.FETCH.access_fault, hart.regs[e.PC])
-        elif error in (e.READ_UNMAPPED, e.WRITE_UNMAPPED):
+    def _attend(self, error: int, *, stepped: bool = False) -> None:
+        """Do for the hart at pc what the engine could not; `stepped`: it tried that one instruction alone."""
+        reason = self.hart.cells[e.REASON]
+        if error in (e.READ_UNMAPPED, e.WRITE_UNMAPPED):
             self._pay_back()
             self._device_access()
+        elif error == e.FETCH_UNMAPPED:
+            self._fetch_unmapped(stepped)
         elif error in (e.INSN_INVALID, e.EXCEPTION):
             self._pay_back()
-            if hart.instruction() in EBREAKS:
-                hart.trap(CAUSE_BREAKPOINT, hart.regs[e.PC])
-            else:
-                self._illegal()
+            self._break_point()
+        elif error != e.OK:
+            raise AssertionError(f"the engine does not give error {error}")
+        elif reason == e.RAN:
+            self._pay_back()
+            self.hart.waiting = True
+        elif reason == e.AT_ILLEGAL:
+            self._illegal()
+        elif reason == e.AT_TRAP:
+            self._trap_for(self.hart.cells[e.CAUSE])
+        elif reason == e.AT_STRADDLE:
+            self._step_to(self.hart.cells[e.DEADLINE])
+        elif reason == e.AT_RETRY:
+            self._retry()
+        elif reason == e.TRAP_LOOP:
+            raise TrapLoop(self.hart)
         else:
-            assert reason in (e.RAN, e.TRAPPED, e.AT_DEADLINE), f"engine error {error}, reason {reason}"
+            assert reason in (e.TRAPPED, e.AT_INTERRUPT), f"nothing is to be done for reason {reason}"
+
+    def _trap(self, cause: int, tval: int) -> None:
+        """Enter the trap of an exception."""
+        regs = self.hart.regs
+        before = regs[e.PC], regs[e.PRIV]
+        self.hart.trap(cause, tval)
+        if before == (regs[e.PC], regs[e.PRIV]):
+            raise TrapLoop(self.hart)
 
     def _pay_back(self) -> None:
         """Take back the time of the part of the block that did not run, from pc on."""
         cells = self.hart.cells
-        left = cells[e.BLOCK_END] - self.hart.regs[e.PC] & (1 << 64) - 1
-        cells[e.NOW] -= left
+        cells[e.NOW] -= cells[e.BLOCK_END] - self.hart.regs[e.PC] & MASK64
 
     def _retire(self, length: int) -> None:
         """Step over an instruction that was done in Python."""
         regs = self.hart.regs
-        regs[e.PC] = regs[e.PC] + length & (1 << 64) - 1
+        regs[e.PC] = regs[e.PC] + length & MASK64
         self.hart.cells[e.NOW] += length
 
-    def _fetch_faults(self) -> bool:
-        return self.hart.instruction() is None or bool(self.hart.cells[e.STEPPING])
-
-    def _step_through(self) -> None:
-        """Step until the path leaves straight code: the fault that the block runs into is then at pc."""
-        cells = self.hart.cells
-        while True:
-            now = cells[e.NOW]
-            self.step()
-            if cells[e.REASON] != e.RAN or cells[e.NOW] == now or self.hart.waiting:
-                return
-            if self.events.next_ticks <= cells[e.NOW]:
-                return
+    def _break_point(self) -> None:
+        """The engine has stopped at an ebreak, or at what it will not run."""
+        if self.hart.instruction() in EBREAKS:
+            self._trap(CAUSE_BREAKPOINT, self.hart.regs[e.PC])
+        else:
+            self._illegal()
 
     def _illegal(self) -> None:
         """The engine does not know the instruction: a CSR that the board adds, or a trap."""
@@ -224,46 +236,62 @@ class Loop:
         if word is not None and self.csrs.execute(hart, word):
             self._retire(4)
         else:
-            hart.trap(CAUSE_ILLEGAL, 0)
+            self._trap(CAUSE_ILLEGAL, 0)
 
-    def _enter_trap(self, cause: int) -> None:
-        """Enter a trap of which the engine gave only the cause; find its address."""
-        hart = self.hart
-        access = {a.page_fault: a for a in Access}.get(cause)
-        tval = 0
-        if access is Access.FETCH:
-            pc = hart.regs[e.PC]
-            tval = pc if self._page_faults(pc) else pc + 2
-        elif access is not None:
-            tval = self._faulting_va(access)
-        if cause == 8:
-            cause += hart.privilege
-        hart.trap(cause, tval)
-
-    def _page_faults(self, va: int) -> bool:
+    def _fetch_unmapped(self, stepped: bool) -> None:
+        """No RAM answers at pc, or at an instruction further on in the block that straddles two pages."""
+        cells = self.hart.cells
+        if not stepped and (cells[e.NOW] >= cells[e.DEADLINE] or self.hart.takeable_interrupt() is not None):
+            return  # these come first
         try:
-            self.hart.fetch_pa(va)
-        except TranslationFault:
-            return True
-        return False
+            self.hart.fetch()
+        except TranslationFault as fault:
+            self._trap(fault.cause, fault.va)
+        else:
+            assert not stepped, "an instruction can be fetched, but the engine cannot"
+            self._step_to(cells[e.DEADLINE])
 
-    def _faulting_va(self, access: Access) -> int:
-        """stval of a page fault by the instruction at pc, as the engine would set it.
-
-        An access that crosses pages is split by the engine: a load into two aligned ones, a store is
-        tried on its second page first.
-        """
+    def _retry(self) -> None:
+        """The engine began again at pc: an atomic access that no RAM answers, or for reasons of its own."""
         hart = self.hart
         op = decode(hart.instruction() or 0)
+        if op is None or op.kind not in (Kind.AMO, Kind.SC):
+            return
+        va = hart.regs[op.base]
+        if not hart.ram.holds(hart.data_pa(va, Access.STORE), op.size):
+            self._pay_back()
+            self._trap(Access.STORE.access_fault, va)
+
+    def _trap_for(self, cause: int) -> None:
+        """Enter a trap of which the engine gave only the cause; find its address."""
+        hart = self.hart
+        if cause == Access.FETCH.page_fault:
+            try:
+                hart.fetch()
+            except TranslationFault as fault:
+                self._trap(cause, fault.va)
+            else:  # what the native hook says of blocks without a byte
+                self._illegal()
+        elif cause == CAUSE_ECALL:
+            self._trap(cause + hart.privilege, 0)
+        elif cause == Access.LOAD.page_fault:
+            self._trap(cause, self._faulting_va(Access.LOAD))
+        elif cause == Access.STORE.page_fault:
+            self._trap(cause, self._faulting_va(Access.STORE))
+        else:
+            assert cause in (CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE), f"an unknown cause {cause}"
+            self._trap(cause, self._accessed_va())
+
+    def _accessed_va(self) -> int:
+        """Where the load or store at pc begins."""
+        op = decode(self.hart.instruction() or 0)
         assert op is not None, "a load or store fault on an instruction that is neither"
-        va = hart.regs[op.base] + op.offset & (1 << 64) - 1
-        if (va & 0xFFF) + op.size <= 0x1000:
-            return va
-        second = (va & ~(op.size - 1)) + op.size
-        if access is Access.STORE:
-            return second if self._data_faults(second, access) else va
-        first = va & ~(op.size - 1)
-        return first if self._data_faults(first, access) else second
+        return self.hart.regs[op.base] + op.offset & MASK64
+
+    def _faulting_va(self, access: Access) -> int:
+        """stval of a page fault by the instruction at pc: where it begins on the page that faults."""
+        va = self._accessed_va()
+        return va if self._data_faults(va, access) else (va | PAGE_SIZE - 1) + 1 & MASK64
 
     def _data_faults(self, va: int, access: Access) -> bool:
         try:
@@ -277,14 +305,17 @@ class Loop:
         hart, regs = self.hart, self.hart.regs
         op = decode(hart.instruction() or 0)
         assert op is not None, "the engine stopped for an access, but pc is on no load or store"
-        va = regs[op.base] + op.offset & (1 << 64) - 1
+        va = regs[op.base] + op.offset & MASK64
         access = Access.LOAD if op.kind in (Kind.LOAD, Kind.LR) else Access.STORE
         try:
             pa = hart.data_pa(va, access)
+            if va % PAGE_SIZE + op.size > PAGE_SIZE:
+                raise BusError(pa)  # RAM on one page does not help
             if op.kind is Kind.LOAD:
                 raw = self.bus.load(pa, op.size)
                 if op.is_float:
                     regs[e.F + op.rd] = op.register_value(raw)
+                    regs[e.MSTATUS] |= MSTATUS_DIRTY
                 elif op.rd:
                     regs[op.rd] = op.register_value(raw)
             elif op.kind is Kind.STORE:
@@ -292,9 +323,9 @@ class Loop:
             else:
                 raise BusError(pa)  # devices take no atomic operations
         except TranslationFault as fault:
-            hart.trap(fault.cause, fault.va)
+            self._trap(fault.cause, fault.va)
         except BusError:
-            hart.trap(access.access_fault, va)
+            self._trap(access.access_fault, va)
         else:
             self._retire(op.length)
 

@@ -3,19 +3,18 @@
 It runs wherever Unicorn does, with Python hooks, and is slow.  What the fast engine does natively (the
 clock, the stop before a deadline, entering traps) is done here in Python to the same effect; the tests
 compare the two.  Traps are not entered in the hook: it notes the cause and stops, and the machine loop
-enters the trap.
+enters the trap.  CSRs that the board takes over still exist in the library: a block that ends in an access
+to one is not entered (an access to a CSR always ends its block).
 """
 
 from array import array
 from typing import Any, Final
 
-import unicorn
-from unicorn import riscv_const
-
 from emu import engine as e
-from emu.csr import SYSTEM, touches_host_counter
-from emu.fast import UC_CTL_TLB_FLUSH, make_uc
-from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MACHINE, MASK64, SUPERVISOR, Hart
+from emu.csr import SYSTEM, takes
+from emu.decode import Kind, decode
+from emu.hart import MACHINE, MASK64, SUPERVISOR, USER, Hart
+from emu.library import CTL_TLB_FLUSH, make_uc, riscv_const, unicorn
 from emu.ram import Ram
 from emu.sv39 import TranslationFault
 
@@ -23,10 +22,11 @@ FETCH_ACCESS: Final = 1
 ILLEGAL: Final = 2
 ECALL: Final = 8
 FETCH_PAGE: Final = 12
-MACHINE_LINES: Final = 1 << M_SOFT | 1 << M_TIMER | 1 << M_EXTERNAL
+C_JUMP_SIZE: Final = 2
+NO_BLOCK: Final = -1
 
 _CSRS: Final = {
-    e.FRM: "FRM", e.MHARTID: "MHARTID", e.MSTATUS: "MSTATUS", e.MIP: "MIP", e.MIE: "MIE",
+    e.FRM: "FRM", e.MHARTID: "MHARTID", e.MSTATUS: "MSTATUS", e.MIE: "MIE",
     e.MIDELEG: "MIDELEG", e.SATP: "SATP", e.STVAL: "STVAL", e.MTVAL: "MTVAL", e.MEDELEG: "MEDELEG",
     e.STVEC: "STVEC", e.SEPC: "SEPC", e.SCAUSE: "SCAUSE", e.MTVEC: "MTVEC", e.MEPC: "MEPC",
     e.MCAUSE: "MCAUSE", e.SCOUNTEREN: "SCOUNTEREN", e.MCOUNTEREN: "MCOUNTEREN",
@@ -35,45 +35,47 @@ _CSRS: Final = {
 
 
 class _Registers:
-    """`regs` over reg_read and reg_write: a CSR is only reached with the privilege raised."""
+    """`regs` over reg_read and reg_write.
 
-    def __init__(self, uc: unicorn.Uc) -> None:
+    A CSR is only reached with the privilege raised, and raising it drops the reservation that LR made.
+    So the hart is put back as it was after a CSR is read; one is written only where a trap has dropped the
+    reservation anyway.
+    """
+
+    def __init__(self, uc: Any) -> None:
         self._uc = uc
+        self._saved = uc.context_save()
         self._plain = {e.X + i: riscv_const.UC_RISCV_REG_X0 + i for i in range(32)}
         self._plain |= {e.F + i: riscv_const.UC_RISCV_REG_F0 + i for i in range(32)}
         self._plain |= {e.PC: riscv_const.UC_RISCV_REG_PC, e.PRIV: riscv_const.UC_RISCV_REG_PRIV}
         self._csrs = {i: getattr(riscv_const, f"UC_RISCV_REG_{name}") for i, name in _CSRS.items()}
+        self._mip = 0  # kept from the library, which would take interrupts in its own order
 
     def __getitem__(self, index: int) -> int:
         register = self._plain.get(index)
         if register is not None:
             return int(self._uc.reg_read(register))
-        with _AsMachine(self._uc):
+        if index == e.MIP:
+            return self._mip
+        if self._uc.reg_read(riscv_const.UC_RISCV_REG_PRIV) == MACHINE:
             return int(self._uc.reg_read(self._csrs[index]))
+        self._uc.context_update(self._saved)
+        self._uc.reg_write(riscv_const.UC_RISCV_REG_PRIV, MACHINE)
+        value = int(self._uc.reg_read(self._csrs[index]))
+        self._uc.context_restore(self._saved)
+        return value
 
     def __setitem__(self, index: int, value: int) -> None:
         register = self._plain.get(index)
         if register is not None:
             self._uc.reg_write(register, value)
-            return
-        with _AsMachine(self._uc):
-            self._uc.reg_write(self._csrs[index], value)
-
-
-class _AsMachine:
-    """Raise the hart to M-mode for the duration of a block."""
-
-    def __init__(self, uc: unicorn.Uc) -> None:
-        self._uc = uc
-
-    def __enter__(self) -> None:
-        self._privilege = self._uc.reg_read(riscv_const.UC_RISCV_REG_PRIV)
-        if self._privilege != MACHINE:
+        elif index == e.MIP:
+            self._mip = value
+        elif index != e.LOAD_RES:  # a write to the privilege has set it
+            privilege = self._uc.reg_read(riscv_const.UC_RISCV_REG_PRIV)
             self._uc.reg_write(riscv_const.UC_RISCV_REG_PRIV, MACHINE)
-
-    def __exit__(self, *_: object) -> None:
-        if self._privilege != MACHINE:
-            self._uc.reg_write(riscv_const.UC_RISCV_REG_PRIV, self._privilege)
+            self._uc.reg_write(self._csrs[index], value)
+            self._uc.reg_write(riscv_const.UC_RISCV_REG_PRIV, privilege)
 
 
 class PublicEngine:
@@ -86,42 +88,47 @@ class PublicEngine:
         self._buffer = array("q", [0] * e.CELLS)
         self.cells: e.Words = memoryview(self._buffer)
         self.regs: e.Words = _Registers(self._uc)
-        self._hart = Hart(self, ram)  # to decode what stands at pc; its lines are kept as the board's
+        self._hart = Hart(self, ram)  # to see what stands at pc and whether an interrupt is due
         self._ram = ram
         self._parcels = ram.bytes.cast("H")
         self._pages: dict[int, int] = {}  # where in RAM the pages of code are that this run has met
+        self._block = NO_BLOCK  # address of the block entered last, in this run
+        self._vetted = NO_BLOCK  # address of a block entered again that does not begin with a lost atomic
         self._uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block, begin=1, end=0)
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_trap, begin=1, end=0)
 
     def run(self) -> int:
-        return self._emulate(count=0)
+        return self._emulate()
 
     def step(self, length: int) -> int:
-        page = self.regs[e.PC] & ~0xFFF
+        if takes(self._hart.instruction() or 0):
+            self.cells[e.REASON] = e.AT_ILLEGAL
+            return e.OK
+        # An exit behind the instruction ends its block there, if no block without it is known.
+        pc = self.regs[e.PC]
+        page = pc & ~0xFFF
         self._uc.ctl_remove_cache(page, page + 0x1000)
+        self._uc.ctl_set_exits([pc + length & MASK64])
         self.cells[e.STEPPING] = length
-        try:
-            return self._emulate(count=1)
-        finally:
-            self.cells[e.STEPPING] = 0
-            self._uc.ctl_flush_tb()
-
-    def set_pending(self, mask: int, bits: int) -> None:
-        self._hart.lines = self._hart.lines & ~mask | bits
-        self.regs[e.MIP] = self.regs[e.MIP] & ~mask | bits  # the engine drops M-level bits: see _on_block
+        error = self._emulate()
+        entered = self.cells[e.STEPPING] == e.STEPPED
+        self.cells[e.STEPPING] = 0
+        self._uc.ctl_set_exits([])
+        return e.OK if entered and error == e.FETCH_UNMAPPED else error  # that of the next instruction
 
     def flush_tlb(self) -> None:
-        self._uc.ctl(UC_CTL_TLB_FLUSH & 0xFF, unicorn.UC_CTL_IO_WRITE)
+        self._uc.ctl(CTL_TLB_FLUSH, unicorn.UC_CTL_IO_WRITE)
 
     def drop_code(self, low: int, high: int) -> None:
         # The public call takes virtual addresses of the space that happens to be in force.
         self._uc.ctl_flush_tb()
 
-    def _emulate(self, count: int) -> int:
+    def _emulate(self) -> int:
         self.cells[e.REASON] = e.RAN
+        self._block = self._vetted = NO_BLOCK
         self._pages.clear()
         try:
-            self._uc.emu_start(self.regs[e.PC], 0, count=count)
+            self._uc.emu_start(self.regs[e.PC], 0)
         except unicorn.UcError as error:
             return int(error.errno)
         return e.OK
@@ -130,38 +137,51 @@ class PublicEngine:
         self.cells[e.REASON] = reason
         self._uc.emu_stop()
 
-    def _on_block(self, uc: unicorn.Uc, address: int, size: int, _: Any) -> None:
+    def _on_block(self, uc: Any, address: int, size: int, _: Any) -> None:
         cells = self.cells
-        if self._hart.lines & MACHINE_LINES and self._hart.takeable_interrupt() is not None:
-            self._stop(e.AT_INTERRUPT)
+        if self._tries_again(address):
+            self._stop(e.AT_RETRY)
             return
-        stepping = cells[e.STEPPING]
-        if stepping == e.STEPPED:
+        if cells[e.STEPPING] == e.STEPPED:
             self._uc.emu_stop()
             return
-        length = stepping or size  # `size` is that of a whole block
-        if not stepping and cells[e.NOW] + length > cells[e.DEADLINE]:
-            self._stop(e.AT_DEADLINE)
-            return
-        if length >= 4 and self._may_touch_counter(address + length - 4):
-            self._stop(e.AT_ILLEGAL if length == 4 else e.AT_STRADDLE)
-            return
-        if stepping:
+        if cells[e.STEPPING]:
             cells[e.STEPPING] = e.STEPPED
-        cells[e.NOW] += length
-        cells[e.BLOCK_END] = _signed(address + length)
+        else:
+            reason = self._reason_to_stop(address, size)
+            if reason != e.RAN:
+                self._stop(reason)
+                return
+        self._block = address
+        cells[e.NOW] += size
+        cells[e.BLOCK_END] = _signed(address + size)
 
-    def _may_touch_counter(self, va: int) -> bool:
-        """Whether a block whose last 4 bytes are at `va` ends in an access to the host's counters.
+    def _reason_to_stop(self, address: int, size: int) -> int:
+        """Why the block at pc is not to be entered, in the order in which the fast engine asks; or RAN."""
+        cells = self.cells
+        if self.regs[e.MIP] and self._hart.takeable_interrupt() is not None:
+            return e.AT_INTERRUPT
+        if address == self._block and size == C_JUMP_SIZE and self.regs[e.PRIV] == USER:
+            cells[e.NOW] += max(0, cells[e.DEADLINE] - cells[e.NOW]) // size * size  # a jump to itself
+        if cells[e.NOW] + size > cells[e.DEADLINE]:
+            return e.AT_DEADLINE
+        if size >= 4 and self._may_touch_taken_csr(address + size - 4):
+            return e.AT_ILLEGAL if size == 4 else e.AT_STRADDLE
+        return e.RAN
+
+    def _may_touch_taken_csr(self, va: int) -> bool:
+        """Whether a block whose last 4 bytes are at `va` ends in an access to a CSR that the board takes.
 
         Only the last instruction of a block can be one.  If those bytes are no instruction, a yes may be
         wrong, and costs time only.
         """
-        low = self._parcel(va)
-        return low & 0x7F == SYSTEM and touches_host_counter(low | self._parcel(va + 2) << 16)
+        return self._parcel(va) & 0x7F == SYSTEM and takes(self._word(va))
+
+    def _word(self, va: int) -> int:
+        """The 4 bytes of code at `va`; 0 where there are none."""
+        return self._parcel(va) | self._parcel(va + 2) << 16
 
     def _parcel(self, va: int) -> int:
-        """The 16 bits of code at `va`; 0 where there are none."""
         offset = self._pages.get(va >> 12)
         if offset is None:
             offset = self._pages[va >> 12] = self._page_offset(va)
@@ -169,32 +189,54 @@ class PublicEngine:
 
     def _page_offset(self, va: int) -> int:
         try:
-            offset = self._hart.fetch_pa(va & ~0xFFF) - self._ram.base
+            pa = self._hart.fetch_pa(va & ~0xFFF)
         except TranslationFault:
             return -1
-        return offset if 0 <= offset < self._ram.size else -1
+        return pa - self._ram.base if self._ram.holds(pa, 0x1000) else -1
 
-    def _on_trap(self, uc: unicorn.Uc, cause: int, _: Any) -> None:
+    def _tries_again(self, address: int) -> bool:
+        """Whether the block at `address` is one that the engine gave up at an atomic access to no RAM.
+
+        It enters such a block again at that access, and would for ever.
+        """
+        if not self._block <= address < self.cells[e.BLOCK_END] or address == self._vetted:
+            return False
+        self._vetted = address
+        op = decode(self._word(address))
+        return op is not None and op.kind in (Kind.AMO, Kind.SC)
+
+    def _on_trap(self, uc: Any, cause: int, _: Any) -> None:
         # The engine has moved pc 4 on before it calls, whatever the instruction's length.
         cells = self.cells
         pc = self.regs[e.PC] - 4 & MASK64
         self.regs[e.PC] = pc
         cells[e.CAUSE] = cause
         if cause in (FETCH_PAGE, FETCH_ACCESS):
-            self._stop(e.AT_TRAP if cells[e.STEPPING] or self._faults_at(pc) else e.AT_STRADDLE)
+            self._stop(self._reason_for_fetch_fault())
             return
         cells[e.NOW] -= _signed(cells[e.BLOCK_END] - pc)
-        if cause == ECALL and self.regs[e.PRIV] == SUPERVISOR and cells[e.GATE_LOW] <= pc < cells[e.GATE_HIGH]:
+        if cause == ECALL and self._is_gate(pc):
             self._stop(e.AT_GATE)
         else:
             self._stop(e.AT_ILLEGAL if cause == ILLEGAL else e.AT_TRAP)
 
-    def _faults_at(self, va: int) -> bool:
-        try:
-            self._hart.fetch_pa(va)
-        except TranslationFault:
-            return True
-        return False
+    def _reason_for_fetch_fault(self) -> int:
+        """Why to stop when a fetch failed, with pc on the next instruction to be run."""
+        cells = self.cells
+        if cells[e.STEPPING] == e.STEPPED:
+            return e.RAN  # the fault is that of the instruction behind the one stepped
+        if not cells[e.STEPPING]:
+            if self.regs[e.MIP] and self._hart.takeable_interrupt() is not None:
+                return e.AT_INTERRUPT
+            if cells[e.NOW] >= cells[e.DEADLINE]:
+                return e.AT_DEADLINE
+            if self._hart.instruction() is not None:
+                return e.AT_STRADDLE
+        return e.AT_TRAP
+
+    def _is_gate(self, pc: int) -> bool:
+        low, high = self.cells[e.GATE_LOW], self.cells[e.GATE_HIGH]
+        return low <= pc < high and self.regs[e.PRIV] == SUPERVISOR
 
 
 def _signed(word: int) -> int:

@@ -1,9 +1,10 @@
-/* hooks.c: what has to be native to be fast: entering the engine, and its two callbacks.
+/* hooks.c: what has to be native to be fast: entering the engine, and its callbacks.
  *
  * Built for the host by toolchain.cc.host_library and installed by emu/fast.py, which fills in
- * `struct hart`; emu/engine.py names its first fields in the same order.  The hooks keep the virtual
- * clock, stop the engine before a block that would cross the deadline, and enter traps as the hart
- * does.  They only set state and ask the engine to stop; no kernel code runs inside them.
+ * `struct hart`; emu/engine.py names its first fields, the reasons and the registers in the same way.
+ * The hooks keep the virtual clock, stop the engine before a block that would cross the deadline or
+ * before which an interrupt is due, and enter traps for exceptions as the hart does.  They only set
+ * state and ask the engine to stop; no kernel code runs inside them.
  *
  * The clock counts the bytes of retired instructions.  A block is paid for when it is entered, and
  * when a trap leaves it in its middle, what was not retired is paid back:
@@ -13,27 +14,38 @@
  */
 #include <stdint.h>
 
-enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED };
+enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED, INTERRUPT, RETRY, TRAP_LOOP };
+enum reg { PC = 64, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82 };
 enum cause { FETCH_ACCESS = 1, ILLEGAL_INSTRUCTION = 2, ECALL = 8, FETCH_PAGE = 12 };
-enum { USER = 0, SUPERVISOR = 1, STEPPED = -1, C_JUMP = 2 };
+enum { USER = 0, SUPERVISOR = 1, MACHINE = 3 };
+enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3 };
+enum { STEPPED = -1, ONE_INSTRUCTION = 1, TRAP_TICKS = 4, PAGE_SIZE = 4096, C_JUMP_SIZE = 2 };
 
 struct hart {
     int64_t now;         /* ticks */
     int64_t deadline;    /* ticks; the first instruction boundary at or after it is a stop */
     int64_t reason;      /* why the engine was asked to stop */
     uint64_t block_end;  /* virtual address behind the block entered last */
-    int64_t stepping;    /* length of the one instruction to run, then STEPPED; 0 to run freely */
+    int64_t stepping;    /* not 0: to run one instruction; STEPPED once it has been entered */
     uint64_t gate_low;   /* an S-mode ecall in [gate_low, gate_high) is a gate */
     uint64_t gate_high;
     uint64_t cause;      /* used by emu/public.py alone */
     /* from here on known to emu/fast.py alone */
-    uint64_t block;      /* the block entered last, in this run */
+    uint64_t block;      /* address of the block entered last, in this run */
+    uint64_t entered;    /* how often the engine's own loop was entered in this run */
+    uint64_t *regs;
+    uint32_t *next_block_size_max; /* instructions; the engine resets it when it has used it */
     void *engine;
     void *cpu;
-    uint64_t *pc, *priv, *badaddr;
     void (*do_interrupt)(void *cpu);
     int (*stop)(void *engine);
     int (*start)(void *engine, uint64_t begin, uint64_t until, uint64_t timeout_us, uint64_t count);
+};
+
+/* The engine's CPU object; where the hart hangs in it, emu/fast.py knows too. */
+struct cpu {
+    char unknown[33136];
+    struct hart *hart;
 };
 
 static void stop(struct hart *h, enum reason reason)
@@ -42,8 +54,23 @@ static void stop(struct hart *h, enum reason reason)
     h->stop(h->engine);
 }
 
-/* A block of 2 bytes is one instruction; one that follows itself is a jump to itself, as in `for (;;);`: in user mode
- * nothing that does so changes any state when it is done again, so time can go on without it. */
+/* Whether an interrupt is to be taken before the next instruction; says the same as
+ * Hart.takeable_interrupt in emu/hart.py. */
+static int interrupted(const uint64_t *regs)
+{
+    uint64_t pending = regs[MIP] & regs[MIE], priv, mstatus;
+
+    if (!pending)
+        return 0;
+    priv = regs[PRIV];
+    mstatus = regs[MSTATUS];
+    if (pending & ~regs[MIDELEG] && (priv < MACHINE || mstatus & MSTATUS_MIE))
+        return 1;
+    return pending & regs[MIDELEG] && (priv < SUPERVISOR || (priv == SUPERVISOR && mstatus & MSTATUS_SIE));
+}
+
+/* A block of one compressed instruction that follows itself is a jump to itself, as in `for (;;);`: it
+ * changes no state when it is done again, so time can go on without it. */
 static void skip_spin(struct hart *h, int64_t bytes)
 {
     int64_t left = h->deadline - h->now;
@@ -52,12 +79,24 @@ static void skip_spin(struct hart *h, int64_t bytes)
         h->now += left - left % bytes;
 }
 
-/* Run from pc, `count` instructions or (0) until something stops the engine; gives its error number. */
-int enter(struct hart *h, uint64_t count)
+/* Run from pc until something stops the engine, one instruction where `stepping` is set; gives the
+ * engine's error number. */
+int enter(struct hart *h)
 {
     h->reason = RAN;
     h->block = -1;
-    return h->start(h->engine, *h->pc, 0, 0, count);
+    h->entered = 0;
+    if (h->stepping)
+        *h->next_block_size_max = ONE_INSTRUCTION;
+    return h->start(h->engine, h->regs[PC], 0, 0, 0);
+}
+
+/* The engine calls this at each start of its own loop.  Within one run it begins again only when it gave
+ * up an atomic access that no RAM answers, which it would try for ever, or to make room for code. */
+void on_enter(struct cpu *cpu)
+{
+    if (cpu->hart->entered++)
+        stop(cpu->hart, RETRY);
 }
 
 void on_block(void *engine, uint64_t address, uint32_t size, struct hart *h)
@@ -70,10 +109,13 @@ void on_block(void *engine, uint64_t address, uint32_t size, struct hart *h)
         return;
     }
     if (h->stepping) {
-        bytes = h->stepping; /* `size` is that of a whole block */
         h->stepping = STEPPED;
     } else {
-        if (address == h->block && bytes == C_JUMP && *h->priv == USER)
+        if (interrupted(h->regs)) {
+            stop(h, INTERRUPT);
+            return;
+        }
+        if (address == h->block && bytes == C_JUMP_SIZE && h->regs[PRIV] == USER)
             skip_spin(h, bytes);
         if (h->now + bytes > h->deadline) {
             stop(h, DEADLINE);
@@ -85,32 +127,59 @@ void on_block(void *engine, uint64_t address, uint32_t size, struct hart *h)
     h->block_end = address + bytes;
 }
 
+/* A fetch failed, with pc on the next instruction to be run: what is to be done instead of entering the
+ * trap, or RAN.  No block was entered, so there is nothing to pay back. */
+static enum reason fetch_fault(struct hart *h, uint64_t distance)
+{
+    if (!h->stepping) {
+        if (interrupted(h->regs))
+            return INTERRUPT;
+        if (h->now >= h->deadline)
+            return DEADLINE;
+    }
+    /* A compressed instruction that does not exist makes a block of no bytes, and the engine looks for
+     * the last of them: at the start of a page that is on the page before. */
+    if (distance > 2 * PAGE_SIZE)
+        return ILLEGAL;
+    /* Otherwise a fault beyond pc may be that of an instruction further on in the block, which straddles
+     * two pages: those before it have to be run first, one by one. */
+    return distance && !h->stepping ? STRADDLE : RAN;
+}
+
+/* What is to be done for another exception at pc instead of entering its trap, or RAN. */
+static enum reason exception(struct hart *h, uint32_t cause, uint64_t pc)
+{
+    h->now -= (int64_t)(h->block_end - pc);
+    if (cause == ECALL && h->regs[PRIV] == SUPERVISOR && pc >= h->gate_low && pc < h->gate_high)
+        return GATE;
+    return cause == ILLEGAL_INSTRUCTION ? ILLEGAL /* it may be a CSR that the board does */ : RAN;
+}
+
 void on_trap(void *engine, uint32_t cause, struct hart *h)
 {
     /* The engine has moved pc 4 on before it calls, whatever the instruction's length. */
-    uint64_t pc = *h->pc - 4;
+    uint64_t pc = h->regs[PC] - 4, priv = h->regs[PRIV];
+    enum reason reason;
 
     (void)engine;
-    *h->pc = pc;
+    h->regs[PC] = pc;
     if (cause == FETCH_PAGE || cause == FETCH_ACCESS) {
-        /* No block was entered.  If the fault lies beyond pc, then an instruction further on in
-         * the block straddles two pages: those before it have to be run first, one by one. */
-        if (*h->badaddr != pc && !h->stepping) {
-            stop(h, STRADDLE);
+        if (h->stepping == STEPPED) { /* the fault is that of the instruction behind the one stepped */
+            h->stop(h->engine);
             return;
         }
+        reason = fetch_fault(h, h->regs[BADADDR] - pc);
     } else {
-        h->now -= (int64_t)(h->block_end - pc);
-        if (cause == ECALL && *h->priv == SUPERVISOR && pc >= h->gate_low && pc < h->gate_high) {
-            stop(h, GATE);
-            return;
-        }
-        if (cause == ILLEGAL_INSTRUCTION) { /* it may be a CSR that the board adds */
-            stop(h, ILLEGAL);
-            return;
-        }
+        reason = exception(h, cause, pc);
+    }
+    if (reason != RAN) {
+        stop(h, reason);
+        return;
     }
     h->do_interrupt(h->cpu);
-    if (h->stepping)
+    h->now += TRAP_TICKS;
+    if (h->regs[PC] == pc && h->regs[PRIV] == priv)
+        stop(h, TRAP_LOOP);
+    else if (h->stepping)
         stop(h, TRAPPED);
 }
