@@ -12,6 +12,7 @@ the caller goes, all go.  What a parent cannot do (a kernel that does not load, 
 tells to each who asks it for a child, so that everyone gets the one clear answer.
 """
 
+import faulthandler
 import gc
 import os
 import signal
@@ -39,6 +40,7 @@ NO_STATE: Final = (0, 0, b"", (), ())  # of a machine that is not there; see att
 def main() -> None:
     """The hatchery: forks a parent for each recipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the caller, who hangs up if it means the end
+    faulthandler.enable()  # if the engine crashes, it is said where
     wire = Wire(socket.socket(fileno=int(sys.argv[1])))
     failure = _load(wire)
     _fork_for_each(wire, lambda own, recipe: _parent(own, Recipe(*recipe), failure))

@@ -369,9 +369,10 @@ def test_processes_that_are_killed(own: Own) -> None:
     with Nursery() as nursery:
         fork = nursery.machine()
         (hatchery, parent, child) = own()
-        os.kill(child, signal.SIGKILL)
-        with pytest.raises(CannotGoOn, match="the process of the machine has ended"):
+        os.kill(child, signal.SIGSEGV)
+        with pytest.raises(CannotGoOn, match="the process of the machine has ended") as lost:
             fork.sh("ls")
+        assert "Fatal Python error: Segmentation fault" in lost.value.__notes__[0]
         os.kill(parent, signal.SIGKILL)
         assert left([parent]) == []
         assert nursery.machine().sh("echo again") == "again\n"
