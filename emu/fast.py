@@ -23,9 +23,10 @@ VERSION: Final = "2.1.4"
 BUILD_ID: Final = bytes.fromhex("44285d3e80527122e9e361928189385906ec813e")  # Linux x86-64 wheel
 LIBRARY_BYTES: Final = 24_507_432
 NOTES_BYTES: Final = 4096  # from the start of the file; the build id is among the notes there
-# Where the library keeps things, in bytes: uc_engine.cpu; within the CPUState behind that, its
+# Where the library keeps things, in bytes: uc_engine.cpu and no_exit_request; within the CPUState behind that, its
 # cflags_next_tb, opaque, the functions of its CPUClass, and CPURISCVState.
 CPU_IN_ENGINE: Final = 440
+NO_EXIT_REQUEST_IN_ENGINE: Final = 2034
 NEXT_BLOCK_FLAGS_IN_CPU: Final = 24
 OPAQUE_IN_CPU: Final = 33136
 ENV_IN_CPU: Final = 36112
@@ -51,6 +52,7 @@ class _Native(ctypes.Structure):
         ("entered", ctypes.c_uint64),
         ("regs", ctypes.c_void_p),
         ("next_block_size_max", ctypes.c_void_p),
+        ("no_exit_request", ctypes.c_void_p),
         ("engine", ctypes.c_void_p),
         ("cpu", ctypes.c_void_p),
         ("do_interrupt", ctypes.c_void_p),
@@ -95,7 +97,7 @@ class FastEngine:
         self.regs: e.Words = memoryview(self._env).cast("B").cast("Q")
         self._prove_registers()
         self._prove_cpu(cpu)
-        self._hooks = ctypes.CDLL(str(hooks))
+        self._hooks = ctypes.PyDLL(str(hooks))  # giving up the interpreter's lock would cost 0.1 us a call
         self._native = self._make_native(cpu)
         self.cells: e.Words = memoryview(self._native).cast("B")[: 8 * e.CELLS].cast("q")
         self._install_hooks(cpu)
@@ -141,12 +143,14 @@ class FastEngine:
         """Check that known pointers are found at the offsets in the CPU's object that we use."""
         found = (
             ctypes.c_uint32.from_address(cpu + NEXT_BLOCK_FLAGS_IN_CPU).value,
+            ctypes.c_uint8.from_address(self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE).value,
             _word(cpu + OPAQUE_IN_CPU).value,
             _word(cpu + CLASS_IN_CPU + DO_INTERRUPT_IN_CLASS).value,
             _word(cpu + CLASS_IN_CPU + EXEC_INTERRUPT_IN_CLASS).value,
         )
         expected = (
             NO_FLAGS,
+            0,
             0,
             _address(self._private("riscv_cpu_do_interrupt")),
             _address(self._private("riscv_cpu_exec_interrupt")),
@@ -158,6 +162,7 @@ class FastEngine:
         return _Native(
             regs=cpu + ENV_IN_CPU,
             next_block_size_max=cpu + NEXT_BLOCK_FLAGS_IN_CPU,
+            no_exit_request=self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE,
             engine=self._handle.value,
             cpu=cpu,
             do_interrupt=_address(self._private("riscv_cpu_do_interrupt")),

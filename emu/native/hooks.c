@@ -35,6 +35,7 @@ struct hart {
     uint64_t entered;    /* how often the engine's own loop was entered in this run */
     uint64_t *regs;
     uint32_t *next_block_size_max; /* instructions; the engine resets it when it has used it */
+    uint8_t *no_exit_request; /* the code to be translated looks for a stop at blocks only */
     void *engine;
     void *cpu;
     void (*do_interrupt)(void *cpu);
@@ -86,6 +87,9 @@ int enter(struct hart *h)
     h->reason = RAN;
     h->block = -1;
     h->entered = 0;
+    /* Code looks for a stop behind each load and store too, because one may touch a device, and that
+     * costs more than the access.  The guest code of a kernel that has gates touches none. */
+    *h->no_exit_request = h->gate_high && !h->stepping;
     if (h->stepping)
         *h->next_block_size_max = ONE_INSTRUCTION;
     return h->start(h->engine, h->regs[PC], 0, 0, 0);
@@ -99,29 +103,40 @@ void on_enter(struct cpu *cpu)
         stop(cpu->hart, RETRY);
 }
 
-void on_block(void *engine, uint64_t address, uint32_t size, struct hart *h)
+/* Whether the engine may go into a block of which on_block could not say so at a glance. */
+static __attribute__((noinline)) int may_enter(struct hart *h, uint64_t address, int64_t bytes)
 {
-    int64_t bytes = size;
-
-    (void)engine;
     if (h->stepping == STEPPED) {
         h->stop(h->engine);
-        return;
+        return 0;
     }
     if (h->stepping) {
         h->stepping = STEPPED;
-    } else {
-        if (interrupted(h->regs)) {
-            stop(h, INTERRUPT);
-            return;
-        }
-        if (address == h->block && bytes == C_JUMP_SIZE && h->regs[PRIV] == USER)
-            skip_spin(h, bytes);
-        if (h->now + bytes > h->deadline) {
-            stop(h, DEADLINE);
-            return;
-        }
+        return 1;
     }
+    if (interrupted(h->regs)) {
+        stop(h, INTERRUPT);
+        return 0;
+    }
+    if (address == h->block && bytes == C_JUMP_SIZE && h->regs[PRIV] == USER)
+        skip_spin(h, bytes);
+    if (h->now + bytes > h->deadline) {
+        stop(h, DEADLINE);
+        return 0;
+    }
+    return 1;
+}
+
+/* The hottest code of all: once a block. */
+void on_block(void *engine, uint64_t address, uint32_t size, struct hart *h)
+{
+    int64_t bytes = size;
+    int special = h->now + bytes > h->deadline || h->stepping || bytes == C_JUMP_SIZE ||
+                  h->regs[MIP] & h->regs[MIE];
+
+    (void)engine;
+    if (__builtin_expect(special, 0) && !may_enter(h, address, bytes))
+        return;
     h->block = address;
     h->now += bytes;
     h->block_end = address + bytes;
