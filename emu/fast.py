@@ -23,8 +23,8 @@ VERSION: Final = "2.1.4"
 BUILD_ID: Final = bytes.fromhex("44285d3e80527122e9e361928189385906ec813e")  # Linux x86-64 wheel
 LIBRARY_BYTES: Final = 24_507_432
 NOTES_BYTES: Final = 4096  # from the start of the file; the build id is among the notes there
-# Where the library keeps things, in bytes: uc_engine.cpu and no_exit_request; within the CPUState behind that, its
-# cflags_next_tb, opaque, the functions of its CPUClass, and CPURISCVState.
+# Where the library keeps things, in bytes: uc_engine.cpu and no_exit_request; within the CPUState behind
+# that, its cflags_next_tb, opaque, the functions of its CPUClass, and CPURISCVState.
 CPU_IN_ENGINE: Final = 440
 NO_EXIT_REQUEST_IN_ENGINE: Final = 2034
 NEXT_BLOCK_FLAGS_IN_CPU: Final = 24
