@@ -1,8 +1,9 @@
 """The table in kernel/README.md: one getpid(), stepped through, with the kernel's functions on its way.
 
-Run as a program it prints the table, to be put into the README where the kernel has changed.
+Run as a program it puts the table into the README: do that where the kernel has changed.
 """
 
+import re
 import sys
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,8 @@ from kernel.abi.memlayout import TRAMPOLINE  # noqa: E402
 
 TICKS_PER_NS = 4
 KERNEL = str(ROOT / "kernel")
+README = ROOT / "kernel" / "README.md"
+TABLE = re.compile(r"(<!-- made by tests/docs/life.py -->\n```text\n)(.*?)(```)", re.DOTALL)
 
 
 class Life:
@@ -85,5 +88,11 @@ class Life:
         self.lines.append(f"{ticks // TICKS_PER_NS:>7} {self._regs[e.PC]:#14x}   {what}")
 
 
+def main() -> None:
+    """Renew the table."""
+    body = "".join(f"{line}\n" for line in Life().lines)
+    README.write_text(TABLE.sub(lambda found: found[1] + body + found[3], README.read_text()))
+
+
 if __name__ == "__main__":
-    print("\n".join(Life().lines))
+    main()

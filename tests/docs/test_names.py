@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from life import Life
+from life import README, TABLE, Life
 from names import ROOT, Sources, claims
 
 from toolchain import headers
@@ -16,10 +16,8 @@ READMES = [
     path for path in (ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))) if path.parent.name != "docs"
 ]
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
-KERNEL_README = ROOT / "kernel" / "README.md"
 PLACEHOLDER = re.compile(r"NAME")  # sys_NAME and the like stand for many
 OURS = re.compile(r"[_.(]|[a-z][A-Z]")  # what looks like code; a plain word may be anybody's
-LIFE = re.compile(r"<!-- made by (\S+) -->\n```text\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
@@ -53,7 +51,7 @@ def test_wrong_names_are_found(sources: Sources) -> None:
     for kind, word in claims(
         "`kernel/trip.py` `asn/` `Trap.progress` `_usertrip()` `NoSuchClass` `no_such_name`"
     ):
-        assert not is_there(sources, KERNEL_README, kind, word), word
+        assert not is_there(sources, README, kind, word), word
 
 
 @pytest.mark.parametrize("document", READMES, ids=by_path)
@@ -64,15 +62,14 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_the_kernels_reading_order_is_complete() -> None:
     """Every source of kernel/ is in it."""
-    text = KERNEL_README.read_text()
-    folder = KERNEL_README.parent
+    text = README.read_text()
+    folder = README.parent
     sources = [*folder.glob("*.py"), *folder.glob("abi/*.py"), *folder.glob("asm/*")]
     names = {path.relative_to(folder).as_posix() for path in sources if path.name != "__init__.py"}
     assert {name for name in names if f"`{name}`" not in text} == set()
 
 
 def test_the_life_of_a_system_call_is_what_happens() -> None:
-    """Where this fails because the kernel has changed: put what tests/docs/life.py prints there."""
-    found = LIFE.search(KERNEL_README.read_text())
-    assert found and (ROOT / found[1]).exists()
-    assert found[2].splitlines() == Life().lines
+    """Where this fails because the kernel has changed: run tests/docs/life.py, and read the text again."""
+    found = TABLE.search(README.read_text())
+    assert found and found[2].splitlines() == Life().lines
