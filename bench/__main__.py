@@ -1,4 +1,4 @@
-"""`python -m bench`: measure ours, beside the rival where it is there, and say where a call's time goes.
+"""`python -m bench`: measure ours, beside the rival where it is there, and say where the time goes.
 
 Status 0: all was measured, whatever came out; 1: a row could not be measured; 2: bad input.
 """
@@ -8,17 +8,18 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import breakdown, report, rival
+from bench import breakdown, flame, profiling, report, rival
 from bench.report import Result
-from bench.rows import ROWS, Measurer, Row, Start, measure_start
+from bench.rows import ROWS, USERTESTS, Measurer, Row, Start, measure_start, measure_whole
 from bench.terminal import BenchError, Terminal
 
-START_KEY = "start"
 PARTS_KEY = "parts"
-KEYS = (START_KEY, *(row.command for row in ROWS if row.command), PARTS_KEY)
+KEYS = (*(row.key for row in ROWS), PARTS_KEY)
+PROFILED = {row.key: row for row in (*ROWS, USERTESTS["quick"]) if row.command}
 REPEATS = 5
 
 
@@ -34,6 +35,8 @@ class Side:
     def measure(self, row: Row) -> float:
         """One value of `row`; raises BenchError, and begins with a new machine after that."""
         try:
+            if row.whole:
+                return row.value(measure_whole(self._start, row))
             if not row.command:
                 return self._measure_start(row)
             if self._measurer is None:
@@ -57,18 +60,36 @@ class Side:
         self._terminal = self._measurer = None
 
 
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Rows that are measured on the same two sides, so many times."""
+
+    rows: Sequence[Row]
+    ours: Side
+    rival: Side | None
+    repeat: int
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print; returns the exit status."""
     options = _parser().parse_args(arguments)
+    try:
+        if options.profile:
+            _profile(options)
+            return 0
+        return _measure(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Measure what was asked for; BenchError for bad input, the status for the rest."""
     with ExitStack() as cleanup:
-        try:
-            ours, other = _sides(options, cleanup)
-        except BenchError as error:
-            print(f"bench: {error}", file=sys.stderr)
-            return 2
-        results = _measure_rows(_chosen(options.rows), ours, other, options.repeat)
+        contests = _contests(options, cleanup)
+        results = _measure_rows(contests)
     parts, failures = None, {r.row.name: r.failure for r in results if r.failure}
-    if not options.rows or PARTS_KEY in options.rows:
+    if PARTS_KEY in _keys(options):
         try:
             parts = breakdown.measure()
             print(report.parts_table(parts))
@@ -80,6 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
+def _profile(options: argparse.Namespace) -> None:
+    """Print where the time of one row goes, and draw it where that was asked for."""
+    row = PROFILED[options.profile]
+    image = _stock_image(options, "--profile usertests") if row.whole else None
+    profile = profiling.profile_row(row, image)
+    print(f"{row.name}: {profile.summary()}")
+    if options.out:
+        options.out.write_text(flame.svg(profile, f"{row.name}, processor time by Python stack"))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, beside a rival.")
     parser.add_argument("--xv6", type=Path, metavar="DIR", help="a built C xv6-riscv tree, the rival")
@@ -87,6 +118,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--orrery", metavar="PATH", help="the orrery to measure (default: this one's)")
     parser.add_argument("--rows", nargs="+", choices=KEYS, metavar="ROW", help=f"some of: {', '.join(KEYS)}")
     parser.add_argument("--repeat", type=_positive, default=REPEATS, metavar="N", help="times (%(default)s)")
+    parser.add_argument("--stock", type=Path, metavar="IMG", help="stock xv6 image (default: that of --xv6)")
+    parser.add_argument(
+        "--usertests",
+        nargs="?",
+        const="quick",
+        choices=sorted(USERTESTS),
+        help="time the stock image's usertests, -q or all, once a side: minutes; other rows only by --rows",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=sorted(PROFILED),
+        metavar="ROW",
+        help="measure nothing, but show where one row's time goes",
+    )
+    parser.add_argument("--out", type=Path, metavar="SVG", help="draw --profile as a flame graph")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there too")
     return parser
 
@@ -98,38 +144,65 @@ def _positive(text: str) -> int:
     return number
 
 
-def _chosen(keys: Sequence[str] | None) -> list[Row]:
-    return [row for row in ROWS if not keys or (row.command or START_KEY) in keys]
+def _keys(options: argparse.Namespace) -> Sequence[str]:
+    """Which rows to measure, usertests apart."""
+    if options.rows or options.usertests:
+        return options.rows or ()
+    return KEYS
 
 
-def _sides(options: argparse.Namespace, cleanup: ExitStack) -> tuple[Side, Side | None]:
-    """Ours, and the rival if it is there; both end with `cleanup`."""
+def _stock_image(options: argparse.Namespace, wanted_by: str) -> Path:
+    """The image that whole programs run on."""
+    if options.stock is None and options.xv6 is None:
+        raise BenchError(f"{wanted_by} needs a stock xv6 image: name it with --stock, or a tree with --xv6")
+    image: Path = options.stock or rival.tree_image(options.xv6)
+    if not image.is_file():
+        raise BenchError(f"{image}: not there: check --stock")
+    return image
+
+
+def _contests(options: argparse.Namespace, cleanup: ExitStack) -> list[Contest]:
+    """What is to be measured, on which sides; the sides end with `cleanup`."""
     orrery = options.orrery or str(Path(sys.executable).with_name("orrery"))
-    ours = Side(lambda: Terminal([orrery, "boot"]))
-    cleanup.callback(ours.close)
     qemu = rival.find_qemu(options.qemu)
-    if options.xv6 is None:
-        return ours, None
-    if qemu is None:
+    if options.xv6 is not None and qemu is None:
         print(f"{rival.QEMU} is not in PATH: install it, or name it with --qemu")
-        return ours, None
-    scratch = Path(cleanup.enter_context(TemporaryDirectory(prefix="orrery-bench-")))
-    other = Side(rival.rival_start(options.xv6, qemu, scratch))
-    cleanup.callback(other.close)
-    return ours, other
+    tree = options.xv6 if qemu else None
+    rows = [row for row in ROWS if row.key in _keys(options)]
+    contests = []
+
+    def add(rows: Sequence[Row], argv: Sequence[str], image: Callable[[], bytes], repeat: int) -> None:
+        ours, other = Side(lambda: Terminal(argv)), None
+        cleanup.callback(ours.close)
+        if tree is not None and qemu is not None:
+            scratch = Path(cleanup.enter_context(TemporaryDirectory(prefix="orrery-bench-")))
+            other = Side(rival.rival_start(tree, qemu, scratch, image()))
+            cleanup.callback(other.close)
+        contests.append(Contest(rows, ours, other, repeat))
+
+    if rows:
+        add(rows, [orrery, "boot"], lambda: rival.image_with_bench(options.xv6), options.repeat)
+    if options.usertests:
+        stock = _stock_image(options, "--usertests")
+        argv = [orrery, "boot", "--drive", str(stock), "--snapshot"]
+        add([USERTESTS[options.usertests]], argv, stock.read_bytes, 1)
+    return contests
 
 
-def _measure_rows(rows: Sequence[Row], ours: Side, other: Side | None, repeat: int) -> list[Result]:
-    """Measure each row `repeat` times on each side, in turns, and print it."""
+def _measure_rows(contests: Sequence[Contest]) -> list[Result]:
+    """Measure each row on each side, in turns, and print it."""
+    if not contests:
+        return []
+    beside = contests[0].rival is not None
     results = []
-    if rows:
-        print(report.header(other is not None), flush=True)
-    for row in rows:
-        result = _measure_row(row, ours.measure, other.measure if other else None, repeat)
-        results.append(result)
-        print(report.line(result, other is not None), flush=True)
-    if rows:
-        print(report.footer(other is not None), end="\n\n", flush=True)
+    print(report.header(beside), flush=True)
+    for contest in contests:
+        for row in contest.rows:
+            other = contest.rival.measure if contest.rival else None
+            result = _measure_row(row, contest.ours.measure, other, contest.repeat)
+            results.append(result)
+            print(report.line(result, beside), flush=True)
+    print(report.footer(beside), end="\n\n", flush=True)
     return results
 
 

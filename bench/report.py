@@ -9,7 +9,7 @@ from bench.breakdown import Breakdown
 from bench.rival import REFERENCE, REFERENCE_SOURCE
 from bench.rows import Row
 
-NAME_WIDTH = 18
+NAME_WIDTH = 20
 VALUE_WIDTH = 14
 PART_WIDTH = 44
 

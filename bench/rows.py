@@ -1,8 +1,9 @@
 """The rows: what is measured on a machine, in which unit, and what the goal is.
 
-All but the start run user/tests/bench.c on the machine, which does a thing N times.  Each is run with two
-counts, and what one more round takes is the difference of the times over that of the counts: typing,
-fork, exec and exit cost the same in both and drop out.
+Most run user/tests/bench.c on the machine, which does a thing N times.  Each is run with two counts, and
+what one more round takes is the difference of the times over that of the counts: typing, fork, exec and
+exit cost the same in both and drop out.  The start, and a program of a stock image (`whole`), are timed
+from begin to end.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from bench.terminal import PROMPT, BenchError, Terminal
 
 START_TIMEOUT_S = 120.0
 RUN_TIMEOUT_S = 120.0
+WHOLE_TIMEOUT_S = 1800.0
 LONG_RUN_S = 0.3  # how long the run with the larger count takes, about
 SHARE = 8  # the larger count is so many times the smaller
 COUNT_MAX = 2_000_000_000  # bench.c's atoi has 32 bits
@@ -28,6 +30,7 @@ class Row:
 
     `command` is what bench.c calls it ('': the start); `first_count` is a count that takes a moment only.
     A value is seconds for a round divided by `scale`, or, where `rate`, rounds times `scale` a second.
+    Where `whole`, `command` is a line for the shell, and one round is all of it.
     """
 
     name: str
@@ -37,6 +40,17 @@ class Row:
     scale: float = 1.0
     rate: bool = False
     first_count: int = 0
+    whole: bool = False
+
+    @property
+    def key(self) -> str:
+        """What the command line calls it."""
+        return self.command.partition(" ")[0] or START_KEY
+
+    @property
+    def success(self) -> str:
+        """What the machine prints if all went well."""
+        return "ALL TESTS PASSED" if self.whole else f"bench: {self.command} "
 
     def value(self, round_s: float) -> float:
         """What is printed for a round that takes so many seconds."""
@@ -47,9 +61,12 @@ class Row:
         return ours / rival if self.rate else rival / ours
 
 
+START_KEY = "start"
 MICRO = 1e-6
 MEGA = 1e6
 CHUNK_BYTES = 4096  # bench.c's
+FILE_CHUNKS = 25  # bench.c's
+FILE_MEGA = FILE_CHUNKS * CHUNK_BYTES / MEGA
 
 ROWS = (
     Row("start to prompt", "s", "", 1.0),
@@ -57,10 +74,30 @@ ROWS = (
     Row("fork+exit+wait", "us", "fork", 3.0, MICRO, first_count=40),
     Row("fork+exec+wait", "us", "exec", 3.0, MICRO, first_count=20),
     Row("pipe 4 KiB", "MB/s", "pipe", 3.0, CHUNK_BYTES / MEGA, True, first_count=20),
+    Row("ping-pong", "us", "pingpong", 3.0, MICRO, first_count=100),
+    Row("create+write 100 KB", "MB/s", "create", 3.0, FILE_MEGA, True, first_count=1),
+    Row("read 100 KB", "MB/s", "readfile", 3.0, FILE_MEGA, True, first_count=2),
+    Row("sbrk+touch+free", "us", "sbrk", 3.0, MICRO, first_count=1000),
     Row("ALU loop, 16", "MIPS", "alu16", 0.6, 16 / MEGA, True, first_count=1_000_000),
     Row("ALU loop, 2", "MIPS", "alu2", None, 2 / MEGA, True, first_count=4_000_000),
     Row("load/store loop", "MIPS", "loadstore", 0.6, 10 / MEGA, True, first_count=1_000_000),
 )
+
+USERTESTS = {
+    "quick": Row("usertests -q", "s", "usertests -q", 2.0, whole=True),
+    "all": Row("usertests", "s", "usertests", 2.0, whole=True),
+}
+"""xv6's own tests, as they come in a stock image."""
+
+
+def measure_whole(start: Start, row: Row) -> float:
+    """Seconds from typing the command to its last line, on a new machine."""
+    with start() as terminal:
+        terminal.expect(PROMPT, START_TIMEOUT_S)
+        begin = perf_counter()
+        terminal.type(f"{row.command}\n")
+        failure = rb"panic: |FAILED|exec [a-z]+ failed"
+        return terminal.expect(row.success.encode(), WHOLE_TIMEOUT_S, failure) - begin
 
 
 def measure_start(start: Start) -> float:

@@ -7,13 +7,16 @@ import json
 import stat
 import sys
 from pathlib import Path
+from time import process_time
+from xml.etree import ElementTree
 
 import pytest
 
 from bench import __main__ as program
-from bench import breakdown, report, rival, rows
+from bench import breakdown, flame, profiling, report, rival, rows
 from bench.report import Result
-from bench.rows import ROWS, Measurer, Row
+from bench.rows import ROWS, USERTESTS, Measurer, Row
+from bench.sampling import Profile, Sampler
 from bench.terminal import BenchError, Terminal
 from kernel.abi import disk, fcntl
 from toolchain import fsimage, mkfs, paths
@@ -27,6 +30,13 @@ for line in sys.stdin:
     time.sleep(0.02 + int(count) * {ROUND_S})
     said = f"bench: {{row}} {{count}} done" if row == "getpid" else "bench: fork failed"
     print(said, end="\\n$ ", flush=True)
+"""
+STOCK = """\
+import sys
+result = "ALL TESTS PASSED" if "boot" in sys.argv else "FAILED"
+print("boot", end="\\n$ ", flush=True)
+for line in sys.stdin:
+    print("test one: OK", result, sep="\\n", end="\\n$ ", flush=True)
 """
 BY_COMMAND = {row.command: row for row in ROWS}
 GETPID, PIPE = BY_COMMAND["getpid"], BY_COMMAND["pipe"]
@@ -72,11 +82,18 @@ def test_rows_are_those_of_the_program() -> None:
     for row in ROWS:
         assert not row.command or f'{{"{row.command}", row_' in source
     assert f"#define CHUNK {rows.CHUNK_BYTES}\n" in source
+    assert f"#define FILE_CHUNKS {rows.FILE_CHUNKS} " in source
+    assert source.count(", row_") == sum(bool(row.command) for row in ROWS)
 
 
 @pytest.mark.parametrize(
     ("row", "round_s", "value"),
-    [(GETPID, 5e-6, 5.0), (PIPE, 1e-3, 4.096), (BY_COMMAND["alu16"], 8e-9, 2000.0)],
+    [
+        (GETPID, 5e-6, 5.0),
+        (PIPE, 1e-3, 4.096),
+        (BY_COMMAND["create"], 0.1, 1.024),
+        (BY_COMMAND["alu16"], 8e-9, 2000.0),
+    ],
 )
 def test_values_are_in_the_unit(row: Row, round_s: float, value: float) -> None:
     assert row.value(round_s) == pytest.approx(value)
@@ -106,7 +123,7 @@ def test_without_the_rival_there_is_a_reference_but_no_verdict() -> None:
     assert "The rival is not here" in report.footer(rival=False)
     assert "measured elsewhere" in report.footer(rival=False)
     document = (paths.ROOT / rival.REFERENCE_SOURCE).read_text()
-    assert rival.REFERENCE.keys() <= {row.name for row in ROWS}
+    assert rival.REFERENCE.keys() <= {row.name for row in (*ROWS, *USERTESTS.values())}
     for name in rival.REFERENCE:
         assert f"| {name} |" in document
 
@@ -135,9 +152,11 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.Captu
     qemu = _executable(tmp_path / "qemu", "pass")
     assert program.main(["--xv6", str(tmp_path), "--qemu", str(qemu)]) == 2
     assert program.main(["--qemu", str(tmp_path / "missing")]) == 2
+    assert program.main(["--usertests"]) == 2
+    assert program.main(["--profile", "usertests", "--stock", str(tmp_path / "missing.img")]) == 2
     out, err = capsys.readouterr()
     assert not out
-    assert [line.partition(": ")[0] for line in err.splitlines()] == ["bench", "bench"]
+    assert [line.partition(": ")[0] for line in err.splitlines()] == ["bench"] * 4
     assert str(tmp_path / "kernel" / "kernel") in err
 
 
@@ -170,6 +189,99 @@ def test_the_parts_of_a_call_are_taken_from_a_real_machine() -> None:
     table = report.parts_table(found)
     assert "unexplained" in table
     assert table.endswith("100%")
+
+
+def test_usertests_is_timed_whole_on_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    orrery, qemu = _executable(tmp_path / "orrery", STOCK), _executable(tmp_path / "qemu", STOCK)
+    tree, out = tmp_path / "xv6", tmp_path / "out.json"
+    (tree / "kernel").mkdir(parents=True)
+    (tree / "kernel" / "kernel").write_bytes(b"kernel")
+    (tree / "fs.img").write_bytes(b"image")
+    options = ["--orrery", str(orrery), "--usertests", "--json", str(out)]
+    assert program.main([*options, "--stock", str(tree / "fs.img"), "--qemu", str(qemu)]) == 0
+    (found,) = json.loads(out.read_text())["rows"]
+    assert found["name"] == "usertests -q"
+    assert len(found["ours"]) == 1
+    assert not found["rival"]
+    assert "getpid" not in capsys.readouterr().out
+    # The stand-in for the rival is not started with "boot", and says that a test failed.
+    assert program.main([*options, "--xv6", str(tree), "--qemu", str(qemu)]) == 1
+    assert "failed: the rival: the machine says: " in capsys.readouterr().out
+    assert (tree / "fs.img").read_bytes() == b"image"
+
+
+def _spin(seconds: float) -> None:
+    end_s = process_time() + seconds
+    while process_time() < end_s:
+        pass
+
+
+def _caller() -> None:
+    _spin(0.3)
+
+
+def test_a_profile_says_who_had_the_processor_and_who_called() -> None:
+    sampler = Sampler(paths.ROOT)
+    with sampler.running(base=sys._getframe()):
+        _caller()
+        _spin(0.1)
+    found = sampler.profile()
+    here = "tests.unit.test_bench:"
+    total_ns = found.total_ns
+    assert found.samples > 10
+    assert 0.3e9 < total_ns < 0.8e9
+    assert found.self_ns()[f"{here}_spin"] > 0.9 * total_ns
+    assert 0.5 * total_ns < found.cumulative_ns()[f"{here}_caller"] < 0.9 * total_ns
+    assert (f"{here}_caller", f"{here}_spin") in found.by_stack
+    assert not any("test_a_profile" in name for stack in found.by_stack for name in stack)
+    before = found.samples
+    _spin(0.05)
+    assert sampler.profile().samples == before
+
+
+def test_one_that_calls_itself_counts_once() -> None:
+    found = Profile({("a", "b", "a"): 30, ("a",): 10, ("c",): 60}, 3)
+    assert found.self_ns() == {"a": 40, "c": 60}
+    assert found.cumulative_ns() == {"a": 40, "b": 30, "c": 60}
+    lines = [line.split() for line in found.summary(top=1).splitlines()[1:]]
+    assert lines == [["self"], ["60.0%", "c"], ["cumulative"], ["60.0%", "c"]]
+
+
+def test_a_flame_graph_is_as_wide_as_the_time() -> None:
+    stacks = {
+        ("kernel.a:f", "<string>:<lambda>"): 250,
+        ("kernel.a:f",): 250,
+        ("emu.b:g",): 499,
+        ("tiny:h",): 1,
+    }
+    drawn = ElementTree.fromstring(flame.svg(Profile(stacks, 4), "a & b"))
+    space = "{http://www.w3.org/2000/svg}"
+    boxes: dict[str, dict[str, float]] = {}
+    for group in drawn.iter(f"{space}g"):
+        tip, box = group.find(f"{space}title"), group.find(f"{space}rect")
+        assert tip is not None and tip.text and box is not None
+        name = tip.text.rpartition(": ")[0]
+        boxes[name] = {key: float(box.attrib[key]) for key in ("x", "y", "width")}
+    full_px = flame.WIDTH_PX - 2 * flame.MARGIN_PX
+    assert boxes["all"]["width"] == full_px
+    assert boxes["kernel.a:f"]["width"] == pytest.approx(full_px / 2, abs=0.1)
+    assert boxes["kernel.a:f"]["x"] == pytest.approx(
+        boxes["emu.b:g"]["x"] + boxes["emu.b:g"]["width"], abs=0.2
+    )
+    inner = boxes["<string>:<lambda>"]
+    assert inner["y"] == boxes["kernel.a:f"]["y"] - flame.ROW_PX == boxes["all"]["y"] - 2 * flame.ROW_PX
+    assert inner["width"] == pytest.approx(full_px / 4, abs=0.1)
+
+
+def test_a_row_is_profiled_on_a_real_machine(tmp_path: Path) -> None:
+    found = profiling.profile_row(GETPID, long_s=0.3)
+    cumulative = found.cumulative_ns()
+    assert cumulative["emu.loop:Loop.run"] > 0
+    assert cumulative["kernel.trap:Trap.process"] > 0  # in a greenlet of its own
+    bad = tmp_path / "bad.img"
+    bad.write_bytes(bytes(2048))
+    with pytest.raises(BenchError, match=r"bad\.img"):
+        profiling.profile_row(USERTESTS["quick"], bad)
 
 
 def _executable(path: Path, code: str) -> Path:

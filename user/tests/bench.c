@@ -7,11 +7,16 @@
 
 #include "kernel/types.h"
 #include "kernel/stat.h"
+#include "kernel/fcntl.h"
 #include "user/user.h"
 
 #define CHUNK 4096
+#define FILE_CHUNKS 25 /* in a file of 100 KB: more than the buffers of C xv6 hold, less than ours */
+#define PAGE 4096
 
 static char *self;
+static char chunk[CHUNK];
+static const char scratch[] = "bench.tmp";
 
 static void die(const char *message)
 {
@@ -63,7 +68,6 @@ static void row_exec(uint n)
 /* N chunks of 4 KiB from parent to child. */
 static void row_pipe(uint n)
 {
-    static char chunk[CHUNK];
     int fds[2];
 
     if (pipe(fds) < 0)
@@ -83,6 +87,86 @@ static void row_pipe(uint n)
             die("write failed");
     close(fds[1]);
     reap();
+}
+
+/* A byte to the child and back: two switches of process a round. */
+static void row_pingpong(uint n)
+{
+    int to_child[2], to_parent[2];
+    char ball = 0;
+
+    if (pipe(to_child) < 0 || pipe(to_parent) < 0)
+        die("pipe failed");
+    int pid = fork();
+    if (pid < 0)
+        die("fork failed");
+    if (pid == 0) {
+        close(to_child[1]);
+        while (read(to_child[0], &ball, 1) == 1)
+            if (write(to_parent[1], &ball, 1) != 1)
+                exit(1);
+        exit(0);
+    }
+    close(to_child[0]);
+    while (n-- > 0)
+        if (write(to_child[1], &ball, 1) != 1 || read(to_parent[0], &ball, 1) != 1)
+            die("a ball failed");
+    close(to_child[1]);
+    reap();
+}
+
+static void write_file(void)
+{
+    int fd = open(scratch, O_CREATE | O_WRONLY);
+    if (fd < 0)
+        die("open failed");
+    for (int i = 0; i < FILE_CHUNKS; i++)
+        if (write(fd, chunk, CHUNK) != CHUNK)
+            die("write failed");
+    close(fd);
+}
+
+static void remove_file(void)
+{
+    if (unlink(scratch) < 0)
+        die("unlink failed");
+}
+
+/* A new file of 100 KB, which is removed again. */
+static void row_create(uint n)
+{
+    while (n-- > 0) {
+        write_file();
+        remove_file();
+    }
+}
+
+/* A file of 100 KB from its begin to its end; it is written once. */
+static void row_readfile(uint n)
+{
+    write_file();
+    while (n-- > 0) {
+        int fd = open(scratch, O_RDONLY);
+        if (fd < 0)
+            die("open failed");
+        for (int i = 0; i < FILE_CHUNKS; i++)
+            if (read(fd, chunk, CHUNK) != CHUNK)
+                die("read failed");
+        close(fd);
+    }
+    remove_file();
+}
+
+/* A page more, a store to it, a page less. */
+static void row_sbrk(uint n)
+{
+    while (n-- > 0) {
+        char *page = sbrk(PAGE);
+        if (page == (char *)-1)
+            die("sbrk failed");
+        *(volatile char *)page = 1;
+        sbrk(-PAGE);
+    }
 }
 
 /* Rounds of 16 instructions, none of which touches memory. */
@@ -149,8 +233,10 @@ static const struct {
     const char *name;
     void (*run)(uint n);
 } rows[] = {
-    {"getpid", row_getpid}, {"fork", row_fork}, {"exec", row_exec}, {"pipe", row_pipe},
-    {"alu16", row_alu16},   {"alu2", row_alu2}, {"loadstore", row_loadstore},
+    {"getpid", row_getpid},     {"fork", row_fork},         {"exec", row_exec},
+    {"pipe", row_pipe},         {"pingpong", row_pingpong}, {"create", row_create},
+    {"readfile", row_readfile}, {"sbrk", row_sbrk},         {"alu16", row_alu16},
+    {"alu2", row_alu2},         {"loadstore", row_loadstore},
 };
 
 #define ROWS ((int)(sizeof rows / sizeof rows[0]))
@@ -169,6 +255,9 @@ int main(int argc, char **argv)
             }
         }
     }
-    fprintf(2, "usage: bench getpid|fork|exec|pipe|alu16|alu2|loadstore N\n");
+    fprintf(2, "usage: bench ROW N; ROW is one of");
+    for (int i = 0; i < ROWS; i++)
+        fprintf(2, " %s", rows[i].name);
+    fprintf(2, "\n");
     exit(1);
 }
