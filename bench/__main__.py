@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
+        if options.out and not options.profile:
+            raise BenchError("--out draws what --profile found: name a row with --profile")
         if options.profile:
             _profile(options)
             return 0
@@ -97,7 +99,7 @@ def _measure(options: argparse.Namespace) -> int:
             failures[PARTS_KEY] = str(error)
             print(f"{PARTS_KEY}: failed: {error}")
     if options.json:
-        options.json.write_text(json.dumps(report.as_json(results, parts, failures), indent=2) + "\n")
+        _write(options.json, json.dumps(report.as_json(results, parts, failures), indent=2) + "\n")
     return 1 if failures else 0
 
 
@@ -108,7 +110,14 @@ def _profile(options: argparse.Namespace) -> None:
     profile = profiling.profile_row(row, image)
     print(f"{row.name}: {profile.summary()}")
     if options.out:
-        options.out.write_text(flame.svg(profile, f"{row.name}, processor time by Python stack"))
+        _write(options.out, flame.svg(profile, f"{row.name}, processor time by Python stack"))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -45,28 +45,34 @@ def find_qemu(path: str | None) -> str | None:
 
 def tree_image(tree: Path) -> Path:
     """The image that was built in `tree`.  Raises BenchError where the tree lacks something."""
-    for path in (_kernel(tree), tree / "fs.img"):
-        if not path.is_file():
-            raise BenchError(
-                f"{path}: not there: --xv6 wants an xv6-riscv tree after make kernel/kernel fs.img"
-            )
-    return tree / "fs.img"
+    _kernel(tree)
+    return _built(tree / "fs.img")
 
 
 def rival_start(tree: Path, qemu: str, scratch: Path, image: bytes) -> Callable[[], Terminal]:
-    """Something that starts the xv6 of `tree` in QEMU on a copy of `image`, made in directory `scratch`."""
+    """Something that starts the xv6 of `tree` in QEMU on a copy of `image`, made in directory `scratch`.
+
+    Raises BenchError where the tree lacks its kernel.
+    """
+    kernel = _kernel(tree)
 
     def start() -> Terminal:
         copy = scratch / "fs.img"
         copy.unlink(missing_ok=True)  # a machine before this one may still have its own
         copy.write_bytes(image)
-        return Terminal(_qemu_argv(qemu, _kernel(tree), copy))
+        return Terminal(_qemu_argv(qemu, kernel, copy))
 
     return start
 
 
 def _kernel(tree: Path) -> Path:
-    return tree / "kernel" / "kernel"
+    return _built(tree / "kernel" / "kernel")
+
+
+def _built(path: Path) -> Path:
+    if not path.is_file():
+        raise BenchError(f"{path}: not there: --xv6 wants an xv6-riscv tree after make kernel/kernel fs.img")
+    return path
 
 
 def bench_program() -> bytes:

@@ -153,10 +153,11 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.Captu
     assert program.main(["--xv6", str(tmp_path), "--qemu", str(qemu)]) == 2
     assert program.main(["--qemu", str(tmp_path / "missing")]) == 2
     assert program.main(["--usertests"]) == 2
+    assert program.main(["--out", str(tmp_path / "out.svg")]) == 2
     assert program.main(["--profile", "usertests", "--stock", str(tmp_path / "missing.img")]) == 2
     out, err = capsys.readouterr()
     assert not out
-    assert [line.partition(": ")[0] for line in err.splitlines()] == ["bench"] * 4
+    assert [line.partition(": ")[0] for line in err.splitlines()] == ["bench"] * 5
     assert str(tmp_path / "kernel" / "kernel") in err
 
 
