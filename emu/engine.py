@@ -37,9 +37,8 @@ AT_ILLEGAL: Final = 3  # pc is on an instruction that the engine does not know; 
 AT_STRADDLE: Final = 4  # the block at pc cannot be run whole: step through it
 TRAPPED: Final = 5  # stepping, and a trap was entered
 AT_INTERRUPT: Final = 6  # before a block: an interrupt is to be taken
-AT_RETRY: Final = 7  # the engine began again at pc, in the middle of a block, for no reason that it tells
-TRAP_LOOP: Final = 8  # a trap was entered whose vector is the instruction that raised it
-AT_TRAP: Final = 9  # pc is on an instruction that raised CAUSE; the trap is still to be entered
+TRAP_LOOP: Final = 7  # a trap was entered whose vector is the instruction that raised it
+AT_TRAP: Final = 8  # pc is on an instruction that raised CAUSE; the trap is still to be entered
 
 TRAP_TICKS: Final = 4
 """What entering a trap for an exception costs: time passes even where a trap follows a trap for ever."""

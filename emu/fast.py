@@ -24,19 +24,15 @@ BUILD_ID: Final = bytes.fromhex("44285d3e80527122e9e361928189385906ec813e")  # L
 LIBRARY_BYTES: Final = 24_507_432
 NOTES_BYTES: Final = 4096  # from the start of the file; the build id is among the notes there
 # Where the library keeps things, in bytes: uc_engine.cpu and no_exit_request; within the CPUState behind
-# that, its cflags_next_tb, opaque, the functions of its CPUClass, and CPURISCVState.
+# that, its cflags_next_tb, exception_index and CPURISCVState.
 CPU_IN_ENGINE: Final = 440
 NO_EXIT_REQUEST_IN_ENGINE: Final = 2034
 NEXT_BLOCK_FLAGS_IN_CPU: Final = 24
-OPAQUE_IN_CPU: Final = 33136
+EXCEPTION_IN_CPU: Final = 33184
 ENV_IN_CPU: Final = 36112
-CLASS_IN_CPU: Final = 37720
-DO_INTERRUPT_IN_CLASS: Final = 2 * 8
-EXEC_ENTER_IN_CLASS: Final = 16 * 8
-EXEC_INTERRUPT_IN_CLASS: Final = 18 * 8
 
 ENV_WORDS: Final = 160
-NO_FLAGS: Final = (1 << 32) - 1
+NONE_32: Final = (1 << 32) - 1  # both of the 32-bit words above, when there is none
 
 
 class EngineUnavailable(Exception):
@@ -49,13 +45,14 @@ class _Native(ctypes.Structure):
     _fields_ = [
         ("cells", ctypes.c_int64 * e.CELLS),
         ("block", ctypes.c_uint64),
-        ("entered", ctypes.c_uint64),
         ("regs", ctypes.c_void_p),
         ("next_block_size_max", ctypes.c_void_p),
         ("no_exit_request", ctypes.c_void_p),
+        ("cause_now", ctypes.c_void_p),
         ("engine", ctypes.c_void_p),
         ("cpu", ctypes.c_void_p),
         ("do_interrupt", ctypes.c_void_p),
+        ("fetch_half", ctypes.c_void_p),
         ("stop", ctypes.c_void_p),
         ("start", ctypes.c_void_p),
     ]
@@ -91,7 +88,7 @@ class FastEngine:
         self._uc = make_uc(ram)
         # Keep addresses as ctypes objects: converting them at each call would cost more than it does.
         self._handle = ctypes.c_void_p(self._uc._uch.value)
-        cpu = _word(self._uc._uch.value + CPU_IN_ENGINE).value
+        cpu = ctypes.c_uint64.from_address(self._uc._uch.value + CPU_IN_ENGINE).value
         self._cpu = ctypes.c_void_p(cpu)
         self._env = (ctypes.c_uint64 * ENV_WORDS).from_address(cpu + ENV_IN_CPU)
         self.regs: e.Words = memoryview(self._env).cast("B").cast("Q")
@@ -100,7 +97,7 @@ class FastEngine:
         self._hooks = ctypes.PyDLL(str(hooks))  # giving up the interpreter's lock would cost 0.1 us a call
         self._native = self._make_native(cpu)
         self.cells: e.Words = memoryview(self._native).cast("B")[: 8 * e.CELLS].cast("q")
-        self._install_hooks(cpu)
+        self._install_hooks()
         self._take_csrs()
         # A method would cost a Python call on the hottest path.
         self.run: Callable[[], int] = partial(self._hooks.enter, ctypes.byref(self._native))
@@ -140,39 +137,28 @@ class FastEngine:
             raise EngineUnavailable("the hart does not start in M-mode")
 
     def _prove_cpu(self, cpu: int) -> None:
-        """Check that known pointers are found at the offsets in the CPU's object that we use."""
-        found = (
-            ctypes.c_uint32.from_address(cpu + NEXT_BLOCK_FLAGS_IN_CPU).value,
-            ctypes.c_uint8.from_address(self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE).value,
-            _word(cpu + OPAQUE_IN_CPU).value,
-            _word(cpu + CLASS_IN_CPU + DO_INTERRUPT_IN_CLASS).value,
-            _word(cpu + CLASS_IN_CPU + EXEC_INTERRUPT_IN_CLASS).value,
-        )
-        expected = (
-            NO_FLAGS,
-            0,
-            0,
-            _address(self._private("riscv_cpu_do_interrupt")),
-            _address(self._private("riscv_cpu_exec_interrupt")),
-        )
-        if found != expected:
-            raise EngineUnavailable("the CPU's object is not laid out as expected")
+        """Check the words of the CPU's object that the native hooks use."""
+        for offset in (NEXT_BLOCK_FLAGS_IN_CPU, EXCEPTION_IN_CPU):
+            if ctypes.c_uint32.from_address(cpu + offset).value != NONE_32:
+                raise EngineUnavailable(f"the CPU's object is not laid out as expected (byte {offset})")
+        if ctypes.c_uint8.from_address(self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE).value != 0:
+            raise EngineUnavailable("the engine's object is not laid out as expected")
 
     def _make_native(self, cpu: int) -> _Native:
         return _Native(
             regs=cpu + ENV_IN_CPU,
             next_block_size_max=cpu + NEXT_BLOCK_FLAGS_IN_CPU,
             no_exit_request=self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE,
+            cause_now=cpu + EXCEPTION_IN_CPU,
             engine=self._handle.value,
             cpu=cpu,
             do_interrupt=_address(self._private("riscv_cpu_do_interrupt")),
+            fetch_half=_address(self._private("cpu_lduw_code")),
             stop=_address(self._lib.uc_emu_stop),
             start=_address(self._lib.uc_emu_start),
         )
 
-    def _install_hooks(self, cpu: int) -> None:
-        _word(cpu + OPAQUE_IN_CPU).value = ctypes.addressof(self._native)
-        _word(cpu + CLASS_IN_CPU + EXEC_ENTER_IN_CLASS).value = _address(self._hooks.on_enter)
+    def _install_hooks(self) -> None:
         for kind, name in ((unicorn.UC_HOOK_BLOCK, "on_block"), (unicorn.UC_HOOK_INTR, "on_trap")):
             hook = ctypes.c_size_t()
             error = self._lib.uc_hook_add(
@@ -210,11 +196,6 @@ class FastEngine:
         # The library numbers the bytes of its RAM from 0; the board's RAM is its only one.
         base = self._ram.base
         self._invalidate(self._handle, ctypes.c_uint64(low - base), ctypes.c_uint64(high - base))
-
-
-def _word(address: int) -> Any:
-    """The 64-bit word at a host address; read and write its `value`."""
-    return ctypes.c_uint64.from_address(address)
 
 
 def _address(function: Any) -> int:

@@ -196,8 +196,6 @@ class Loop:
             self._trap_for(self.hart.cells[e.CAUSE])
         elif reason == e.AT_STRADDLE:
             self._step_to(self.hart.cells[e.DEADLINE])
-        elif reason == e.AT_RETRY:
-            self._retry()
         elif reason == e.TRAP_LOOP:
             raise TrapLoop(self.hart)
         else:
@@ -251,17 +249,6 @@ class Loop:
             assert not stepped, "an instruction can be fetched, but the engine cannot"
             self._step_to(cells[e.DEADLINE])
 
-    def _retry(self) -> None:
-        """The engine began again at pc: an atomic access that no RAM answers, or for reasons of its own."""
-        hart = self.hart
-        op = decode(hart.instruction() or 0)
-        if op is None or op.kind not in (Kind.AMO, Kind.SC):
-            return
-        va = hart.regs[op.base]
-        if not hart.ram.holds(hart.data_pa(va, Access.STORE), op.size):
-            self._pay_back()
-            self._trap(Access.STORE.access_fault, va)
-
     def _trap_for(self, cause: int) -> None:
         """Enter a trap of which the engine gave only the cause; find its address."""
         hart = self.hart
@@ -270,28 +257,26 @@ class Loop:
                 hart.fetch()
             except TranslationFault as fault:
                 self._trap(cause, fault.va)
-            else:  # what the native hook says of blocks without a byte
+            else:  # the engine looked for the last byte of a block that has none (docs/engine.md)
                 self._illegal()
         elif cause == CAUSE_ECALL:
             self._trap(cause + hart.privilege, 0)
-        elif cause == Access.LOAD.page_fault:
-            self._trap(cause, self._faulting_va(Access.LOAD))
-        elif cause == Access.STORE.page_fault:
-            self._trap(cause, self._faulting_va(Access.STORE))
         else:
-            assert cause in (CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE), f"an unknown cause {cause}"
-            self._trap(cause, self._accessed_va())
+            self._trap_for_data(cause)
 
-    def _accessed_va(self) -> int:
-        """Where the load or store at pc begins."""
+    def _trap_for_data(self, cause: int) -> None:
+        """Enter the trap for a page fault or misalignment of the load, store or atomic at pc."""
         op = decode(self.hart.instruction() or 0)
-        assert op is not None, "a load or store fault on an instruction that is neither"
-        return self.hart.regs[op.base] + op.offset & MASK64
-
-    def _faulting_va(self, access: Access) -> int:
-        """stval of a page fault by the instruction at pc: where it begins on the page that faults."""
-        va = self._accessed_va()
-        return va if self._data_faults(va, access) else (va | PAGE_SIZE - 1) + 1 & MASK64
+        assert op is not None, f"cause {cause} of an instruction that is no load or store"
+        va = self.hart.regs[op.base] + op.offset & MASK64
+        access = _access(op.kind)
+        if cause in (CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE):
+            self._trap(CAUSE_MISALIGNED_LOAD if access is Access.LOAD else CAUSE_MISALIGNED_STORE, va)
+            return
+        assert cause in (Access.LOAD.page_fault, Access.STORE.page_fault), f"an unknown cause {cause}"
+        if not self._data_faults(va, access):
+            va = (va | PAGE_SIZE - 1) + 1 & MASK64  # the fault is on the second page
+        self._trap(access.page_fault, va)
 
     def _data_faults(self, va: int, access: Access) -> bool:
         try:
@@ -306,7 +291,7 @@ class Loop:
         op = decode(hart.instruction() or 0)
         assert op is not None, "the engine stopped for an access, but pc is on no load or store"
         va = regs[op.base] + op.offset & MASK64
-        access = Access.LOAD if op.kind in (Kind.LOAD, Kind.LR) else Access.STORE
+        access = _access(op.kind)
         try:
             pa = hart.data_pa(va, access)
             if va % PAGE_SIZE + op.size > PAGE_SIZE:
@@ -328,6 +313,11 @@ class Loop:
             self._trap(access.access_fault, va)
         else:
             self._retire(op.length)
+
+
+def _access(kind: Kind) -> Access:
+    """What an instruction counts as when it fails; the engine's view of atomics is another one."""
+    return Access.LOAD if kind in (Kind.LOAD, Kind.LR) else Access.STORE
 
 
 def _no_gate(hart: Hart) -> None:

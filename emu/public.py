@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from emu import engine as e
 from emu.csr import SYSTEM, takes
-from emu.decode import Kind, decode
 from emu.hart import MACHINE, MASK64, SUPERVISOR, USER, Hart
 from emu.library import CTL_TLB_FLUSH, make_uc, riscv_const, unicorn
 from emu.ram import Ram
@@ -93,7 +92,6 @@ class PublicEngine:
         self._parcels = ram.bytes.cast("H")
         self._pages: dict[int, int] = {}  # where in RAM the pages of code are that this run has met
         self._block = NO_BLOCK  # address of the block entered last, in this run
-        self._vetted = NO_BLOCK  # address of a block entered again that does not begin with a lost atomic
         self._uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block, begin=1, end=0)
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_trap, begin=1, end=0)
 
@@ -125,7 +123,7 @@ class PublicEngine:
 
     def _emulate(self) -> int:
         self.cells[e.REASON] = e.RAN
-        self._block = self._vetted = NO_BLOCK
+        self._block = NO_BLOCK
         self._pages.clear()
         try:
             self._uc.emu_start(self.regs[e.PC], 0)
@@ -139,9 +137,6 @@ class PublicEngine:
 
     def _on_block(self, uc: Any, address: int, size: int, _: Any) -> None:
         cells = self.cells
-        if self._tries_again(address):
-            self._stop(e.AT_RETRY)
-            return
         if cells[e.STEPPING] == e.STEPPED:
             self._uc.emu_stop()
             return
@@ -194,17 +189,6 @@ class PublicEngine:
             return -1
         return pa - self._ram.base if self._ram.holds(pa, 0x1000) else -1
 
-    def _tries_again(self, address: int) -> bool:
-        """Whether the block at `address` is one that the engine gave up at an atomic access to no RAM.
-
-        It enters such a block again at that access, and would for ever.
-        """
-        if not self._block <= address < self.cells[e.BLOCK_END] or address == self._vetted:
-            return False
-        self._vetted = address
-        op = decode(self._word(address))
-        return op is not None and op.kind in (Kind.AMO, Kind.SC)
-
     def _on_trap(self, uc: Any, cause: int, _: Any) -> None:
         # The engine has moved pc 4 on before it calls, whatever the instruction's length.
         cells = self.cells
@@ -214,8 +198,12 @@ class PublicEngine:
         if cause in (FETCH_PAGE, FETCH_ACCESS):
             self._stop(self._reason_for_fetch_fault())
             return
-        cells[e.NOW] -= _signed(cells[e.BLOCK_END] - pc)
-        if cause == ECALL and self._is_gate(pc):
+        left = _signed(cells[e.BLOCK_END] - pc)
+        cells[e.NOW] -= left
+        if not left and not cells[e.STEPPING] and cells[e.NOW] >= cells[e.DEADLINE]:
+            # A compressed instruction that does not exist is not counted in its block.
+            self._stop(e.AT_DEADLINE)
+        elif cause == ECALL and self._is_gate(pc):
             self._stop(e.AT_GATE)
         else:
             self._stop(e.AT_ILLEGAL if cause == ILLEGAL else e.AT_TRAP)

@@ -14,9 +14,13 @@
  */
 #include <stdint.h>
 
-enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED, INTERRUPT, RETRY, TRAP_LOOP };
+enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED, INTERRUPT, TRAP_LOOP };
 enum reg { PC = 64, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82 };
-enum cause { FETCH_ACCESS = 1, ILLEGAL_INSTRUCTION = 2, ECALL = 8, FETCH_PAGE = 12 };
+enum cause {
+    FETCH_ACCESS = 1, ILLEGAL_INSTRUCTION = 2, MISALIGNED_LOAD = 4, MISALIGNED_STORE = 6, ECALL = 8,
+    FETCH_PAGE = 12, LOAD_PAGE = 13, STORE_PAGE = 15
+};
+enum { OPCODE = 0x7f, ATOMIC = 0x2f, FUNCT5_IN_HALF = 11, LR = 2 };
 enum { USER = 0, SUPERVISOR = 1, MACHINE = 3 };
 enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3 };
 enum { STEPPED = -1, ONE_INSTRUCTION = 1, TRAP_TICKS = 4, PAGE_SIZE = 4096, C_JUMP_SIZE = 2 };
@@ -32,21 +36,16 @@ struct hart {
     uint64_t cause;      /* used by emu/public.py alone */
     /* from here on known to emu/fast.py alone */
     uint64_t block;      /* address of the block entered last, in this run */
-    uint64_t entered;    /* how often the engine's own loop was entered in this run */
     uint64_t *regs;
     uint32_t *next_block_size_max; /* instructions; the engine resets it when it has used it */
     uint8_t *no_exit_request; /* the code to be translated looks for a stop at blocks only */
+    int32_t *cause_now;  /* of the exception that the engine is about */
     void *engine;
     void *cpu;
     void (*do_interrupt)(void *cpu);
+    uint32_t (*fetch_half)(void *regs, uint64_t address);
     int (*stop)(void *engine);
     int (*start)(void *engine, uint64_t begin, uint64_t until, uint64_t timeout_us, uint64_t count);
-};
-
-/* The engine's CPU object; where the hart hangs in it, emu/fast.py knows too. */
-struct cpu {
-    char unknown[33136];
-    struct hart *hart;
 };
 
 static void stop(struct hart *h, enum reason reason)
@@ -86,21 +85,12 @@ int enter(struct hart *h)
 {
     h->reason = RAN;
     h->block = -1;
-    h->entered = 0;
     /* Code looks for a stop behind each load and store too, because one may touch a device, and that
      * costs more than the access.  The guest code of a kernel that has gates touches none. */
     *h->no_exit_request = h->gate_high && !h->stepping;
     if (h->stepping)
         *h->next_block_size_max = ONE_INSTRUCTION;
     return h->start(h->engine, h->regs[PC], 0, 0, 0);
-}
-
-/* The engine calls this at each start of its own loop.  Within one run it begins again only when it gave
- * up an atomic access that no RAM answers, which it would try for ever, or to make room for code. */
-void on_enter(struct cpu *cpu)
-{
-    if (cpu->hart->entered++)
-        stop(cpu->hart, RETRY);
 }
 
 /* Whether the engine may go into a block of which on_block could not say so at a glance. */
@@ -165,9 +155,20 @@ static enum reason fetch_fault(struct hart *h, uint64_t distance)
 static enum reason exception(struct hart *h, uint32_t cause, uint64_t pc)
 {
     h->now -= (int64_t)(h->block_end - pc);
+    if (pc == h->block_end && h->now >= h->deadline && !h->stepping)
+        return DEADLINE; /* a compressed instruction that does not exist is not counted in its block */
     if (cause == ECALL && h->regs[PRIV] == SUPERVISOR && pc >= h->gate_low && pc < h->gate_high)
         return GATE;
     return cause == ILLEGAL_INSTRUCTION ? ILLEGAL /* it may be a CSR that the board does */ : RAN;
+}
+
+/* The engine does an atomic operation as a load and a store, but what fails is a store (LR is a load). */
+static void correct_cause(struct hart *h, uint32_t cause, uint64_t pc)
+{
+    if (cause != MISALIGNED_LOAD && cause != LOAD_PAGE)
+        return;
+    if ((h->fetch_half(h->regs, pc) & OPCODE) == ATOMIC && h->fetch_half(h->regs, pc + 2) >> FUNCT5_IN_HALF != LR)
+        *h->cause_now = cause == LOAD_PAGE ? STORE_PAGE : MISALIGNED_STORE;
 }
 
 void on_trap(void *engine, uint32_t cause, struct hart *h)
@@ -191,6 +192,7 @@ void on_trap(void *engine, uint32_t cause, struct hart *h)
         stop(h, reason);
         return;
     }
+    correct_cause(h, cause, pc);
     h->do_interrupt(h->cpu);
     h->now += TRAP_TICKS;
     if (h->regs[PC] == pc && h->regs[PRIV] == priv)
