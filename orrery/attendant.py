@@ -12,6 +12,7 @@ The first answer of a machine comes without a call: it says that the machine is 
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, Final
 
 from kernel.kernel import KernelPanic
@@ -22,6 +23,7 @@ from orrery.hooks import Event
 from orrery.recipe import Recipe
 from orrery.watchdog import PATIENCE_S, Watchdog
 from orrery.wire import Value, Wire
+from toolchain.paths import in_tree
 
 
 def boot(recipe: Recipe, wire: Wire, warnings: list[str]) -> BootedMachine:
@@ -108,10 +110,19 @@ def _running(machine: BootedMachine, wire: Wire) -> Iterator[None]:
 
 def _panic(machine: BootedMachine, error: Exception) -> KernelPanic:
     """A KernelPanic for whatever came out of the kernel, with the post-mortem report as a note."""
+    error.__traceback__ = _from_kernel_on(error.__traceback__)
     what, _, details = postmortem.report(machine, error).partition("\n")
     panic = KernelPanic(what)
     panic.add_note(details)
     return panic
+
+
+def _from_kernel_on(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that somebody who works on the kernel wants to see."""
+    entry = trace
+    while entry is not None and not in_tree(entry.tb_frame.f_code.co_filename).startswith("kernel/"):
+        entry = entry.tb_next
+    return entry or trace
 
 
 def _fields(event: Event) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ BLOCKS = [(chapter, block) for chapter in CHAPTERS for block in output_blocks(ch
 SCRIPTS = [
     (chapter, i, script) for chapter in CHAPTERS for i, script in enumerate(scripts(chapter.read_text()))
 ]
+GUIDES = [DOCS / "README.md", DOCS / "grading.md"]
 WRITTEN_APART = {"performance.md", "engine.md"}  # the contents may name them before they are there
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 EXERCISES_MIN, EXERCISES_MAX = 3, 5
@@ -30,7 +31,7 @@ def by_name(path: Path) -> str:
     return path.name
 
 
-@pytest.mark.parametrize("chapter", [*CHAPTERS, DOCS / "README.md"], ids=by_name)
+@pytest.mark.parametrize("chapter", [*CHAPTERS, *GUIDES], ids=by_name)
 def test_names_exist(chapter: Path, sources: Sources) -> None:
     assert wrong_claims(chapter.read_text(), sources) == []
 
@@ -43,7 +44,7 @@ def test_wrong_names_are_found(sources: Sources) -> None:
     assert wrong_claims(" ".join([*wrong, elsewhere]), sources) == [*wrong, elsewhere]
 
 
-@pytest.mark.parametrize("chapter", [*CHAPTERS, DOCS / "README.md"], ids=by_name)
+@pytest.mark.parametrize("chapter", [*CHAPTERS, *GUIDES], ids=by_name)
 def test_links_lead_somewhere(chapter: Path) -> None:
     for target in LINK.findall(chapter.read_text()):
         assert target in WRITTEN_APART or (chapter.parent / target).exists(), target

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,11 @@ from orrery_cli import default_files
 from processes import descendants, left
 from source_tree import ROOT, changed_tree
 
+from orrery import Nursery, pytest_plugin
 from toolchain import mkfs
 
 LAB = ROOT / "docs" / "examples" / "lab"
+GUIDE = ROOT / "docs" / "grading.md"
 WALL_S_MAX = 60
 LAB_TESTS = 11
 
@@ -112,26 +115,18 @@ def test_the_skeleton_fails_and_says_why(hidden: Path) -> None:
     assert "orrery/forked.py" not in graded.out, "nothing of ours is in the traceback"
 
 
-def test_wrong_programs(hidden: Path) -> None:
-    loops = grade(hidden, "--orrery", "--orrery-programs", LAB / "wrong" / "loops", "-k", "standard_input")
-    assert "ExpectTimeout: the limit of 1 s of virtual time is over" in loops.failure("test_standard_input")
-    assert loops.properties("test_standard_input")["orrery_virtual_time_s"].startswith("1.0")
-    assert re.search(r"\[\.\.\. \d+ characters \.\.\.\]", loops.out) and len(loops.out) < 6000
+def test_a_crash_in_the_xml_file(hidden: Path) -> None:
+    """What is printed of wrong programs is in the guide; see below."""
+    wrong = LAB / "wrong" / "crashes"
+    graded = grade(hidden, "--orrery", "--orrery-programs", wrong, "-k", "standard_input or usage")
+    assert "usertrap(): unexpected scause 0xf" in graded.failure("test_standard_input")
+    assert graded.properties("test_standard_input")["orrery_exit_status"] == "255"
 
-    crashes = grade(
-        hidden, "--orrery", "--orrery-programs", LAB / "wrong" / "crashes", "-k", "standard_input"
-    )
-    assert "usertrap(): unexpected scause 0xf" in crashes.failure("test_standard_input")
-    assert "uniq (pid 5) was killed: it wrote to 0x0, which it may not" in crashes.out
-    assert re.search(r"#1 .* take .* at \S*uniq.c:11\n", crashes.out)
-    assert crashes.properties("test_standard_input")["orrery_exit_status"] == "255"
 
-    no_c = grade(hidden, "--orrery", "--orrery-programs", LAB / "wrong" / "no-c")
-    assert set(no_c.outcomes.values()) == {"failure"}
-    assert no_c.failure("test_count").startswith("uniq.c:7:19: error: expected ';' at end of declaration\n")
-
-    nothing = grade(hidden, "--orrery", "--orrery-programs", hidden, "-k", "test_count")
-    assert nothing.failure("test_count").startswith("uniq.c: No such file or directory: ")
+def test_nothing_handed_in(hidden: Path) -> None:
+    graded = grade(hidden, "--orrery", "--orrery-programs", hidden)
+    assert set(graded.outcomes.values()) == {"failure"}
+    assert graded.failure("test_count").startswith("uniq.c: No such file or directory: ")
 
 
 # --- machines, and what tests may ask of them ---
@@ -270,6 +265,88 @@ def test_a_kernel_that_cannot_be_loaded(hidden: Path) -> None:
 def test_a_kernel_that_loops(hidden: Path) -> None:
     message = "KernelPanic: Stuck: no progress in 3 s of CPU time: it loops in kernel/sysproc.py, "
     does_not_boot(hidden, "    return k.procs.fork(p)\n", "    while True:\n        pass\n", message)
+
+
+# --- docs/grading.md ---
+
+
+def fences(language: str) -> list[str]:
+    """The blocks of the book's page, but for those that quote a file."""
+    text = re.sub(r"<!-- source:.*?^```$", "", GUIDE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def differs(expected: list[str], lines: list[str]) -> str | None:
+    """The first line that is not as expected; there "..." stands for any lines, or for a line's rest."""
+
+    def bare(line: str) -> str:
+        return re.sub(r"0x[0-9a-f]+|[0-9a-f]{16}|\d+", "N", line).rstrip()
+
+    def same(wanted: str, line: str) -> bool:
+        return line == wanted or (wanted.endswith("...") and line.startswith(wanted.removesuffix("...")))
+
+    rest, gap = [bare(line) for line in lines], False
+    for wanted in expected:
+        if wanted == "...":
+            gap = True
+            continue
+        while gap and rest and not same(bare(wanted), rest[0]):
+            del rest[0]
+        if not rest or not same(bare(wanted), rest.pop(0)):
+            return wanted
+        gap = False
+    return rest[0] if rest and not gap else None
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the lab, as a teacher may have it, and beside it the kernel that the guide tells of."""
+    top = tmp_path_factory.mktemp("course")
+    read = "    return _file(p, fd).read(p, dst, n)\n"
+    changed_tree(top / "tree", "kernel/sysfile.py", read, read.replace("read", "recieve"))
+    shutil.copytree(LAB, top / "lab", ignore=shutil.ignore_patterns("__pycache__", "*.xml"))
+    return top / "lab"
+
+
+@pytest.mark.parametrize("session", fences("console"), ids=lambda session: session.partition("\n")[0][:70])
+def test_the_guide_shows_what_is_printed(lab: Path, session: str) -> None:
+    command = re.match(r"\$ (.*\n(?:> .*\n)*)", session)
+    assert command is not None
+    done = subprocess.run(
+        re.sub("^> ", "", command[1], flags=re.MULTILINE),
+        shell=True,
+        cwd=lab,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=WALL_S_MAX,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "TREE": str(lab.parent / "tree"),
+        },
+        check=False,
+    )
+    assert differs(session[command.end() :].splitlines(), done.stdout.splitlines()) is None, done.stdout
+
+
+@pytest.mark.parametrize("script", fences("python"), ids=range(len(fences("python"))))
+def test_the_scripts_of_the_guide_run(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    exec(compile(script, GUIDE, "exec"), names)
+    if "test_words" in names:
+        with Nursery() as nursery, nursery.machine() as machine:
+            names["test_words"](machine)  # type: ignore[operator]
+
+
+def test_the_guide_knows_every_option_and_setting() -> None:
+    rows = set(re.findall(r"^\| `([^` ]+)", GUIDE.read_text(), re.MULTILINE))
+    assert set(pytest_plugin.SETTINGS) <= rows
+    command = [sys.executable, "-m", "pytest", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  (--orrery[\w-]*)", text, re.MULTILINE)) == {
+        row for row in rows if row.startswith("--")
+    }
 
 
 # --- pytest itself ---
