@@ -55,7 +55,7 @@ def test_long_lines(machine):
 def test_missing_file(machine):
     assert machine.sh("uniq nosuch") == "uniq: cannot open nosuch\n"
     assert machine.status == 1
-    assert machine.sh("uniq nosuch > out; cat out") == "uniq: cannot open nosuch\n", "errors go to descriptor 2"
+    assert machine.sh("uniq nosuch > out; cat out") == "uniq: cannot open nosuch\n", "errors go to 2"
 
 
 @pytest.mark.parametrize("arguments", ["-x", "-c -c fruit", "fruit fruit"])
