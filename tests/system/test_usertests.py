@@ -15,13 +15,19 @@ from emu.loop import Stop
 NAMES_MAX = 20
 GROUPS = 4  # of cases on the fast engine
 QUICK_GROUPS = 2  # on the public one
-# What takes the public engine more than two seconds each; --long runs them too
+# What takes the public engine more than a second each; --long runs them too
 HEAVY_WITHOUT_HOOKS = {
     "lazy_too_much",
     "kill_status",
     "registers_survive_preemption",
     "preemption",
     "killed_writer",
+    "malloc_and_free",
+    "large_transfer",
+    "sbrk_by_bytes",
+    "kill_waiting",
+    "failed_writes",
+    "failures_keep_no_inode",
 }
 
 
