@@ -192,11 +192,11 @@ class Kernel:
         try:
             self.fs.mount(ROOTDEV)
             p.cwd = self.fs.iget(ROOTDEV, ROOTINO)
-            argc = exec_(self, p, path, list(self.init_argv))
+            argc, why = exec_(self, p, path, list(self.init_argv)), "not a program that fits in memory"
         except SyscallError as error:
-            self.panic(f"process 1 cannot start: {error}")
+            argc, why = -1, str(error)
         if argc < 0:
-            self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run")
+            self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run: {why}")
         p.tf[TF_A0] = argc
 
     # --- what the parts of the kernel ask of the whole ---
