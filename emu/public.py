@@ -22,6 +22,8 @@ ILLEGAL: Final = 2
 ECALL: Final = 8
 FETCH_PAGE: Final = 12
 C_JUMP_SIZE: Final = 2
+SRET: Final = 0x1020_0073
+MRET: Final = 0x3020_0073
 NO_BLOCK: Final = -1
 
 _CSRS: Final = {
@@ -99,14 +101,17 @@ class PublicEngine:
         return self._emulate()
 
     def step(self, length: int) -> int:
-        if takes(self._hart.instruction() or 0):
+        word = self._hart.instruction() or 0
+        if takes(word):
             self.cells[e.REASON] = e.AT_ILLEGAL
             return e.OK
-        # An exit behind the instruction ends its block there, if no block without it is known.
+        # An exit behind the instruction ends its block there, if no block without it is known.  The library
+        # looks the exit up again afterwards, which must not be in another mode: that can mark a page as used.
         pc = self.regs[e.PC]
+        exits = [] if word in (MRET, SRET) else [pc + length & MASK64]
         page = pc & ~0xFFF
         self._uc.ctl_remove_cache(page, page + 0x1000)
-        self._uc.ctl_set_exits([pc + length & MASK64])
+        self._uc.ctl_set_exits(exits)
         self.cells[e.STEPPING] = length
         error = self._emulate()
         entered = self.cells[e.STEPPING] == e.STEPPED
