@@ -15,7 +15,7 @@ from typing import Any, Final
 from emu import engine as e
 from emu.csr import TAKEN
 from emu.library import library, make_uc, riscv_const, unicorn
-from emu.ram import Ram
+from emu.ram import PAGE_SIZE, Ram
 
 VERSION: Final = "2.1.4"
 # The linker's hash of all that it put into the library, and the size of the file: hashing its 24 MB anew
@@ -28,8 +28,21 @@ NOTES_BYTES: Final = 4096  # from the start of the file; the build id is among t
 CPU_IN_ENGINE: Final = 440
 NO_EXIT_REQUEST_IN_ENGINE: Final = 2034
 NEXT_BLOCK_FLAGS_IN_CPU: Final = 24
+HART_IN_CPU: Final = 33136  # a pointer that the library does not use
 EXCEPTION_IN_CPU: Final = 33184
+ENGINE_IN_CPU: Final = 33192
 ENV_IN_CPU: Final = 36112
+
+# Calls within the library that native/hooks.c takes over: the function, where its address stands in the
+# library's table of calls, and ours.
+REDIRECTED: Final = (
+    ("tlb_protect_code", 0x14C3848, "on_first_block"),
+    ("tlb_unprotect_code", 0x14C1188, "on_last_block"),
+    ("tb_invalidate_phys_page_fast", 0x14BE498, "on_store"),
+    ("tlb_set_dirty", 0x14CA908, "on_set_dirty"),
+)
+ORIGIN_SYMBOL: Final = "tlb_protect_code"
+ORIGIN_OFFSET: Final = 0xF3F530  # of that function from the start of the library
 
 ENV_WORDS: Final = 160
 NONE_32: Final = (1 << 32) - 1  # both of the 32-bit words above, when there is none
@@ -53,9 +66,19 @@ class _Native(ctypes.Structure):
         ("cpu", ctypes.c_void_p),
         ("do_interrupt", ctypes.c_void_p),
         ("fetch_half", ctypes.c_void_p),
+        ("code_pages", ctypes.c_void_p),
+        ("ram", ctypes.c_uint64),
+        ("ram_base", ctypes.c_uint64),
+        ("page_stored_to", ctypes.c_uint64),
         ("stop", ctypes.c_void_p),
         ("start", ctypes.c_void_p),
     ]
+
+
+class _LibraryCalls(ctypes.Structure):
+    """struct calls of native/hooks.c."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("drop_blocks", "set_dirty", "reset_dirty")]
 
 
 class _CsrOperations(ctypes.Structure):
@@ -95,9 +118,12 @@ class FastEngine:
         self._prove_registers()
         self._prove_cpu(cpu)
         self._hooks = ctypes.PyDLL(str(hooks))  # giving up the interpreter's lock would cost 0.1 us a call
+        self._code_pages = (ctypes.c_uint8 * (ram.size // PAGE_SIZE))()
         self._native = self._make_native(cpu)
         self.cells: e.Words = memoryview(self._native).cast("B")[: 8 * e.CELLS].cast("q")
         self._install_hooks()
+        self._redirect_calls()
+        ctypes.c_uint64.from_address(cpu + HART_IN_CPU).value = ctypes.addressof(self._native)
         self._take_csrs()
         # A method would cost a Python call on the hottest path.
         self.run: Callable[[], int] = partial(self._hooks.enter, ctypes.byref(self._native))
@@ -141,6 +167,9 @@ class FastEngine:
         for offset in (NEXT_BLOCK_FLAGS_IN_CPU, EXCEPTION_IN_CPU):
             if ctypes.c_uint32.from_address(cpu + offset).value != NONE_32:
                 raise EngineUnavailable(f"the CPU's object is not laid out as expected (byte {offset})")
+        back = ctypes.c_uint64.from_address(cpu + ENGINE_IN_CPU).value
+        if back != self._uc._uch.value or ctypes.c_uint64.from_address(cpu + HART_IN_CPU).value:
+            raise EngineUnavailable("the CPU's object is not laid out as expected")
         if ctypes.c_uint8.from_address(self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE).value != 0:
             raise EngineUnavailable("the engine's object is not laid out as expected")
 
@@ -154,6 +183,9 @@ class FastEngine:
             cpu=cpu,
             do_interrupt=_address(self._private("riscv_cpu_do_interrupt")),
             fetch_half=_address(self._private("cpu_lduw_code")),
+            code_pages=ctypes.addressof(self._code_pages),
+            ram=self._ram.address,
+            ram_base=self._ram.base,
             stop=_address(self._lib.uc_emu_stop),
             start=_address(self._lib.uc_emu_start),
         )
@@ -172,6 +204,26 @@ class FastEngine:
             )
             if error:
                 raise EngineUnavailable(f"the library refuses the hook {name}: error {error}")
+
+    def _redirect_calls(self) -> None:
+        """Have the library call native/hooks.c where its own functions are empty.
+
+        The library has one table of calls in this process; it is written once, and other engines than
+        these are served as before.
+        """
+        calls = _LibraryCalls(
+            drop_blocks=_address(self._private("tb_invalidate_phys_page_fast")),
+            set_dirty=_address(self._private("tlb_set_dirty")),
+            reset_dirty=_address(self._private("tlb_reset_dirty")),
+        )
+        self._hooks.set_library_calls(ctypes.byref(calls))
+        origin = _address(self._private(ORIGIN_SYMBOL)) - ORIGIN_OFFSET
+        for name, offset, hook in REDIRECTED:
+            slot = ctypes.c_uint64.from_address(origin + offset)
+            ours = _address(getattr(self._hooks, hook))
+            if slot.value not in (_address(self._private(name)), ours):
+                raise EngineUnavailable(f"the library's table of calls is not laid out as expected ({name})")
+            slot.value = ours
 
     def _take_csrs(self) -> None:
         """Make the library not know the CSRs that the board does itself.

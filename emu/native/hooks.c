@@ -44,6 +44,10 @@ struct hart {
     void *cpu;
     void (*do_interrupt)(void *cpu);
     uint32_t (*fetch_half)(void *regs, uint64_t address);
+    uint8_t *code_pages; /* for each page of RAM, whether blocks were made of its bytes */
+    uint64_t ram;        /* host address */
+    uint64_t ram_base;   /* physical address */
+    uint64_t page_stored_to; /* number of the page that the engine's last slow store went to */
     int (*stop)(void *engine);
     int (*start)(void *engine, uint64_t begin, uint64_t until, uint64_t timeout_us, uint64_t count);
 };
@@ -199,4 +203,78 @@ void on_trap(void *engine, uint32_t cause, struct hart *h)
         stop(h, TRAP_LOOP);
     else if (h->stepping)
         stop(h, TRAPPED);
+}
+
+/* Code that the guest writes.
+ *
+ * The engine marks a page in its TLB as `dirty` at the first store through an entry; from then on stores
+ * through it are fast, and drop no blocks.  That is right until blocks are made of the page, and wrong
+ * then: in this library the steps that would look for other entries to the same page are empty.  They are
+ * put back here, by redirecting four calls within the library.  Its table of calls is one for the process,
+ * so an engine that has no hart here is served as before.
+ */
+struct cpu {
+    char unknown[33136];
+    struct hart *hart;
+};
+
+struct engine {
+    char unknown[440];
+    struct cpu *cpu;
+};
+
+enum { PAGE_BITS = 12 };
+
+struct calls {
+    void (*drop_blocks)(void *engine, void *pages, uint64_t offset, int bytes, uint64_t return_address);
+    void (*set_dirty)(struct cpu *cpu, uint64_t va);
+    void (*reset_dirty)(struct cpu *cpu, uint64_t host_address, uint64_t bytes);
+};
+static struct calls library; /* of the library itself; the same for all engines */
+
+void set_library_calls(const struct calls *calls)
+{
+    library = *calls;
+}
+
+/* The first block was made of a page: from now on every store to it is to be seen. */
+void on_first_block(struct engine *engine, uint64_t offset)
+{
+    struct hart *h = engine->cpu->hart;
+
+    if (!h)
+        return;
+    h->code_pages[offset >> PAGE_BITS] = 1;
+    library.reset_dirty(engine->cpu, h->ram + offset, PAGE_SIZE);
+}
+
+/* The last block of a page was dropped. */
+void on_last_block(struct engine *engine, uint64_t offset)
+{
+    struct hart *h = engine->cpu->hart;
+
+    if (h)
+        h->code_pages[offset >> PAGE_BITS] = 0;
+}
+
+/* A store through an entry that is not dirty. */
+void on_store(struct engine *engine, void *pages, uint64_t offset, int bytes, uint64_t return_address)
+{
+    struct hart *h = engine->cpu->hart;
+
+    if (h)
+        h->page_stored_to = offset >> PAGE_BITS;
+    if (!h || h->code_pages[offset >> PAGE_BITS])
+        library.drop_blocks(engine, pages, offset, bytes, return_address);
+    else /* not done by the engine where the page can be executed, as all can without paging */
+        library.set_dirty(engine->cpu, h->ram_base + offset);
+}
+
+/* The engine wants stores to the page that on_store was called for to be fast from now on. */
+void on_set_dirty(struct cpu *cpu, uint64_t va)
+{
+    struct hart *h = cpu->hart;
+
+    if (!h || !h->code_pages[h->page_stored_to])
+        library.set_dirty(cpu, va);
 }
