@@ -192,7 +192,7 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--drive", metavar="IMG", help="the disk, which keeps what is written (default: a fresh one)")
     add("--snapshot", action="store_true", help="keep nothing of what is written to the drive")
-    add("--strace", metavar="FILE", help="print every system call to stderr; to a file with --strace=FILE")
+    add("--strace", metavar="[=FILE]", help="print every system call to stderr, or to FILE")
     add("--digest", action="store_true", help="print a digest of the machine and its time at the end")
     add("--seed", type=int, default=0, metavar="N", help="seed of all that is left to chance")
     add("-m", "--mem", type=int, default=128, metavar="MIB", help="memory (default: %(default)s)")

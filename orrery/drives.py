@@ -6,34 +6,43 @@ Called by Machine.  An image that a kernel could not trust is refused here, by n
 import os
 from typing import TypeAlias
 
-from emu.drive import Drive, FileDrive, OverlayDrive, RamDrive
+from emu.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
+from orrery.errors import BadInput
 from toolchain import image
 
 DriveSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Drive | None"
 """A path (kept), an image in memory or None for a fresh default image (not kept), or a ready Drive."""
 
 
-def open_drive(source: DriveSource, *, snapshot: bool = False) -> Drive:
+def open_drive(source: DriveSource, *, snapshot: bool = False, first: str | None = None) -> Drive:
     """The drive for `source`, its image checked; with `snapshot` nothing is written to the source.
 
-    Raises DriveError or BadImage, each with one line.
+    `first` is the path of the program that the kernel will run from it.
+    Raises BadInput or BadImage, each with one line.
     """
     if source is None:
         return RamDrive(image.default_image())  # as the image maker made it: no need to check
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
-        return _checked(OverlayDrive(path) if snapshot else FileDrive(path), path)
+        try:
+            drive = OverlayDrive(path) if snapshot else FileDrive(path)
+        except DriveError as error:
+            raise BadInput(str(error)) from error
+        return _checked(drive, path, first)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _checked(RamDrive(source), "the image in memory")
+        return _checked(RamDrive(source), "the image in memory", first)
     return source
 
 
-def _checked(drive: Drive, name: str) -> Drive:
+def _checked(drive: Drive, name: str, first: str | None) -> Drive:
     from toolchain import fsimage
 
     try:
-        fsimage.check(drive.read(0, drive.capacity), name)
-    except fsimage.BadImage:
+        content = drive.read(0, drive.capacity)
+        fsimage.check(content, name)
+        if first is not None and all(entry.path != first for entry in fsimage.FsImage(content, name).walk()):
+            raise BadInput(f"{name}: has no {first}, which starts a machine; `orrery run` brings its own")
+    except (fsimage.BadImage, BadInput):
         drive.close()
         raise
     return drive

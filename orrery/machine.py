@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from orrery.dialogue import Dialogue
 
+# What S-mode sees of M-mode's registers: the fields of sstatus, and the interrupts that are delegated (None).
+S_VIEWS: Final = {"sstatus": (e.MSTATUS, 0x8000_0003_000D_E762), "sie": (e.MIE, None), "sip": (e.MIP, None)}
 MEM_MIB_MIN: Final = 8
 MEM_MIB_MAX: Final = 4096
 
@@ -80,12 +82,15 @@ class Machine:
             raise BadInput(
                 f"{mem_mib} MiB of memory: no machine has that; give from {MEM_MIB_MIN} to {MEM_MIB_MAX}"
             )
+        if not isinstance(seed, int):
+            raise BadInput(f"seed {seed!r}: give a whole number")
         if engine not in KINDS:
             raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()
-        self._drive: Final = open_drive(drive, snapshot=snapshot)
+        first = None if modules and init_argv[0] in modules else init_argv[0].decode()
+        self._drive: Final = open_drive(drive, snapshot=snapshot, first=first)
         try:
             make_engine = engine_maker(engine, warn or _warn)
             self.board: Final = Board(mem_mib, make_engine, self._drive, self._shown.append)
@@ -153,9 +158,13 @@ class Machine:
 
     def reg(self, name: str) -> int:
         """The hart's register of this name: x0-x31, f0-f31 (raw bits), ABI names, pc, priv, S and M CSRs."""
+        regs = self.board.hart.regs
+        if name in S_VIEWS:
+            register, mask = S_VIEWS[name]
+            return regs[register] & (regs[e.MIDELEG] if mask is None else mask)
         if name not in e.NAMES:
-            raise ValueError(f"no register {name!r}; there are {', '.join(e.NAMES)}")
-        return self.board.hart.regs[e.NAMES[name]]
+            raise ValueError(f"no register {name!r}; there are {', '.join((*e.NAMES, *S_VIEWS))}")
+        return regs[e.NAMES[name]]
 
     def on(self, kind: str, hook: Hook) -> None:
         """Call hook(event) at each 'syscall', 'fault' or 'switch'; orrery.hooks says what an event holds.
@@ -186,7 +195,8 @@ class Machine:
 
         A machine that the guest has switched off does not run, and counts as asked.
         """
-        assert not self.closed, "a machine that was closed cannot run"
+        if self.closed:
+            raise ValueError("this machine was closed; make another one")
         if self.board.exit_code is not None:
             return Stop.ASKED
         self._stuck = False

@@ -67,8 +67,8 @@ def _read(path: str) -> bytes:
 
 
 def _check_arguments(argv: Sequence[bytes]) -> None:
-    if len(argv) > MAXARG - 2:  # init has its own name before them, and exec needs a NULL behind
-        raise BadInput(f"{len(argv) - 1} arguments: a program takes {MAXARG - 3}; give fewer")
+    if len(argv) > MAXARG - 1:  # exec needs a NULL behind them
+        raise BadInput(f"{len(argv) - 1} arguments: a program takes {MAXARG - 2}; give fewer")
     size = sum(len(arg) + 1 for arg in argv)
     if size > ARGUMENT_BYTES_MAX:
         raise BadInput(f"{size} bytes of arguments: a program takes {ARGUMENT_BYTES_MAX}; put them in a file")

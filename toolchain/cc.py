@@ -245,7 +245,7 @@ def _job(source: Path) -> _Job:
     try:
         content = source.read_bytes()
     except OSError as error:
-        raise CompileError(f"{source}: {error.strerror or error}: check the name of the source") from error
+        raise CompileError(f"{source}: {error.strerror or error}; check the name of the source") from error
     path = source.resolve()
     shown = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else source.name
     return _Job(given=str(source), path=path, shown=shown, content=content)

@@ -51,7 +51,7 @@ def collect(paths: Iterable[Path]) -> dict[str, bytes]:
         try:
             files[name] = path.read_bytes()
         except OSError as error:
-            raise ImageError(f"{path}: {error.strerror or error}: check the name of the file") from error
+            raise ImageError(f"{path}: {error.strerror or error}; check the name of the file") from error
     return files
 
 

@@ -136,8 +136,8 @@ def test_a_bad_elf_is_refused(
 def test_too_many_arguments_are_refused(tmp_path: Path) -> None:
     program = tmp_path / "prog"
     program.write_bytes(compile_text(tmp_path, "prog", "int main(int argc, char **argv) { return argc; }"))
-    assert orrery("run", program, *["x"] * 29).status == 30
-    refused(orrery("run", program, *["x"] * 30), "30 arguments")
+    assert orrery("run", program, *["x"] * 30).status == 31
+    refused(orrery("run", program, *["x"] * 31), "31 arguments")
     assert orrery("run", program, "x" * 2000).status == 2000 // 1000
     refused(orrery("run", program, "x" * 3000), "bytes of arguments")
 
