@@ -9,6 +9,7 @@ Bytes are copied to and from the program while no inode is locked and no transac
 may fault pages in, and that may need the file system.
 """
 
+from abc import ABC, abstractmethod
 from errno import EBADF, EINVAL, EIO, ENFILE, ENOSPC
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -34,7 +35,7 @@ class CharDevice(Protocol):
     def write(self, p: "Proc", va: int, n: int) -> int: ...
 
 
-class File:
+class File(ABC):
     """An open file of any kind.
 
     `read` and `write` move up to `n` (a C int) bytes at user address `va`; they raise SyscallError.
@@ -46,21 +47,21 @@ class File:
         self.writable: Final = writable
         self.ref = 1
 
+    @abstractmethod
     def read(self, p: "Proc", va: int, n: int) -> int:
         """Gives the number of bytes read, 0 at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Gives the number of bytes written."""
-        raise NotImplementedError
 
     def stat(self) -> bytes:
         """struct stat of what is open."""
         raise SyscallError(EINVAL, "only files and devices have a status")
 
+    @abstractmethod
     def release(self) -> None:
         """The last descriptor was closed."""
-        raise NotImplementedError
 
 
 class InodeFile(File):

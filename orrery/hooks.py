@@ -5,6 +5,7 @@ functions given to `Machine.on`, to the session.  Watchers look and change nothi
 same run.  An exception in one is kept and raised when the machine has stopped, not in the kernel's midst.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
@@ -77,7 +78,7 @@ class Watcher:
     def switch(self, p: Proc) -> None: ...
 
 
-class CallWatcher(Watcher):
+class CallWatcher(Watcher, ABC):
     """A watcher of whole calls: `called` gets each once, when its result is known.
 
     The result is None for a call that does not return.
@@ -99,9 +100,9 @@ class CallWatcher(Watcher):
         if entered is not None:  # None: the watcher came in the middle of the call
             self.called(entered, result, self._decoder.leave(p, entered, result))
 
+    @abstractmethod
     def called(self, call: Call, result: int | None, text: str) -> None:
-        """Override this."""
-        raise NotImplementedError
+        """A call has ended; `result` is None for one that does not return."""
 
 
 class HookCaller(CallWatcher):

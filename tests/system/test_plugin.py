@@ -128,7 +128,7 @@ def test_a_crash_in_the_xml_file(hidden: Path) -> None:
 def test_nothing_handed_in(hidden: Path) -> None:
     graded = grade(hidden, "--orrery", "--orrery-programs", hidden)
     assert set(graded.outcomes.values()) == {"failure"}
-    assert graded.failure("test_count").startswith("uniq.c: No such file or directory: ")
+    assert graded.failure("test_count").startswith("uniq.c: No such file or directory; ")
 
 
 # --- machines, and what tests may ask of them ---

@@ -181,7 +181,9 @@ def test_the_parts_of_a_call_are_taken_from_a_real_machine() -> None:
     try:
         found = breakdown.measure(rounds=3, calls=2000)
     except BenchError as error:
-        pytest.skip(str(error))
+        if "fast engine" not in str(error):
+            raise
+        pytest.skip(str(error))  # the parts are those of the fast engine, which is not had here
     ns = {part.name.partition(":")[0]: part.ns for part in found.parts}
     assert sum(part.ns for part in found.parts) + found.unexplained_ns == pytest.approx(found.total_ns)
     assert ns["handler"] > 0

@@ -4,7 +4,7 @@
 #include "kernel/fcntl.h"
 #include "user/user.h"
 
-/* Copies fd to standard output.  TODO: leave out the lines that repeat, and count them. */
+/* Copies fd to standard output.  Yours to do: leave out the lines that repeat, and count them. */
 static void uniq(int fd, int counting)
 {
     char buf[512];
@@ -16,7 +16,7 @@ static void uniq(int fd, int counting)
 
 int main(int argc, char **argv)
 {
-    /* TODO: -c, and a file that cannot be opened. */
+    /* Yours to do: -c, and a file that cannot be opened. */
     int fd = argc > 1 ? open(argv[1], O_RDONLY) : 0;
 
     uniq(fd, 0);
