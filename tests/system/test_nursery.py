@@ -17,7 +17,6 @@ import pytest
 from processes import descendants, left
 from source_tree import changed_tree
 
-from emu.drive import DriveError
 from kernel.kernel import KernelPanic
 from orrery import (
     BadInput,
@@ -341,7 +340,7 @@ def test_bad_input(nursery: Nursery, sources: dict[str, Path], tmp_path: Path) -
     for arguments, error, message in (
         ({"mem_mib": 1}, BadInput, "1 MiB of memory"),
         ({"engine": "steam"}, BadInput, "engine 'steam'"),
-        ({"drive": tmp_path / "nosuch.img"}, DriveError, "nosuch.img"),
+        ({"drive": tmp_path / "nosuch.img"}, BadInput, "nosuch.img"),
         ({"drive": b"no image" * 512}, ImageError, "the image in memory"),
         ({"drive": b"", "files": {"f": ""}}, BadInput, "they go on the default image only"),
         ({"files": {"f/g": ""}}, ImageError, "not a file name"),
