@@ -59,6 +59,11 @@ def length(word: int) -> int:
     return 4 if word & 3 == 3 else 2
 
 
+def is_fence_i(word: int) -> bool:
+    """Whether `word` is a fence.i: what was written to memory is now to be run."""
+    return word & 0x707F == 0x100F
+
+
 def lengths(code: bytes | memoryview) -> list[int]:
     """Lengths of the instructions that follow one another from the start of `code`.
 

@@ -28,7 +28,8 @@ MSTATUS_SPIE: Final = 1 << 5
 MSTATUS_MPIE: Final = 1 << 7
 MSTATUS_SPP: Final = 1 << 8
 MSTATUS_MPP: Final = 3 << 11
-MSTATUS_DIRTY: Final = 1 << 63 | 3 << 13  # SD and FS: floating-point registers have changed
+MSTATUS_FS: Final = 3 << 13  # both bits: floating-point registers have changed
+MSTATUS_SD: Final = 1 << 63  # says so too
 MSTATUS_MPRV: Final = 1 << 17
 MSTATUS_SUM: Final = 1 << 18
 MSTATUS_MXR: Final = 1 << 19
@@ -124,6 +125,8 @@ class Hart:
             mstatus = _move(mstatus, MSTATUS_MIE, MSTATUS_MPIE)
             mstatus = mstatus & ~MSTATUS_MPP | privilege << 11
             vector, target = regs[e.MTVEC], MACHINE
+        if mstatus & MSTATUS_FS == MSTATUS_FS:
+            mstatus |= MSTATUS_SD  # a write to fcsr sets FS alone
         regs[e.MSTATUS] = mstatus
         vectored = 4 * cause if interrupt and vector & 3 == 1 else 0
         regs[e.PC] = (vector & ~3) + vectored & MASK64

@@ -20,9 +20,9 @@ from emu import engine as e
 from emu.bus import Bus, BusError
 from emu.clock import TICKS_PER_US, Clock
 from emu.csr import AddedCsrs
-from emu.decode import Kind, decode, length
+from emu.decode import Kind, decode, is_fence_i, length
 from emu.events import NEVER, EventQueue
-from emu.hart import MACHINE, MASK64, MSTATUS_DIRTY, WFI, Hart
+from emu.hart import MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, WFI, Hart
 from emu.ram import PAGE_SIZE
 from emu.sv39 import Access, TranslationFault
 
@@ -228,10 +228,13 @@ class Loop:
             self._illegal()
 
     def _illegal(self) -> None:
-        """The engine does not know the instruction: a CSR that the board adds, or a trap."""
+        """The engine will not run the instruction: a CSR that the board does, a fence.i, or a trap."""
         hart = self.hart
         word = hart.instruction()
-        if word is not None and self.csrs.execute(hart, word):
+        if word is not None and is_fence_i(word):
+            hart.engine.drop_code(hart.ram.base, hart.ram.end)
+            self._retire(4)
+        elif word is not None and self.csrs.execute(hart, word):
             self._retire(4)
         else:
             self._trap(CAUSE_ILLEGAL, 0)
@@ -300,7 +303,7 @@ class Loop:
                 raw = self.bus.load(pa, op.size)
                 if op.is_float:
                     regs[e.F + op.rd] = op.register_value(raw)
-                    regs[e.MSTATUS] |= MSTATUS_DIRTY
+                    regs[e.MSTATUS] |= MSTATUS_FS | MSTATUS_SD
                 elif op.rd:
                     regs[op.rd] = op.register_value(raw)
             elif op.kind is Kind.STORE:

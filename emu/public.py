@@ -3,8 +3,9 @@
 It runs wherever Unicorn does, with Python hooks, and is slow.  What the fast engine does natively (the
 clock, the stop before a deadline, entering traps) is done here in Python to the same effect; the tests
 compare the two.  Traps are not entered in the hook: it notes the cause and stops, and the machine loop
-enters the trap.  CSRs that the board takes over still exist in the library: a block that ends in an access
-to one is not entered (an access to a CSR always ends its block).
+enters the trap.  Instructions that the loop is to do, as accesses to the board's own CSRs and fence.i, always
+end a block, and such a block is not entered whole.  Only fence.i makes code that was written through another
+mapping of its page be seen; the fast engine sees it at once, as QEMU does.
 """
 
 from array import array
@@ -12,11 +13,13 @@ from typing import Any, Final
 
 from emu import engine as e
 from emu.csr import SYSTEM, takes
+from emu.decode import is_fence_i
 from emu.hart import MACHINE, MASK64, SUPERVISOR, USER, Hart
 from emu.library import CTL_TLB_FLUSH, make_uc, riscv_const, unicorn
 from emu.ram import Ram
 from emu.sv39 import TranslationFault
 
+FENCE: Final = 0x0F  # opcode
 FETCH_ACCESS: Final = 1
 ILLEGAL: Final = 2
 ECALL: Final = 8
@@ -102,7 +105,7 @@ class PublicEngine:
 
     def step(self, length: int) -> int:
         word = self._hart.instruction() or 0
-        if takes(word):
+        if _is_done_by_loop(word):
             self.cells[e.REASON] = e.AT_ILLEGAL
             return e.OK
         # An exit behind the instruction ends its block there, if no block without it is known.  The library
@@ -165,17 +168,17 @@ class PublicEngine:
             cells[e.NOW] += max(0, cells[e.DEADLINE] - cells[e.NOW]) // size * size  # a jump to itself
         if cells[e.NOW] + size > cells[e.DEADLINE]:
             return e.AT_DEADLINE
-        if size >= 4 and self._may_touch_taken_csr(address + size - 4):
+        if size >= 4 and self._may_be_done_by_loop(address + size - 4):
             return e.AT_ILLEGAL if size == 4 else e.AT_STRADDLE
         return e.RAN
 
-    def _may_touch_taken_csr(self, va: int) -> bool:
-        """Whether a block whose last 4 bytes are at `va` ends in an access to a CSR that the board takes.
+    def _may_be_done_by_loop(self, va: int) -> bool:
+        """Whether a block whose last 4 bytes are at `va` ends in an instruction that the loop does.
 
         Only the last instruction of a block can be one.  If those bytes are no instruction, a yes may be
         wrong, and costs time only.
         """
-        return self._parcel(va) & 0x7F == SYSTEM and takes(self._word(va))
+        return self._parcel(va) & 0x7F in (SYSTEM, FENCE) and _is_done_by_loop(self._word(va))
 
     def _word(self, va: int) -> int:
         """The 4 bytes of code at `va`; 0 where there are none."""
@@ -230,6 +233,11 @@ class PublicEngine:
     def _is_gate(self, pc: int) -> bool:
         low, high = self.cells[e.GATE_LOW], self.cells[e.GATE_HIGH]
         return low <= pc < high and self.regs[e.PRIV] == SUPERVISOR
+
+
+def _is_done_by_loop(word: int) -> bool:
+    """Whether the library would do `word` wrong: it has host time in counters, and fence.i is a nop there."""
+    return takes(word) or is_fence_i(word)
 
 
 def _signed(word: int) -> int:

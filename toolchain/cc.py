@@ -129,9 +129,13 @@ def assemble_kernel(asm_dir: Path) -> bytes:
     sources = sorted(asm_dir.glob("*.S"))
     if not sources:
         raise CompileError(f"{asm_dir}: no .S file there; the source tree is incomplete")
-    include = _include_path()
-    objects = _compile_all([_job(source) for source in sources], include)
-    return _link(objects, [], asm_dir / "kernel.ld", LINK_FLAGS)
+    return link_freestanding(sources, asm_dir / "kernel.ld")
+
+
+def link_freestanding(sources: Sequence[Path], script: Path) -> bytes:
+    """Compile `sources` and link them under `script` with nothing added: an ELF with DWARF and CFI."""
+    objects = _compile_all([_job(source) for source in sources], _include_path())
+    return _link(objects, [], script, LINK_FLAGS)
 
 
 def host_library(source: Path, flags: Sequence[str] = ()) -> Path:

@@ -22,7 +22,8 @@ enum cause {
 };
 enum { OPCODE = 0x7f, ATOMIC = 0x2f, FUNCT5_IN_HALF = 11, LR = 2 };
 enum { USER = 0, SUPERVISOR = 1, MACHINE = 3 };
-enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3 };
+enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3, MSTATUS_FS = 3 << 13 };
+#define MSTATUS_SD (1UL << 63)
 enum { STEPPED = -1, ONE_INSTRUCTION = 1, TRAP_TICKS = 4, PAGE_SIZE = 4096, C_JUMP_SIZE = 2 };
 
 struct hart {
@@ -198,6 +199,8 @@ void on_trap(void *engine, uint32_t cause, struct hart *h)
     }
     correct_cause(h, cause, pc);
     h->do_interrupt(h->cpu);
+    if ((h->regs[MSTATUS] & MSTATUS_FS) == MSTATUS_FS)
+        h->regs[MSTATUS] |= MSTATUS_SD; /* a write to fcsr sets FS alone */
     h->now += TRAP_TICKS;
     if (h->regs[PC] == pc && h->regs[PRIV] == priv)
         stop(h, TRAP_LOOP);

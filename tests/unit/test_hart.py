@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from emu import engine as e
 from emu.fast import FastEngine
-from emu.hart import INTERRUPT, M_EXTERNAL, PRIORITY, S_TIMER, Hart
+from emu.hart import INTERRUPT, M_EXTERNAL, MSTATUS_FS, PRIORITY, S_TIMER, Hart
 from emu.library import library
 
 WORDS = st.integers(0, (1 << 64) - 1)
@@ -60,7 +60,7 @@ def test_a_trap_is_what_the_engine_makes_of_it(
         for register in TRAP_REGISTERS:
             regs[register] = 0
         regs[e.PRIV], regs[e.PC], regs[e.MEDELEG] = privilege, pc, medeleg
-        regs[e.MSTATUS] = mstatus & MSTATUS_BITS & ~MPP
+        regs[e.MSTATUS] = mstatus & MSTATUS_BITS & ~MPP & ~MSTATUS_FS | 1 << 13
         regs[e.STVEC], regs[e.MTVEC], regs[e.BADADDR] = stvec & ~2, mtvec & ~2, tval
         if native:
             enter_trap_natively(machine, cause)
