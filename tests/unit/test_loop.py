@@ -1,0 +1,137 @@
+"""The machine loop: why run() returns, what it calls and when, gates, events and waiting."""
+
+import pytest
+from assembler import A0, C_JUMP_TO_ITSELF, ECALL, NOP, WFI, Code, addi
+from bare import ENGINES, TEXT, Machine
+
+from emu import engine as e
+from emu.hart import S_TIMER, Hart
+from emu.loop import GATE_TICKS, SLICE_TICKS, Stop
+
+SUPERVISOR = 1
+EACH = pytest.mark.parametrize("engine", ENGINES)
+BOTH_WAYS = pytest.mark.parametrize("stepped", [False, True], ids=["run", "stepped"])
+
+
+def machine(engine: str, *words: int, privilege: int = SUPERVISOR) -> Machine:
+    code = Code(TEXT)
+    code.put(*words)
+    return Machine(engine, code.finish(), privilege)
+
+
+def spinning(engine: str) -> Machine:
+    return machine(engine, C_JUMP_TO_ITSELF, privilege=0)
+
+
+def go(made: Machine, limit: int, stepped: bool) -> None:
+    while stepped and made.clock.now < limit:
+        made.loop.step(limit)
+    made.loop.run(limit)
+
+
+@EACH
+def test_a_limit_is_the_first_boundary_at_or_after_it(engine: str) -> None:
+    made = machine(engine, *[addi(A0, A0, 1)] * 20)
+    made.hart.regs[A0] = 0
+    for limit, now in ((0, 0), (1, 4), (4, 4), (7, 8), (9, 12), (40, 40)):
+        assert made.loop.run(limit) is Stop.LIMIT
+        assert made.clock.now == now and made.hart.regs[A0] == now // 4
+
+
+@EACH
+def test_a_run_ends_when_it_is_asked_to(engine: str) -> None:
+    """At the event that asks, and once."""
+    made = spinning(engine)
+    made.board.events.at(1000, made.loop.ask_stop)
+    assert made.loop.run(5000) is Stop.ASKED and made.clock.now == 1000
+    assert made.loop.run(5000) is Stop.LIMIT and made.clock.now == 5000
+
+
+@EACH
+def test_all_asleep_is_said_and_no_time_passes(engine: str) -> None:
+    made = machine(engine, NOP, WFI, NOP)
+    made.hart.regs[e.MIE] = 1 << S_TIMER
+    assert made.loop.run(10_000) is Stop.ASLEEP and made.clock.now == 8
+    assert made.loop.run(10_000) is Stop.ASLEEP and made.clock.now == 8
+    assert not made.loop.step(10_000)
+    made.hart.line(S_TIMER)(True)
+    assert made.loop.run(12) is Stop.LIMIT and made.hart.regs[e.PC] == TEXT + 12
+
+
+@EACH
+def test_who_waits_asks_for_something_from_outside(engine: str) -> None:
+    """on_idle gets the time of the next event, and what it brings in comes first."""
+    made = machine(engine, WFI, NOP)
+    made.hart.regs[e.MIE] = 1 << S_TIMER
+    made.board.events.at(9000, lambda: None)
+    asked = []
+
+    def on_idle(until_ticks: int) -> bool:
+        asked.append(until_ticks)
+        if len(asked) == 2:
+            made.hart.line(S_TIMER)(True)
+        return len(asked) == 2
+
+    made.loop.on_idle = on_idle
+    made.loop.run(9004)
+    assert asked[0] == 9000 and made.clock.now == 9004 and len(asked) == 2
+
+
+@EACH
+def test_the_outside_is_looked_at_in_every_slice(engine: str) -> None:
+    made = spinning(engine)
+    times = []
+    made.loop.on_slice = lambda: times.append(made.clock.now)
+    made.loop.run(3 * SLICE_TICKS)
+    assert len(times) == 2 and all(abs(t - (n + 1) * SLICE_TICKS) < 100 for n, t in enumerate(times))
+
+
+@EACH
+@BOTH_WAYS
+def test_a_gate_is_handed_over_with_its_time_charged(stepped: bool, engine: str) -> None:
+    made = machine(engine, NOP, NOP, ECALL, NOP)
+    gate = TEXT + 8
+    made.board.engine.cells[e.GATE_LOW], made.board.engine.cells[e.GATE_HIGH] = gate, gate + 4
+    seen = []
+
+    def on_gate(hart: Hart) -> None:
+        seen.append((hart.regs[e.PC], made.clock.now))
+        hart.regs[e.PC] += 4
+
+    made.loop.on_gate = on_gate
+    go(made, 8 + GATE_TICKS + 4, stepped)
+    assert seen == [(gate, 8 + GATE_TICKS)] and made.hart.regs[e.PC] == TEXT + 16
+
+
+@EACH
+@BOTH_WAYS
+@pytest.mark.parametrize("privilege", [0, 3])
+def test_only_supervisor_mode_has_gates(privilege: int, stepped: bool, engine: str) -> None:
+    made = machine(engine, ECALL, privilege=privilege)
+    made.board.engine.cells[e.GATE_LOW], made.board.engine.cells[e.GATE_HIGH] = 0, 1 << 62
+    go(made, e.TRAP_TICKS, stepped)
+    assert made.hart.regs[e.SCAUSE if privilege == 0 else e.MCAUSE] == 8 + privilege
+
+
+@EACH
+@BOTH_WAYS
+def test_an_event_falls_between_two_instructions(stepped: bool, engine: str) -> None:
+    """On the first boundary at or after its time, in the order of time and then of asking."""
+    made = machine(engine, *[addi(A0, A0, 1)] * 10)
+    made.hart.regs[A0] = 0
+    seen = []
+    for ticks, name in ((6, "late"), (5, "b"), (5, "c"), (0, "a")):
+        made.board.events.at(ticks, lambda name=name: seen.append((name, made.clock.now, made.hart.regs[A0])))
+    go(made, 20, stepped)
+    assert seen == [("a", 0, 0), ("b", 8, 2), ("c", 8, 2), ("late", 8, 2)]
+
+
+@EACH
+def test_a_jump_to_itself_is_left_by_an_interrupt(engine: str) -> None:
+    """And the time at which it is left is a whole number of its instructions."""
+    made = spinning(engine)
+    made.hart.regs[e.MIE] = 1 << S_TIMER
+    made.board.events.at(100_001, lambda: made.hart.line(S_TIMER)(True))
+    made.loop.run(100_003)
+    assert made.hart.regs[e.SEPC] == TEXT and made.hart.regs[e.SCAUSE] == 1 << 63 | S_TIMER
+    assert made.clock.now == 100_006
