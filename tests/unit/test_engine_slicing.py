@@ -60,7 +60,7 @@ def check(program: Program, cuts: list[int]) -> None:
 
 
 @given(PROGRAMS, CUTS)
-@settings(BOUNDED, max_examples=150)
+@settings(BOUNDED, max_examples=300)
 def test_slices_and_steps_do_not_show(program: Program, cuts: list[int]) -> None:
     check(program, cuts)
 
