@@ -7,7 +7,8 @@ the books add up: a leak names its owner and the line that allocated it.
 
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from kernel.abi.syscalls import SYSCALLS, Arg, Syscall
@@ -86,11 +87,30 @@ def attack(elf: bytes) -> None:
         fsimage.check(drive.read(0, drive.capacity), "the image after the attack")
 
 
-@settings(
+TABLES = st.lists(one_call(), min_size=40, max_size=120)
+BOUNDS = settings(
     max_examples=12, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
-@given(calls=st.lists(one_call(), min_size=40, max_size=120))
-def test_every_call_with_every_argument_wrong(calls: list[str], tmp_path_factory: object) -> None:
-    where = tmp_path_factory.mktemp("attack") / "attack.c"  # type: ignore[attr-defined]
-    attack(program(calls, where))
+
+
+@BOUNDS
+@given(calls=TABLES)
+def test_every_call_with_every_argument_wrong(
+    calls: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    attack(program(calls, tmp_path_factory.mktemp("attack") / "attack.c"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chance", range(20))
+def test_every_call_with_every_argument_wrong_long(
+    chance: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    @seed(chance)
+    @settings(BOUNDS, derandomize=False, max_examples=25)
+    @given(calls=TABLES)
+    def try_some(calls: list[str]) -> None:
+        attack(program(calls, tmp_path_factory.mktemp("attack") / "attack.c"))
+
+    try_some()
