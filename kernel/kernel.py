@@ -29,7 +29,7 @@ from kernel.abi.memlayout import (
 )
 from kernel.abi.param import CONSOLE, NBUF, ROOTDEV, ROOTINO
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_W, PTE_X
-from kernel.abi.syscalls import Syscall
+from kernel.abi.syscalls import LAB_YEAR, Syscall
 from kernel.bio import BufferCache
 from kernel.console import Console
 from kernel.errors import SyscallError
@@ -80,7 +80,7 @@ class Kernel:
     """An xv6 kernel on `board`.
 
     `image` is kernel/asm as an ELF file.  `init_argv` is what process 1 runs, and `modules` are programs
-    that exec finds before those on the disk.
+    that exec finds before those on the disk.  `lab` is the year of the course whose system calls there are.
     """
 
     def __init__(
@@ -90,8 +90,10 @@ class Kernel:
         *,
         init_argv: Sequence[bytes] = (b"/init",),
         modules: Mapping[bytes, bytes] | None = None,
+        lab: int = LAB_YEAR,
     ) -> None:
         self.board: Final = board
+        self.lab: Final = lab
         self.ram: Final = board.ram
         self.bus: Final = board.bus
         self.clock: Final[Clock] = board.clock

@@ -1,16 +1,17 @@
 """The system-call dispatcher: from the registers in a trapframe to a handler, and its result back.
 
-Made from the table in kernel/abi/syscalls.py: each call's handler is the function `sys_<name>` of
-sysfile.py or sysproc.py, and each argument is fetched as its kind there says.  Whatever a program passes,
-a handler either returns an int or raises SyscallError, which the program sees as -1.
+Made from the table in kernel/abi/syscalls.py: each call's handler is the function `sys_<name>` of one of
+the modules in HANDLERS, and each argument is fetched as its kind there says.  Whatever a program passes, a
+handler either returns an int or raises SyscallError, which the program sees as -1.
 """
 
 from collections.abc import Callable
+from errno import ENOSYS
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kernel import sysfile, sysproc
 from kernel.abi.param import MAXPATH
-from kernel.abi.syscalls import BY_NUMBER, SYSCALLS, Syscall
+from kernel.abi.syscalls import Syscall, table
 from kernel.errors import SyscallError
 from kernel.proc import TF_A0, TF_A7, Proc
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 MASK64: Final = (1 << 64) - 1
+HANDLERS: Final = (sysproc, sysfile)
 
 Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
 
@@ -46,6 +48,10 @@ FETCH: Final[dict[str, Fetch]] = {
 }
 
 
+def _not_yet(k: "Kernel", p: Proc, *args: object) -> int:
+    raise SyscallError(ENOSYS, "this kernel does not have the call")
+
+
 class _Entry:
     """A call with its handler and its arguments' fetchers."""
 
@@ -54,7 +60,9 @@ class _Entry:
     def __init__(self, call: Syscall) -> None:
         self.call = call
         name = f"sys_{call.name}"
-        self.handler: Callable[..., int] = getattr(sysfile, name, None) or getattr(sysproc, name)
+        found = [getattr(module, name) for module in HANDLERS if hasattr(module, name)]
+        assert len(found) <= 1, f"{name} is defined once"
+        self.handler: Callable[..., int] = found[0] if found else _not_yet
         self.fetch = tuple((TF_A0 + i, FETCH[arg.kind]) for i, arg in enumerate(call.args))
 
 
@@ -63,8 +71,7 @@ class Dispatcher:
 
     def __init__(self, k: "Kernel") -> None:
         self._k = k
-        self._table: Final = {call.number: _Entry(call) for call in SYSCALLS}
-        assert self._table.keys() == BY_NUMBER.keys(), "every declared call has a handler"
+        self._table: Final = {number: _Entry(call) for number, call in table(k.lab).items()}
 
     def dispatch(self, p: Proc) -> None:
         """Do the call that the trapframe of `p` asks for and leave its result in a0."""

@@ -21,13 +21,14 @@ def generate() -> dict[str, str]:
     """All generated files: path below the include directory -> text."""
     return {
         "kernel/syscall.h": _header("syscall", _syscall_numbers()),
-        "kernel/fcntl.h": _header("fcntl", _defines(_constants(fcntl, prefix="O_"))),
+        "kernel/fcntl.h": _header("fcntl", _fcntl()),
         "kernel/stat.h": _header("stat", _stat()),
         "kernel/param.h": _header("param", _param()),
         "kernel/fs.h": _header("fs", _fs()),
         "kernel/memlayout.h": _header("memlayout", _memlayout()),
         "kernel/riscv.h": _header("riscv", _riscv()),
         "kernel/ps.h": _header("ps", _psinfo()),
+        "kernel/sysinfo.h": _header("sysinfo", _SYSINFO + _size_check("sysinfo", ps.SYSINFO.size)),
         "kernel/file.h": _header("file", _defines({"CONSOLE": param.CONSOLE})),
         # Programs include these two only because xv6's file.h wants them first.
         "kernel/spinlock.h": _header("spinlock", ""),
@@ -80,7 +81,8 @@ def _syscall_numbers() -> str:
 
 
 def _prototypes() -> str:
-    lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\n\n#define SBRK_ERROR ((char *)-1)\n\n"]
+    lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\nstruct sysinfo; /* kernel/sysinfo.h */\n\n"]
+    lines.append("#define SBRK_ERROR ((char *)-1)\n\n")
     for call in syscalls.SYSCALLS:
         lines.append(call.prototype + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
     return "".join(lines)
@@ -101,6 +103,12 @@ def _stubs() -> str:
             f"  li a7, {call.number}\n  ecall\n  ret\n.size {stub}, . - {stub}\n"
         )
     return "".join(text)
+
+
+def _fcntl() -> str:
+    """Modes of open() and what mmap() takes, which xv6 has in this file too."""
+    constants = {n: v for n, v in _constants(fcntl).items() if not n.startswith("T_")}
+    return _defines(constants) + "#define MAP_FAILED ((void *)-1)\n"
 
 
 def _stat() -> str:
@@ -131,7 +139,7 @@ def _memlayout() -> str:
     return _defines(constants) + (
         "\n/* Lowest address of the kernel stack of process slot p. */\n"
         f"#define KSTACK(p) ({_literal(memlayout.kstack(0))} - (p) * {_literal(stride)}L)\n"
-    )
+    ) + _c_only(_USYSCALL + _size_check("usyscall", ps.USYSCALL_DATA.size))
 
 
 def _riscv() -> str:
@@ -156,6 +164,23 @@ struct psinfo {
   int pad;
   uint64 size;
   char name[16];
+};
+"""
+
+_SYSINFO = """\
+#include "kernel/types.h"
+
+/* What sysinfo() reports of the machine. */
+struct sysinfo {
+  uint64 freemem; /* bytes */
+  uint64 nproc;   /* processes */
+};
+"""
+
+_USYSCALL = """
+/* What lies at USYSCALL, where the machine was started with --usyscall. */
+struct usyscall {
+  int pid;
 };
 """
 
@@ -202,6 +227,7 @@ struct dirent {
 _PAGING_MACROS = """
 #define PGROUNDUP(size) (((size) + PGSIZE - 1) & ~(PGSIZE - 1))
 #define PGROUNDDOWN(address) ((address) & ~(PGSIZE - 1))
+#define SUPERPGROUNDUP(size) (((size) + SUPERPGSIZE - 1) & ~(SUPERPGSIZE - 1))
 #define PA2PTE(pa) ((((uint64)(pa)) >> PGSHIFT) << 10)
 #define PTE2PA(pte) (((pte) >> 10) << PGSHIFT)
 #define PTE_FLAGS(pte) ((pte) & {flags})

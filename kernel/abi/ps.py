@@ -1,6 +1,8 @@
-"""struct psinfo, what the ps() call reports of a process.
+"""What the kernel reports of processes, and where: by ps(), by sysinfo(), at USYSCALL.
 
     struct psinfo { int pid; int ppid; int state; int pad; uint64 size; char name[16]; };
+    struct sysinfo { uint64 freemem; uint64 nproc; };
+    struct usyscall { int pid; };
 """
 
 import struct
@@ -8,6 +10,8 @@ from typing import Final
 
 PSINFO: Final = struct.Struct("<iii4xQ16s")
 assert PSINFO.size == 40
+SYSINFO: Final = struct.Struct("<QQ")
+USYSCALL_DATA: Final = struct.Struct("<i")
 
 # State numbers, in xv6's order.
 UNUSED, USED, SLEEPING, RUNNABLE, RUNNING, ZOMBIE = range(6)

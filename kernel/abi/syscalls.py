@@ -1,8 +1,10 @@
 """The system-call table: number, name and C prototype of each call, declared once.
 
 The dispatcher, strace, the C header, the call stubs and the table in the docs are all made from
-`SYSCALLS`.  Numbers 1-21 are xv6's; the calls of our own start at 64.  An argument's kind says how the
-kernel fetches it and how strace prints it:
+`SYSCALLS`.  Numbers 1-21 are xv6's, 22-34 those of the course's labs, and the calls of our own start at 64.
+The labs used a number twice in different years: `table(year)` is what a kernel of that year knows, while
+header and stubs have the calls of all years.  An argument's kind says how the kernel fetches it and how
+strace prints it:
 
     int     32-bit signed              fd     as int, names an open file
     uint64  64-bit, printed in hex     str    address of a NUL-terminated string to read
@@ -12,6 +14,12 @@ kernel fetches it and how strace prints it:
 
 from dataclasses import dataclass
 from typing import Final
+
+LAB_YEARS: Final = range(2019, 2026)
+LAB_YEAR: Final = LAB_YEARS[-1]  # the course's year where nobody asks for another
+UNTIL_2023: Final = range(LAB_YEARS.start, 2024)
+SINCE_2024: Final = range(2024, LAB_YEARS.stop)
+SINCE_2025: Final = range(2025, LAB_YEARS.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Syscall:
 
     `returns` is the C result type, `noreturn` marks a call that does not come back, and `symbol`
     is the C function's name where the libc wraps the raw call (`sbrk` calls `sys_sbrk`).
+    `years` are the lab years in which the number means this call.
     """
 
     number: int
@@ -37,6 +46,7 @@ class Syscall:
     returns: str = "int"
     noreturn: bool = False
     symbol: str = ""
+    years: range = LAB_YEARS
 
     @property
     def stub(self) -> str:
@@ -51,6 +61,8 @@ class Syscall:
 
 
 def _declare(ctype: str, name: str) -> str:
+    if "(*)" in ctype:  # a pointer to a function has its name in the middle
+        return ctype.replace("(*)", f"(*{name})")
     return ctype + name if ctype.endswith("*") else f"{ctype} {name}"
 
 
@@ -64,6 +76,9 @@ def _str(name: str) -> Arg:
 
 FD: Final = Arg("fd", "fd", "int")
 PATH: Final = _str("path")
+MASK: Final = _int("mask")
+VA: Final = Arg("va", "uint64", "const void *")
+AREA: Final = (Arg("addr", "uint64", "void *"), Arg("len", "uint64", "size_t"))
 
 SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(1, "fork"),
@@ -88,12 +103,37 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(19, "link", (_str("old"), _str("new"))),
     Syscall(20, "mkdir", (PATH,)),
     Syscall(21, "close", (FD,)),
+    Syscall(22, "trace", (MASK,)),
+    Syscall(23, "sysinfo", (Arg("info", "out", "struct sysinfo *"),), years=UNTIL_2023),
+    Syscall(23, "interpose", (MASK, PATH), years=SINCE_2025),
+    Syscall(24, "sigalarm", (_int("ticks"), Arg("handler", "uint64", "void (*)(void)"))),
+    Syscall(25, "sigreturn"),
+    Syscall(26, "symlink", (_str("target"), PATH)),
+    Syscall(
+        27,
+        "mmap",
+        (*AREA, _int("prot"), _int("flags"), FD, Arg("offset", "uint64", "off_t")),
+        returns="void *",
+    ),
+    Syscall(28, "munmap", AREA),
+    Syscall(30, "pgaccess", (VA, _int("n"), Arg("mask", "out", "void *")), years=UNTIL_2023),
+    Syscall(33, "pgpte", (VA,), returns="uint64", years=SINCE_2024),
+    Syscall(34, "kpgtbl", returns="void", years=SINCE_2024),
     # ours: ends the run with a status; only process 1 may call it, others get -1
     Syscall(64, "poweroff", (_int("status"),)),
     # ours: fills up to n entries of struct psinfo, returns how many processes there are
     Syscall(65, "ps", (Arg("out", "out", "struct psinfo *"), _int("n"))),
+    # ours: the rest of mmap, which the labs leave out
+    Syscall(66, "mprotect", (*AREA, _int("prot"))),
+    Syscall(67, "msync", (*AREA, _int("flags"))),
 )
 
-BY_NUMBER: Final = {call.number: call for call in SYSCALLS}
 BY_NAME: Final = {call.name: call for call in SYSCALLS}
-assert len(BY_NUMBER) == len(SYSCALLS) and len(BY_NAME) == len(SYSCALLS)
+assert len(BY_NAME) == len(SYSCALLS), "a call is declared once"
+
+
+def table(year: int) -> dict[int, Syscall]:
+    """The calls that a kernel of lab year `year` knows, by number."""
+    calls = [call for call in SYSCALLS if year in call.years]
+    assert len({call.number for call in calls}) == len(calls), f"in {year} each number has one meaning"
+    return {call.number: call for call in calls}

@@ -14,6 +14,9 @@ typedef unsigned short uint16;
 typedef unsigned int uint32;
 typedef unsigned long uint64;
 
+typedef unsigned long size_t;
+typedef long off_t;
+
 typedef uint64 pde_t; /* a page-table entry */
 
 #endif
