@@ -1,30 +1,29 @@
 """ELF64 as the kernel loads it: the file header, program headers, and symbols.
 
+Each structure below is what is needed of the file's; the formats skip the rest.
 Source: System V ABI, chapters 4 and 5; the RISC-V ELF psABI for EM_RISCV.
 """
 
-import struct
-from dataclasses import dataclass
-from typing import Final, Self
+from struct import Struct
+from typing import Final, NamedTuple, Self
 
 MAGIC: Final = b"\x7fELF"
-CLASS_64: Final = 2
 EM_RISCV: Final = 243
 PT_LOAD: Final = 1
 PF_X, PF_W, PF_R = 1, 2, 4
 SHT_SYMTAB: Final = 2
 
-_HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
-_PROGRAM: Final = struct.Struct("<IIQQQQQQ")
-_SECTION: Final = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL: Final = struct.Struct("<IBBHQQ")
+_HEADER: Final = Struct("<18xH4xQQQ8xH2xH2x")
+_PROGRAM: Final = Struct("<IIQQ8xQQ8x")
+_SECTION: Final = Struct("<4xI16xQQI20x")  # type, offset, size, link: to a symbol table's strings
+_SYMBOL: Final = Struct("<I4xQ8x")  # where its name begins in the strings, value
 HEADER_SIZE: Final = _HEADER.size
 PROGRAM_SIZE: Final = _PROGRAM.size
+assert (HEADER_SIZE, PROGRAM_SIZE, _SECTION.size, _SYMBOL.size) == (64, 56, 64, 24)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What is needed of the file header."""
+class Header(NamedTuple):
+    """The file header."""
 
     machine: int
     entry: int
@@ -38,12 +37,10 @@ class Header:
         """From the first HEADER_SIZE bytes of a file; None where it has no ELF magic."""
         if len(data) < HEADER_SIZE or not data.startswith(MAGIC):
             return None
-        _, _, machine, _, entry, phoff, shoff, _, _, _, phnum, _, shnum, _ = _HEADER.unpack_from(data)
-        return cls(machine, entry, phoff, shoff, phnum, shnum)
+        return cls._make(_HEADER.unpack_from(data))
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One program header."""
 
     type: int
@@ -56,29 +53,26 @@ class Segment:
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """From PROGRAM_SIZE bytes."""
-        kind, flags, offset, vaddr, _, filesz, memsz, _ = _PROGRAM.unpack(data)
-        return cls(kind, flags, offset, vaddr, filesz, memsz)
+        return cls._make(_PROGRAM.unpack(data))
 
 
 def segments(elf: bytes, header: Header) -> list[Segment]:
     """The PT_LOAD segments of a whole file."""
-    at = range(header.phoff, header.phoff + header.phnum * PROGRAM_SIZE, PROGRAM_SIZE)
-    found = [Segment.unpack(elf[offset : offset + PROGRAM_SIZE]) for offset in at]
+    table = elf[header.phoff : header.phoff + header.phnum * PROGRAM_SIZE]
+    found = map(Segment._make, _PROGRAM.iter_unpack(table))
     return [segment for segment in found if segment.type == PT_LOAD]
 
 
 def symbols(elf: bytes, header: Header) -> dict[str, int]:
     """Name to value of all named symbols of a whole file that has a symbol table."""
-    at = range(header.shoff, header.shoff + header.shnum * _SECTION.size, _SECTION.size)
-    sections = [_SECTION.unpack_from(elf, offset) for offset in at]
+    table = elf[header.shoff : header.shoff + header.shnum * _SECTION.size]
+    sections = list(_SECTION.iter_unpack(table))
     found: dict[str, int] = {}
-    for _, kind, _, _, offset, size, link, _, _, _ in sections:
-        if kind != SHT_SYMTAB:
-            continue
-        strings = sections[link][4]
-        for entry in range(offset, offset + size, _SYMBOL.size):
-            name_at, _, _, _, value, _ = _SYMBOL.unpack_from(elf, entry)
-            start = strings + name_at
-            if name_at:
-                found[elf[start : elf.index(b"\0", start)].decode()] = value
+    for kind, offset, size, link in sections:
+        if kind == SHT_SYMTAB:
+            _, strings, _, _ = sections[link]
+            for name, value in _SYMBOL.iter_unpack(elf[offset : offset + size]):
+                if name:
+                    start = strings + name
+                    found[elf[start : elf.index(b"\0", start)].decode()] = value
     return found
