@@ -26,11 +26,12 @@ from emu.device import Device, SetLevel
 SOURCE_COUNT: Final = 96  # sources 1 to 95; source 0 means "none"
 PRIORITY_MAX: Final = 7
 
+# Offsets, as drawn above; the kernel's driver (kernel/plic.py) has them from here.
 _PENDING: Final = 0x1000
-_ENABLE: Final = 0x2000
-_ENABLE_STRIDE: Final = 0x80
-_CONTEXT: Final = 0x20_0000
-_CONTEXT_STRIDE: Final = 0x1000
+ENABLE: Final = 0x2000
+ENABLE_STRIDE: Final = 0x80
+CONTEXT: Final = 0x20_0000
+CONTEXT_STRIDE: Final = 0x1000
 _WORDS: Final = SOURCE_COUNT // 32
 
 
@@ -71,12 +72,12 @@ class Plic(Device):
         if offset < _PENDING:
             source = offset // 4
             return self._priority[source] if source < SOURCE_COUNT else 0
-        if offset < _ENABLE:
+        if offset < ENABLE:
             return _word(self._pending, (offset - _PENDING) // 4)
-        if offset < _CONTEXT:
-            context, rest = divmod(offset - _ENABLE, _ENABLE_STRIDE)
+        if offset < CONTEXT:
+            context, rest = divmod(offset - ENABLE, ENABLE_STRIDE)
             return _word(self._enabled[context], rest // 4) if context < len(self._enabled) else 0
-        context, register = divmod(offset - _CONTEXT, _CONTEXT_STRIDE)
+        context, register = divmod(offset - CONTEXT, CONTEXT_STRIDE)
         if context >= len(self._outputs):
             return 0
         if register == 0:
@@ -88,11 +89,11 @@ class Plic(Device):
             return
         if offset < _PENDING:
             self._set_priority(offset // 4, value & PRIORITY_MAX)
-        elif _ENABLE <= offset < _CONTEXT:
-            context, rest = divmod(offset - _ENABLE, _ENABLE_STRIDE)
+        elif ENABLE <= offset < CONTEXT:
+            context, rest = divmod(offset - ENABLE, ENABLE_STRIDE)
             self._set_enabled(context, rest // 4, value)
-        elif offset >= _CONTEXT:
-            context, register = divmod(offset - _CONTEXT, _CONTEXT_STRIDE)
+        elif offset >= CONTEXT:
+            context, register = divmod(offset - CONTEXT, CONTEXT_STRIDE)
             if context >= len(self._outputs):
                 return
             if register == 0:

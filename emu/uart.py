@@ -29,10 +29,11 @@ from emu.device import Device, SetLevel
 
 FIFO_SIZE: Final = 16
 
-_DATA, _IER, _IIR_FCR, _LCR, _MCR, _LSR, _MSR, _SCR = range(8)
+# Registers. The kernel's driver (kernel/uart.py) has the numbers of registers and bits from here.
+DATA, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR = range(8)
 
 # Reasons to interrupt, numbered as IER enables them.
-_IER_RX: Final = 1 << 0
+IER_RX: Final = 1 << 0
 _IER_TX_EMPTY: Final = 1 << 1
 _IER_LINE_STATUS: Final = 1 << 2
 _IER_MASK: Final = 0x0F
@@ -44,17 +45,19 @@ _IIR_LINE_STATUS: Final = 0x06
 _IIR_RX_TIMEOUT: Final = 0x0C
 _IIR_FIFOS_ON: Final = 0xC0
 
-_FCR_ENABLE: Final = 1 << 0
-_FCR_CLEAR_RX: Final = 1 << 1
+FCR_ENABLE: Final = 1 << 0
+FCR_CLEAR_RX: Final = 1 << 1
+FCR_CLEAR_TX: Final = 1 << 2  # nothing to clear here: a byte is gone at once
 _RX_TRIGGER: Final = (1, 4, 8, 14)  # bytes, by bits 7:6 of FCR
 
-_LCR_DLAB: Final = 1 << 7
+LCR_8_BITS: Final = 0b11  # to a byte; of no effect here, like the divisor
+LCR_DLAB: Final = 1 << 7
 _MCR_MASK: Final = 0x1F
 _MCR_LOOP: Final = 1 << 4
 
-_LSR_DATA_READY: Final = 1 << 0
+LSR_DATA_READY: Final = 1 << 0
 _LSR_OVERRUN: Final = 1 << 1
-_LSR_TX_EMPTY: Final = 1 << 5 | 1 << 6  # holding register, and shift register too
+LSR_TX_EMPTY: Final = 1 << 5 | 1 << 6  # holding register, and shift register too
 
 _MSR_CONNECTED: Final = 0xB0  # carrier, data set ready, clear to send
 
@@ -88,63 +91,63 @@ class Uart(Device):
             self._push(byte)
 
     def load(self, offset: int, size: int) -> int:
-        if offset == _DATA:
-            return self._divisor & 0xFF if self._lcr & _LCR_DLAB else self._read_data()
-        if offset == _LSR:
+        if offset == DATA:
+            return self._divisor & 0xFF if self._lcr & LCR_DLAB else self._read_data()
+        if offset == LSR:
             return self._read_lsr()
-        if offset == _IIR_FCR:
+        if offset == IIR_FCR:
             return self._read_iir()
-        if offset == _IER:
-            return self._divisor >> 8 if self._lcr & _LCR_DLAB else self._ier
-        if offset == _LCR:
+        if offset == IER:
+            return self._divisor >> 8 if self._lcr & LCR_DLAB else self._ier
+        if offset == LCR:
             return self._lcr
-        if offset == _MCR:
+        if offset == MCR:
             return self._mcr
-        if offset == _MSR:
+        if offset == MSR:
             return self._modem_status()
-        return self._scr if offset == _SCR else 0
+        return self._scr if offset == SCR else 0
 
     def store(self, offset: int, size: int, value: int) -> None:
         value &= 0xFF
-        if offset == _DATA:
-            if self._lcr & _LCR_DLAB:
+        if offset == DATA:
+            if self._lcr & LCR_DLAB:
                 self._divisor = self._divisor & 0xFF00 | value
             else:
                 self._write_data(value)
-        elif offset == _IER:
-            if self._lcr & _LCR_DLAB:
+        elif offset == IER:
+            if self._lcr & LCR_DLAB:
                 self._divisor = self._divisor & 0x00FF | value << 8
             else:
                 self._write_ier(value & _IER_MASK)
-        elif offset == _IIR_FCR:
+        elif offset == IIR_FCR:
             self._write_fcr(value)
-        elif offset == _LCR:
+        elif offset == LCR:
             self._lcr = value
-        elif offset == _MCR:
+        elif offset == MCR:
             self._mcr = value & _MCR_MASK
-        elif offset == _SCR:
+        elif offset == SCR:
             self._scr = value
 
     @property
     def _capacity(self) -> int:
-        return FIFO_SIZE if self._fcr & _FCR_ENABLE else 1
+        return FIFO_SIZE if self._fcr & FCR_ENABLE else 1
 
     def _push(self, byte: int) -> None:
         """Put a byte behind the received ones. A full FIFO keeps those, the single register the new one."""
         if len(self._received) >= self._capacity:
             self._overrun = True
-            if self._fcr & _FCR_ENABLE:
+            if self._fcr & FCR_ENABLE:
                 self._update(_IER_LINE_STATUS)
                 return
             self._received.clear()
         self._received.append(byte)
-        self._update(_IER_RX | _IER_LINE_STATUS)
+        self._update(IER_RX | _IER_LINE_STATUS)
 
     def _read_data(self) -> int:
         if not self._received:
             return 0
         byte = self._received.popleft()
-        self._update(_IER_RX)  # a driver that takes one byte an interrupt is told of the next
+        self._update(IER_RX)  # a driver that takes one byte an interrupt is told of the next
         return byte
 
     def _write_data(self, byte: int) -> None:
@@ -163,7 +166,7 @@ class Uart(Device):
         self._update(0)
 
     def _write_fcr(self, value: int) -> None:
-        if value & _FCR_CLEAR_RX or (self._fcr ^ value) & _FCR_ENABLE:
+        if value & FCR_CLEAR_RX or (self._fcr ^ value) & FCR_ENABLE:
             self._received.clear()
         self._fcr = value
         self._update(0)
@@ -173,21 +176,21 @@ class Uart(Device):
         if shown == _IIR_TX_EMPTY:
             self._tx_empty_reason = False
             self._update(0)
-        return shown | (_IIR_FIFOS_ON if self._fcr & _FCR_ENABLE else 0)
+        return shown | (_IIR_FIFOS_ON if self._fcr & FCR_ENABLE else 0)
 
     def _interrupt_shown(self) -> int:
         """The low bits of IIR: the most important reason."""
         if self._reasons & _IER_LINE_STATUS:
             return _IIR_LINE_STATUS
-        if self._reasons & _IER_RX:
-            below = self._fcr & _FCR_ENABLE and len(self._received) < _RX_TRIGGER[self._fcr >> 6]
+        if self._reasons & IER_RX:
+            below = self._fcr & FCR_ENABLE and len(self._received) < _RX_TRIGGER[self._fcr >> 6]
             return _IIR_RX_TIMEOUT if below else _IIR_RX
         return _IIR_TX_EMPTY if self._reasons & _IER_TX_EMPTY else _IIR_NONE
 
     def _read_lsr(self) -> int:
-        status = _LSR_TX_EMPTY
+        status = LSR_TX_EMPTY
         if self._received:
-            status |= _LSR_DATA_READY
+            status |= LSR_DATA_READY
         if self._overrun:
             status |= _LSR_OVERRUN
             self._overrun = False
@@ -204,7 +207,7 @@ class Uart(Device):
         """Drive the interrupt line after a change; `renewed`: reasons that count again if they hold."""
         reasons = 0
         if self._received:
-            reasons |= _IER_RX
+            reasons |= IER_RX
         if self._tx_empty_reason:
             reasons |= _IER_TX_EMPTY
         if self._overrun:

@@ -114,7 +114,7 @@ class Kernel:
         self.frames.reclaim = self.text.reclaim
         self.uart: Final = UartDriver(self)
         self.console: Final = Console(self, self.uart)
-        self.plic: Final = PlicDriver(self)
+        self.plic: Final = PlicDriver(board.bus)
         self.disk: Final = VirtioDisk(self, disk_pa)
         self.cache: Final = BufferCache(self, self.disk, buffers_pa)
         self.log: Final = Log(self, self.cache, self.disk)
