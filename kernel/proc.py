@@ -16,7 +16,7 @@ exit give the hart away (kernel/sched.py).
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from greenlet import greenlet
+from greenlet import GreenletExit, greenlet
 
 from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.param import NOFILE, NPROC
@@ -40,7 +40,7 @@ CONTEXT_WORDS: Final = 14
 INIT_PID: Final = 1
 
 
-class Unwind(BaseException):
+class Unwind(GreenletExit):  # type: ignore[misc]
     """Thrown into every kernel thread at power-off, so that none is dropped while it is suspended."""
 
 

@@ -24,10 +24,7 @@ from kernel.proc import Proc, ThreadExit, Unwind
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-RA: Final = 1
-SP: Final = 2
-A0: Final = 10
-A1: Final = 11
+RA, SP, A0, A1 = 1, 2, 10, 11
 
 
 class Scheduler:
@@ -91,31 +88,24 @@ class Scheduler:
 
     def _main(self, gate: int) -> None:
         """The boot thread: start the kernel, then schedule for ever."""
-        try:
-            self._k.start()
-            while True:
-                self._run_next() if self.ready else self._idle()
-        except Unwind:
-            return
+        self._k.start()
+        while True:
+            self._run_next() if self.ready else self._idle()
 
     def _run_next(self) -> None:
-        p = self.ready.popleft()
+        p = self.current = self.ready.popleft()
         assert p.state == RUNNABLE, f"{p} is in the queue, but not runnable"
         p.state = RUNNING
-        self._dispatch(p)
-        self.current = None
-
-    def _dispatch(self, p: Proc) -> None:
-        self.current = p
         if self._k.observer is not None:
             self._k.observer.switch(p)
         self._swtch(self._k.cpu_context, p.context_pa)
+        self.current = None
 
     def _idle(self) -> None:
         """Nothing can run: wait for an interrupt."""
         self._k.timer.before_idle()
         self.call(self._k.image.idle)
-        self._k.timer.after_idle()
+        self._k.timer.start()
 
     # --- a process's thread ---
 
@@ -137,15 +127,9 @@ class Scheduler:
         p.thread = getcurrent()
         try:
             self._k.trap.process(p)
-        except ThreadExit:
-            self._leave(p)
-        except Unwind:
-            return
-
-    def _leave(self, p: Proc) -> None:
-        """The last act of an exited process's thread: the hart switches away, and never comes back."""
-        p.thread = None
-        del self.threads[p.kstack_va >> PGSHIFT]
-        regs = self._regs
-        regs[A0], regs[A1], regs[RA] = p.context_pa, self._k.cpu_context, self._k.image.resumed
-        regs[e.PC] = self._k.image.swtch
+        except ThreadExit:  # its last act: the hart switches away, and never comes back
+            p.thread = None
+            del self.threads[p.kstack_va >> PGSHIFT]
+            regs = self._regs
+            regs[A0], regs[A1], regs[RA] = p.context_pa, self._k.cpu_context, self._k.image.resumed
+            regs[e.PC] = self._k.image.swtch

@@ -39,7 +39,7 @@ class Timer:
     def __init__(self, k: "Kernel", comparator: SupervisorTimer) -> None:
         self._k = k
         self._comparator: Final = comparator
-        self._sleeping: list[Ticks] = []
+        self._sleeping: Final[list[Ticks]] = []
 
     @property
     def ticks(self) -> int:
@@ -47,35 +47,27 @@ class Timer:
         return self._comparator.time // MTIME_PER_TICK
 
     def start(self) -> None:
-        """Arm the timer for the next tick."""
+        """Arm the timer for the next tick: something may run, and turns have to end."""
         self._comparator.set_compare((self.ticks + 1) * MTIME_PER_TICK)
+
+    def before_idle(self) -> None:
+        """Nothing runs: no tick is of interest before the first sleeper's."""
+        first = min((ticks.until for ticks in self._sleeping), default=None)
+        self._comparator.set_compare(NEVER if first is None else first * MTIME_PER_TICK)
 
     def intr(self) -> None:
         """The timer's interrupt: wake who has slept long enough."""
         self.start()
         now = self.ticks
-        due = [until for until in self._sleeping if until.until <= now]
-        for until in due:
-            self._sleeping.remove(until)
-            self._k.wakeup(until)
+        for ticks in self._sleeping:
+            if ticks.until <= now:
+                self._k.wakeup(ticks)
 
-    def before_idle(self) -> None:
-        """Nothing runs: no tick is of interest before the first sleeper's."""
-        first = min((until.until for until in self._sleeping), default=None)
-        self._comparator.set_compare(NEVER if first is None else first * MTIME_PER_TICK)
-
-    def after_idle(self) -> None:
-        """Something may run again: turns have to end."""
-        self.start()
-
-    def sleep(self, p: "Proc", ticks: int) -> int:
+    def sleep(self, p: "Proc", count: int) -> int:
         """Suspend `p` for so many ticks, at least; -1 if it was killed meanwhile."""
-        until = Ticks(self.ticks + max(ticks, 0))
-        while self.ticks < until.until:
-            if p.killed:
-                return -1
-            self._sleeping.append(until)
-            self._k.sleep(until)
-            if until in self._sleeping:
-                self._sleeping.remove(until)
-        return 0
+        ticks = Ticks(self.ticks + max(count, 0))
+        self._sleeping.append(ticks)
+        while self.ticks < ticks.until and not p.killed:
+            self._k.sleep(ticks)
+        self._sleeping.remove(ticks)
+        return 0 if self.ticks >= ticks.until else -1
