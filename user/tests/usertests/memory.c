@@ -46,11 +46,6 @@ static void sbrk_is_zero(void)
         check(*(uint64 *)(fresh + i) == 0);
 }
 
-static void touch(void *address)
-{
-    *(volatile char *)address = 1;
-}
-
 static void sbrk_grows_and_shrinks(void)
 {
     char *end = align_break();
