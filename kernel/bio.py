@@ -14,7 +14,7 @@ it has not yet installed pinned.
 from collections.abc import Sequence
 from errno import EIO
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import MAXOPBLOCKS, NBUF
@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 REGION_SIZE: Final = NBUF * BSIZE  # bytes of RAM that the cache is given
 ZEROES: Final = bytes(BSIZE)
 PREFETCH_MAX: Final = 16  # buffers that one process takes for reading ahead at a time
+
+
+class Block(Protocol):
+    """What is read and written: the bytes at `pa` in RAM and the block on disk."""
+
+    @property
+    def blockno(self) -> int: ...
+
+    @property
+    def pa(self) -> int: ...
 
 
 class Buf:
@@ -140,13 +150,13 @@ class BufferCache:
                 buf.valid = not request.failed
                 self.brelse(buf)
 
-    def submit_runs(self, kind: int, bufs: Sequence[Buf]) -> list[Request]:
-        """Start a READ or WRITE of each buffer at its place on disk, runs of neighbours as one request.
+    def submit_runs(self, kind: int, bufs: Sequence[Block]) -> list[Request]:
+        """Start a READ or WRITE of each block at its place on disk, runs of neighbours as one request.
 
         The caller waits for each request, and sees to it that nobody changes the bytes before.
         """
         requests = []
-        run: list[Buf] = []
+        run: list[Block] = []
         for buf in bufs:
             if run and (buf.blockno != run[-1].blockno + 1 or len(run) == BLOCKS_PER_REQUEST_MAX):
                 requests.append(self._disk.submit(kind, run[0].blockno, [b.pa for b in run]))

@@ -31,12 +31,15 @@ from kernel.abi.disk import (
     STAT,
     SUPERBLOCK,
 )
+from kernel.abi.fcntl import T_FILE
+from kernel.abi.memlayout import PGSHIFT, PGSIZE
 from kernel.abi.param import NINODE
 from kernel.bio import Buf, BufferCache
 from kernel.blockmap import BlockMap
 from kernel.errors import SyscallError, settles
 from kernel.inode import NO_ADDRS, Inode
 from kernel.log import Log
+from kernel.pagecache import PageCache
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,8 +89,9 @@ class Locked:
 class FileSystem:
     """One mounted file system. `mount` comes first, from the first process, because it waits for the disk."""
 
-    def __init__(self, k: "Kernel", cache: BufferCache, log: Log) -> None:
+    def __init__(self, k: "Kernel", cache: BufferCache, log: Log, pages: PageCache) -> None:
         self._k = k
+        self._pages = pages
         self._cache = cache
         self._log = log
         self.sb = SuperBlock(*(0,) * 8)
@@ -170,6 +174,7 @@ class FileSystem:
                 raise SyscallError(ENFILE, f"{NINODE} inodes are in use")
             oldest = self._idle.pop(next(iter(self._idle)))
             self._text_changed(oldest)
+            self._pages.truncated(oldest)
             del self.inodes[oldest.inum]
         ip = self.inodes[inum] = Inode(self._k, dev, inum)
         return ip
@@ -296,10 +301,14 @@ class FileSystem:
         n = min(n, ip.size - off)
         if n <= 0:
             return b""
+        return self._pages.read(ip, off, n) if ip.type == T_FILE else self.read_blocks(ip, off, n)
+
+    def read_blocks(self, ip: Inode, off: int, n: int) -> bytes:
+        """The `n` bytes of a locked inode from `off` on, which are all in it, by way of buffers."""
         index, start = divmod(off, BSIZE)
-        if start + n <= BSIZE:
-            return self._read_block(self._bmap(ip, index), start, start + n)
-        blocknos = [self._bmap(ip, i) for i in range(index, index + (start + n + BSIZE - 1) // BSIZE)]
+        blocknos = self.blocknos(ip, index, (start + n + BSIZE - 1) // BSIZE)
+        if len(blocknos) == 1:
+            return self._read_block(blocknos[0], start, start + n)
         self._cache.prefetch(ip.dev, [blockno for blockno in blocknos if blockno])
         blocks = [self._read_block(blockno, 0, BSIZE) for blockno in blocknos]
         return b"".join(blocks)[start : start + n]
@@ -332,6 +341,8 @@ class FileSystem:
         except SyscallError as error:
             if error.code != ENOSPC:
                 raise
+        if ip.pages:
+            self._pages.patch(ip, off, data[:done])
         if off + done > ip.size:
             ip.size = off + done
             self.iupdate(ip)
@@ -339,8 +350,15 @@ class FileSystem:
             self.iupdate(ip)
         return done
 
+    def write_page(self, ip: Inode, index: int) -> None:
+        """Write the cached page `index` of a locked inode as far as the file goes, inside an operation."""
+        off = index << PGSHIFT
+        size = min(PGSIZE, ip.size - off)
+        if size > 0:
+            self.writei(ip, off, bytes(self._k.ram.view(ip.pages[index], size)))
+
     def _write_block(self, ip: Inode, index: int, start: int, piece: bytes) -> None:
-        blockno = self._bmap(ip, index, allocate=True)
+        blockno = self._bmap(ip, index)
         fetch = self._cache.bread if len(piece) < BSIZE else self._cache.bclear
         buf = fetch(ip.dev, blockno)
         buf.data[start : start + len(piece)] = piece
@@ -351,35 +369,39 @@ class FileSystem:
         """Throw away the content of a locked inode, inside an operation."""
         if ip.text is not None:
             self._text_changed(ip)
-        blocknos = [blockno for blockno in ip.addrs if blockno]
-        indirect = ip.addrs[NDIRECT]
-        if indirect:
-            buf = self._cache.bread(ip.dev, indirect)
-            blocknos += [blockno for blockno in buf.words.tolist() if blockno]
-            self._cache.brelse(buf)
-        self._blocks.free(blocknos)
+        blocknos = [*self.blocknos(ip, 0, MAXFILE), ip.addrs[NDIRECT]]
+        self._blocks.free(filter(None, blocknos))
         ip.addrs = list(NO_ADDRS)
         ip.size = 0
         self.iupdate(ip)
+        self._pages.truncated(ip)
 
-    def _bmap(self, ip: Inode, index: int, allocate: bool = False) -> int:
-        """The disk block with block `index` of a locked inode; with `allocate` a new one if none does."""
+    def blocknos(self, ip: Inode, index: int, count: int) -> list[int]:
+        """The disk blocks with the `count` blocks of a locked inode from `index` on; 0 for a hole."""
+        blocknos = ip.addrs[:NDIRECT]
+        if index + count > NDIRECT and ip.addrs[NDIRECT]:
+            buf = self._cache.bread(ip.dev, ip.addrs[NDIRECT])
+            blocknos += buf.words.tolist()
+            self._cache.brelse(buf)
+        blocknos += [0] * (MAXFILE - len(blocknos))
+        return blocknos[index : index + count]
+
+    def _bmap(self, ip: Inode, index: int) -> int:
+        """The disk block with block `index` of a locked inode; a new one if none does."""
         assert 0 <= index < MAXFILE, f"a file has {MAXFILE} blocks, there is no block {index}"
         if index < NDIRECT:
             blockno = ip.addrs[index]
-            if not blockno and allocate:
+            if not blockno:
                 blockno = ip.addrs[index] = self._blocks.alloc()
                 ip.dirty = True
             return blockno
         indirect = ip.addrs[NDIRECT]
-        if not indirect and allocate:
+        if not indirect:
             indirect = ip.addrs[NDIRECT] = self._blocks.alloc()
             ip.dirty = True
-        if not indirect:
-            return 0
         buf = self._cache.bread(ip.dev, indirect)
         blockno = buf.words[index - NDIRECT]
-        if not blockno and allocate:
+        if not blockno:
             try:
                 blockno = buf.words[index - NDIRECT] = self._blocks.alloc()
                 self._log.write(buf)

@@ -19,12 +19,14 @@ class Inode:
     """Inode `inum` of device `dev` in memory; the fields behind `valid` are the disk's, once it is True.
 
     `addrs` has the NDIRECT numbers of the first blocks, then that of the indirect block; 0 is none.
-    `text` belongs to exec: what it keeps of the program in this file.
+    `text` belongs to exec: what it keeps of the program in this file.  `pages` belongs to the page cache: its
+    frames by page index.  `mappings` counts where mmap has mapped the file, `writable_mappings` those of them
+    through which a program may write to it.
     """
 
     __slots__ = (
-        "addrs", "dev", "dirty", "inum", "lock", "major", "minor", "nlink", "ref", "size", "text", "type",
-        "valid",
+        "addrs", "dev", "dirty", "inum", "lock", "major", "mappings", "minor", "nlink", "pages", "ref",
+        "size", "text", "type", "valid", "writable_mappings",
     )  # fmt: skip
 
     def __init__(self, k: "Kernel", dev: int, inum: int) -> None:
@@ -33,6 +35,9 @@ class Inode:
         self.ref = 0
         self.lock: Final = SleepLock(k, self)
         self.text: object | None = None
+        self.pages: Final[dict[int, int]] = {}
+        self.mappings = 0
+        self.writable_mappings = 0
         self.valid = False
         self.type = 0
         self.major = 0

@@ -39,6 +39,7 @@ from kernel.fs import FileSystem
 from kernel.image import KernelImage
 from kernel.kalloc import FrameAllocator
 from kernel.log import Log
+from kernel.pagecache import PageCache
 from kernel.plic import PlicDriver
 from kernel.proc import CONTEXT_WORDS, TF_A0, Proc, ProcTable
 from kernel.sched import Scheduler
@@ -111,14 +112,15 @@ class Kernel:
         self.drop_code: Final = board.engine.drop_code
         self.vm: Final = VirtualMemory(board.ram, self.frames, self.drop_code)
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
-        self.frames.reclaim = self.text.reclaim
         self.uart: Final = UartDriver(self)
         self.console: Final = Console(self, self.uart)
         self.plic: Final = PlicDriver(board.bus)
         self.disk: Final = VirtioDisk(self, disk_pa)
         self.cache: Final = BufferCache(self, self.disk, buffers_pa)
         self.log: Final = Log(self, self.cache, self.disk)
-        self.fs: Final = FileSystem(self, self.cache, self.log)
+        self.pages: Final = PageCache(self, self.disk, self.cache)
+        self.frames.reclaim = lambda: self.pages.reclaim() or self.text.reclaim()
+        self.fs: Final = FileSystem(self, self.cache, self.log, self.pages)
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)
         self.timer: Final = Timer(self, board.timer)

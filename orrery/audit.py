@@ -68,6 +68,9 @@ class Audit:
         for ip, pages in k.text.inodes.items():
             for pa in pages.values():
                 self._own(pa, "cached text", f"the cached text of {ip}")
+        for ip in k.fs.inodes.values():
+            for pa in ip.pages.values():
+                self._own(pa, "cached files", f"the page cache, for {ip}")
         stacks = {p.kstack_va for p in k.procs.slots}
         self._table_owners(k.pagetable, "the kernel's page table", "kernel stacks", stacks.__contains__)
         for p in k.procs:

@@ -152,9 +152,10 @@ class System:
         return found
 
     def account(self) -> dict[str, int]:
-        """How much of everything the kernel has given out; text that is only cached counts as free."""
+        """How much of everything the kernel has given out; what is only cached counts as free."""
         k = self.kernel
-        k.text.reclaim()
+        while k.frames.reclaim():
+            pass
         return {
             "frames": k.frames.free_frames,
             "processes": sum(p.state != UNUSED for p in k.procs.slots),

@@ -102,9 +102,13 @@ class FailEach:
     def syscall_enter(self, p: Proc, call: Any) -> None:
         if p.name == "short" and call.name in self.calls:
             self.attempts[call.name] = self.attempts.get(call.name, 0) + 1
-            self.system.kernel.text.reclaim()
+            self.drop_caches()
             self.free_before = self.system.kernel.frames.free_frames
             fail_at(self.system, self.attempts[call.name])
+
+    def drop_caches(self) -> None:
+        while self.system.kernel.frames.reclaim():
+            pass
 
     def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
         frames = self.system.kernel.frames
@@ -114,7 +118,7 @@ class FailEach:
         if result >= 0:
             self.calls.discard(call.name)
         elif call.name != "read":  # a page that read() has faulted in stays: it was promised
-            self.system.kernel.text.reclaim()
+            self.drop_caches()
             assert frames.free_frames == self.free_before, f"{call.name} lost a frame"
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:

@@ -21,7 +21,7 @@ from emu.uart import Uart
 from emu.virtio_blk import VirtioBlk
 from kernel import bio, virtio_disk
 from kernel.abi.disk import BSIZE
-from kernel.abi.memlayout import PGSIZE, UART0, VIRTIO0
+from kernel.abi.memlayout import PGMASK, PGSIZE, UART0, VIRTIO0
 from kernel.abi.param import CONSOLE, NOFILE, ROOTDEV, ROOTINO
 from kernel.bio import BufferCache
 from kernel.console import Console
@@ -29,7 +29,9 @@ from kernel.errors import BadAddress, SyscallError
 from kernel.file import File, FileTable
 from kernel.fs import FileSystem
 from kernel.inode import Inode
+from kernel.kalloc import FrameAllocator
 from kernel.log import Log
+from kernel.pagecache import PageCache
 from kernel.uart import UartDriver
 from kernel.virtio_disk import VirtioDisk
 
@@ -114,9 +116,13 @@ class FakeKernel:
         self.disk = VirtioDisk(k, self.ram.base)
         self.disk.init()
         self.cache = BufferCache(k, self.disk, self.ram.base + virtio_disk.REGION_SIZE, nbuf)
-        assert virtio_disk.REGION_SIZE + nbuf * BSIZE <= self.ram.size and bio.REGION_SIZE % BSIZE == 0
+        first_pa = self.ram.base + virtio_disk.REGION_SIZE + nbuf * BSIZE + PGMASK & ~PGMASK
+        assert first_pa <= self.ram.end and bio.REGION_SIZE % BSIZE == 0
+        self.frames = FrameAllocator(self.ram, first_pa)
+        self.pages = PageCache(k, self.disk, self.cache)
+        self.frames.reclaim = self.pages.reclaim
         self.log = Log(k, self.cache, self.disk)
-        self.fs = FileSystem(k, self.cache, self.log)
+        self.fs = FileSystem(k, self.cache, self.log, self.pages)
         self.files = FileTable()
         self.uart = UartDriver(k)
         self.uart.init()

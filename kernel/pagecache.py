@@ -1,0 +1,168 @@
+"""The page cache: the bytes of regular files in memory, by the page: one truth for read(), write() and mmap.
+
+    Inode.pages    page index -> frame, of each inode; the cache is one owner of it, each mapping another
+    read()         copies from the frames; a page that is missing is read from disk, with those behind it
+                   where the file is read in order
+    write()        goes through the log's buffers to the disk, and patches the frames that are here
+    mmap           maps the frames; what programs store there is on disk after `FileSystem.write_page`
+
+A page is here as a whole or not at all, zero behind the end of the file.  Pages come and change under the
+inode's lock.  They go, if nobody maps them, whenever the allocator runs short: so a frame that nobody maps
+holds nothing that the disk (or a buffer, which is newer) does not, and whoever gets one shares it at once.
+Directories and symbolic links stay in buffers.
+"""
+
+from collections.abc import Callable
+from errno import EIO
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kernel.abi.disk import BSIZE
+from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
+from kernel.bio import BufferCache
+from kernel.errors import SyscallError
+from kernel.inode import Inode
+from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, READ, VirtioDisk
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+BLOCKS: Final = PGSIZE // BSIZE  # in a page
+AHEAD_MAX: Final = BLOCKS_PER_REQUEST_MAX // BLOCKS  # pages read at a time: one request of neighbours
+RECLAIM_BATCH: Final = 64  # frames freed at a time
+
+
+class Piece(NamedTuple):
+    """A block on its way from disk to its place in a frame."""
+
+    blockno: int
+    pa: int
+
+
+class PageCache:
+    """The cached pages of all inodes. `on_truncate(ip)` unmaps what is mapped of a file that was cut off."""
+
+    def __init__(self, k: "Kernel", disk: VirtioDisk, cache: BufferCache) -> None:
+        self._k = k
+        self._disk = disk
+        self._cache = cache
+        self._bytes: Final = k.ram.bytes
+        self._base: Final = k.ram.base
+        self._homes: Final[dict[int, tuple[Inode, int]]] = {}  # inode and index by frame, the oldest first
+        self.on_truncate: Callable[[Inode], None] = lambda ip: None
+
+    def frame(self, ip: Inode, index: int) -> int:
+        """The frame with page `index` of a locked inode; 0 where memory is exhausted."""
+        return ip.pages.get(index) or self._load(ip, index, 1)
+
+    def read(self, ip: Inode, off: int, n: int) -> bytes:
+        """The `n` bytes of a locked inode from `off` on, which are all in the file."""
+        if (off & PGMASK) + n <= PGSIZE:
+            return self._read_page(ip, off, n, 1)
+        pieces = []
+        end = off + n
+        while off < end:
+            size = min(PGSIZE - (off & PGMASK), end - off)
+            pieces.append(self._read_page(ip, off, size, end - off + PGMASK >> PGSHIFT))
+            off += size
+        return b"".join(pieces)
+
+    def _read_page(self, ip: Inode, off: int, n: int, wanted: int) -> bytes:
+        """Bytes from one page; the call wants `wanted` pages from here on."""
+        index = off >> PGSHIFT
+        pa = ip.pages.get(index)
+        if pa is None:
+            in_order = not index or index - 1 in ip.pages
+            try:
+                pa = self._load(ip, index, AHEAD_MAX if in_order else min(wanted, AHEAD_MAX))
+            except SyscallError:  # perhaps only a neighbour cannot be read
+                pa = 0
+            if not pa:
+                return self._k.fs.read_blocks(ip, off, n)
+        at = pa - self._base + (off & PGMASK)
+        return bytes(self._bytes[at : at + n])
+
+    def _load(self, ip: Inode, index: int, count: int) -> int:
+        """Bring in page `index`, which is missing, and up to `count` - 1 behind it; gives the first's frame.
+
+        0 where there is no frame for it; fails where it cannot be read. Of the others those come that can.
+        """
+        end = max(index + 1, min(index + count, ip.size + PGMASK >> PGSHIFT))
+        end = next((i for i in range(index + 1, end) if i in ip.pages), end)
+        first = index * BLOCKS
+        blocknos = self._k.fs.blocknos(ip, first, min(end * BLOCKS, (ip.size + BSIZE - 1) // BSIZE) - first)
+        frames: list[int] = []
+        while len(frames) < end - index and (pa := self._k.frames.alloc_zeroed()):
+            frames.append(pa)
+        failed = self._fill(ip, frames, blocknos)
+        for i, pa in enumerate(frames, index):
+            if pa in failed:
+                self._k.frames.free(pa)
+            else:
+                ip.pages[i] = pa
+                self._homes[pa] = ip, i
+        if frames and frames[0] in failed:
+            raise SyscallError(EIO, f"page {index} of {ip} cannot be read")
+        self._clear_tail(ip)
+        return ip.pages.get(index, 0)
+
+    def _fill(self, ip: Inode, frames: list[int], blocknos: list[int]) -> set[int]:
+        """Get blocks into frames, from buffers if there, as these are newer; gives the frames that failed."""
+        pieces = []
+        for i, blockno in enumerate(blocknos[: len(frames) * BLOCKS]):
+            pa = frames[i // BLOCKS] + i % BLOCKS * BSIZE
+            buf = self._cache.buffers.get(ip.dev << 32 | blockno)
+            if buf is not None and buf.valid:
+                self._bytes[pa - self._base : pa - self._base + BSIZE] = buf.data
+            elif blockno:  # 0 is a hole
+                pieces.append(Piece(blockno, pa))
+        failed: set[int] = set()
+        rest = iter(pieces)
+        for request in self._cache.submit_runs(READ, pieces):
+            self._disk.wait(request)
+            pas = [piece.pa & ~PGMASK for piece in islice(rest, request.count)]
+            if request.failed:
+                failed.update(pas)
+        return failed
+
+    def _clear_tail(self, ip: Inode) -> None:
+        """Behind the end of the file are zeroes, whatever its last block has there."""
+        pa = ip.pages.get(ip.size >> PGSHIFT)
+        if pa is not None and ip.size & PGMASK:
+            start = ip.size & PGMASK
+            self._bytes[pa - self._base + start : pa - self._base + PGSIZE] = bytes(PGSIZE - start)
+
+    def patch(self, ip: Inode, off: int, data: bytes) -> None:
+        """The bytes at `off` of a locked inode are now `data`: bring the pages that are here up to date."""
+        done = 0
+        while done < len(data):
+            start = off + done & PGMASK
+            piece = data[done : done + PGSIZE - start]
+            pa = ip.pages.get(off + done >> PGSHIFT)
+            if pa is not None:
+                at = pa - self._base + start
+                self._bytes[at : at + len(piece)] = piece
+            done += len(piece)
+
+    def truncated(self, ip: Inode) -> None:
+        """The file was emptied (its size says so), or its inode leaves the table: forget its pages."""
+        self.on_truncate(ip)
+        for pa in ip.pages.values():
+            del self._homes[pa]
+            self._k.frames.free(pa)
+        ip.pages.clear()
+
+    @property
+    def reclaimable(self) -> int:
+        """How many frames nobody maps: free memory, as it were."""
+        return sum(1 for pa in self._homes if self._k.frames.owners(pa) == 1)
+
+    def reclaim(self) -> bool:
+        """Free some frames that nobody maps, the oldest; whether there were any. Never blocks."""
+        unmapped = (pa for pa in self._homes if self._k.frames.owners(pa) == 1)
+        victims = list(islice(unmapped, RECLAIM_BATCH))
+        for pa in victims:
+            ip, index = self._homes.pop(pa)
+            del ip.pages[index]
+            self._k.frames.free(pa)
+        return bool(victims)
