@@ -12,6 +12,7 @@ NFILE: Final = 256  # open files in all; open, pipe return -1
 NINODE: Final = 256  # inodes in memory; open, exec return -1
 NDEV: Final = 10  # major device numbers; open of a larger one returns -1
 NBUF: Final = 2048  # blocks in the buffer cache; the least recently used clean one is replaced
+NVMA: Final = 64  # mappings of one process; mmap, munmap, mprotect return -1
 MAXARG: Final = 32  # words of argv; exec returns -1
 MAXPATH: Final = 128  # bytes of a path with its NUL; the call returns -1
 MAXOPBLOCKS: Final = 10  # blocks that one file-system operation may write

@@ -1,0 +1,121 @@
+"""The mappings of one process: what stands behind which addresses, and with which rights.
+
+A Vma is what a call of mmap made, or the part of it that later calls left; its pages are all of one kind:
+
+    mmap(RW)      |             RW             |
+    mprotect(R)   |   RW   |   R    |    RW    |
+    munmap        |   RW   | R |        |  RW  |
+
+A VmaList holds those of a process, sorted, without overlaps, and with neighbours merged that are one mapping
+in all but name.  Both are values: an operation gives a new list, or fails (for more than NVMA mappings) and
+so has changed nothing.  Nothing is known here of page tables or files; mmap.py makes both follow the lists.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from errno import ENOMEM
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kernel.abi.fcntl import MAP_SHARED
+from kernel.abi.memlayout import PGMASK, PGSHIFT
+from kernel.abi.param import NVMA
+from kernel.errors import SyscallError
+
+if TYPE_CHECKING:
+    from kernel.inode import Inode
+    from kernel.mmap import SharedMemory
+
+
+class Vma(NamedTuple):
+    """The pages of [start, end): of the file `ip`, of `memory`, or zeroes of the process's own.
+
+    `offset` says where `start` is in what stands behind; of private zeroes it is the address itself.
+    """
+
+    start: int
+    end: int
+    prot: int  # PROT_READ, PROT_WRITE, PROT_EXEC: what the program may do now
+    flags: int  # MAP_SHARED or MAP_PRIVATE, and MAP_ANONYMOUS
+    ip: "Inode | None" = None
+    offset: int = 0
+    memory: "SharedMemory | None" = None
+    may_write: bool = True  # whether PROT_WRITE may be asked for
+
+    @property
+    def shared(self) -> bool:
+        """Whether stores are seen by all who map the same."""
+        return bool(self.flags & MAP_SHARED)
+
+    def page_index(self, va: int) -> int:
+        """Which page of what stands behind it is at `va`."""
+        return va - self.start + self.offset >> PGSHIFT
+
+    def part(self, low: int, high: int) -> "Vma":
+        """What of it is in [low, high); empty (start >= end) where that is nothing."""
+        start = max(self.start, low)
+        return self._replace(start=start, end=min(self.end, high), offset=self.offset + start - self.start)
+
+    def continued_by(self, other: "Vma") -> bool:
+        """Whether `other` follows at once, in memory and in what stands behind, and is alike."""
+        size = self.end - self.start
+        return self._replace(start=self.end, end=other.end, offset=self.offset + size) == other
+
+
+class VmaList:
+    """The mappings of a process, in order of their addresses."""
+
+    __slots__ = ("_starts", "_vmas")
+
+    def __init__(self, vmas: Iterable[Vma] = ()) -> None:
+        merged: list[Vma] = []
+        for vma in sorted(vmas, key=lambda vma: vma.start):
+            assert not (vma.start | vma.end | vma.offset) & PGMASK and vma.start < vma.end, "whole pages"
+            assert not merged or merged[-1].end <= vma.start, f"two mappings at {vma.start:#x}"
+            if merged and merged[-1].continued_by(vma):
+                merged[-1] = merged[-1]._replace(end=vma.end)
+            else:
+                merged.append(vma)
+        if len(merged) > NVMA:
+            raise SyscallError(ENOMEM, f"a process has at most {NVMA} mappings")
+        self._vmas: Final = tuple(merged)
+        self._starts: Final = [vma.start for vma in merged]
+
+    def __iter__(self) -> Iterator[Vma]:
+        return iter(self._vmas)
+
+    def __len__(self) -> int:
+        return len(self._vmas)
+
+    def find(self, va: int) -> Vma | None:
+        """The mapping in which `va` is."""
+        i = bisect_right(self._starts, va) - 1
+        return self._vmas[i] if i >= 0 and va < self._vmas[i].end else None
+
+    def parts(self, low: int, high: int) -> list[Vma]:
+        """What of the mappings is in [low, high)."""
+        return [vma.part(low, high) for vma in self._vmas if vma.start < high and low < vma.end]
+
+    def cover(self, low: int, high: int) -> bool:
+        """Whether [low, high) has no hole."""
+        return sum(part.end - part.start for part in self.parts(low, high)) == high - low
+
+    def gap(self, size: int, low: int, high: int) -> int:
+        """Where the highest `size` free bytes of [low, high) begin; -1 where there are none."""
+        for vma in reversed(self._vmas):
+            if high - vma.end >= size:
+                break
+            high = min(high, vma.start)
+        return high - size if high - size >= low else -1
+
+    def insert(self, *vmas: Vma) -> "VmaList":
+        """With `vmas`, whose addresses are free."""
+        return VmaList((*self._vmas, *vmas))
+
+    def remove(self, low: int, high: int) -> "VmaList":
+        """Without what is in [low, high)."""
+        pieces = [piece for vma in self._vmas for piece in (vma.part(0, low), vma.part(high, vma.end))]
+        return VmaList(piece for piece in pieces if piece.start < piece.end)
+
+    def protect(self, low: int, high: int, prot: int) -> "VmaList":
+        """With the rights `prot` in [low, high)."""
+        return self.remove(low, high).insert(*(part._replace(prot=prot) for part in self.parts(low, high)))
