@@ -64,6 +64,7 @@ def _load_and_commit(
     p.pagetable, p.satp, p.sz = pagetable, satp_of(pagetable), builder.sz
     p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = entry, sp, argv_va
     p.name = path.rsplit(b"/", 1)[-1][:15].decode(errors="replace")
+    p.alarm = None
     k.vm.free_user(old_pagetable, old_sz)
     k.vm.changed = True
     return len(argv)

@@ -81,7 +81,8 @@ class Kernel:
     """An xv6 kernel on `board`.
 
     `image` is kernel/asm as an ELF file.  `init_argv` is what process 1 runs, and `modules` are programs
-    that exec finds before those on the disk.  `lab` is the year of the course whose system calls there are.
+    that exec finds before those on the disk.  `lab` is the year of the course whose system calls there are;
+    with `usyscall` every process has a page at USYSCALL that holds its number.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class Kernel:
         init_argv: Sequence[bytes] = (b"/init",),
         modules: Mapping[bytes, bytes] | None = None,
         lab: int = LAB_YEAR,
+        usyscall: bool = False,
     ) -> None:
         self.board: Final = board
         self.lab: Final = lab
+        self.usyscall: Final = usyscall
         self.ram: Final = board.ram
         self.bus: Final = board.bus
         self.clock: Final[Clock] = board.clock

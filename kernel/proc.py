@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kernel.file import File
     from kernel.inode import Inode
     from kernel.kernel import Kernel
+    from kernel.lab import Alarm, Watch
 
 # Words of the trapframe, by index; the layout is drawn in asm/asm.h.
 TF_KERNEL_SATP, TF_KERNEL_SP, TF_KERNEL_TRAP, TF_EPC, TF_HARTID, TF_RA, TF_SP = range(7)
@@ -76,6 +77,8 @@ class Proc:
         self.cwd: Inode | None = None
         self.thread: greenlet | None = None  # its kernel thread, from its first turn to its exit
         self.reaped_status: int | None = None  # of the child that wait() returned last
+        self.watch: Watch | None = None  # what trace and interpose asked for
+        self.alarm: Alarm | None = None  # since the first sigalarm
 
     def __repr__(self) -> str:
         return f"process {self.pid} ({self.name})"
@@ -161,6 +164,8 @@ class ProcTable:
         assert parent.cwd is not None, "a process that forks has a directory"
         child.cwd = k.fs.idup(parent.cwd)
         child.name = parent.name
+        child.watch = parent.watch
+        child.alarm = parent.alarm and parent.alarm.forked()
         child.parent = parent
         self.make_runnable(child)
         return child.pid

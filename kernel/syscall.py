@@ -9,7 +9,7 @@ from collections.abc import Callable
 from errno import ENOSYS
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kernel import sysfile, sysproc
+from kernel import lab, sysfile, sysproc
 from kernel.abi.param import MAXPATH
 from kernel.abi.syscalls import Syscall, table
 from kernel.errors import SyscallError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 MASK64: Final = (1 << 64) - 1
-HANDLERS: Final = (sysproc, sysfile)
+HANDLERS: Final = (sysproc, sysfile, lab)
 
 Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
 
@@ -81,9 +81,12 @@ class Dispatcher:
             k.printf(f"{p.pid} {p.name}: unknown sys call {_fetch_int(k, p, tf[TF_A7])}\n")
             tf[TF_A0] = MASK64
             return
-        if k.observer is not None:
+        watched = p.watch is not None or k.observer is not None
+        if watched and k.observer is not None:
             k.observer.syscall_enter(p, entry.call)
         try:
+            if watched and p.watch is not None:
+                p.watch.admit(k, p, entry.call)
             if entry.fetch:
                 result = entry.handler(k, p, *[fetch(k, p, tf[i]) for i, fetch in entry.fetch])
             else:
@@ -91,5 +94,11 @@ class Dispatcher:
         except SyscallError:
             result = -1
         tf[TF_A0] = result & MASK64
-        if k.observer is not None:
-            k.observer.syscall_exit(p, entry.call, result)
+        if watched or p.watch is not None:
+            self._returned(p, entry.call, result)
+
+    def _returned(self, p: Proc, call: Syscall, result: int) -> None:
+        if p.watch is not None:
+            p.watch.returned(self._k, p, call, result)
+        if self._k.observer is not None:
+            self._k.observer.syscall_exit(p, call, result)

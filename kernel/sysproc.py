@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 SBRK_EAGER: Final = 1
+EAGER_YEARS: Final = range(2021, 2024)  # no mode yet, and programs counted on failing when memory is out
 
 
 def sys_fork(k: "Kernel", p: Proc) -> int:
@@ -47,12 +48,12 @@ def sys_exec(k: "Kernel", p: Proc, path: bytes, argv_va: int) -> int:
 
 
 def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
-    """The old size. Growing only promises memory, unless the mode is SBRK_EAGER."""
+    """The old size. Growing only promises memory, unless the mode or the year asks for it at once."""
     old = p.sz
     if n > 0:
         if old + n > TRAPFRAME:
             return -1
-        if mode == SBRK_EAGER:
+        if mode == SBRK_EAGER or k.lab in EAGER_YEARS:
             try:
                 k.vm.grow(p.pagetable, old, old + n, PTE_R | PTE_W)
             except OutOfMemory:

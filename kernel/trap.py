@@ -118,6 +118,8 @@ class Trap:
         elif scause == TIMER:
             k.timer.intr()
             if p is not None:
+                if p.alarm is not None:
+                    p.alarm.tick(p)
                 k.sched.yield_(p)
         else:
             k.panic(f"unexpected interrupt, scause {scause:#x}")

@@ -34,6 +34,8 @@ MACHINE_OPTIONS: Final = {
     "--max-time": True,
     "--timeout": True,
     "--engine": True,
+    "--lab": True,
+    "--usyscall": False,
 }
 
 
@@ -199,6 +201,8 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     add("--max-time", metavar="S", help="limit of virtual time, in seconds")
     add("--timeout", metavar="S", help="limit of wall time, in seconds")
     add("--engine", choices=("fast", "public"), default="fast", help="what runs the instructions")
+    add("--lab", type=int, metavar="YEAR", help="have the system calls of the course's labs of YEAR")
+    add("--usyscall", action="store_true", help="map the page at USYSCALL that the page-table lab asks for")
 
 
 # --- commands that run a machine ---
@@ -252,12 +256,16 @@ def _run(options: argparse.Namespace) -> int:
 def _machine(options: argparse.Namespace, make: "Callable[..., Machine]") -> "Machine":
     if options.snapshot and options.drive is None:
         raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
+    from kernel.abi.syscalls import LAB_YEAR
+
     return make(
         options.drive,
         seed=options.seed,
         mem_mib=options.mem,
         engine=options.engine,
         snapshot=options.snapshot,
+        lab=LAB_YEAR if options.lab is None else options.lab,
+        usyscall=options.usyscall,
         warn=warn,
     )
 

@@ -16,6 +16,7 @@ from emu.board import Board
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
+from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
 from kernel.kernel import Kernel
 from kernel.proc import INIT_PID, Proc
 from orrery.drives import DriveSource, open_drive
@@ -61,7 +62,8 @@ class Machine:
 
     `drive` is the path of an image (which keeps what the guest writes), an image as bytes, a Drive, or
     None for a fresh default image.  `seed` is for what is left to chance: nothing yet; faults that are
-    injected, and networks, will draw from `random`.  `engine` is "fast" or "public".
+    injected, and networks, will draw from `random`.  `engine` is "fast" or "public".  `lab` is the year of
+    the course whose system calls there are; with `usyscall` each process has the labs' page at USYSCALL.
     Machines are independent of each other.  Close one after use, or use it in a `with` statement.
     Raises BadInput, DriveError or ImageError for what cannot be used, with one line.
     """
@@ -74,6 +76,8 @@ class Machine:
         engine: str = "fast",
         *,
         snapshot: bool = False,
+        lab: int = LAB_YEAR,
+        usyscall: bool = False,
         init_argv: Sequence[bytes] = (b"/init",),
         modules: Mapping[bytes, bytes] | None = None,
         warn: Callable[[str], None] | None = None,
@@ -86,6 +90,8 @@ class Machine:
             raise BadInput(f"seed {seed!r}: give a whole number")
         if engine not in KINDS:
             raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
+        if lab not in LAB_YEARS:
+            raise BadInput(f"lab {lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()
@@ -97,7 +103,14 @@ class Machine:
         except (OSError, MemoryError) as error:
             self._drive.close()
             raise BadInput(f"{mem_mib} MiB of memory: this computer cannot give it: {error}") from error
-        self.kernel: Final = Kernel(self.board, image.kernel_elf(), init_argv=init_argv, modules=modules)
+        self.kernel: Final = Kernel(
+            self.board,
+            image.kernel_elf(),
+            init_argv=init_argv,
+            modules=modules,
+            lab=lab,
+            usyscall=usyscall,
+        )
         self.keyboard: Final = Keyboard(self.board, self.kernel)
         self.hub: Final = Hub(self.kernel, self.board.loop.ask_stop)
         self._for_shell: Final = len(init_argv) == 1

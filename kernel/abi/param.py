@@ -19,6 +19,7 @@ MAXOPBLOCKS: Final = 10  # blocks that one file-system operation may write
 LOGBLOCKS: Final = MAXOPBLOCKS * 3  # blocks in the log of an image we make
 PIPESIZE: Final = 512  # bytes in a pipe; a writer sleeps
 INPUT_BUF_SIZE: Final = 128  # bytes of a console line; further keys are dropped
+PGACCESS_MAX: Final = 64  # pages that pgaccess reports at once; more is -1
 USERSTACK: Final = 1  # pages of a user stack; growing past it is a fault
 FSSIZE: Final = 2000  # blocks of a stock-sized image
 ROOTDEV: Final = 1

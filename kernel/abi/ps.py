@@ -3,6 +3,8 @@
     struct psinfo { int pid; int ppid; int state; int pad; uint64 size; char name[16]; };
     struct sysinfo { uint64 freemem; uint64 nproc; };
     struct usyscall { int pid; };
+
+They are asserted in C too, against the sizes here (toolchain/headers.py).
 """
 
 import struct

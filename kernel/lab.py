@@ -1,0 +1,159 @@
+"""The system calls that the course's labs add, but for those about files and mappings.
+
+Called by the dispatcher (a process's `watch` before and after its calls) and, for alarms, by trap.py at a
+timer interrupt in user mode.  What they keep of a process: `watch`, shared by all that fork inherits it to
+and replaced as a whole, is None for those that nobody traces or confines, which then pay nothing; `alarm`
+is the process's own, and None until its first sigalarm.
+"""
+
+from dataclasses import dataclass, replace
+from errno import EINVAL, EPERM
+from typing import TYPE_CHECKING, Final
+
+from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE
+from kernel.abi.param import MAXPATH, PGACCESS_MAX
+from kernel.abi.ps import SYSINFO
+from kernel.abi.riscv import PTE_A, PTE_V
+from kernel.abi.syscalls import Syscall
+from kernel.errors import SyscallError
+from kernel.proc import TF_A0, TF_EPC, Proc
+from kernel.vm import LEAF, PPN_SHIFT, TABLE_WORDS
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+WITH_PATH: Final = ("open", "exec")  # the calls that interpose lets through for one path
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What trace and interpose ask for: bit n of a mask means the call of number n.
+
+    Traced calls are printed when they return; refused ones fail, but for open and exec of `allowed`.
+    """
+
+    traced: int = 0
+    refused: int = 0
+    allowed: bytes = b""
+
+    def admit(self, k: "Kernel", p: Proc, call: Syscall) -> None:
+        """Before a call: SyscallError if it is refused."""
+        if not self.refused >> call.number & 1:
+            return
+        if call.name not in WITH_PATH or k.vm.copyinstr(p.pagetable, p.tf[TF_A0], MAXPATH) != self.allowed:
+            raise SyscallError(EPERM, "interpose refuses the call")
+
+    def returned(self, k: "Kernel", p: Proc, call: Syscall, result: int) -> None:
+        """After a call: print it if it is traced, with the int that a program sees."""
+        if self.traced >> call.number & 1:
+            seen = ((result & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
+            k.printf(f"{p.pid}: syscall {call.name} -> {seen}\n")
+
+
+def sys_trace(k: "Kernel", p: Proc, mask: int) -> int:
+    """Print the calls in `mask` whenever `p`, or what it forks from now on, has made one."""
+    p.watch = replace(p.watch or Watch(), traced=mask & 0xFFFF_FFFF)
+    return 0
+
+
+def sys_interpose(k: "Kernel", p: Proc, mask: int, path: bytes) -> int:
+    """Refuse the calls in `mask` to `p` and what it forks, but for open and exec of exactly `path`.
+
+    The last call holds; a mask that names interpose itself makes it final.
+    """
+    p.watch = replace(p.watch or Watch(), refused=mask & 0xFFFF_FFFF, allowed=path)
+    return 0
+
+
+@dataclass(slots=True)
+class Alarm:
+    """A call of `handler` in user mode after each `period` timer interrupts that found the process there.
+
+    `left` counts down to the next one.  `saved` are the user's registers while the handler runs, until
+    sigreturn: no second call meanwhile, and the ticks that pass are not counted.
+    """
+
+    period: int = 0
+    handler: int = 0
+    left: int = 0
+    saved: list[int] | None = None
+
+    def tick(self, p: Proc) -> None:
+        """One more interrupt; maybe `p` goes on in the handler."""
+        if not self.period or self.saved is not None:
+            return
+        self.left -= 1
+        if self.left == 0:
+            self.left = self.period
+            self.saved = p.tf[TF_EPC:].tolist()
+            p.tf[TF_EPC] = self.handler
+
+    def forked(self) -> "Alarm":
+        """The child's: no alarm, but if it was born in the handler it can return from it."""
+        return Alarm(saved=self.saved)
+
+
+def sys_sigalarm(k: "Kernel", p: Proc, ticks: int, handler: int) -> int:
+    """Call `handler` after each `ticks` ticks of the process's time; 0 ticks: no more."""
+    if ticks < 0:
+        raise SyscallError(EINVAL, "a negative number of ticks")
+    saved = p.alarm.saved if p.alarm is not None else None
+    p.alarm = Alarm(period=ticks, handler=handler, left=ticks, saved=saved)
+    return 0
+
+
+def sys_sigreturn(k: "Kernel", p: Proc) -> int:
+    """Go on where the alarm came, with all registers: the result is the a0 of that moment."""
+    if p.alarm is None or p.alarm.saved is None:
+        raise SyscallError(EINVAL, "no handler is running")
+    for i, word in enumerate(p.alarm.saved, TF_EPC):
+        p.tf[i] = word
+    p.alarm.saved = None
+    return p.tf[TF_A0]
+
+
+def sys_sysinfo(k: "Kernel", p: Proc, info_va: int) -> int:
+    """Store struct sysinfo: bytes of free memory, number of processes."""
+    k.copyout(p, info_va, SYSINFO.pack(k.frames.free_frames * PGSIZE, sum(1 for _ in k.procs)))
+    return 0
+
+
+def _leaf(k: "Kernel", p: Proc, va: int) -> int:
+    """The leaf PTE of `va`, 0 where there is none."""
+    index = k.vm.walk(p.pagetable, va) if va < MAXVA else -1
+    return k.ram.u64[index] if index >= 0 and k.ram.u64[index] & PTE_V else 0
+
+
+def sys_pgpte(k: "Kernel", p: Proc, va: int) -> int:
+    """The leaf PTE of `va`, after mapping what was promised there; 0 where nothing is."""
+    return _leaf(k, p, va) or (k.vm.fault(p.pagetable, p.sz, va) and _leaf(k, p, va))
+
+
+def sys_kpgtbl(k: "Kernel", p: Proc) -> int:
+    """Print the process's page table: a line for each valid PTE, indented by its depth."""
+    k.printf(f"page table {p.pagetable:#018x}\n")
+    _print_table(k, p.pagetable, 0, depth=1)
+    return 0
+
+
+def _print_table(k: "Kernel", table: int, low: int, depth: int) -> None:
+    """The valid PTEs of one table, the first of which is for address `low`, with what is below them."""
+    first = table - k.ram.base >> 3
+    for i, pte in enumerate(k.ram.u64[first : first + TABLE_WORDS].tolist()):
+        if pte & PTE_V:
+            va, pa = low + (i << PGSHIFT + 9 * (3 - depth)), pte >> PPN_SHIFT << PGSHIFT
+            k.printf(f"{' ..' * depth}{va:#018x}: pte {pte:#018x} pa {pa:#018x}\n")
+            if not pte & LEAF:
+                _print_table(k, pa, va, depth + 1)
+
+
+def sys_pgaccess(k: "Kernel", p: Proc, va: int, n: int, mask_va: int) -> int:
+    """Store a bit for each of `n` pages from `va` on: touched since the last call? Up to 32 are 4 bytes."""
+    if not 0 <= n <= PGACCESS_MAX or va + n * PGSIZE > MAXVA:
+        raise SyscallError(EINVAL, f"no {n} pages at {va:#x}")
+    touched = [i for i in range(n) if _leaf(k, p, va + i * PGSIZE) & PTE_A]
+    k.copyout(p, mask_va, sum(1 << i for i in touched).to_bytes(4 if n <= 32 else 8, "little"))
+    for i in touched:
+        k.ram.u64[k.vm.walk(p.pagetable, va + i * PGSIZE, alloc=True)] &= ~PTE_A
+        k.vm.changed = True
+    return 0
