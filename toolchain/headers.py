@@ -136,10 +136,14 @@ def _memlayout() -> str:
     constants = {n: v for n, v in _constants(memlayout).items() if n not in _PAGING}
     constants["PHYSTOP"] = memlayout.KERNBASE + STOCK_RAM_SIZE
     stride = memlayout.kstack(0) - memlayout.kstack(1)
-    return _defines(constants) + (
-        "\n/* Lowest address of the kernel stack of process slot p. */\n"
-        f"#define KSTACK(p) ({_literal(memlayout.kstack(0))} - (p) * {_literal(stride)}L)\n"
-    ) + _c_only(_USYSCALL + _size_check("usyscall", ps.USYSCALL_DATA.size))
+    return (
+        _defines(constants)
+        + (
+            "\n/* Lowest address of the kernel stack of process slot p. */\n"
+            f"#define KSTACK(p) ({_literal(memlayout.kstack(0))} - (p) * {_literal(stride)}L)\n"
+        )
+        + _c_only(_USYSCALL + _size_check("usyscall", ps.USYSCALL_DATA.size))
+    )
 
 
 def _riscv() -> str:
