@@ -81,12 +81,10 @@ class Dispatcher:
             k.printf(f"{p.pid} {p.name}: unknown sys call {_fetch_int(k, p, tf[TF_A7])}\n")
             tf[TF_A0] = MASK64
             return
-        watched = p.watch is not None or k.observer is not None
-        if watched and k.observer is not None:
-            k.observer.syscall_enter(p, entry.call)
+        watched = k.observer is not None or p.watch is not None
         try:
-            if watched and p.watch is not None:
-                p.watch.admit(k, p, entry.call)
+            if watched:
+                self._enter(p, entry.call)
             if entry.fetch:
                 result = entry.handler(k, p, *[fetch(k, p, tf[i]) for i, fetch in entry.fetch])
             else:
@@ -95,9 +93,15 @@ class Dispatcher:
             result = -1
         tf[TF_A0] = result & MASK64
         if watched or p.watch is not None:
-            self._returned(p, entry.call, result)
+            self._leave(p, entry.call, result)
 
-    def _returned(self, p: Proc, call: Syscall, result: int) -> None:
+    def _enter(self, p: Proc, call: Syscall) -> None:
+        if self._k.observer is not None:
+            self._k.observer.syscall_enter(p, call)
+        if p.watch is not None:
+            p.watch.admit(self._k, p, call)
+
+    def _leave(self, p: Proc, call: Syscall, result: int) -> None:
         if p.watch is not None:
             p.watch.returned(self._k, p, call, result)
         if self._k.observer is not None:
