@@ -31,7 +31,7 @@ def run_all(machine: Machine, program: str) -> dict[str, bool]:
     return found
 
 
-@pytest.mark.parametrize("program", ["lazytests"])
+@pytest.mark.parametrize("program", ["lazytests", "alarmtest"])
 def test_all_cases_pass(program: str) -> None:
     with Machine() as machine:
         machine.boot()

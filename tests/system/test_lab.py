@@ -1,0 +1,272 @@
+"""The calls of the course's labs: what trace prints, what interpose refuses, which year has which call, what
+the calls about page tables tell, and that no argument of theirs harms the kernel.
+
+Alarms and superpages have programs of their own (user/tests/alarmtest.c, pgtbltest.c).
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import orrery_cli
+import pytest
+
+from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME
+from kernel.abi.syscalls import LAB_YEARS, SYSCALLS, table
+from kernel.kernel import Kernel
+from orrery import Machine
+from orrery.audit import Audit
+from orrery.errors import BadInput
+
+MASK32 = 0xFFFFFFFF
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    with Machine() as made:
+        made.boot()
+        yield made
+        assert Audit(made.kernel).findings() == []
+
+
+def output(where: Path, body: str, *, head: str = "", **settings: object) -> str:
+    """What a program with this main() prints on a machine with these settings; the books add up then."""
+    source = '#include "kernel/types.h"\n#include "kernel/riscv.h"\n#include "kernel/fcntl.h"\n'
+    source += f'#include "kernel/sysinfo.h"\n#include "kernel/memlayout.h"\n#include "user/user.h"\n{head}'
+    source += f"int main(int argc, char **argv)\n{{\n{body}\n    return 0;\n}}\n"
+    with Machine(orrery_cli.image_with(where, {"lab": source}), **settings) as machine:  # type: ignore[arg-type]
+        printed = machine.boot().sh("lab")
+        assert machine.status == 0, printed
+        assert Audit(machine.kernel).findings() == []
+        return printed
+
+
+# --- trace ---
+
+
+def test_trace_prints_the_calls_in_the_mask(machine: Machine) -> None:
+    machine.sh("echo one two > words")
+    lines = re.findall(r"^\d+: (syscall .*)$", machine.sh("trace 2147483647 cat words"), re.M)
+    assert lines[:4] == ["syscall trace -> 0", "syscall exec -> 2", "syscall open -> 3", "syscall read -> 8"]
+    assert lines[-1] != "syscall exit -> 0", "a call that does not return is not printed"
+    pids = set(re.findall(r"^(\d+): syscall", machine.sh("trace 32 cat words"), re.M))
+    assert len(pids) == 1
+    assert "syscall" not in machine.sh("cat words"), "it ends with the process"
+
+
+def test_children_are_traced_too(machine: Machine) -> None:
+    printed = machine.sh(f"trace {1 << 1 | 1 << 3} sh < README")  # fork, wait
+    forked = [int(pid) for pid in re.findall(r": syscall fork -> (\d+)$", printed, re.M)]
+    assert forked
+    assert set(re.findall(r"^(\d+): syscall wait", printed, re.M)) <= {
+        str(min(forked) - 1),
+        *map(str, forked),
+    }
+
+
+def test_a_result_is_printed_as_an_int(tmp_path: Path) -> None:
+    body = 'trace(-1); open("nosuch", 0); sbrk(PGSIZE); trace(0); getpid();'
+    calls = re.findall(r"syscall (\w+) -> (-?\d+)", output(tmp_path, body))
+    assert [name for name, _ in calls] == ["trace", "open", "sbrk"]
+    assert calls[1][1] == "-1" and int(calls[2][1]) > 0
+
+
+# --- interpose ---
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("sandbox 32768 - cat one", "cat: cannot open one\n"),
+        ("sandbox 32768 one cat one", "1\n"),
+        ("sandbox 32768 ./one cat one", "cat: cannot open one\n"),
+        ("sandbox 32768 one cat one two", "1\ncat: cannot open two\n"),
+        ("sandbox 128 sh sh < script", ""),  # exec of sh alone; the shell cannot say so: it may not exec echo
+        ("sandbox 2147483643 cat cat one", ""),  # all but exit, and exec of cat
+        ("sandbox 0 - echo free", "free\n"),
+        ("sandbox 65536 - echo mute", ""),
+        ("sandbox 4 - sandbox 32768 - cat one", "cat: cannot open one\n"),
+    ],
+)
+def test_a_sandbox_refuses(machine: Machine, command: str, printed: str) -> None:
+    if "one" not in machine.sh("ls"):
+        machine.sh("echo 1 > one; echo 2 > two; echo echo hello > script")
+    got = machine.sh(command)
+    assert got == printed or (not printed and "hello" not in got and "1\n" not in got)
+
+
+def test_a_mask_that_names_interpose_is_final(tmp_path: Path) -> None:
+    body = """
+    printf("%d ", interpose(1 << SYS_uptime, "-"));
+    printf("%d ", uptime());
+    printf("%d ", interpose(1 << SYS_interpose | 1 << SYS_uptime, "-"));
+    printf("%d %d %d ", interpose(0, "-"), uptime(), getpid() > 0);
+    int pid = fork();
+    if (pid == 0) {
+        printf("%d %d\\n", interpose(0, "-"), uptime());
+        exit(0);
+    }
+    wait(0);
+    """
+    assert output(tmp_path, body, head='#include "kernel/syscall.h"\n') == "0 -1 0 -1 -1 1 -1 -1\n"
+
+
+def test_interpose_takes_no_bad_path(tmp_path: Path) -> None:
+    body = """
+    static char long_path[200];
+    memset(long_path, 'x', sizeof long_path - 1);
+    printf("%d ", interpose(1 << 14, long_path));
+    printf("%d ", interpose(1 << 14, (char *)0x3fffffe000));
+    printf("%d ", interpose(1 << 14, 0) == 0); /* address 0 is text: whatever string is there */
+    printf("%d\\n", uptime());
+    """
+    assert output(tmp_path, body) == "-1 -1 1 -1\n"
+
+
+# --- the years ---
+
+
+def test_each_year_has_its_table() -> None:
+    assert {number: call.name for number, call in table(2025).items() if number in (23, 30, 33)} == {
+        23: "interpose", 33: "pgpte",
+    }  # fmt: skip
+    for year in range(2019, 2024):
+        assert table(year)[23].name == "sysinfo" and table(year)[30].name == "pgaccess"
+    for year in LAB_YEARS:
+        assert {call.name for call in table(year).values()} >= {"fork", "trace", "mmap", "mprotect", "ps"}
+    assert {call.name for year in LAB_YEARS for call in table(year).values()} == {c.name for c in SYSCALLS}
+
+
+def test_a_call_of_another_year_is_unknown(tmp_path: Path) -> None:
+    source = 'struct sysinfo info; printf("%d\\n", sysinfo(&info));'
+    assert output(tmp_path, source, lab=2022) == "0\n"
+    assert re.fullmatch(r"\d+ lab: unknown sys call 23\n-1\n", output(tmp_path, source, lab=2024))
+
+
+@pytest.mark.parametrize("year", [2018, 2026, 0, -1, "2025"])
+def test_a_year_that_was_not(year: int) -> None:
+    with pytest.raises(BadInput, match=f"lab {year}: no such year; give from 2019 to 2025"):
+        Machine(lab=year)
+
+
+GREEDY = """
+    uint64 start = (uint64)sbrk(0), taken = 0;
+    struct sysinfo before, empty, after;
+    sysinfo(&before);
+    while (sys_sbrk(PGSIZE, MODE) != SBRK_ERROR)
+        taken += PGSIZE;
+    sysinfo(&empty);
+    sbrk(-((uint64)sbrk(0) - start));
+    sysinfo(&after);
+    printf("%d %d ", taken > (96 << 20) * 1UL, taken == after.freemem);
+    printf("%lu %lu\\n", empty.freemem, after.nproc);
+    sbrk(PGSIZE);
+    sysinfo(&before);
+    printf("%ld\\n", (long)(after.freemem - before.freemem));
+"""
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 77])
+@pytest.mark.parametrize("year", [2021, 2023])
+def test_sbrk_fails_when_memory_is_out(tmp_path: Path, year: int, mode: int) -> None:
+    """In these years whatever the mode; and what the program got is what sysinfo calls free afterwards."""
+    printed = output(tmp_path, GREEDY.replace("MODE", str(mode)), lab=year)
+    assert printed == f"1 1 0 3\n{PGSIZE}\n"
+
+
+@pytest.mark.parametrize("year", [2019, 2020, 2024, 2025])
+def test_sbrk_promises_in_the_other_years(tmp_path: Path, year: int) -> None:
+    body = 'printf("%d %d\\n", sys_sbrk(1 << 30, 0) != SBRK_ERROR, sys_sbrk(1 << 30, 1) == SBRK_ERROR);'
+    assert output(tmp_path, body, lab=year) == "1 1\n"
+
+
+# --- page tables ---
+
+
+def test_kpgtbl_prints_each_entry(tmp_path: Path) -> None:
+    printed = output(tmp_path, 'char *heap = sbrk(PGSIZE);\nprintf("%p\\n", heap);\nkpgtbl();')
+    heap, first, *lines = printed.splitlines()
+    assert re.fullmatch(r"page table 0x[0-9a-f]{16}", first)
+    entry = re.compile(r"((?: \.\.){1,3})(0x[0-9a-f]{16}): pte (0x[0-9a-f]{16}) pa (0x[0-9a-f]{16})")
+    entries = []
+    for line in lines:
+        found = entry.fullmatch(line)
+        assert found, line
+        entries.append((len(found[1]) // 3, *(int(word, 16) for word in found.groups()[1:])))
+    assert all(pte >> 10 << 12 == pa and pte & 1 for _, _, pte, pa in entries)
+    assert entries[0][:2] == (1, 0) and entries[1][:2] == (2, 0)
+    leaves = [va for depth, va, _, _ in entries if depth == 3]
+    assert leaves == sorted(leaves) and leaves[-2:] == [TRAPFRAME, TRAMPOLINE] and int(heap, 16) in leaves
+
+
+PGACCESS = """
+    char *heap = sbrk(70 * PGSIZE);
+    uint64 mask = -1UL;
+    int result = pgaccess(heap, 32, &mask);
+    printf("%d %d %d ", result, (uint)mask == 0, (uint)(mask >> 32) == -1U);
+    heap[0] = heap[PGSIZE * 3] = heap[PGSIZE * 31 + 5] = 1;
+    pgaccess(heap, 32, &mask);
+    printf("%d ", (uint)mask == (1U | 8 | 1U << 31));
+    pgaccess(heap, 32, &mask);
+    printf("%d ", (uint)mask == 0);
+    (void)*(volatile char *)(heap + PGSIZE * 63);
+    pgaccess(heap + 100, 64, &mask);
+    printf("%d ", mask == 1UL << 63);
+    heap[PGSIZE] = 1;
+    printf("%d ", pgaccess(heap, 32, (void *)0x3fffffe000)); /* nothing is forgotten */
+    pgaccess(heap, 1, &mask);
+    printf("%d ", (uint)mask == 0);
+    pgaccess(heap, 2, &mask);
+    printf("%d\\n", (uint)mask == 2);
+    printf("%d %d ", pgaccess(heap, 65, &mask), pgaccess(heap, -1, &mask));
+    printf("%d %d %d %d\\n", pgaccess(heap, 0, &mask),
+           pgaccess((void *)(MAXVA - PGSIZE), 2, &mask), pgaccess((void *)-1, 1, &mask),
+           pgaccess((void *)(1UL << 37), 1, &mask));
+"""
+
+
+def test_pgaccess_tells_what_was_touched(tmp_path: Path) -> None:
+    printed = output(tmp_path, PGACCESS, lab=2021)
+    assert printed == "0 1 1 1 1 1 -1 1 1\n-1 -1 0 -1 -1 0\n"
+
+
+def test_pgpte_of_every_kind_of_page(tmp_path: Path) -> None:
+    body = """
+    char *heap = sbrklazy(2 * PGSIZE);
+    uint64 stack = PGROUNDDOWN((uint64)&heap);
+    uint64 pages[] = {0, stack, stack - PGSIZE, (uint64)heap, (uint64)heap + PGSIZE,
+                      (uint64)heap + 2 * PGSIZE, TRAPFRAME, TRAMPOLINE, MAXVA - 1, MAXVA, 1UL << 63, -1UL};
+    for (int i = 0; i < sizeof pages / sizeof pages[0]; i++)
+        printf("%lx ", PTE_FLAGS(pgpte((void *)pages[i])) & ~(PTE_A | PTE_D));
+    """
+    rx, rw, u = 0xB, 0x7, 0x10
+    flags = [rx | u, rw | u, rw, rw | u, rw | u, 0, rw, rx, rx, 0, 0, 0]
+    assert [int(word, 16) for word in output(tmp_path, body).split()] == flags
+
+
+# --- arguments that harm nobody ---
+
+
+def test_without_the_page_ugetpid_kills(tmp_path: Path) -> None:
+    body = """
+    int pid = fork(), status;
+    if (pid == 0)
+        exit(ugetpid());
+    wait(&status);
+    printf("%d\\n", status);
+    """
+    assert output(tmp_path, body).endswith("\n-1\n")
+
+
+@pytest.mark.parametrize("number", [0, 29, 31, 35, 63, 65535, MASK32])
+def test_numbers_without_a_call(tmp_path: Path, number: int) -> None:
+    head = 'long call(long n);\n__asm__("call: mv a7, a0\\necall\\nret\\n");\n'
+    printed = output(tmp_path, f'printf("%ld\\n", call({number}));', head=head)
+    shown = number - (1 << 32) if number == MASK32 else number
+    assert re.fullmatch(rf"\d+ lab: unknown sys call {shown}\n-1\n", printed)
+
+
+def test_the_kernel_takes_the_year_from_its_maker() -> None:
+    with Machine(lab=2020) as machine:
+        kernel: Kernel = machine.kernel
+        assert kernel.lab == 2020 and not kernel.usyscall
