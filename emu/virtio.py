@@ -21,20 +21,50 @@ from emu.device import Device, SetLevel
 from emu.ram import Ram
 from emu.virtqueue import QUEUE_SIZE_MAX, VirtQueue
 
+
+class Reg:
+    """Offsets of the registers; the kernel's driver (kernel/virtio_disk.py) has them from here too."""
+
+    MAGIC: Final = 0x000
+    VERSION: Final = 0x004
+    DEVICE_ID: Final = 0x008
+    VENDOR_ID: Final = 0x00C
+    DEVICE_FEATURES: Final = 0x010  # 32 of them, chosen by the next
+    DEVICE_FEATURES_SEL: Final = 0x014
+    DRIVER_FEATURES: Final = 0x020
+    DRIVER_FEATURES_SEL: Final = 0x024
+    QUEUE_SEL: Final = 0x030
+    QUEUE_NUM_MAX: Final = 0x034
+    QUEUE_NUM: Final = 0x038
+    QUEUE_READY: Final = 0x044
+    QUEUE_NOTIFY: Final = 0x050
+    INTERRUPT_STATUS: Final = 0x060
+    INTERRUPT_ACK: Final = 0x064
+    STATUS: Final = 0x070
+    QUEUE_DESC: Final = 0x080  # addresses of the tables, the high word 4 bytes further
+    QUEUE_DRIVER: Final = 0x090
+    QUEUE_DEVICE: Final = 0x0A0
+    SHM_LEN: Final = 0x0B0  # shared memory, which no device here has: length and address
+    SHM_BASE: Final = 0x0B8
+    CONFIG_GENERATION: Final = 0x0FC
+    CONFIG: Final = 0x100
+
+
 MAGIC: Final = 0x74726976  # "virt"
 VERSION: Final = 2
 VENDOR: Final = 0x554D4551  # as QEMU's: drivers look for it
 
 F_VERSION_1: Final = 1 << 32
 
-STATUS_FEATURES_OK: Final = 8
+STATUS_ACKNOWLEDGE: Final = 1
+STATUS_DRIVER: Final = 2
 STATUS_DRIVER_OK: Final = 4
+STATUS_FEATURES_OK: Final = 8
 STATUS_NEEDS_RESET: Final = 0x40
 
 INTERRUPT_USED: Final = 1
 INTERRUPT_CONFIG: Final = 2
 
-_CONFIG: Final = 0x100
 _NO_SHARED_MEMORY: Final = 0xFFFF_FFFF  # length and address of a region that does not exist
 
 
@@ -90,8 +120,8 @@ class VirtioMmio(Device):
     # The bus's side.
 
     def load(self, offset: int, size: int) -> int:
-        if offset >= _CONFIG:
-            start = offset - _CONFIG
+        if offset >= Reg.CONFIG:
+            start = offset - Reg.CONFIG
             return int.from_bytes(self.config()[start : start + size], "little")
         read = _READ.get(offset)
         return read(self) if read is not None and size == 4 else 0
@@ -198,36 +228,36 @@ def _table_address(table: int, shift: int) -> Callable[[VirtioMmio, int], None]:
 
 
 _READ: Final[dict[int, Callable[[VirtioMmio], int]]] = {
-    0x000: lambda transport: MAGIC,
-    0x004: lambda transport: VERSION,
-    0x008: lambda transport: transport.device_id,
-    0x00C: lambda transport: VENDOR,
-    0x010: VirtioMmio._offered_features,
-    0x034: VirtioMmio._queue_size_max,
-    0x044: VirtioMmio._queue_ready,
-    0x060: lambda transport: transport._interrupt_status,
-    0x070: lambda transport: transport._status,
-    0x0B0: lambda transport: _NO_SHARED_MEMORY,
-    0x0B4: lambda transport: _NO_SHARED_MEMORY,
-    0x0B8: lambda transport: _NO_SHARED_MEMORY,
-    0x0BC: lambda transport: _NO_SHARED_MEMORY,
-    0x0FC: lambda transport: 0,  # generation of the configuration, which never changes
+    Reg.MAGIC: lambda transport: MAGIC,
+    Reg.VERSION: lambda transport: VERSION,
+    Reg.DEVICE_ID: lambda transport: transport.device_id,
+    Reg.VENDOR_ID: lambda transport: VENDOR,
+    Reg.DEVICE_FEATURES: VirtioMmio._offered_features,
+    Reg.QUEUE_NUM_MAX: VirtioMmio._queue_size_max,
+    Reg.QUEUE_READY: VirtioMmio._queue_ready,
+    Reg.INTERRUPT_STATUS: lambda transport: transport._interrupt_status,
+    Reg.STATUS: lambda transport: transport._status,
+    Reg.SHM_LEN: lambda transport: _NO_SHARED_MEMORY,
+    Reg.SHM_LEN + 4: lambda transport: _NO_SHARED_MEMORY,
+    Reg.SHM_BASE: lambda transport: _NO_SHARED_MEMORY,
+    Reg.SHM_BASE + 4: lambda transport: _NO_SHARED_MEMORY,
+    Reg.CONFIG_GENERATION: lambda transport: 0,  # generation of the configuration, which never changes
 }
 
 _WRITE: Final[dict[int, Callable[[VirtioMmio, int], None]]] = {
-    0x014: VirtioMmio._set_offer_word,
-    0x020: VirtioMmio._accept_features,
-    0x024: VirtioMmio._set_accepted_word,
-    0x030: VirtioMmio._select,
-    0x038: VirtioMmio._set_queue_size,
-    0x044: VirtioMmio._write_ready,
-    0x050: VirtioMmio._notify,
-    0x064: VirtioMmio._acknowledge,
-    0x070: VirtioMmio._write_status,
-    0x080: _table_address(0, 0),
-    0x084: _table_address(0, 32),
-    0x090: _table_address(1, 0),
-    0x094: _table_address(1, 32),
-    0x0A0: _table_address(2, 0),
-    0x0A4: _table_address(2, 32),
+    Reg.DEVICE_FEATURES_SEL: VirtioMmio._set_offer_word,
+    Reg.DRIVER_FEATURES: VirtioMmio._accept_features,
+    Reg.DRIVER_FEATURES_SEL: VirtioMmio._set_accepted_word,
+    Reg.QUEUE_SEL: VirtioMmio._select,
+    Reg.QUEUE_NUM: VirtioMmio._set_queue_size,
+    Reg.QUEUE_READY: VirtioMmio._write_ready,
+    Reg.QUEUE_NOTIFY: VirtioMmio._notify,
+    Reg.INTERRUPT_ACK: VirtioMmio._acknowledge,
+    Reg.STATUS: VirtioMmio._write_status,
+    Reg.QUEUE_DESC: _table_address(0, 0),
+    Reg.QUEUE_DESC + 4: _table_address(0, 32),
+    Reg.QUEUE_DRIVER: _table_address(1, 0),
+    Reg.QUEUE_DRIVER + 4: _table_address(1, 32),
+    Reg.QUEUE_DEVICE: _table_address(2, 0),
+    Reg.QUEUE_DEVICE + 4: _table_address(2, 32),
 }

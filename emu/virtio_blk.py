@@ -44,7 +44,7 @@ STATUS_IOERR: Final = 1
 STATUS_UNSUPP: Final = 2
 
 ID_SIZE: Final = 20
-_HEADER: Final = Struct("<IIQ")
+HEADER: Final = Struct("<IIQ")
 _CONFIG: Final = Struct("<QII4xI")  # capacity, (size_max, seg_max, geometry: not offered), block size
 
 
@@ -91,11 +91,11 @@ class VirtioBlk(VirtioMmio):
     def serve(self, index: int, queue: VirtQueue) -> None:
         while (chain := queue.pop()) is not None:
             size = chain.readable_size + chain.writable_size
-            if chain.readable_size < _HEADER.size or chain.writable_size < 1:
+            if chain.readable_size < HEADER.size or chain.writable_size < 1:
                 self.need_reset("a disk request has a header to read and a status byte to write")
                 break
             earliest = max(self._clock.now + self._latency_ticks, self._busy_until)
-            self._busy_until = earliest + (size - _HEADER.size - 1) * TICKS_PER_BYTE
+            self._busy_until = earliest + (size - HEADER.size - 1) * TICKS_PER_BYTE
             self._requests.append(_Request(queue, chain, self._busy_until))
         self._set_timer()
 
@@ -123,7 +123,7 @@ class VirtioBlk(VirtioMmio):
 
     def _perform(self, chain: Chain) -> tuple[int, int]:
         """Do what the request asks: (its status, bytes of data written to RAM)."""
-        kind, _, sector = _HEADER.unpack(gather(self.ram, chain.readable, 0, _HEADER.size))
+        kind, _, sector = HEADER.unpack(gather(self.ram, chain.readable, 0, HEADER.size))
         try:
             if kind == TYPE_IN:
                 return self._read(chain, sector)
@@ -148,10 +148,10 @@ class VirtioBlk(VirtioMmio):
         return STATUS_OK, size
 
     def _write(self, chain: Chain, sector: int) -> int:
-        size = chain.readable_size - _HEADER.size
+        size = chain.readable_size - HEADER.size
         if not self._has(sector, size):
             return STATUS_IOERR
-        self._drive.write(sector, gather(self.ram, chain.readable, _HEADER.size, size))
+        self._drive.write(sector, gather(self.ram, chain.readable, HEADER.size, size))
         return STATUS_OK
 
     def _has(self, sector: int, size: int) -> bool:

@@ -18,12 +18,12 @@ from emu.ram import Ram
 
 QUEUE_SIZE_MAX: Final = 1024
 
-_DESCRIPTOR: Final = Struct("<QIHH")
+DESCRIPTOR: Final = Struct("<QIHH")
 _USED_ELEMENT: Final = Struct("<II")
 _HEADER_SIZE: Final = 4  # flags and index, in front of both rings
 
-_NEXT: Final = 1 << 0
-_WRITE: Final = 1 << 1
+NEXT: Final = 1 << 0  # flags of a descriptor
+WRITE: Final = 1 << 1
 _INDIRECT: Final = 1 << 2
 _NO_INTERRUPT: Final = 1
 
@@ -111,20 +111,20 @@ class VirtQueue:
         for _ in range(self.size):
             if index >= self.size:
                 return f"descriptor {index} in a queue of {self.size}"
-            pa, size, flags, following = _DESCRIPTOR.unpack_from(
-                self._ram.bytes, self._descriptors + _DESCRIPTOR.size * index
+            pa, size, flags, following = DESCRIPTOR.unpack_from(
+                self._ram.bytes, self._descriptors + DESCRIPTOR.size * index
             )
             if flags & _INDIRECT:
                 return "an indirect descriptor, which was not negotiated"
             if not self._ram.holds(pa, size):
                 return f"a descriptor for {size} bytes at {pa:#x}, not all in RAM"
-            if flags & _WRITE:
+            if flags & WRITE:
                 writable.append(Segment(pa, size))
             elif writable:
                 return "a descriptor to read behind one to write"
             else:
                 readable.append(Segment(pa, size))
-            if not flags & _NEXT:
+            if not flags & NEXT:
                 return _chain(head, readable, writable)
             index = following
         return "descriptors chained in a loop"

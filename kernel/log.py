@@ -17,17 +17,14 @@ is reading must not change.  An operation that changed nothing costs no disk wri
     log blocks    | header: n, block[0], block[1], ... | copy of block[0] | copy of block[1] | ...
 """
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import MAXOPBLOCKS
 from kernel.bio import Buf, BufferCache
 from kernel.errors import settles
-from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, WRITE, Request, VirtioDisk
+from kernel.virtio_disk import WRITE, Request, VirtioDisk
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kernel.kernel import Kernel
     from kernel.proc import Proc
 
@@ -43,13 +40,12 @@ class Log:
         self._disk = disk
         self._start = 0  # block number of the header
         self._capacity = 0  # blocks that a commit can have; 0 until mounted
-        self._header: Buf | None = None  # pinned as long as we are mounted; only the log uses it
-        self._clearing: Request | None = None  # step 4 of the last commit, until somebody awaited it
+        self._header: Buf  # pinned as long as we are mounted; only the log uses it
+        self._clearing: Request | None = None  # step 4 of the last commit
         self.outstanding = 0  # operations that have begun and not ended
         self._changing: list[Proc] = []  # the processes whose operation has changed something
-        self._committing = False
-        self._waiting = 0
         self._changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
+        self._committing = False
 
     def mount(self, dev: int, start: int, nlog: int) -> None:
         """Use the `nlog` blocks from `start` on as the log, and finish a commit that a crash cut short."""
@@ -60,17 +56,15 @@ class Log:
         self._header = self._cache.bread(dev, start)
         self._cache.bpin(self._header)
         self._cache.brelse(self._header)
-        self._recover(dev, self._header)
+        self._recover(dev)
 
     # --- operations ---
 
     def begin_op(self) -> None:
         """Begin an operation; sleeps until the log has room for it."""
         assert self._capacity, "no operation before the file system is mounted"
-        while self._committing or self._needed_with_one_more() > self._capacity:
-            self._waiting += 1
+        while self._committing or len(self._changed) + (self.outstanding + 1) * MAXOPBLOCKS > self._capacity:
             self._k.sleep(self)
-            self._waiting -= 1
         self.outstanding += 1
 
     def end_op(self) -> None:
@@ -84,15 +78,12 @@ class Log:
             self._committing = True
             self._commit()
             self._committing = False
-        if self._waiting:
-            self._k.wakeup(self)
+        self._k.wakeup(self)
 
     def __enter__(self) -> None:
         self.begin_op()
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: "TracebackType | None"
-    ) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if settles(exc_type):
             self.end_op()
 
@@ -112,9 +103,6 @@ class Log:
         """Whether `p` is in an operation that cannot be given up any more without leaving half of it."""
         return p in self._changing
 
-    def _needed_with_one_more(self) -> int:
-        return len(self._changed) + (self.outstanding + 1) * MAXOPBLOCKS
-
     def drain(self) -> None:
         """Wait until the disk shows no trace of the last commit: what to do before power-off."""
         if self._clearing is not None:
@@ -125,58 +113,45 @@ class Log:
     def _commit(self) -> None:
         """Steps 1 to 4. Nobody changes a buffer meanwhile: all operations have ended and none can begin."""
         bufs = sorted(self._changed.values(), key=lambda buf: buf.blockno)  # neighbours go in one request
+        copies = [(blockno, buf.pa) for blockno, buf in enumerate(bufs, self._start + 1)]
         self.drain()
-        self._write_log(bufs)
-        self._wait_all([self._write_header([buf.blockno for buf in bufs])])
-        self._wait_all(self._cache.submit_runs(WRITE, bufs))
-        self._clearing = self._write_header([])
+        self._disk.wait(*self._disk.submit_runs(WRITE, copies))
+        self._disk.wait(self._write_header(bufs))
+        self._install(bufs)
         self._changed = {}
+
+    def _install(self, bufs: list[Buf]) -> None:
+        """Steps 3 and 4, the latter only begun; unpins the buffers."""
+        self._disk.wait(*self._disk.submit_runs(WRITE, [(buf.blockno, buf.pa) for buf in bufs]))
+        self._clearing = self._write_header([])
         for buf in bufs:
             self._cache.bunpin(buf)
 
-    def _write_log(self, bufs: list[Buf]) -> None:
-        first = self._start + 1
-        requests = [
-            self._disk.submit(WRITE, first + i, [buf.pa for buf in bufs[i : i + BLOCKS_PER_REQUEST_MAX]])
-            for i in range(0, len(bufs), BLOCKS_PER_REQUEST_MAX)
-        ]
-        self._disk.kick()
-        self._wait_all(requests)
-
-    def _write_header(self, blocknos: list[int]) -> Request:
+    def _write_header(self, bufs: list[Buf]) -> Request:
         """Start the write of a header that names these blocks; no other write of it may be under way."""
-        header = self._header
-        assert header is not None, "only a mounted log commits"
-        words = header.words
-        words[0] = len(blocknos)
-        for i, blockno in enumerate(blocknos, 1):
-            words[i] = blockno
-        request = self._disk.submit(WRITE, self._start, (header.pa,))
-        self._disk.kick()
+        words = self._header.words
+        words[0] = len(bufs)
+        for i, buf in enumerate(bufs, 1):
+            words[i] = buf.blockno
+        (request,) = self._disk.submit_runs(WRITE, [(self._start, self._header.pa)])
         return request
 
-    def _wait_all(self, requests: Iterable[Request]) -> None:
-        for request in requests:
-            self._disk.wait(request)
-
-    # --- recovery ---
-
-    def _recover(self, dev: int, header: Buf) -> None:
-        count = header.words[0]
+    def _recover(self, dev: int) -> None:
+        """Finish the commit that the header on disk tells of: bring the copies home."""
+        count, *blocknos = self._header.words.tolist()
         if count > self._capacity:
             self._k.panic(f"log: the header names {count} blocks, the log has {self._capacity}")
-        for i in range(count):
-            self._install_again(dev, self._start + 1 + i, header.words[1 + i])
+        homes = []
+        for at, blockno in enumerate(blocknos[:count], self._start + 1):
+            copy, home = self._cache.bread(dev, at), self._cache.bclear(dev, blockno)
+            home.data[:] = copy.data
+            self._cache.bpin(home)
+            self._cache.brelse(home)
+            self._cache.brelse(copy)
+            homes.append(home)
         if count:
-            self._wait_all([self._write_header([])])
-
-    def _install_again(self, dev: int, log_blockno: int, blockno: int) -> None:
-        copy = self._cache.bread(dev, log_blockno)
-        home = self._cache.bclear(dev, blockno)
-        home.data[:] = copy.data
-        self._cache.bwrite(home)
-        self._cache.brelse(home)
-        self._cache.brelse(copy)
+            self._install(homes)
+            self.drain()
 
     def __repr__(self) -> str:
         return "the log"

@@ -15,7 +15,7 @@ Directories and symbolic links stay in buffers.
 from collections.abc import Callable
 from errno import EIO
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 BLOCKS: Final = PGSIZE // BSIZE  # in a page
 AHEAD_MAX: Final = BLOCKS_PER_REQUEST_MAX // BLOCKS  # pages read at a time: one request of neighbours
 RECLAIM_BATCH: Final = 64  # frames freed at a time
-
-
-class Piece(NamedTuple):
-    """A block on its way from disk to its place in a frame."""
-
-    blockno: int
-    pa: int
 
 
 class PageCache:
@@ -115,14 +108,12 @@ class PageCache:
             if buf is not None and buf.valid:
                 self._bytes[pa - self._base : pa - self._base + BSIZE] = buf.data
             elif blockno:  # 0 is a hole
-                pieces.append(Piece(blockno, pa))
+                pieces.append((blockno, pa))
         failed: set[int] = set()
-        rest = iter(pieces)
-        for request in self._cache.submit_runs(READ, pieces):
+        for request in self._disk.submit_runs(READ, pieces):
             self._disk.wait(request)
-            pas = [piece.pa & ~PGMASK for piece in islice(rest, request.count)]
             if request.failed:
-                failed.update(pas)
+                failed.update(pa & ~PGMASK for pa in request.pas)
         return failed
 
     def _clear_tail(self, ip: Inode) -> None:

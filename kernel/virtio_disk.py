@@ -9,54 +9,25 @@ that the device writes.
 
 A request belongs to the device from `kick` until its interrupt; until then the data must neither be changed
 (a write) nor read (a read).  Requests may complete in any order: who needs an order waits in between.
-Source: Virtual I/O Device (VIRTIO) 1.2, sections 2.7 (split virtqueues), 4.2 (MMIO) and 5.2 (block device).
+Registers and structures are declared in emu/.  Source: Virtual I/O Device (VIRTIO) 1.2, sections 2.7 (split
+virtqueues), 3.1 (bringing a device up), 4.2 (MMIO) and 5.2 (block device).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from emu import virtio, virtio_blk, virtqueue
+from emu.drive import SECTOR_SIZE
+from emu.virtio import Reg
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGSIZE, VIRTIO0
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-# Registers, offsets from the transport's base (4.2.2)
-MAGIC: Final = 0x000
-VERSION: Final = 0x004
-DEVICE_ID: Final = 0x008
-DEVICE_FEATURES: Final = 0x010
-DEVICE_FEATURES_SEL: Final = 0x014
-DRIVER_FEATURES: Final = 0x020
-DRIVER_FEATURES_SEL: Final = 0x024
-QUEUE_SEL: Final = 0x030
-QUEUE_NUM_MAX: Final = 0x034
-QUEUE_NUM: Final = 0x038
-QUEUE_READY: Final = 0x044
-QUEUE_NOTIFY: Final = 0x050
-INTERRUPT_STATUS: Final = 0x060
-INTERRUPT_ACK: Final = 0x064
-STATUS: Final = 0x070
-QUEUE_DESC: Final = 0x080
-QUEUE_DRIVER: Final = 0x090
-QUEUE_DEVICE: Final = 0x0A0
-
-MAGIC_VALUE: Final = 0x7472_6976  # "virt"
-BLOCK_DEVICE: Final = 2
-STATUS_ACKNOWLEDGE: Final = 1
-STATUS_DRIVER: Final = 2
-STATUS_DRIVER_OK: Final = 4
-STATUS_FEATURES_OK: Final = 8
-STATUS_NEEDS_RESET: Final = 64
-FEATURE_VERSION_1_HIGH: Final = 1 << (32 - 32)  # bit 32, in the high word of the features
-
-DESC_NEXT: Final = 1 << 32  # the flags, where they stand in a descriptor's second 64-bit word
-DESC_WRITE: Final = 2 << 32  # the device writes here
-NEXT_SHIFT: Final = 48
-READ, WRITE = 0, 1  # VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT
-STATUS_OK: Final = 0
+READ, WRITE = virtio_blk.TYPE_IN, virtio_blk.TYPE_OUT
 STATUS_PENDING: Final = 0xFF  # no value that the device writes
-SECTOR: Final = 512
 
 # What the region handed in holds, offsets in bytes
 QUEUE_SIZE: Final = 128
@@ -71,23 +42,20 @@ assert AVAIL_AT + 4 + 2 * QUEUE_SIZE <= STATUS_AT and STATUS_AT + QUEUE_SIZE <= 
 assert USED_AT + 4 + 8 * QUEUE_SIZE <= HEADER_AT and REGION_SIZE == 2 * PGSIZE
 
 
+@dataclass(slots=True, eq=False)
 class Request:
-    """Blocks `blockno` .. `blockno + count - 1` on their way. Processes that wait for it sleep on it."""
+    """Blocks from `blockno` on, on their way from or to `pas`. Processes that wait for it sleep on it."""
 
-    __slots__ = ("awaited", "blockno", "chain", "count", "done", "failed", "kind")
-
-    def __init__(self, kind: int, blockno: int, count: int, chain: list[int]) -> None:
-        self.kind = kind
-        self.blockno = blockno
-        self.count = count
-        self.chain = chain  # its descriptors, the head first
-        self.done = False
-        self.failed = False  # a read; a write that fails is a panic
-        self.awaited = False
+    kind: int
+    blockno: int
+    pas: Sequence[int]
+    chain: list[int]  # its descriptors, the head first
+    done: bool = False
+    failed: bool = False  # a read; a write that fails is a panic
 
     def __repr__(self) -> str:
         verb = "read" if self.kind == READ else "write"
-        return f"disk {verb} of {self.count} block(s) from {self.blockno} on"
+        return f"disk {verb} of {len(self.pas)} block(s) from {self.blockno} on"
 
 
 class VirtioDisk:
@@ -98,60 +66,53 @@ class VirtioDisk:
         self._k = k
         self._base_pa: Final = base_pa
         self._region_pa: Final = region_pa
-        region = k.ram.view(region_pa, REGION_SIZE)
-        region[:] = bytes(REGION_SIZE)
-        self._desc: Final = region[DESC_AT:AVAIL_AT].cast("Q")
-        self._avail: Final = region[AVAIL_AT:STATUS_AT].cast("H")
-        self._status: Final = region[STATUS_AT:USED_AT]
-        self._used_index: Final = region[USED_AT : USED_AT + 4].cast("H")
-        self._used: Final = region[USED_AT + 4 : HEADER_AT].cast("I")
-        self._header: Final = region[HEADER_AT:REGION_SIZE].cast("Q")
+        self._region: Final = k.ram.view(region_pa, REGION_SIZE)
+        self._region[:] = bytes(REGION_SIZE)
+        self._desc: Final = self._region[DESC_AT:AVAIL_AT]
+        self._avail: Final = self._region[AVAIL_AT:STATUS_AT].cast("H")
+        self._status: Final = self._region[STATUS_AT:USED_AT]
+        self._used_index: Final = self._region[USED_AT : USED_AT + 4].cast("H")
+        self._used: Final = self._region[USED_AT + 4 : HEADER_AT].cast("I")
         self._free: Final = list(range(QUEUE_SIZE - 1, -1, -1))
-        self._waiting_for_room = 0
         self._requests: Final[dict[int, Request]] = {}  # by head, from submit to interrupt
         self._submitted = 0  # as avail's index, 16 bits
-        self._kicked = 0
         self._completed = 0  # as used's index, 16 bits
 
     # --- the device ---
 
     def init(self) -> None:
         """Find the device and bring it up. Panics where there is none that can be driven."""
-        load, store = self._load, self._store
-        if load(MAGIC) != MAGIC_VALUE or load(VERSION) != 2 or load(DEVICE_ID) != BLOCK_DEVICE:
-            self._k.panic("disk: no virtio 2 block device")
-        store(STATUS, 0)
-        store(STATUS, STATUS_ACKNOWLEDGE)
-        store(STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER)
-        self._negotiate_features()
-        ready = STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK
-        store(STATUS, ready)
-        if not load(STATUS) & STATUS_FEATURES_OK:
-            self._k.panic("disk: the device refuses our features")
-        self._set_up_queue()
-        store(STATUS, ready | STATUS_DRIVER_OK)
+        load, store, panic = self._load, self._store, self._k.panic
+        found = [load(register) for register in (Reg.MAGIC, Reg.VERSION, Reg.DEVICE_ID)]
+        if found != [virtio.MAGIC, virtio.VERSION, virtio_blk.DEVICE_ID]:
+            panic("disk: no virtio 2 block device")
+        status = 0
+        for bit in (0, virtio.STATUS_ACKNOWLEDGE, virtio.STATUS_DRIVER):  # 0 resets the device
+            status |= bit
+            store(Reg.STATUS, status)
 
-    def _negotiate_features(self) -> None:
-        """Accept that the device is a modern one, and nothing else."""
-        self._store(DEVICE_FEATURES_SEL, 1)
-        high = self._load(DEVICE_FEATURES) & FEATURE_VERSION_1_HIGH
-        for select, features in ((0, 0), (1, high)):
-            self._store(DRIVER_FEATURES_SEL, select)
-            self._store(DRIVER_FEATURES, features)
+        # Accept that the device is a modern one, and nothing else.
+        store(Reg.DEVICE_FEATURES_SEL, 1)
+        modern = load(Reg.DEVICE_FEATURES) & virtio.F_VERSION_1 >> 32
+        for select, features in ((0, 0), (1, modern)):
+            store(Reg.DRIVER_FEATURES_SEL, select)
+            store(Reg.DRIVER_FEATURES, features)
+        store(Reg.STATUS, status | virtio.STATUS_FEATURES_OK)
+        if not load(Reg.STATUS) & virtio.STATUS_FEATURES_OK:
+            panic("disk: the device refuses our features")
 
-    def _set_up_queue(self) -> None:
-        load, store = self._load, self._store
-        store(QUEUE_SEL, 0)
-        if load(QUEUE_READY):
-            self._k.panic("disk: queue 0 is in use already")
-        if load(QUEUE_NUM_MAX) < QUEUE_SIZE:
-            self._k.panic(f"disk: the queue is shorter than {QUEUE_SIZE}")
-        store(QUEUE_NUM, QUEUE_SIZE)
-        for register, offset in ((QUEUE_DESC, DESC_AT), (QUEUE_DRIVER, AVAIL_AT), (QUEUE_DEVICE, USED_AT)):
-            pa = self._region_pa + offset
-            store(register, pa & 0xFFFF_FFFF)
-            store(register + 4, pa >> 32)
-        store(QUEUE_READY, 1)
+        store(Reg.QUEUE_SEL, 0)
+        if load(Reg.QUEUE_READY):
+            panic("disk: queue 0 is in use already")
+        if load(Reg.QUEUE_NUM_MAX) < QUEUE_SIZE:
+            panic(f"disk: the queue is shorter than {QUEUE_SIZE}")
+        store(Reg.QUEUE_NUM, QUEUE_SIZE)
+        tables = ((Reg.QUEUE_DESC, DESC_AT), (Reg.QUEUE_DRIVER, AVAIL_AT), (Reg.QUEUE_DEVICE, USED_AT))
+        for register, offset in tables:
+            store(register, self._region_pa + offset & 0xFFFF_FFFF)
+            store(register + 4, self._region_pa + offset >> 32)
+        store(Reg.QUEUE_READY, 1)
+        store(Reg.STATUS, status | virtio.STATUS_FEATURES_OK | virtio.STATUS_DRIVER_OK)
 
     def _load(self, register: int) -> int:
         return self._k.bus.load(self._base_pa + register, 4)
@@ -166,51 +127,55 @@ class VirtioDisk:
 
         The device sees it at the next `kick`.  Sleeps while the queue has no room.
         """
-        count = len(pas)
-        assert 0 < count <= BLOCKS_PER_REQUEST_MAX, f"a request has 1 to {BLOCKS_PER_REQUEST_MAX} blocks"
-        self._wait_for_room(count + 2)
-        free, desc = self._free, self._desc
-        chain = [free.pop() for _ in range(count + 2)]
-        head, tail = chain[0], chain[-1]
+        assert 0 < len(pas) <= BLOCKS_PER_REQUEST_MAX, f"a request has 1 to {BLOCKS_PER_REQUEST_MAX} blocks"
+        while len(self._free) < len(pas) + 2:
+            self.kick()  # or nothing would ever become free
+            self._k.sleep(self)
+        chain = [self._free.pop() for _ in range(len(pas) + 2)]
+        head = chain[0]
+        header_at, status_at = HEADER_AT + 16 * head, STATUS_AT + head
+        virtio_blk.HEADER.pack_into(self._region, header_at, kind, 0, blockno * (BSIZE // SECTOR_SIZE))
+        self._region[status_at] = STATUS_PENDING
 
-        header = 2 * head
-        self._header[header] = kind
-        self._header[header + 1] = blockno * (BSIZE // SECTOR)
-        desc[header] = self._region_pa + HEADER_AT + 16 * head
-        desc[header + 1] = 16 | DESC_NEXT | chain[1] << NEXT_SHIFT
-        flags = BSIZE | DESC_NEXT | (DESC_WRITE if kind == READ else 0)
+        describe, desc = virtqueue.DESCRIPTOR.pack_into, self._desc
+        describe(desc, 16 * head, self._region_pa + header_at, 16, virtqueue.NEXT, chain[1])
+        flags = virtqueue.NEXT | (virtqueue.WRITE if kind == READ else 0)
         for i, pa in enumerate(pas, 1):
-            at = 2 * chain[i]
-            desc[at] = pa
-            desc[at + 1] = flags | chain[i + 1] << NEXT_SHIFT
-        desc[2 * tail] = self._region_pa + STATUS_AT + head
-        desc[2 * tail + 1] = 1 | DESC_WRITE
-        self._status[head] = STATUS_PENDING
+            describe(desc, 16 * chain[i], pa, BSIZE, flags, chain[i + 1])
+        describe(desc, 16 * chain[-1], self._region_pa + status_at, 1, virtqueue.WRITE, 0)
 
-        request = self._requests[head] = Request(kind, blockno, count, chain)
+        request = self._requests[head] = Request(kind, blockno, pas, chain)
         self._avail[2 + self._submitted % QUEUE_SIZE] = head
         self._submitted = (self._submitted + 1) & 0xFFFF
         return request
 
-    def _wait_for_room(self, descriptors: int) -> None:
-        while len(self._free) < descriptors:
-            self.kick()  # or nothing would ever become free
-            self._waiting_for_room += 1
-            self._k.sleep(self)
-            self._waiting_for_room -= 1
+    def submit_runs(self, kind: int, blocks: Iterable[tuple[int, int]]) -> list[Request]:
+        """Start a READ or WRITE of blocks, each given by number and address: neighbours in one request.
+
+        The caller waits for each request, and sees to it that nobody touches the bytes before.
+        """
+        runs: list[tuple[int, list[int]]] = []
+        for blockno, pa in blocks:
+            first, pas = runs[-1] if runs else (blockno, [])
+            if not pas or blockno != first + len(pas) or len(pas) == BLOCKS_PER_REQUEST_MAX:
+                pas = []
+                runs.append((blockno, pas))
+            pas.append(pa)
+        requests = [self.submit(kind, first, pas) for first, pas in runs]
+        self.kick()
+        return requests
 
     def kick(self) -> None:
         """Hand all that was submitted to the device."""
-        if self._kicked != self._submitted:
-            self._kicked = self._submitted
+        if self._avail[1] != self._submitted:
             self._avail[1] = self._submitted
-            self._store(QUEUE_NOTIFY, 0)
+            self._store(Reg.QUEUE_NOTIFY, 0)
 
-    def wait(self, request: Request) -> None:
-        """Sleep until `request` is done."""
-        while not request.done:
-            request.awaited = True
-            self._k.sleep(request)
+    def wait(self, *requests: Request) -> None:
+        """Sleep until these are done."""
+        for request in requests:
+            while not request.done:
+                self._k.sleep(request)
 
     def transfer(self, kind: int, blockno: int, pas: Sequence[int]) -> bool:
         """Submit one request and wait for it; False where a read failed."""
@@ -221,25 +186,23 @@ class VirtioDisk:
 
     def intr(self) -> None:
         """The device's interrupt: finish what the used ring names, wake who waits. Never blocks."""
-        self._store(INTERRUPT_ACK, self._load(INTERRUPT_STATUS) & 3)
-        if self._load(STATUS) & STATUS_NEEDS_RESET:
+        self._store(Reg.INTERRUPT_ACK, self._load(Reg.INTERRUPT_STATUS))
+        if self._load(Reg.STATUS) & virtio.STATUS_NEEDS_RESET:
             self._k.panic("disk: the device has broken down")
         while self._completed != self._used_index[1]:
             self._finish(self._used[2 * (self._completed % QUEUE_SIZE)])
             self._completed = (self._completed + 1) & 0xFFFF
-        if self._waiting_for_room:
-            self._k.wakeup(self)
+        self._k.wakeup(self)
 
     def _finish(self, head: int) -> None:
         request = self._requests.pop(head)
         status = self._status[head]
-        request.failed = status != STATUS_OK
+        request.failed = status != virtio_blk.STATUS_OK
         if request.failed and request.kind == WRITE:
             self._k.panic(f"disk: {request} failed with status {status}")
         self._free.extend(request.chain)
         request.done = True
-        if request.awaited:
-            self._k.wakeup(request)
+        self._k.wakeup(request)
 
     def __repr__(self) -> str:
         return "room in the disk's queue"

@@ -6,9 +6,12 @@ from functools import cache
 from book_machine import Lines, output, run_until
 
 from emu.drive import RamDrive
+from emu.virtio_blk import HEADER
+from emu.virtqueue import DESCRIPTOR, NEXT
+from emu.virtqueue import WRITE as DEVICE_WRITES
 from kernel.abi.disk import BSIZE, SUPERBLOCK, SUPERBLOCK_FIELDS
 from kernel.fs import SuperBlock
-from kernel.virtio_disk import DESC_NEXT, DESC_WRITE, NEXT_SHIFT, QUEUE_SIZE, WRITE, Request, VirtioDisk
+from kernel.virtio_disk import QUEUE_SIZE, WRITE, Request, VirtioDisk
 from orrery import Machine
 from toolchain import fsimage, image, mkfs
 
@@ -211,7 +214,8 @@ def virtio_request() -> Lines:
         ((head, request),) = log_writes(disk).items()
         lines = [f"{request}, head {head}", "", "desc  address      length  flags       next"]
         lines += [descriptor(disk, index) for index in request.chain]
-        kind, sector = machine.board.ram.view(disk._desc[2 * head], 16).cast("Q").tolist()
+        header_pa, *_ = DESCRIPTOR.unpack_from(disk._desc, DESCRIPTOR.size * head)
+        kind, _, sector = HEADER.unpack(machine.board.ram.view(header_pa, HEADER.size))
         lines += [f"header: type {kind}, sector {sector} (block {sector // SECTORS})", ""]
         lines.append(f"before: {rings(disk, head)}")
         machine.run(machine.board.events.next_ticks)  # to the completion, and not to the interrupt
@@ -222,14 +226,14 @@ def virtio_request() -> Lines:
 
 def log_writes(disk: VirtioDisk) -> dict[int, Request]:
     """The requests under way that write several blocks."""
-    return {head: r for head, r in disk._requests.items() if r.kind == WRITE and r.count > 1}
+    return {head: r for head, r in disk._requests.items() if r.kind == WRITE and len(r.pas) > 1}
 
 
 def descriptor(disk: VirtioDisk, index: int) -> str:
-    pa, word = disk._desc[2 * index], disk._desc[2 * index + 1]
-    kinds = [name for name, bit in (("NEXT", DESC_NEXT), ("WRITE", DESC_WRITE)) if word & bit]
-    following = str(word >> NEXT_SHIFT) if "NEXT" in kinds else "-"
-    return f"{index:4}  {pa:#x}   {word & 0xFFFFFFFF:6}  {'|'.join(kinds):<10}  {following:>4}"
+    pa, size, flags, following = DESCRIPTOR.unpack_from(disk._desc, DESCRIPTOR.size * index)
+    kinds = [name for name, bit in (("NEXT", NEXT), ("WRITE", DEVICE_WRITES)) if flags & bit]
+    following = str(following) if flags & NEXT else "-"
+    return f"{index:4}  {pa:#x}   {size:6}  {'|'.join(kinds):<10}  {following:>4}"
 
 
 def rings(disk: VirtioDisk, head: int) -> str:

@@ -6,7 +6,6 @@ import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic
 
 from kernel.abi.disk import BSIZE
-from kernel.virtio_disk import WRITE
 
 BLOCKS = 200
 NBUF = 40
@@ -130,26 +129,3 @@ def test_one_who_wants_a_block_that_is_being_prefetched_waits_for_it() -> None:
 
     drive, _ = run(lambda k, p: k.cache.prefetch(1, range(20, 25)), reader)
     assert drive.reads == [(20, 5)]
-
-
-def test_a_long_run_is_cut_into_requests_that_the_disk_takes() -> None:
-    def program(k: Any, p: FakeProc) -> None:
-        bufs = [k.cache.bclear(1, blockno) for blockno in range(100, 136)]
-        requests = k.cache.submit_runs(WRITE, bufs)
-        assert [(request.blockno, request.count) for request in requests] == [(100, 32), (132, 4)]
-        for request in requests:
-            k.disk.wait(request)
-
-    drive, _ = run(program)
-    assert drive.image[100 * BSIZE : 136 * BSIZE] == bytes(36 * BSIZE)
-
-
-def test_bwrite_reaches_the_disk() -> None:
-    def program(k: Any, p: FakeProc) -> None:
-        buf = k.cache.bread(1, 3)
-        buf.data[:5] = b"hello"
-        k.cache.bwrite(buf)
-        k.cache.brelse(buf)
-
-    drive, _ = run(program)
-    assert drive.image[3 * BSIZE :][:8] == b"hello" + b"\0" * 2 + b"\0"

@@ -68,7 +68,7 @@ def test_the_ring_indexes_wrap_around() -> None:
     queue = k.device._queues[0].queue
     assert queue is not None
     near_end = 0xFFF0  # both sides count from here, instead of 65,520 requests that bring them here
-    k.disk._submitted = k.disk._kicked = k.disk._completed = near_end
+    k.disk._submitted = k.disk._completed = near_end
     queue._available_index = queue._used_index = near_end
     k.ram.u32[(virtio_disk.AVAIL_AT) >> 2] = k.ram.u32[virtio_disk.USED_AT >> 2] = near_end << 16
 
@@ -94,6 +94,24 @@ def test_a_request_of_many_blocks_moves_them_in_order() -> None:
     moved = IMAGE[10 * BSIZE : (10 + BLOCKS_PER_REQUEST_MAX) * BSIZE]
     assert b"".join(bytes(k.ram.view(pa, BSIZE)) for pa in pas) == moved
     assert drive.image[100 * BSIZE : (100 + BLOCKS_PER_REQUEST_MAX) * BSIZE] == moved
+
+
+def test_runs_of_neighbours_go_in_one_request_as_long_as_the_disk_takes() -> None:
+    drive = CutDrive(IMAGE)
+    k = FakeKernel(drive)
+    blocknos = [7, 8, 20, *range(100, 136), 9, 9]
+
+    def program(k: Any, p: FakeProc) -> None:
+        blocks = [(blockno, k.ram.base + (512 + i) * BSIZE) for i, blockno in enumerate(blocknos)]
+        requests = k.disk.submit_runs(READ, blocks)
+        runs = [(request.blockno, len(request.pas)) for request in requests]
+        assert runs == [(7, 2), (20, 1), (100, BLOCKS_PER_REQUEST_MAX), (132, 4), (9, 1), (9, 1)]
+        k.disk.wait(*requests)
+        assert k.disk.submit_runs(READ, []) == []
+
+    k.call(program)
+    for i, blockno in enumerate(blocknos):
+        assert bytes(k.ram.view(k.ram.base + (512 + i) * BSIZE, 2)) == blockno.to_bytes(2, "little")
 
 
 def test_a_write_that_fails_is_a_panic_that_names_the_block() -> None:
