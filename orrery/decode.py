@@ -26,7 +26,22 @@ _ESCAPES: Final = {
     ord('"'): '\\"',
     ord("\\"): "\\\\",
 }
-_TYPES: Final = {fcntl.T_DIR: "T_DIR", fcntl.T_FILE: "T_FILE", fcntl.T_DEVICE: "T_DEVICE"}
+
+
+def _constants(prefix: str) -> dict[int, str]:
+    """The names of the constants of kernel/abi/fcntl.py that begin so, by value."""
+    return {value: name for name, value in vars(fcntl).items() if name.startswith(prefix)}
+
+
+_TYPES: Final = _constants("T_")
+_ACCESS: Final = {**{mode: _constants("O_")[mode] for mode in range(3)}, 3: "3"}  # the lowest bits of omode
+_FLAGS: Final = {  # by the name of an argument: its bits
+    ("open", "omode"): {bit: name for bit, name in _constants("O_").items() if bit > 3},
+    ("mmap", "prot"): _constants("PROT_"),
+    ("mmap", "flags"): _constants("MAP_"),
+    ("mprotect", "prot"): _constants("PROT_"),
+    ("msync", "flags"): _constants("MS_"),
+}
 
 
 def quote(data: bytes, *, more: bool = False) -> str:
@@ -80,8 +95,8 @@ class Decoder:
         for i, word in enumerate(call.words):
             if word is None:
                 call.words[i] = self._after(p, call, i, result)
-        pointer = call.syscall.returns.endswith("*") and result != -1
-        return call.text(hex(result) if pointer else str(result))
+        address = call.syscall.returns.endswith("*") and result != -1
+        return call.text(hex(result) if address or call.syscall.returns == "uint64" else str(result))
 
     # --- before the call ---
 
@@ -97,7 +112,8 @@ class Decoder:
             return self._buffer(p, value, args[i + 1])
         if arg.kind == "uint64":
             return hex(value)
-        return _mode(value) if arg.name == "omode" else str(value)
+        names = _FLAGS.get((syscall.name, arg.name))
+        return str(value) if names is None else _flags(value, names, _ACCESS if arg.name == "omode" else None)
 
     def _string(self, p: Proc, va: int) -> str:
         """A path or an argument in quotes, or its address where there is none."""
@@ -190,14 +206,17 @@ def _value(arg: Arg, word: int) -> int:
     return word
 
 
-def _mode(omode: int) -> str:
-    """The mode of open() by the names of its flags."""
-    access = {fcntl.O_RDONLY: "O_RDONLY", fcntl.O_WRONLY: "O_WRONLY", fcntl.O_RDWR: "O_RDWR"}
-    names = [access.get(omode & 3, "3")]
-    for flag, name in ((fcntl.O_CREATE, "O_CREATE"), (fcntl.O_TRUNC, "O_TRUNC")):
-        if omode & flag:
-            names.append(name)
-            omode &= ~flag
-    if omode & ~3:
-        names.append(hex(omode & ~3))
-    return "|".join(names)
+def _flags(value: int, names: dict[int, str], lowest: dict[int, str] | None) -> str:
+    """An int by the names of its bits, the rest in hex; `lowest` names the values of its two lowest bits."""
+    rest = value & 0xFFFF_FFFF
+    words = []
+    if lowest is not None:
+        words.append(lowest[rest & 3])
+        rest &= ~3
+    for bit, name in names.items():
+        if rest & bit:
+            words.append(name)
+            rest &= ~bit
+    if rest or not words:
+        words.append(hex(rest) if rest else names.get(0, "0"))
+    return "|".join(words)

@@ -244,6 +244,42 @@ def test_pgpte_of_every_kind_of_page(tmp_path: Path) -> None:
     assert [int(word, 16) for word in output(tmp_path, body).split()] == flags
 
 
+# --- what strace says ---
+
+
+def test_flags_are_shown_by_name(tmp_path: Path) -> None:
+    source = """
+    #include "kernel/fcntl.h"
+    int main(void)
+    {
+        open("nosuch", O_RDWR | O_TRUNC | O_NOFOLLOW);
+        open("nosuch", 3 | 0x10000000);
+        mmap(0, 0, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mmap((void *)4096, 0, PROT_NONE, 0, 7, -4096);
+        mprotect((void *)1, 8, PROT_EXEC | 64);
+        msync((void *)1, 8, MS_SYNC | MS_INVALIDATE);
+        pgpte((void *)-1);
+        sigalarm(0, (void (*)(void))16);
+        interpose(0, "-");
+    }
+    """
+    seen: list[str] = []
+    with Machine(orrery_cli.image_with(tmp_path, {"flags": source})) as machine:
+        machine.boot().on("syscall", lambda event: seen.append(event.text))
+        machine.sh("flags")
+    assert [text for text in seen if text.startswith(("open", "m", "pgpte", "sig", "inter"))] == [
+        'open("nosuch", O_RDWR|O_TRUNC|O_NOFOLLOW) = -1',
+        'open("nosuch", 3|0x10000000) = -1',
+        "mmap(0x0, 0x0, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0x0) = -1",
+        "mmap(0x1000, 0x0, PROT_NONE, 0, 7, 0xfffffffffffff000) = -1",
+        "mprotect(0x1, 0x8, PROT_EXEC|0x40) = -1",
+        "msync(0x1, 0x8, MS_INVALIDATE|MS_SYNC) = -1",
+        "pgpte(0xffffffffffffffff) = 0x0",
+        "sigalarm(0, 0x10) = 0",
+        'interpose(0, "-") = 0',
+    ]
+
+
 # --- arguments that harm nobody ---
 
 
