@@ -6,7 +6,7 @@ locks are released and transactions ended on its way up (`settles`).  Every othe
 the unwinding of a thread at power-off, after which nothing more may be written to the disk.
 """
 
-from errno import EFAULT, errorcode
+from errno import EFAULT, ENOMEM, errorcode
 from typing import Final
 
 
@@ -23,6 +23,14 @@ class BadAddress(SyscallError):
 
     def __init__(self, va: int) -> None:
         super().__init__(EFAULT, f"bad user address {va:#x}")
+        self.va: Final = va  # the first one that is bad
+
+
+class OutOfMemory(SyscallError):
+    """No frame is left for a page or a page table."""
+
+    def __init__(self) -> None:
+        super().__init__(ENOMEM, "memory is exhausted")
 
 
 def settles(exc_type: type[BaseException] | None) -> bool:

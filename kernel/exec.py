@@ -9,16 +9,17 @@ On the stack, from the top down: the argument strings, each 16-aligned, then arg
 """
 
 from collections.abc import Callable
+from errno import ENOEXEC
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kernel.abi import elf
 from kernel.abi.memlayout import PGMASK, PGSIZE, TRAPFRAME
 from kernel.abi.param import MAXARG, USERSTACK
-from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
+from kernel.abi.riscv import PTE_R, PTE_SUPER, PTE_W, PTE_X
 from kernel.dir import namei
-from kernel.errors import BadAddress, SyscallError
+from kernel.errors import BadAddress, OutOfMemory, SyscallError
 from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc
-from kernel.vm import OutOfMemory, pgroundup, satp_of
+from kernel.vm import pa_of, pgroundup, satp_of
 
 if TYPE_CHECKING:
     from kernel.inode import Inode
@@ -31,43 +32,46 @@ Read: TypeAlias = Callable[[int, int], bytes]
 """read(offset, n): up to n bytes of the program's file."""
 
 
-class BadProgram(Exception):
+class BadProgram(SyscallError):
     """The file is not a program that can be run; the text says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(ENOEXEC, why)
 
 
 def exec_(k: "Kernel", p: Proc, path: bytes, argv: list[bytes]) -> int:
-    """Run the program at `path` in `p`; returns argc (which becomes a0), or -1 and leaves `p` as it was."""
+    """Run the program at `path` in `p`; returns argc, which becomes a0. SyscallError leaves `p` as it was."""
     module = k.modules.get(path)
     if module is not None:
-        return _load_and_commit(k, p, path, argv, None, lambda offset, n: module[offset : offset + n])
-    with k.log:
-        ip = namei(k, path)
-        with k.fs.borrowed(ip):
-            return _load_and_commit(k, p, path, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))
+        new = _build(k, p, argv, None, lambda offset, n: module[offset : offset + n])
+    else:
+        with k.log:
+            ip = namei(k, path)
+            with k.fs.borrowed(ip):
+                new = _build(k, p, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))
+    _commit(k, p, path, new)
+    return len(argv)
 
 
-def _load_and_commit(
-    k: "Kernel", p: Proc, path: bytes, argv: list[bytes], ip: "Inode | None", read: Read
-) -> int:
-    try:
-        pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline)
-    except OutOfMemory:
-        return -1
-    builder = _AddressSpace(k, pagetable, ip, read)
-    try:
-        entry = builder.load()
-        sp, argv_va = builder.push_stack(argv)
-    except (BadProgram, OutOfMemory, SyscallError):
-        k.vm.free_user(pagetable, builder.sz)
-        return -1
-    old_pagetable, old_sz = p.pagetable, p.sz
-    p.pagetable, p.satp, p.sz = pagetable, satp_of(pagetable), builder.sz
-    p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = entry, sp, argv_va
+def _commit(k: "Kernel", p: Proc, path: bytes, new: "_AddressSpace") -> None:
+    """Let `p` go on in the new address space; nothing can fail here."""
+    k.vm.free_user(p.pagetable, p.sz)
+    p.pagetable, p.satp, p.sz = new.pagetable, satp_of(new.pagetable), new.sz
+    p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = new.entry, new.sp, new.sp
     p.name = path.rsplit(b"/", 1)[-1][:15].decode(errors="replace")
     p.alarm = None
-    k.vm.free_user(old_pagetable, old_sz)
-    k.vm.changed = True
-    return len(argv)
+
+
+def _build(k: "Kernel", p: Proc, argv: list[bytes], ip: "Inode | None", read: Read) -> "_AddressSpace":
+    """The new address space; on an error nothing of it is left."""
+    new = _AddressSpace(k, k.vm.create_user(p.trapframe_pa, k.image.trampoline), ip, read)
+    try:
+        new.load()
+        new.push_stack(argv)
+    except SyscallError:
+        k.vm.free_user(new.pagetable, new.sz)
+        raise
+    return new
 
 
 class _AddressSpace:
@@ -75,13 +79,15 @@ class _AddressSpace:
 
     def __init__(self, k: "Kernel", pagetable: int, ip: "Inode | None", read: Read) -> None:
         self._k = k
-        self._pagetable = pagetable
+        self.pagetable: Final = pagetable
         self._ip = ip
         self._read = read
         self.sz = 0
+        self.entry = 0
+        self.sp = 0  # where argv is
 
-    def load(self) -> int:
-        """Map and fill the segments; returns the entry point."""
+    def load(self) -> None:
+        """Map and fill the segments."""
         header = elf.Header.unpack(self._read(0, elf.HEADER_SIZE))
         if header is None:
             raise BadProgram("no ELF magic")
@@ -94,7 +100,7 @@ class _AddressSpace:
             segment = elf.Segment.unpack(data)
             if segment.type == elf.PT_LOAD:
                 self._load_segment(segment)
-        return header.entry
+        self.entry = header.entry
 
     def _load_segment(self, segment: elf.Segment) -> None:
         end = segment.vaddr + segment.memsz
@@ -118,7 +124,7 @@ class _AddressSpace:
 
     def _grow_to(self, sz: int, perm: int) -> None:
         if sz > self.sz:
-            self._k.vm.grow(self._pagetable, self.sz, sz, perm)
+            self._k.vm.grow(self.pagetable, self.sz, sz, perm)
             self.sz = sz
 
     def _map_text(self, va: int, offset: int, size: int) -> None:
@@ -126,7 +132,7 @@ class _AddressSpace:
         pa = self._k.text.frame(self._ip, offset, size, self._read_exactly)
         if not pa:
             raise OutOfMemory
-        self._k.vm.map_shared(self._pagetable, va, pa, PTE_R | PTE_X)
+        self._k.vm.map_shared(self.pagetable, va, pa, PTE_R | PTE_X)
         self.sz = va + PGSIZE
 
     def _read_exactly(self, offset: int, size: int) -> bytes:
@@ -138,39 +144,32 @@ class _AddressSpace:
     def _fill(self, va: int, data: bytes) -> None:
         """Store at a mapped page, whatever its rights; shared text belongs to others too."""
         k = self._k
-        pte = k.ram.u64[k.vm.walk(self._pagetable, va)]
-        pa = pte >> 10 << 12
-        if k.frames.owners(pa) > 1:
+        pte = k.vm.pte(self.pagetable, va)
+        if not pte & PTE_SUPER and k.frames.owners(pa_of(pte)) > 1:
             raise BadProgram("a segment overlaps the text")
-        k.ram.view(pa, len(data))[:] = data
-        if pte & PTE_X:
-            k.drop_code(pa, pa + PGSIZE)
+        k.vm.store(self.pagetable, va, data)
 
-    def push_stack(self, argv: list[bytes]) -> tuple[int, int]:
-        """Make the guard page and the stack, push `argv`; returns (sp, address of argv)."""
+    def push_stack(self, argv: list[bytes]) -> None:
+        """Make the guard page and the stack, and push `argv`."""
         if len(argv) > MAXARG:
             raise BadProgram("too many arguments")
         k = self._k
         base = pgroundup(self.sz)
         top = base + (1 + USERSTACK) * PGSIZE
-        k.vm.grow(self._pagetable, base, top, PTE_R | PTE_W)
-        self.sz = top
-        k.vm.forbid(self._pagetable, base)
-        sp, limit = top, top - USERSTACK * PGSIZE
+        k.vm.grow(self.pagetable, base, top, PTE_R | PTE_W)
+        self.sz = self.sp = top
+        k.vm.forbid(self.pagetable, base)
         pointers = []
         for arg in argv:
-            sp = sp - (len(arg) + 1) & ~15
-            self._push(sp, limit, arg + b"\0")
-            pointers.append(sp)
-        vector = b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0])
-        sp = sp - len(vector) & ~15
-        self._push(sp, limit, vector)
-        return sp, sp
+            pointers.append(self._push(arg + b"\0"))
+        self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
 
-    def _push(self, sp: int, limit: int, data: bytes) -> None:
-        if sp < limit:
+    def _push(self, data: bytes) -> int:
+        self.sp = self.sp - len(data) & ~15
+        if self.sp < self.sz - USERSTACK * PGSIZE:
             raise BadProgram("the arguments do not fit on the stack")
-        self._k.vm.copyout(self._pagetable, self.sz, sp, data)
+        self._k.vm.store(self.pagetable, self.sp, data)
+        return self.sp
 
 
 def fetch_argv(k: "Kernel", p: Proc, va: int) -> list[bytes]:
@@ -182,4 +181,4 @@ def fetch_argv(k: "Kernel", p: Proc, va: int) -> list[bytes]:
             return argv
         if len(argv) == MAXARG - 1:
             raise BadAddress(va)
-        argv.append(k.vm.copyinstr(p.pagetable, pointer, PGSIZE))
+        argv.append(k.usercopy.copyinstr(p, pointer, PGSIZE))

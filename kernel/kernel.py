@@ -34,6 +34,7 @@ from kernel.bio import BufferCache
 from kernel.console import Console
 from kernel.errors import SyscallError
 from kernel.exec import exec_
+from kernel.fault import Pager
 from kernel.file import FileTable
 from kernel.fs import FileSystem
 from kernel.image import KernelImage
@@ -48,8 +49,9 @@ from kernel.text import TextCache
 from kernel.timer import Timer
 from kernel.trap import Trap
 from kernel.uart import UartDriver
+from kernel.usercopy import UserCopy
 from kernel.virtio_disk import REGION_SIZE, VirtioDisk
-from kernel.vm import VirtualMemory, satp_of
+from kernel.vm import MemoryCounts, VirtualMemory, satp_of
 
 RW: Final = PTE_R | PTE_W | PTE_A | PTE_D
 RX: Final = PTE_R | PTE_X | PTE_A
@@ -113,7 +115,10 @@ class Kernel:
         frames_pa = disk_pa + REGION_SIZE + PGMASK & ~PGMASK
         self.frames: Final = FrameAllocator(board.ram, frames_pa)
         self.drop_code: Final = board.engine.drop_code
-        self.vm: Final = VirtualMemory(board.ram, self.frames, self.drop_code)
+        self.counts: Final = MemoryCounts()
+        self.vm: Final = VirtualMemory(board.ram, self.frames, self.drop_code, self.counts)
+        self.pager: Final = Pager(self)
+        self.usercopy: Final = UserCopy(self)
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
         self.uart: Final = UartDriver(self)
         self.console: Final = Console(self, self.uart)
@@ -122,7 +127,7 @@ class Kernel:
         self.cache: Final = BufferCache(self, self.disk, buffers_pa)
         self.log: Final = Log(self, self.cache, self.disk)
         self.pages: Final = PageCache(self, self.disk, self.cache)
-        self.frames.reclaim = lambda: self.pages.reclaim() or self.text.reclaim()
+        self.frames.caches += [self.pages, self.text]
         self.fs: Final = FileSystem(self, self.cache, self.log, self.pages)
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)
@@ -137,6 +142,8 @@ class Kernel:
         # The calls of the file side and of each other that are used most, without a step between.
         self.sleep: Final = self.procs.sleep
         self.wakeup: Final = self.procs.wakeup
+        self.copyin: Final = self.usercopy.copyin
+        self.copyout: Final = self.usercopy.copyout
         self.printf: Final = self.console.putstr
         self.text_changed: Final = self.text.drop
 
@@ -153,7 +160,6 @@ class Kernel:
         self.files.devices[CONSOLE] = self.console
         self.timer.start()
         first = self.procs.allocproc()
-        assert first is not None, "there is room for the first process"
         first.name = "init"
         self.procs.make_runnable(first)
 
@@ -199,12 +205,9 @@ class Kernel:
         try:
             self.fs.mount(ROOTDEV)
             p.cwd = self.fs.iget(ROOTDEV, ROOTINO)
-            argc, why = exec_(self, p, path, list(self.init_argv)), "not a program that fits in memory"
+            p.tf[TF_A0] = exec_(self, p, path, list(self.init_argv))
         except SyscallError as error:
-            argc, why = -1, str(error)
-        if argc < 0:
-            self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run: {why}")
-        p.tf[TF_A0] = argc
+            self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run: {error}")
 
     # --- what the parts of the kernel ask of the whole ---
 
@@ -213,16 +216,6 @@ class Kernel:
         p = self.sched.current
         assert p is not None, "no process is running"
         return p
-
-    def copyin(self, p: Proc, va: int, n: int) -> bytes:
-        """The `n` bytes at address `va` of `p`; raises BadAddress."""
-        self.clock.charge(n if n > 0 else 0)
-        return self.vm.copyin(p.pagetable, p.sz, va, n)
-
-    def copyout(self, p: Proc, va: int, data: bytes | memoryview) -> None:
-        """Store `data` at address `va` of `p`; raises BadAddress."""
-        self.clock.charge(len(data))
-        self.vm.copyout(p.pagetable, p.sz, va, data)
 
     def devintr(self) -> None:
         """Serve the devices that interrupt."""

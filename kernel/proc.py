@@ -14,6 +14,7 @@ exit give the hart away (kernel/sched.py).
 """
 
 from collections.abc import Iterator
+from errno import EAGAIN
 from typing import TYPE_CHECKING, Final
 
 from greenlet import GreenletExit, greenlet
@@ -21,7 +22,8 @@ from greenlet import GreenletExit, greenlet
 from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.param import NOFILE, NPROC
 from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, ZOMBIE
-from kernel.vm import OutOfMemory, satp_of
+from kernel.errors import OutOfMemory, SyscallError
+from kernel.vm import satp_of
 
 if TYPE_CHECKING:
     from kernel.file import File
@@ -110,21 +112,19 @@ class ProcTable:
 
     # --- creation and end ---
 
-    def allocproc(self) -> Proc | None:
-        """A new process in state USED, with a trapframe and an empty address space; None at a limit."""
+    def allocproc(self) -> Proc:
+        """A new process in state USED, with a trapframe and an empty address space; fails at a limit."""
         k = self._k
         p = next((p for p in self.slots if p.state == UNUSED), None)
         if p is None:
-            return None
-        p.trapframe_pa = k.frames.alloc_zeroed()
-        if not p.trapframe_pa:
-            return None
+            raise SyscallError(EAGAIN, f"there are {NPROC} processes")
+        p.trapframe_pa = k.vm.create()
         try:
             p.pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline)
         except OutOfMemory:
             k.frames.free(p.trapframe_pa)
             p.trapframe_pa = 0
-            return None
+            raise
         p.satp = satp_of(p.pagetable)
         p.state = USED
         p.pid = self._next_pid
@@ -147,16 +147,14 @@ class ProcTable:
         p.reset()
 
     def fork(self, parent: Proc) -> int:
-        """A child that is a copy of `parent`, in which the call returns 0; its pid, or -1 at a limit."""
+        """A child that is a copy of `parent`, in which the call returns 0; its pid. Fails at a limit."""
         k = self._k
         child = self.allocproc()
-        if child is None:
-            return -1
         try:
-            k.vm.copy(parent.pagetable, child.pagetable, parent.sz)
-        except OutOfMemory:
+            k.vm.copy(parent.pagetable, child.pagetable, 0, parent.sz, parent.tf[TF_SP])
+        except SyscallError:
             self.freeproc(child)
-            return -1
+            raise
         child.sz = parent.sz
         child.tf[TF_EPC:] = parent.tf[TF_EPC:]
         child.tf[TF_A0] = 0

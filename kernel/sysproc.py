@@ -7,7 +7,7 @@ from kernel.abi.ps import PSINFO
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.exec import exec_, fetch_argv
 from kernel.proc import INIT_PID, Proc
-from kernel.vm import OutOfMemory
+from kernel.vm import pgroundup
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -54,13 +54,10 @@ def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
         if old + n > TRAPFRAME:
             return -1
         if mode == SBRK_EAGER or k.lab in EAGER_YEARS:
-            try:
-                k.vm.grow(p.pagetable, old, old + n, PTE_R | PTE_W)
-            except OutOfMemory:
-                return -1
+            k.vm.grow(p.pagetable, old, old + n, PTE_R | PTE_W)
         p.sz = old + n
     elif 0 <= old + n < old:  # a shrink below 0 would wrap, and does nothing
-        k.vm.shrink(p.pagetable, old, old + n)
+        k.vm.unmap(p.pagetable, pgroundup(old + n), pgroundup(old))
         p.sz = old + n
     return old
 

@@ -51,6 +51,12 @@ class TextCache:
             self._frames.free(pa)
         ip.text = None
 
+    @property
+    def reclaimable(self) -> int:
+        """How many frames nobody maps."""
+        frames = (pa for pages in self.inodes.values() for pa in pages.values())
+        return sum(self._frames.owners(pa) == 1 for pa in frames)
+
     def reclaim(self) -> bool:
         """Free the frames that nobody maps; whether there were any."""
         freed = False

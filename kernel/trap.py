@@ -21,11 +21,15 @@ from emu import engine as e
 from emu.hart import MASK64, Hart
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import (
+    CAUSE_FETCH_PAGE,
     CAUSE_LOAD_PAGE,
     CAUSE_STORE_PAGE,
     CAUSE_USER_ECALL,
     IRQ_S_EXTERNAL,
     IRQ_S_TIMER,
+    PTE_R,
+    PTE_W,
+    PTE_X,
     SCAUSE_INTERRUPT,
     SSTATUS_FS,
     SSTATUS_SPIE,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
 TIMER: Final = SCAUSE_INTERRUPT | IRQ_S_TIMER
 EXTERNAL: Final = SCAUSE_INTERRUPT | IRQ_S_EXTERNAL
+ACCESS: Final = {CAUSE_FETCH_PAGE: PTE_X, CAUSE_LOAD_PAGE: PTE_R, CAUSE_STORE_PAGE: PTE_W}
 TO_USER_MASK: Final = SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_FS
 
 
@@ -102,7 +107,8 @@ class Trap:
     def _fault(self, p: Proc, scause: int, va: int) -> None:
         """An exception in user mode: map the page if it was promised, else the process dies."""
         k = self._k
-        promised = scause in (CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE) and k.vm.fault(p.pagetable, p.sz, va)
+        access = ACCESS.get(scause)
+        promised = access is not None and k.pager.fault(p, va, access)
         if k.observer is not None:
             k.observer.fault(p, scause, va, promised)
         if not promised:

@@ -1,57 +1,117 @@
-"""Copying as far as it goes: for the calls that report how many bytes came through before a bad pointer.
+"""The kernel's way to the memory of programs, through their page tables.
 
-Pipes and the console move a byte at a time as programs see it, so a buffer that is only partly mapped is
-used up to its first unmapped page.  Whether an address is good is the same all over a page, so trying page
-by page finds that point.
+Every pointer that a program hands the kernel goes through here: the page must be the user's and allow the
+access.  `copyin` and `copyout` treat a page that is not there as the hart would, by a page fault: it may be
+promised, copied on write, or part of a mapped file, and reading that may sleep.  So who copies holds no lock
+and is in no operation of the log.  `copyinstr` does not fault: a string in a page that nobody has touched is
+a bad address.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from kernel.abi.memlayout import PGSIZE
+from kernel.abi.memlayout import MAXVA, PGMASK, PGSIZE, SUPERPGMASK
+from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
     from kernel.proc import Proc
 
+READABLE: Final = PTE_V | PTE_U | PTE_R
+WRITABLE: Final = PTE_V | PTE_U | PTE_W
+DIRTY: Final = PTE_A | PTE_D
+
+
+class UserCopy:
+    """Copying between the kernel and processes. A byte costs a tick of virtual time."""
+
+    def __init__(self, k: "Kernel") -> None:
+        self._k = k
+        self._clock: Final = k.clock
+        self._bytes: Final = k.ram.bytes
+        self._u64: Final = k.ram.u64
+        self._base: Final = k.ram.base
+        self._walk: Final = k.vm.walk
+
+    def _offset(self, p: "Proc", va: int, need: int) -> int:
+        """Offset in RAM of address `va` of `p`, whose PTE must have the bits `need`."""
+        if not 0 <= va < MAXVA:
+            raise BadAddress(va)
+        index = self._walk(p.pagetable, va)
+        pte = self._u64[index] if index >= 0 else 0
+        if pte & need != need:
+            if not self._k.pager.fault(p, va, need & (PTE_R | PTE_W)):
+                raise BadAddress(va)
+            index = self._walk(p.pagetable, va)
+            pte = self._u64[index]
+            assert pte & need == need, f"the page at {va:#x} was faulted in without the right to be used"
+        pa = (pte >> 10 << 12) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
+        if need == WRITABLE:
+            if pte & DIRTY != DIRTY:
+                self._u64[index] = pte | DIRTY  # as the hart does
+            if pte & PTE_X:
+                self._k.drop_code(pa & ~PGMASK, (pa & ~PGMASK) + PGSIZE)  # these may be instructions
+        return pa - self._base
+
+    def copyin(self, p: "Proc", va: int, n: int) -> bytes:
+        """The `n` bytes at address `va` of `p`; raises BadAddress."""
+        if n <= 0:
+            return b""
+        self._clock.charge(n)
+        offset = self._offset(p, va, READABLE)
+        room = PGSIZE - (va & PGMASK)
+        if n <= room:
+            return bytes(self._bytes[offset : offset + n])
+        parts = [bytes(self._bytes[offset : offset + room])]
+        for at in range(va + room, va + n, PGSIZE):
+            offset = self._offset(p, at, READABLE)
+            parts.append(bytes(self._bytes[offset : offset + min(PGSIZE, va + n - at)]))
+        return b"".join(parts)
+
+    def copyout(self, p: "Proc", va: int, data: bytes | memoryview) -> None:
+        """Store `data` at address `va` of `p`; raises BadAddress, with what lies before it stored."""
+        n, done = len(data), 0
+        self._clock.charge(n)
+        while done < n:
+            offset = self._offset(p, va + done, WRITABLE)
+            step = min(PGSIZE - (va + done & PGMASK), n - done)
+            self._bytes[offset : offset + step] = data[done : done + step]
+            done += step
+
+    def copyinstr(self, p: "Proc", va: int, limit: int) -> bytes:
+        """The string at address `va` of `p` without its NUL, which is among the first `limit` bytes.
+
+        Raises BadAddress where it is not, and, unlike copyin, at a page that is not mapped yet.
+        """
+        parts = []
+        at = va
+        while at < va + limit:
+            chunk = self._k.vm.peek(p.pagetable, at, min(va + limit - at, PGSIZE - (at & PGMASK)))
+            if chunk is None:
+                break
+            head, end, _ = chunk.partition(b"\0")
+            parts.append(head)
+            if end:
+                return b"".join(parts)
+            at += len(chunk)
+        raise BadAddress(at)
+
 
 def copyin_most(k: "Kernel", p: "Proc", va: int, n: int) -> bytes:
-    """The `n` bytes at user address `va`, or those before the first page that cannot be read."""
+    """The `n` bytes at user address `va`, or those before the first page that cannot be read.
+
+    This and copyout_most are for pipes and the console, which as programs see it move a byte at a time.
+    """
     try:
         return k.copyin(p, va, n)
-    except BadAddress:
-        return _copyin_pages(k, p, va, n)
+    except BadAddress as bad:
+        return k.copyin(p, va, bad.va - va)
 
 
 def copyout_most(k: "Kernel", p: "Proc", va: int, data: bytes) -> int:
     """Store `data` at user address `va` up to the first page that cannot be written; gives how much."""
     try:
         k.copyout(p, va, data)
-    except BadAddress:
-        return _copyout_pages(k, p, va, data)
+    except BadAddress as bad:
+        return bad.va - va
     return len(data)
-
-
-def _copyin_pages(k: "Kernel", p: "Proc", va: int, n: int) -> bytes:
-    pages = []
-    done = 0
-    while done < n:
-        step = min(n - done, PGSIZE - (va + done) % PGSIZE)
-        try:
-            pages.append(k.copyin(p, va + done, step))
-        except BadAddress:
-            break
-        done += step
-    return b"".join(pages)
-
-
-def _copyout_pages(k: "Kernel", p: "Proc", va: int, data: bytes) -> int:
-    done = 0
-    while done < len(data):
-        step = min(len(data) - done, PGSIZE - (va + done) % PGSIZE)
-        try:
-            k.copyout(p, va + done, data[done : done + step])
-        except BadAddress:
-            break
-        done += step
-    return done

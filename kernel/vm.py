@@ -1,18 +1,24 @@
-"""Virtual memory: Sv39 page tables in guest RAM, and the kernel's way to user memory through them.
+"""Virtual memory: Sv39 page tables in guest RAM.
 
 The page tables are the only record of what is mapped: the emulated MMU walks them, so they are read and
 written in RAM, by the 64-bit word.  An index into `ram.u64` stands for the address of a PTE.
 
     va    38      30 29      21 20      12 11           0
          +----------+----------+----------+--------------+
-         | VPN[2]   | VPN[1]   | VPN[0]   | page offset  |
+         | VPN[2]   | VPN[1]   | VPN[0]   | page offset  |      a piece: the 2 MiB of one entry of level 1
          +----------+----------+----------+--------------+
 
-A process's memory runs from 0 to `Proc.sz`.  Pages that sbrk promised are mapped when they are first
-touched, by the program (usertrap calls `fault`) or by the kernel on its behalf (copyin, copyout).  A new
-mapping needs no TLB flush, because the engine does not cache misses; one that is taken away or loses
-rights does: `changed` is set, and the next return to user mode flushes.  Nothing is both writable and
-executable, except a segment whose ELF file asks for both.
+Fork copies no page.  Both processes keep the frame, neither may write, PTE_COW says that the program may;
+`break_cow` then copies it for the one that writes, and the last owner takes it as it is.  Where a table maps
+a whole piece, fork does not even copy the table: it is shared, all its pages being read-only, and who wants
+to change an entry gets its own first (`walk` with own=True).
+
+A heap that grows by whole pieces gets superpages, leaves of level 1 marked by PTE_SUPER.  They are shared
+by fork too, and split when only a part is given back.
+
+A new mapping needs no TLB flush, because the engine does not cache misses; one that is taken away, changes
+its frame or loses rights does: `changed` is set, and the next return to user mode flushes.  Nothing is both
+writable and executable, except a segment whose ELF file asks for both.
 """
 
 from array import array
@@ -20,16 +26,43 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from emu.ram import Ram
-from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
-from kernel.abi.riscv import PTE_A, PTE_D, PTE_FLAGS, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X, SATP_SV39
-from kernel.errors import BadAddress
-from kernel.kalloc import FrameAllocator
+from kernel.abi.memlayout import (
+    MAXVA,
+    PGMASK,
+    PGSHIFT,
+    PGSIZE,
+    SUPERPGMASK,
+    SUPERPGSHIFT,
+    SUPERPGSIZE,
+    TRAMPOLINE,
+    TRAPFRAME,
+    USYSCALL,
+)
+from kernel.abi.riscv import (
+    PTE_A,
+    PTE_COW,
+    PTE_D,
+    PTE_FLAGS,
+    PTE_R,
+    PTE_SUPER,
+    PTE_U,
+    PTE_V,
+    PTE_W,
+    PTE_X,
+    SATP_SV39,
+)
+from kernel.errors import OutOfMemory
+from kernel.kalloc import ZERO_PAGE, FrameAllocator
 
 PPN_SHIFT: Final = 10
 TABLE_WORDS: Final = 512
 LEAF: Final = PTE_R | PTE_W | PTE_X
-PGMASK: Final = PGSIZE - 1
+RIGHTS: Final = LEAF | PTE_U | PTE_COW
 PA_FROM_PTE_SHIFT: Final = 2  # (pte >> 10) << 12, once the flags are masked off
+COW_FROM_W_SHIFT: Final = 6  # from bit PTE_W to bit PTE_COW
+TABLE_W: Final = sum(PTE_W << 64 * i for i in range(TABLE_WORDS))  # PTE_W in each entry of a table
+TAKE_AROUND: Final = 16  # pages whose last owner takes them at one fault
+TOP_PIECE: Final = TRAPFRAME & ~SUPERPGMASK  # also maps what is not the user's: its table is never shared
 
 
 def pgroundup(n: int) -> int:
@@ -42,8 +75,22 @@ def satp_of(pagetable: int) -> int:
     return SATP_SV39 | pagetable >> PGSHIFT
 
 
-class OutOfMemory(Exception):
-    """No frame is left for a page or a page table."""
+def pa_of(pte: int) -> int:
+    """The physical address of what an entry points to."""
+    return pte >> PPN_SHIFT << PGSHIFT
+
+
+class MemoryCounts:
+    """What the memory system has done since power-on, in pages."""
+
+    def __init__(self) -> None:
+        self.zero_filled = 0  # promised pages that were touched
+        self.cow_copied = 0  # pages that fork shared and a write separated
+        self.cow_taken = 0  # pages that their last owner took without copying
+        self.paged_in = 0  # pages of mapped files that were touched
+        self.mapped_around = 0  # their neighbours that were mapped with them
+        self.pages_read = 0  # pages that the page cache read from the disk
+        self.pages_written = 0  # dirty pages of shared mappings that were written back
 
 
 class VirtualMemory:
@@ -53,37 +100,74 @@ class VirtualMemory:
     it is called for every frame that becomes executable.
     """
 
-    def __init__(self, ram: Ram, frames: FrameAllocator, drop_code: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, ram: Ram, frames: FrameAllocator, drop_code: Callable[[int, int], None], counts: MemoryCounts
+    ) -> None:
         self._u64: Final = ram.u64
         self._bytes: Final = ram.bytes
         self._base: Final = ram.base
         self._frames: Final = frames
         self._drop_code: Final = drop_code
+        self._counts: Final = counts
         self.changed = False  # a valid PTE was changed: a flush is owed
 
     # --- page tables ---
 
-    def walk(self, pagetable: int, va: int, *, alloc: bool = False) -> int:
-        """Index of the level-0 PTE for `va`, or -1 where a table on the way is missing.
+    def walk(self, pagetable: int, va: int, *, own: bool = False) -> int:
+        """Index of the leaf PTE for `va` (of level 1 for a superpage), or -1 where a table is missing.
 
-        With alloc, missing tables are made; OutOfMemory where there is no frame for one.
+        With `own`, missing tables are made and a shared one is copied first, so that the entry may be
+        written; OutOfMemory where there is no frame for that.
         """
         assert 0 <= va < MAXVA, f"walk: {va:#x} is no virtual address"
         u64, base = self._u64, self._base
-        table = pagetable
-        for shift in (30, 21):
-            index = (table - base >> 3) + (va >> shift & 0x1FF)
-            pte = u64[index]
-            if pte & PTE_V:
-                table = pte >> PPN_SHIFT << PGSHIFT
-            elif alloc:
-                table = self._frames.alloc_zeroed()
-                if not table:
-                    raise OutOfMemory
-                u64[index] = table >> PA_FROM_PTE_SHIFT | PTE_V
-            else:
+        index = (pagetable - base >> 3) + (va >> 30)
+        pte = u64[index]
+        if not pte & PTE_V:
+            if not own:
                 return -1
-        return (table - base >> 3) + (va >> 12 & 0x1FF)
+            pte = self._add_table(index)
+        index = ((pte >> PPN_SHIFT << PGSHIFT) - base >> 3) + (va >> SUPERPGSHIFT & 0x1FF)
+        pte = u64[index]
+        if not pte & PTE_V:
+            if not own:
+                return -1
+            pte = self._add_table(index)
+        elif pte & LEAF:
+            return index
+        elif own and self._frames.owners(pte >> PPN_SHIFT << PGSHIFT) > 1:
+            pte = self._unshare(index)
+        return ((pte >> PPN_SHIFT << PGSHIFT) - base >> 3) + (va >> PGSHIFT & 0x1FF)
+
+    def _add_table(self, index: int) -> int:
+        pte = self._u64[index] = self.create() >> PA_FROM_PTE_SHIFT | PTE_V
+        return pte
+
+    def _unshare(self, index: int) -> int:
+        """Give the address space with this entry of level 1 its own copy of the table behind it."""
+        shared = pa_of(self._u64[index])
+        own = self._frames.alloc()
+        if not own:
+            raise OutOfMemory
+        self._copy(shared, own, PGSIZE)
+        for pte in filter(None, self._words(own)):
+            self._frames.share(pte >> PPN_SHIFT << PGSHIFT)
+        self._frames.free(shared)
+        pte = self._u64[index] = own >> PA_FROM_PTE_SHIFT | PTE_V
+        return pte
+
+    def _words(self, table: int) -> list[int]:
+        first = table - self._base >> 3
+        return self._u64[first : first + TABLE_WORDS].tolist()
+
+    def _copy(self, source: int, target: int, size: int) -> None:
+        data, source, target = self._bytes, source - self._base, target - self._base
+        data[target : target + size] = data[source : source + size]
+
+    def pte(self, pagetable: int, va: int) -> int:
+        """The leaf PTE for `va`; 0 where there is none."""
+        index = self.walk(pagetable, va)
+        return self._u64[index] if index >= 0 else 0
 
     def create(self) -> int:
         """An empty page table; raises OutOfMemory."""
@@ -94,7 +178,7 @@ class VirtualMemory:
 
     def mappage(self, pagetable: int, va: int, pa: int, perm: int) -> None:
         """Map the page at `va` to the frame at `pa`; raises OutOfMemory. The page must not be mapped."""
-        index = self.walk(pagetable, va, alloc=True)
+        index = self.walk(pagetable, va, own=True)
         assert not self._u64[index] & PTE_V, f"remap of {va:#x}"
         self._u64[index] = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
 
@@ -103,86 +187,134 @@ class VirtualMemory:
         assert not (va | pa | size) & PGMASK, "mappings are whole pages"
         done = 0
         while done < size:
-            index = self.walk(pagetable, va + done, alloc=True)
+            index = self.walk(pagetable, va + done, own=True)
             pages = min(TABLE_WORDS - (va + done >> PGSHIFT) % TABLE_WORDS, (size - done) >> PGSHIFT)
-            first = (pa + done) >> PA_FROM_PTE_SHIFT | perm | PTE_V
-            step = PGSIZE >> PA_FROM_PTE_SHIFT
-            ptes = array("Q", range(first, first + pages * step, step))
-            self._u64[index : index + pages] = memoryview(ptes)
+            self._fill_table(index, pa + done, pages, perm)
             done += pages << PGSHIFT
 
-    def leaves(self, pagetable: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
-        """(va, index, pte) of the valid level-0 PTEs of pages in [low, high), in order of va.
+    def _fill_table(self, index: int, pa: int, pages: int, perm: int) -> None:
+        step = PGSIZE >> PA_FROM_PTE_SHIFT
+        first = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
+        self._u64[index : index + pages] = memoryview(array("Q", range(first, first + pages * step, step)))
 
-        Skips what has no table, so the cost is that of what is mapped and not of the range.
-        """
-        u64 = self._u64
-        va = low & ~PGMASK
-        while va < high:
-            index = self.walk(pagetable, va)
-            if index < 0:
-                va = self._next_table(pagetable, va)
+    def _pieces(self, pagetable: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+        """(va, index, pte) of the entries of level 1 that there are for [low, high), in order of va."""
+        if low >= high:
+            return
+        root = pagetable - self._base >> 3
+        for i in range(low >> 30, (high - 1 >> 30) + 1):
+            middle = self._u64[root + i]
+            if not middle & PTE_V:
                 continue
-            count = min(TABLE_WORDS - (va >> PGSHIFT) % TABLE_WORDS, pgroundup(high - va) >> PGSHIFT)
-            for offset, pte in enumerate(u64[index : index + count].tolist()):
-                if pte & PTE_V:
-                    yield va + (offset << PGSHIFT), index + offset, pte
-            va += count << PGSHIFT
+            table = pa_of(middle) - self._base >> 3
+            first = max(low - (i << 30), 0) >> SUPERPGSHIFT
+            last = min(high - (i << 30) + SUPERPGMASK >> SUPERPGSHIFT, TABLE_WORDS)
+            for j, pte in enumerate(self._u64[table + first : table + last].tolist(), first):
+                if pte:
+                    yield i << 30 | j << SUPERPGSHIFT, table + j, pte
 
-    def _next_table(self, pagetable: int, va: int) -> int:
-        """The first address behind the hole at `va` that a missing table makes."""
-        pte = self._u64[(pagetable - self._base >> 3) + (va >> 30 & 0x1FF)]
-        shift = 21 if pte & PTE_V else 30
-        return (va >> shift) + 1 << shift
+    def leaves(self, pagetable: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+        """(va, index, pte) of the leaves that map pages in [low, high), in order of va.
 
-    # --- user memory ---
+        The cost is that of what is mapped and not of the range. A superpage is one leaf, at its first page.
+        """
+        for piece, index, entry in self._pieces(pagetable, low, high):
+            if entry & LEAF:
+                yield piece, index, entry
+            else:
+                yield from self._pages(piece, entry, low, high)
 
-    def create_user(self, trapframe_pa: int, trampoline_pa: int) -> int:
-        """A page table with the trampoline and the trapframe, and no user memory; raises OutOfMemory."""
+    def _pages(self, piece: int, entry: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+        """(va, index, pte) of the valid entries for [low, high) in the table of a piece."""
+        table = pa_of(entry) - self._base >> 3
+        first = max(low - piece, 0) >> PGSHIFT
+        last = min(pgroundup(high - piece) >> PGSHIFT, TABLE_WORDS)
+        for i, pte in enumerate(self._u64[table + first : table + last].tolist(), first):
+            if pte:
+                yield piece + (i << PGSHIFT), table + i, pte
+
+    # --- user memory: making and freeing ---
+
+    def create_user(self, trapframe_pa: int, trampoline_pa: int, usyscall_pa: int = 0) -> int:
+        """A page table with what the kernel maps for the process, and no user memory; raises OutOfMemory."""
         pagetable = self.create()
         try:
             self.mappage(pagetable, TRAMPOLINE, trampoline_pa, PTE_R | PTE_X | PTE_A)
             self.mappage(pagetable, TRAPFRAME, trapframe_pa, PTE_R | PTE_W | PTE_A | PTE_D)
+            if usyscall_pa:
+                self.mappage(pagetable, USYSCALL, usyscall_pa, PTE_R | PTE_U | PTE_A)
         except OutOfMemory:
             self._free_tables(pagetable, 2)
             raise
         return pagetable
 
     def free_user(self, pagetable: int, sz: int) -> None:
-        """Free a process's page table with all its memory, [0, sz)."""
-        self.unmap(pagetable, 0, sz)
+        """Free a process's page table with its memory, [0, sz); nothing else is mapped any more."""
+        self.unmap(pagetable, 0, sz if sz > TOP_PIECE else sz + SUPERPGMASK & ~SUPERPGMASK)
         self._free_tables(pagetable, 2)
 
     def _free_tables(self, table: int, level: int) -> None:
-        """Free a table and those below it. Leaves are left alone: the trampoline's and the trapframe's."""
-        first = table - self._base >> 3
+        """Free a table and those below it. Leaves are left alone: they are what create_user mapped."""
         if level:
-            for pte in filter(None, self._u64[first : first + TABLE_WORDS].tolist()):
-                assert not pte & LEAF, "superpages are not the user's"
-                self._free_tables(pte >> PPN_SHIFT << PGSHIFT, level - 1)
+            for pte in filter(None, self._words(table)):
+                assert not pte & LEAF, "a page table is freed with memory in it"
+                self._free_tables(pa_of(pte), level - 1)
         self._frames.free(table)
         self.changed = True
 
     def unmap(self, pagetable: int, low: int, high: int) -> None:
-        """Unmap the pages of [low, high) and give up their frames; pages that are not mapped may be there."""
+        """Unmap the pages of [low, high) and give up their frames; not all need be mapped.
+
+        A superpage or a shared table of which a part stays is split or copied, which may raise OutOfMemory;
+        nothing is unmapped then.
+        """
+        for edge in (low, high):
+            if edge & SUPERPGMASK:
+                self._split(pagetable, edge)
         u64, frames = self._u64, self._frames
-        for _, index, pte in self.leaves(pagetable, low, high):
-            u64[index] = 0
-            frames.free(pte >> PPN_SHIFT << PGSHIFT)
+        for piece, index, entry in self._pieces(pagetable, low, high):
             self.changed = True
+            if entry & LEAF:
+                u64[index] = 0
+                frames.free_super(pa_of(entry))
+            elif low <= piece and piece + SUPERPGSIZE <= high:
+                u64[index] = 0
+                self._free_table(pa_of(entry))
+            else:
+                for _, at, pte in self._pages(piece, entry, low, high):
+                    u64[at] = 0
+                    frames.free(pte >> PPN_SHIFT << PGSHIFT)
+
+    def _free_table(self, table: int) -> None:
+        """Give up a table of level 0, and if nobody else has it all that it maps."""
+        if self._frames.owners(table) == 1:
+            free = self._frames.free
+            for pte in filter(None, self._words(table)):
+                free(pte >> PPN_SHIFT << PGSHIFT)
+        self._frames.free(table)
 
     def grow(self, pagetable: int, old: int, new: int, perm: int) -> None:
-        """Map zeroed pages from size `old` up to size `new`; on OutOfMemory nothing is left mapped."""
-        for va in range(pgroundup(old), new, PGSIZE):
-            try:
-                self.map_new(pagetable, va, perm)
-            except OutOfMemory:
-                self.unmap(pagetable, pgroundup(old), va)
-                raise
+        """Map zeroed pages from size `old` up to size `new`; on OutOfMemory nothing is left mapped.
+
+        Whole pieces get superpages as long as there are any.
+        """
+        start, end = pgroundup(old), pgroundup(new)
+        va = start
+        try:
+            while va < end:
+                whole = not va & SUPERPGMASK and va + SUPERPGSIZE <= end
+                if whole and self.map_super(pagetable, va, perm):
+                    va += SUPERPGSIZE
+                else:
+                    self.map_new(pagetable, va, perm)
+                    va += PGSIZE
+        except OutOfMemory:
+            self.unmap(pagetable, start, va)
+            raise
 
     def map_new(self, pagetable: int, va: int, perm: int) -> int:
         """Map a zeroed frame at `va` for the user and return it; raises OutOfMemory."""
-        index = self.walk(pagetable, va, alloc=True)
+        index = self.walk(pagetable, va, own=True)
         assert not self._u64[index] & PTE_V, f"remap of {va:#x}"
         pa = self._frames.alloc_zeroed()
         if not pa:
@@ -191,6 +323,31 @@ class VirtualMemory:
         if perm & PTE_X:
             self._drop_code(pa, pa + PGSIZE)
         return pa
+
+    def map_super(self, pagetable: int, va: int, perm: int) -> bool:
+        """Map a zeroed superpage at `va` for the user, where nothing of the piece is mapped; else False."""
+        assert not va & SUPERPGMASK and not perm & PTE_X, "superpages are aligned, and hold no text"
+        index = self._entry(pagetable, va)
+        entry = self._u64[index]
+        table = pa_of(entry)
+        empty = not entry or (not entry & LEAF and self._bytes_at(table, PGSIZE) == ZERO_PAGE)
+        pa = self._frames.alloc_super() if empty else 0
+        if not pa:
+            return False
+        if entry:
+            self._frames.free(table)
+        self._u64[index] = pa >> PA_FROM_PTE_SHIFT | perm | PTE_U | PTE_V | PTE_SUPER
+        self.changed |= bool(entry)
+        return True
+
+    def _entry(self, pagetable: int, va: int) -> int:
+        """Index of the entry of level 1 for `va`; raises OutOfMemory."""
+        index = (pagetable - self._base >> 3) + (va >> 30)
+        entry = self._u64[index] or self._add_table(index)
+        return (pa_of(entry) - self._base >> 3) + (va >> SUPERPGSHIFT & 0x1FF)
+
+    def _bytes_at(self, pa: int, n: int) -> memoryview:
+        return self._bytes[pa - self._base : pa - self._base + n]
 
     def map_shared(self, pagetable: int, va: int, pa: int, perm: int) -> None:
         """Map a frame that has another owner too at `va` for the user; raises OutOfMemory."""
@@ -201,126 +358,202 @@ class VirtualMemory:
             self._frames.free(pa)
             raise
 
-    def shrink(self, pagetable: int, old: int, new: int) -> None:
-        """Unmap the whole pages between size `new` and size `old`."""
-        self.unmap(pagetable, pgroundup(new), pgroundup(old))
-
-    def copy(self, source: int, target: int, sz: int) -> None:
-        """Give `target` a copy of the memory [0, sz) of `source`, as fork does.
-
-        Pages that nobody can write are shared, the others copied; what is not mapped stays so.  On
-        OutOfMemory `target` is left without memory.
-        """
-        data, base, frames, u64 = self._bytes, self._base, self._frames, self._u64
-        try:
-            for va, _, pte in self.leaves(source, 0, sz):
-                pa = pte >> PPN_SHIFT << PGSHIFT
-                if not pte & PTE_W:
-                    self.mappage(target, va, pa, pte & PTE_FLAGS)
-                    frames.share(pa)
-                    continue
-                index = self.walk(target, va, alloc=True)
-                new = frames.alloc()
-                if not new:
-                    raise OutOfMemory
-                data[new - base : new - base + PGSIZE] = data[pa - base : pa - base + PGSIZE]
-                u64[index] = new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
-                if pte & PTE_X:
-                    self._drop_code(new, new + PGSIZE)
-        except OutOfMemory:
-            self.unmap(target, 0, sz)
-            raise
-
-    def forbid(self, pagetable: int, va: int) -> None:
-        """Take the page at `va` from the user: the guard below the stack."""
-        index = self.walk(pagetable, va)
-        assert index >= 0, "the guard page is mapped"
-        self._u64[index] &= ~PTE_U
-        self.changed = True
-
-    def fault(self, pagetable: int, sz: int, va: int) -> bool:
-        """Map a zeroed page where a process of size `sz` touched one it was promised; say if that was it."""
-        if va >= sz:
-            return False
-        index = self.walk(pagetable, va)
-        if index >= 0 and self._u64[index] & PTE_V:
-            return False  # it is mapped: the access was not allowed
-        try:
-            self.map_new(pagetable, va & ~PGMASK, PTE_R | PTE_W)
-        except OutOfMemory:
-            return False
-        return True
-
-    # --- the kernel's way to user memory ---
-
-    def _user_offset(self, pagetable: int, sz: int, va: int, need: int) -> int:
-        """Offset in RAM of user address `va`, faulted in if promised; its PTE must have the bits `need`."""
-        if not 0 <= va < MAXVA:
-            raise BadAddress(va)
-        index = self.walk(pagetable, va)
-        pte = self._u64[index] if index >= 0 else 0
-        if not pte & PTE_V and self.fault(pagetable, sz, va):
-            pte = self._u64[self.walk(pagetable, va)]
-        if pte & need != need:
-            raise BadAddress(va)
-        if pte & need & PTE_W and pte & PTE_X:
-            page_pa = pte >> PPN_SHIFT << PGSHIFT
-            self._drop_code(page_pa, page_pa + PGSIZE)  # the kernel is about to write instructions
-        return (pte >> PPN_SHIFT << PGSHIFT) - self._base + (va & PGMASK)
-
-    def copyin(self, pagetable: int, sz: int, va: int, n: int) -> bytes:
-        """The `n` bytes at user address `va`; raises BadAddress."""
-        if n <= 0:
-            return b""
-        offset = self._user_offset(pagetable, sz, va, PTE_V | PTE_U | PTE_R)
-        room = PGSIZE - (va & PGMASK)
-        if n <= room:
-            return bytes(self._bytes[offset : offset + n])
-        parts = [self._bytes[offset : offset + room]]
-        done = room
-        while done < n:
-            offset = self._user_offset(pagetable, sz, va + done, PTE_V | PTE_U | PTE_R)
-            step = min(PGSIZE, n - done)
-            parts.append(self._bytes[offset : offset + step])
+    def store(self, pagetable: int, va: int, data: bytes) -> None:
+        """Store at mapped pages, whatever their rights: for exec, which fills what nobody else has yet."""
+        done = 0
+        while done < len(data):
+            step = min(PGSIZE - (va + done & PGMASK), len(data) - done)
+            pte = self.pte(pagetable, va + done)
+            pa = pa_of(pte) + (va + done & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
+            self._bytes_at(pa, step)[:] = data[done : done + step]
+            if pte & PTE_X:
+                self._drop_code(pa, pa + step)
             done += step
-        return b"".join(parts)
-
-    def copyout(self, pagetable: int, sz: int, va: int, data: bytes | memoryview) -> None:
-        """Store `data` at user address `va`; raises BadAddress, with the pages before the bad one stored."""
-        n, done = len(data), 0
-        while done < n:
-            offset = self._user_offset(pagetable, sz, va + done, PTE_V | PTE_U | PTE_W)
-            step = min(PGSIZE - (va + done & PGMASK), n - done)
-            self._bytes[offset : offset + step] = data[done : done + step]
-            done += step
-
-    def copyinstr(self, pagetable: int, va: int, limit: int) -> bytes:
-        """The string at user address `va` without its NUL, which is among the first `limit` bytes.
-
-        Raises BadAddress where it is not, and, unlike copyin, at a page that was promised only.
-        """
-        parts = []
-        start = va
-        while limit > 0:
-            chunk = self.peek(pagetable, va, min(limit, PGSIZE - (va & PGMASK)))
-            if chunk is None:
-                raise BadAddress(va)
-            end = chunk.find(b"\0")
-            if end >= 0:
-                parts.append(chunk[:end])
-                return b"".join(parts)
-            parts.append(chunk)
-            va += len(chunk)
-            limit -= len(chunk)
-        raise BadAddress(start)
 
     def peek(self, pagetable: int, va: int, n: int) -> bytes | None:
         """The `n` bytes at user address `va`, all in one page, or None; changes nothing."""
         if not 0 <= va < MAXVA:
             return None
-        index = self.walk(pagetable, va)
-        pte = self._u64[index] if index >= 0 else 0
+        pte = self.pte(pagetable, va)
         if pte & (PTE_V | PTE_U | PTE_R) != PTE_V | PTE_U | PTE_R:
             return None
-        offset = (pte >> PPN_SHIFT << PGSHIFT) - self._base + (va & PGMASK)
-        return bytes(self._bytes[offset : offset + n])
+        return bytes(self._bytes_at(pa_of(pte) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK)), n))
+
+    # --- rights ---
+
+    def protect(self, pagetable: int, low: int, high: int, perm: int, *, private: bool) -> None:
+        """Give the pages of [low, high) that are mapped the rights `perm` (0: nobody's); raises OutOfMemory.
+
+        A private page that could not be written before becomes writable by copying.
+        """
+        rights = perm | PTE_U if perm else PTE_R  # an entry without R, W and X would point to a table
+        for va, _, old in list(self.leaves(pagetable, low, high)):
+            assert not old & PTE_SUPER, "superpages are the heap's"
+            new = old & ~RIGHTS | rights
+            if private and perm & PTE_W and not old & PTE_W:
+                new = new & ~PTE_W | PTE_COW
+            self._u64[self.walk(pagetable, va, own=True)] = new
+            if perm & PTE_X:
+                self._drop_code(pa_of(new), pa_of(new) + PGSIZE)
+            self.changed = True
+
+    def forbid(self, pagetable: int, va: int) -> None:
+        """Take the page at `va` from the user: the guard below the stack."""
+        self._u64[self.walk(pagetable, va, own=True)] &= ~PTE_U
+        self.changed = True
+
+    def clear(self, index: int, bits: int) -> None:
+        """Clear A or D in an entry that `leaves` gave: the hart sets it again at the next access."""
+        self._u64[index] &= ~bits
+        self.changed = True
+
+    # --- fork, and what it leaves behind ---
+
+    def copy(self, source: int, target: int, low: int, high: int, sp: int = -1) -> None:
+        """Give `target` the memory [low, high) of `source`, copied on write, as fork does.
+
+        The page at `sp` is copied at once: both processes will write there next. On OutOfMemory `target`
+        is left without memory.
+        """
+        try:
+            for piece, index, entry in self._pieces(source, low, high):
+                if entry & LEAF:
+                    self._share_superpage(target, piece, index)
+                elif low <= piece and piece + SUPERPGSIZE <= high and not piece <= sp < piece + SUPERPGSIZE:
+                    self._share_table(target, piece, entry)
+                else:
+                    self._share_pages(target, piece, self._pages(piece, entry, low, high), sp & ~PGMASK)
+        except OutOfMemory:
+            self.unmap(target, low, high)
+            raise
+
+    def _share_superpage(self, target: int, va: int, index: int) -> None:
+        at = self._entry(target, va)
+        pte = self._u64[index]
+        self._frames.share(pa_of(pte))
+        self._u64[at] = self._u64[index] = pte & ~PTE_W | (pte & PTE_W) << COW_FROM_W_SHIFT
+        self.changed = True
+
+    def _share_table(self, target: int, va: int, entry: int) -> None:
+        """Share a table whole: what could be written in it becomes COW, in all entries at once."""
+        at = self._entry(target, va)
+        table = pa_of(entry)
+        self._frames.share(table)
+        self._u64[at] = entry
+        data = self._bytes_at(table, PGSIZE)
+        words = int.from_bytes(data, "little")
+        writable = words & TABLE_W
+        if writable:
+            data[:] = (words ^ writable | writable << COW_FROM_W_SHIFT).to_bytes(PGSIZE, "little")
+            self.changed = True
+
+    def _share_pages(
+        self, target: int, piece: int, pages: Iterator[tuple[int, int, int]], hot: int
+    ) -> None:
+        u64, frames = self._u64, self._frames
+        table = self.walk(target, piece, own=True)
+        for va, index, pte in pages:
+            at = table + (va - piece >> PGSHIFT)
+            if va == hot and pte & (PTE_W | PTE_COW):
+                u64[at] = self._copy_page(pte) & ~PTE_COW | PTE_W
+                continue
+            if pte & PTE_W:
+                pte = u64[index] = pte ^ PTE_W | PTE_COW
+                self.changed = True
+            frames.share(pte >> PPN_SHIFT << PGSHIFT)
+            u64[at] = pte
+
+    def _copy_page(self, pte: int) -> int:
+        """An entry as `pte` for a new frame with the same bytes; raises OutOfMemory."""
+        new = self._frames.alloc()
+        if not new:
+            raise OutOfMemory
+        self._copy(pte >> PPN_SHIFT << PGSHIFT, new, PGSIZE)
+        if pte & PTE_X:
+            self._drop_code(new, new + PGSIZE)
+        return new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
+
+    def share(self, source: int, target: int, low: int, high: int) -> None:
+        """Map the pages of [low, high) that `source` has in `target` too, not dirty there; OutOfMemory."""
+        for va, _, pte in self.leaves(source, low, high):
+            self.map_shared(target, va, pa_of(pte), pte & PTE_FLAGS & ~PTE_D)
+
+    def break_cow(self, pagetable: int, va: int) -> None:
+        """Let the COW page at `va` be written: the last owner takes the frame, another gets a copy.
+
+        Raises OutOfMemory.
+        """
+        index = self.walk(pagetable, va, own=True)
+        pte = self._u64[index]
+        assert pte & PTE_COW, f"{va:#x} is not copied on write"
+        if pte & PTE_SUPER:
+            self._break_cow_super(pagetable, va, index)
+        elif self._frames.owners(pte >> PPN_SHIFT << PGSHIFT) == 1:
+            self._take_around(index, va)
+        else:
+            self._u64[index] = self._copy_page(pte) ^ PTE_COW | PTE_W
+            self._frames.free(pa_of(pte))
+            self._counts.cow_copied += 1
+            self.changed = True
+
+    def _take_around(self, index: int, va: int) -> None:
+        """Take the page with this entry, and those of its neighbours that have no other owner either."""
+        u64, owners = self._u64, self._frames.owners
+        first = index - (va >> PGSHIFT) % TAKE_AROUND
+        for at, pte in enumerate(u64[first : first + TAKE_AROUND].tolist(), first):
+            if pte & PTE_COW and owners(pte >> PPN_SHIFT << PGSHIFT) == 1:
+                u64[at] = pte ^ PTE_COW | PTE_W
+                self._counts.cow_taken += 1
+
+    def _break_cow_super(self, pagetable: int, va: int, index: int) -> None:
+        """As break_cow; where there are no 2 MiB in one piece for the copy, it is one of single pages."""
+        pte = self._u64[index]
+        pa = pa_of(pte)
+        if self._frames.owners(pa) > 1:
+            copy = self._frames.alloc_super()
+            if not copy:
+                self._split(pagetable, va)
+                return
+            self._copy(pa, copy, SUPERPGSIZE)
+            self._frames.free_super(pa)
+            self._counts.cow_copied += TABLE_WORDS
+            pte = copy >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
+            self.changed = True
+        else:
+            self._counts.cow_taken += TABLE_WORDS
+        self._u64[index] = pte ^ PTE_COW | PTE_W
+
+    def _split(self, pagetable: int, va: int) -> None:
+        """Let the piece around `va` have a table of its own, with single pages; raises OutOfMemory.
+
+        A superpage that others share is copied, because its owners are counted for the whole of it.
+        """
+        if self.walk(pagetable, va) < 0:
+            return
+        index = self.walk(pagetable, va, own=True)
+        pte = self._u64[index]
+        if not pte & PTE_SUPER:
+            return
+        pa, table = pa_of(pte), self.create()
+        at = table - self._base >> 3
+        if self._frames.owners(pa) == 1:
+            self._frames.split_super(pa)
+            self._fill_table(at, pa, TABLE_WORDS, pte & PTE_FLAGS & ~PTE_SUPER)
+        else:
+            self._copy_superpage(pte, table)
+            self._frames.free_super(pa)
+        self._u64[index] = table >> PA_FROM_PTE_SHIFT | PTE_V
+        self.changed = True
+
+    def _copy_superpage(self, pte: int, table: int) -> None:
+        """Fill an empty table with copies of the pages of a superpage; on OutOfMemory it is freed."""
+        at = table - self._base >> 3
+        page = pte & ~PTE_SUPER
+        if page & PTE_COW:
+            page = page ^ PTE_COW | PTE_W
+        try:
+            for i in range(TABLE_WORDS):
+                self._u64[at + i] = self._copy_page(page + (i << PPN_SHIFT))
+        except OutOfMemory:
+            self._free_table(table)
+            raise

@@ -13,7 +13,7 @@ from typing import Final
 
 from kernel.abi.memlayout import PGSHIFT, TRAPFRAME
 from kernel.abi.ps import UNUSED
-from kernel.abi.riscv import PTE_R, PTE_V, PTE_W, PTE_X
+from kernel.abi.riscv import PTE_R, PTE_SUPER, PTE_V, PTE_W, PTE_X
 from kernel.file import File, InodeFile
 from kernel.inode import Inode
 from kernel.kernel import Kernel
@@ -30,6 +30,8 @@ class Audit:
         self._sites = sites or {}
         self._owners: Final[dict[int, list[str]]] = {}  # who owns a frame, by physical address
         self._kinds: Final[dict[int, str]] = {}  # what it is used for
+        self._tables: Final[dict[int, str]] = {}  # page tables whose entries are entered already
+        self._inside: Final[dict[int, int]] = {}  # frames of superpages but the first, by superpage
 
     def findings(self) -> list[str]:
         """All that does not add up; empty if all is well."""
@@ -57,7 +59,8 @@ class Audit:
                 found = ", ".join(owners) or "nobody"
                 site = f", allocated at {self._sites[pa]}" if pa in self._sites else ""
                 yield f"frame {pa:#x} counts {counted} owners, but belongs to {found}{site}"
-        free = sum(1 for pa in range(frames.first_pa, self._k.ram.end, 1 << PGSHIFT) if not frames.owners(pa))
+        every = range(frames.first_pa, self._k.ram.end, 1 << PGSHIFT)
+        free = sum(1 for pa in every if not frames.owners(pa) and pa not in self._inside)
         if free != frames.free_frames:
             yield f"{frames.free_frames} frames are in the free list, but {free} have no owner"
 
@@ -65,6 +68,8 @@ class Audit:
         k = self._k
         self._owners.clear()
         self._kinds.clear()
+        self._tables.clear()
+        self._inside.clear()
         for ip, pages in k.text.inodes.items():
             for pa in pages.values():
                 self._own(pa, "cached text", f"the cached text of {ip}")
@@ -82,6 +87,9 @@ class Audit:
     ) -> None:
         """Enter `table`, those below it, and the leaves, used for `kind`, whose address counts as owning."""
         self._own(table, "page tables", f"{owner}, as a page table")
+        if table in self._tables:
+            return  # fork shares it: what it maps is owned once, by the table
+        self._tables[table] = owner
         first = table - self._k.ram.base >> 3
         for i, pte in enumerate(self._k.ram.u64[first : first + TABLE_WORDS].tolist()):
             if not pte & PTE_V:
@@ -92,6 +100,8 @@ class Audit:
                 self._table_owners(pa, owner, kind, counts, level - 1, at)
             elif counts(at):
                 self._own(pa, kind, f"{owner}, at {at:#x}")
+                if pte & PTE_SUPER:
+                    self._inside.update((pa + (i << PGSHIFT), pa) for i in range(1, TABLE_WORDS))
 
     def _own(self, pa: int, kind: str, owner: str) -> None:
         self._owners.setdefault(pa, []).append(owner)

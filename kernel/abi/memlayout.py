@@ -38,7 +38,9 @@ KERNBASE: Final = 0x8000_0000
 PGSIZE: Final = 4096
 PGSHIFT: Final = 12
 PGMASK: Final = PGSIZE - 1
-SUPERPGSIZE: Final = 1 << 21
+SUPERPGSHIFT: Final = 21
+SUPERPGSIZE: Final = 1 << SUPERPGSHIFT
+SUPERPGMASK: Final = SUPERPGSIZE - 1
 
 MAXVA: Final = 1 << 38  # one bit less than Sv39 has, so that no address needs sign extension
 TRAMPOLINE: Final = MAXVA - PGSIZE

@@ -11,6 +11,8 @@ from typing import Final
 #   +---------+------------------------+-----+-+-+-+-+-+-+-+-+
 #   | 0       | physical page number   | RSW |D|A|G|U|X|W|R|V|
 #   +---------+------------------------+-----+-+-+-+-+-+-+-+-+
+#
+# The two bits of RSW are the kernel's; the hart does not look at them.
 PTE_V: Final = 1 << 0
 PTE_R: Final = 1 << 1
 PTE_W: Final = 1 << 2
@@ -19,6 +21,8 @@ PTE_U: Final = 1 << 4
 PTE_G: Final = 1 << 5
 PTE_A: Final = 1 << 6
 PTE_D: Final = 1 << 7
+PTE_COW: Final = 1 << 8  # a write gets a private copy of the page
+PTE_SUPER: Final = 1 << 9  # a leaf of level 1: a superpage of 2 MiB
 PTE_FLAGS: Final = 0x3FF
 
 SATP_SV39: Final = 8 << 60

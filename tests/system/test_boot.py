@@ -73,7 +73,7 @@ def damaged(what: str) -> bytes:
     [
         ("superblock", "magic"),
         ("no init", "the first program, /init, cannot be run: ENOENT"),
-        ("init is no program", "the first program, /init, cannot be run: not a program"),
+        ("init is no program", "the first program, /init, cannot be run: ENOEXEC"),
     ],
 )
 def test_panic_at_the_start(what: str, says: str) -> None:

@@ -204,7 +204,7 @@ def test_pt_shows_every_page(machine: Machine, monitor: Monitor) -> None:
         leaves = machine.kernel.vm.leaves(p.pagetable, 0, MAXVA)
         assert shown == {va: (pte >> 10 << 12, pages.flags_text(pte)) for va, _, pte in leaves}
     assert monitor.execute("pt 2").endswith("r-x-- a-  trampoline\n")
-    assert re.search(r"rw--- --  guard\n", monitor.execute("pt 2"))
+    assert re.search(r"r---- --  guard\n", monitor.execute("pt 2"))
     kernel = monitor.execute("pt 0")
     assert "the PLIC, the UART, virtio" in kernel and "kernel stack of slot 63" in kernel
 

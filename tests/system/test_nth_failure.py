@@ -6,13 +6,14 @@ that fails is a panic, as it is in xv6, and so is a read in the middle of a chan
 """
 
 from collections.abc import Callable
-from typing import Any
+from errno import EAGAIN
+from typing import Any, NoReturn
 
 import pytest
 
 from emu.drive import DriveError, RamDrive
+from kernel.errors import SyscallError
 from kernel.kernel import KernelPanic
-from kernel.proc import Proc
 from orrery import Machine
 from orrery.audit import Audit, track_allocations
 from toolchain import fsimage, image
@@ -122,8 +123,8 @@ def test_the_nth_allocation_fails(long_run: bool) -> None:
 
 
 def test_the_nth_process_slot_fails(long_run: bool) -> None:
-    def no_slot(n: int) -> Proc | None:
-        return None
+    def no_slot(n: int) -> NoReturn:
+        raise SyscallError(EAGAIN, "no slot is free")
 
     machine, _ = booted()
     counts = [0]

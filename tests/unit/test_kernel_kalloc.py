@@ -67,15 +67,21 @@ def test_reclaim_is_asked_when_none_is_left_and_only_then() -> None:
     kept = [frames.alloc() for _ in range(FRAMES)]
     asked = []
 
-    def reclaim() -> bool:
-        asked.append(len(kept))
-        if not kept:
-            return False
-        frames.free(kept.pop())
-        return True
+    class Cache:
+        def reclaim(self) -> bool:
+            asked.append(len(kept))
+            if not kept:
+                return False
+            frames.free(kept.pop())
+            return True
 
-    frames.reclaim = reclaim
+        @property
+        def reclaimable(self) -> int:
+            return len(kept)
+
+    frames.caches.append(Cache())
     frames.free(kept.pop())
+    assert frames.available == FRAMES
     assert frames.alloc() and not asked
     assert frames.alloc() and asked == [FRAMES - 1]
     kept.clear()

@@ -1,0 +1,68 @@
+"""Page faults: which page a process was promised, and how it gets it.
+
+Called where the hart faulted in user mode (trap.py) and where the kernel copies for a program
+(usercopy.py).  What is below `Proc.sz` and not mapped was promised by sbrk: it is a page of zeroes, made at
+the first touch.  What fork shares is copied at the first write.  Everything else is a mistake of the program.
+"""
+
+from typing import TYPE_CHECKING
+
+from kernel.abi.memlayout import MAXVA, PGMASK, SUPERPGMASK, SUPERPGSIZE
+from kernel.abi.riscv import PTE_COW, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
+from kernel.errors import OutOfMemory
+from kernel.vm import pgroundup
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+    from kernel.proc import Proc
+
+
+class Pager:
+    """Page faults of the processes of `k`."""
+
+    def __init__(self, k: "Kernel") -> None:
+        self._k = k
+
+    def fault(self, p: "Proc", va: int, access: int) -> bool:
+        """Make the page at `va` of `p` ready for `access` (PTE_R, PTE_W or PTE_X); may sleep.
+
+        False where the program may not do that, or memory is exhausted: it cannot go on.
+        """
+        if not 0 <= va < MAXVA:
+            return False
+        vm = self._k.vm
+        pte = vm.pte(p.pagetable, va)
+        try:
+            if pte & PTE_V:
+                if access != PTE_W or pte & (PTE_COW | PTE_U) != PTE_COW | PTE_U:
+                    return False
+                vm.break_cow(p.pagetable, va)
+                return True
+            if va < p.sz and access != PTE_X:
+                vm.map_new(p.pagetable, va & ~PGMASK, PTE_R | PTE_W)
+                self._k.counts.zero_filled += 1
+                return True
+        except OutOfMemory:
+            pass
+        return False
+
+    def touch(self, p: "Proc", va: int) -> int:
+        """The PTE of the page at `va` after it was faulted in if need be; 0 where there is none.
+
+        A piece of heap of which nothing was touched yet gets a superpage, and one that fork shares is
+        copied: for pgpte, by which programs look for superpages.
+        """
+        vm, piece = self._k.vm, va & ~SUPERPGMASK
+        if not 0 <= va < MAXVA:
+            return 0
+        try:
+            pte = vm.pte(p.pagetable, va)
+            if pte & PTE_SUPER and pte & PTE_COW:
+                vm.break_cow(p.pagetable, va)
+            elif not pte and piece + SUPERPGSIZE <= pgroundup(p.sz):
+                vm.map_super(p.pagetable, piece, PTE_R | PTE_W)
+        except OutOfMemory:
+            return 0
+        if not vm.pte(p.pagetable, va):
+            self.fault(p, va, PTE_R)
+        return vm.pte(p.pagetable, va)
