@@ -127,7 +127,7 @@ class Kernel:
         self.cache: Final = BufferCache(self, self.disk, buffers_pa)
         self.log: Final = Log(self, self.cache, self.disk)
         self.pages: Final = PageCache(self, self.disk, self.cache)
-        self.frames.caches += [self.pages, self.text]
+        self.frames.caches.extend((self.pages, self.text))
         self.fs: Final = FileSystem(self, self.cache, self.log, self.pages)
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSHIFT, PGSIZE
-from kernel.abi.riscv import PTE_A, PTE_D, PTE_FLAGS, PTE_G, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
+from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_FLAGS, PTE_G, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
 
 LEVELS: Final = 3
 INDEX_BITS: Final = 9
@@ -19,7 +19,7 @@ PTE_SIZE: Final = 8
 LEAF: Final = PTE_R | PTE_W | PTE_X
 PPN_MASK: Final = (1 << 44) - 1
 VA_BITS: Final = 39
-_LETTERS: Final = dict(zip("rwxugad", (PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D), strict=True))
+_LETTERS: Final = dict(zip("rwxugadc", (PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D, PTE_COW), strict=True))
 
 
 class Mapping(NamedTuple):
@@ -42,7 +42,7 @@ class Step:
 
 
 def flags_text(pte: int) -> str:
-    """Permissions and history of a leaf, a letter or a dash for each: rwxug, then accessed and dirty."""
+    """Permissions and history of a leaf, a letter or a dash for each: rwxug, accessed, dirty, COW."""
     letters = "".join(letter if pte & bit else "-" for letter, bit in _LETTERS.items())
     return f"{letters[:5]} {letters[5:]}"
 
