@@ -40,7 +40,7 @@ class Watch:
         """Before a call: SyscallError if it is refused."""
         if not self.refused >> call.number & 1:
             return
-        if call.name not in WITH_PATH or k.vm.copyinstr(p.pagetable, p.tf[TF_A0], MAXPATH) != self.allowed:
+        if call.name not in WITH_PATH or k.usercopy.copyinstr(p, p.tf[TF_A0], MAXPATH) != self.allowed:
             raise SyscallError(EPERM, "interpose refuses the call")
 
     def returned(self, k: "Kernel", p: Proc, call: Syscall, result: int) -> None:
@@ -114,19 +114,13 @@ def sys_sigreturn(k: "Kernel", p: Proc) -> int:
 
 def sys_sysinfo(k: "Kernel", p: Proc, info_va: int) -> int:
     """Store struct sysinfo: bytes of free memory, number of processes."""
-    k.copyout(p, info_va, SYSINFO.pack(k.frames.free_frames * PGSIZE, sum(1 for _ in k.procs)))
+    k.copyout(p, info_va, SYSINFO.pack(k.frames.available * PGSIZE, sum(1 for _ in k.procs)))
     return 0
-
-
-def _leaf(k: "Kernel", p: Proc, va: int) -> int:
-    """The leaf PTE of `va`, 0 where there is none."""
-    index = k.vm.walk(p.pagetable, va) if va < MAXVA else -1
-    return k.ram.u64[index] if index >= 0 and k.ram.u64[index] & PTE_V else 0
 
 
 def sys_pgpte(k: "Kernel", p: Proc, va: int) -> int:
     """The leaf PTE of `va`, after mapping what was promised there; 0 where nothing is."""
-    return _leaf(k, p, va) or (k.vm.fault(p.pagetable, p.sz, va) and _leaf(k, p, va))
+    return k.pager.touch(p, va)
 
 
 def sys_kpgtbl(k: "Kernel", p: Proc) -> int:
@@ -151,9 +145,8 @@ def sys_pgaccess(k: "Kernel", p: Proc, va: int, n: int, mask_va: int) -> int:
     """Store a bit for each of `n` pages from `va` on: touched since the last call? Up to 32 are 4 bytes."""
     if not 0 <= n <= PGACCESS_MAX or va + n * PGSIZE > MAXVA:
         raise SyscallError(EINVAL, f"no {n} pages at {va:#x}")
-    touched = [i for i in range(n) if _leaf(k, p, va + i * PGSIZE) & PTE_A]
+    touched = [i for i in range(n) if k.vm.pte(p.pagetable, va + i * PGSIZE) & PTE_A]
     k.copyout(p, mask_va, sum(1 << i for i in touched).to_bytes(4 if n <= 32 else 8, "little"))
     for i in touched:
-        k.ram.u64[k.vm.walk(p.pagetable, va + i * PGSIZE, alloc=True)] &= ~PTE_A
-        k.vm.changed = True
+        k.vm.clear(k.vm.walk(p.pagetable, va + i * PGSIZE, own=True), PTE_A)
     return 0

@@ -265,8 +265,9 @@ class VirtualMemory:
     def unmap(self, pagetable: int, low: int, high: int) -> None:
         """Unmap the pages of [low, high) and give up their frames; not all need be mapped.
 
-        A superpage or a shared table of which a part stays is split or copied, which may raise OutOfMemory;
-        nothing is unmapped then.
+        Tables stay, as xv6's do, but for those that others have too and that map nothing else.  A superpage
+        or a shared table of which a part stays is split or copied, which may raise OutOfMemory; nothing is
+        unmapped then.
         """
         for edge in (low, high):
             if edge & SUPERPGMASK:
@@ -277,21 +278,13 @@ class VirtualMemory:
             if entry & LEAF:
                 u64[index] = 0
                 frames.free_super(pa_of(entry))
-            elif low <= piece and piece + SUPERPGSIZE <= high:
+            elif low <= piece and piece + SUPERPGSIZE <= high and frames.owners(pa_of(entry)) > 1:
                 u64[index] = 0
-                self._free_table(pa_of(entry))
+                frames.free(pa_of(entry))
             else:
                 for _, at, pte in self._pages(piece, entry, low, high):
                     u64[at] = 0
                     frames.free(pte >> PPN_SHIFT << PGSHIFT)
-
-    def _free_table(self, table: int) -> None:
-        """Give up a table of level 0, and if nobody else has it all that it maps."""
-        if self._frames.owners(table) == 1:
-            free = self._frames.free
-            for pte in filter(None, self._words(table)):
-                free(pte >> PPN_SHIFT << PGSHIFT)
-        self._frames.free(table)
 
     def grow(self, pagetable: int, old: int, new: int, perm: int) -> None:
         """Map zeroed pages from size `old` up to size `new`; on OutOfMemory nothing is left mapped.
@@ -555,5 +548,7 @@ class VirtualMemory:
             for i in range(TABLE_WORDS):
                 self._u64[at + i] = self._copy_page(page + (i << PPN_SHIFT))
         except OutOfMemory:
-            self._free_table(table)
+            for pte in filter(None, self._words(table)):
+                self._frames.free(pa_of(pte))
+            self._frames.free(table)
             raise

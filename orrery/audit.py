@@ -101,7 +101,9 @@ class Audit:
             elif counts(at):
                 self._own(pa, kind, f"{owner}, at {at:#x}")
                 if pte & PTE_SUPER:
-                    self._inside.update((pa + (i << PGSHIFT), pa) for i in range(1, TABLE_WORDS))
+                    inside = [pa + (i << PGSHIFT) for i in range(1, TABLE_WORDS)]
+                    self._inside.update(dict.fromkeys(inside, pa))
+                    self._kinds.update(dict.fromkeys(inside, kind))
 
     def _own(self, pa: int, kind: str, owner: str) -> None:
         self._owners.setdefault(pa, []).append(owner)

@@ -19,7 +19,8 @@ PTE_SIZE: Final = 8
 LEAF: Final = PTE_R | PTE_W | PTE_X
 PPN_MASK: Final = (1 << 44) - 1
 VA_BITS: Final = 39
-_LETTERS: Final = dict(zip("rwxugadc", (PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D, PTE_COW), strict=True))
+_BITS: Final = (PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D, PTE_COW)
+_LETTERS: Final = dict(zip("rwxugadc", _BITS, strict=True))
 
 
 class Mapping(NamedTuple):

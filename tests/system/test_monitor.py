@@ -203,8 +203,8 @@ def test_pt_shows_every_page(machine: Machine, monitor: Monitor) -> None:
                 shown[va + page * PGSIZE] = (pa + page * PGSIZE, f"{permissions} {history}")
         leaves = machine.kernel.vm.leaves(p.pagetable, 0, MAXVA)
         assert shown == {va: (pte >> 10 << 12, pages.flags_text(pte)) for va, _, pte in leaves}
-    assert monitor.execute("pt 2").endswith("r-x-- a-  trampoline\n")
-    assert re.search(r"r---- --  guard\n", monitor.execute("pt 2"))
+    assert monitor.execute("pt 2").endswith("r-x-- a--  trampoline\n")
+    assert re.search(r"r---- --[c-]  guard\n", monitor.execute("pt 2"))
     kernel = monitor.execute("pt 0")
     assert "the PLIC, the UART, virtio" in kernel and "kernel stack of slot 63" in kernel
 
@@ -323,7 +323,7 @@ def test_stack_bears_damaged_dwarf(tmp_path: Path) -> None:
 def test_frames_add_up(machine: Machine, monitor: Monitor) -> None:
     counts = [line.split(maxsplit=1) for line in monitor.execute("frames").splitlines()]
     assert [kind for _, kind in counts[:-1]] == [
-        "free", "cached text", "kernel stacks", "page tables", "trapframes", "user memory",
+        "free", "cached files", "cached text", "kernel stacks", "page tables", "trapframes", "user memory",
     ]  # fmt: skip
     assert sum(int(count) for count, _ in counts[:-1]) == int(counts[-1][0])
     assert {kind: int(count) for count, kind in counts}["kernel stacks"] == 64
