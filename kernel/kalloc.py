@@ -79,6 +79,10 @@ class FrameAllocator:
             pa = self._supers.pop()
             self._free.extend(range(pa + SUPERPGSIZE - PGSIZE, pa - 1, -PGSIZE))
             return True
+        return self.reclaim()
+
+    def reclaim(self) -> bool:
+        """Have a cache give up frames that nobody maps; whether there were any."""
         return any(cache.reclaim() for cache in self.caches)
 
     def alloc_zeroed(self) -> int:
