@@ -6,14 +6,14 @@ program a finished line, `write` and `putstr` send bytes out.  The line editor's
     Enter   ends the line            ^H, DEL   take back a byte      ^D   ends the input
     ^P      prints the processes     ^U        takes back the line
 
-The input buffer is a ring of INPUT_BUF_SIZE bytes and three counters that only grow, r <= w <= e:
-
-    ... read already  r  lines that are finished  w  line being edited  e  ...
+A key goes to the line being edited.  The end of the line moves this to the finished input, from where it is
+read.  Both together have at most INPUT_BUF_SIZE bytes.
 
 Whoever watches the machine (the workbench) sets `on_output` and `on_read_wait`, and looks at `readers`; they
 must not change anything in here.
 """
 
+import re
 from collections.abc import Callable
 from errno import EINTR
 from typing import TYPE_CHECKING, Final
@@ -27,13 +27,9 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
     from kernel.proc import Proc
 
-CTRL_D: Final = 0x04
-CTRL_H: Final = 0x08
-NEWLINE: Final = 0x0A
-RETURN: Final = 0x0D
-CTRL_P: Final = 0x10
-CTRL_U: Final = 0x15
-DELETE: Final = 0x7F
+CTRL_D, CTRL_H, CTRL_P, CTRL_U = 0x04, 0x08, 0x10, 0x15
+NEWLINE, RETURN, DELETE = 0x0A, 0x0D, 0x7F
+LINE: Final = re.compile(rb"[^\n\x04]*\n?")  # to the end of a line, or to before a ^D
 RUBOUT: Final = b"\b \b"  # wipes the byte before the cursor
 WRITE_MAX: Final = 4096  # bytes fetched from a program at a time
 ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
@@ -46,8 +42,8 @@ class Console:
         self._k = k
         self._uart = uart
         uart.receive = self.intr
-        self._ring: Final = bytearray(INPUT_BUF_SIZE)
-        self._r = self._w = self._e = 0
+        self._finished = b""  # input that can be read
+        self._line = b""  # the line being edited
         # Called with the bytes that go out, in order, and the pid of the process that writes them
         # (ECHO: echo of keys, None: the kernel's own messages).
         self.on_output: Callable[[int | None, bytes], None] | None = None
@@ -61,32 +57,25 @@ class Console:
     @property
     def room(self) -> int:
         """How many keys can come in before one is dropped."""
-        return INPUT_BUF_SIZE - (self._e - self._r)
+        return INPUT_BUF_SIZE - len(self._finished) - len(self._line)
 
     def intr(self, key: int) -> None:
         """A byte was typed: edit the line, echo. Never blocks."""
         if key == CTRL_P:
             self._k.procdump()
-        elif key == CTRL_U:
-            while self._e != self._w:  # w is where the line being edited begins
-                self._rub_out()
-        elif key in (CTRL_H, DELETE):
-            if self._e != self._w:
-                self._rub_out()
-        elif key and self._e - self._r < INPUT_BUF_SIZE:
-            self._append(NEWLINE if key == RETURN else key)
-
-    def _rub_out(self) -> None:
-        self._e -= 1
-        self._put(ECHO, RUBOUT)
-
-    def _append(self, key: int) -> None:
-        self._put(ECHO, bytes((key,)))
-        self._ring[self._e % INPUT_BUF_SIZE] = key
-        self._e += 1
-        if key in (NEWLINE, CTRL_D) or self._e - self._r == INPUT_BUF_SIZE:
-            self._w = self._e
-            self._k.wakeup(self)
+        elif key in (CTRL_H, DELETE, CTRL_U):
+            kept = b"" if key == CTRL_U else self._line[:-1]
+            for _ in self._line[len(kept) :]:
+                self._put(ECHO, RUBOUT)
+            self._line = kept
+        elif key and self.room > 0:
+            typed = bytes((NEWLINE if key == RETURN else key,))
+            self._put(ECHO, typed)
+            self._line += typed
+            if key in (NEWLINE, RETURN, CTRL_D) or not self.room:
+                self._finished += self._line
+                self._line = b""
+                self._k.wakeup(self)
 
     def read(self, p: "Proc", va: int, n: int) -> int:
         """Give `p` the next line, or as much of it as fits in `n` bytes at `va`; returns the length.
@@ -97,32 +86,26 @@ class Console:
         done = 0
         while done < n:
             self._wait_for_line(p)
-            if self._ring[self._r % INPUT_BUF_SIZE] == CTRL_D:
+            if self._finished[0] == CTRL_D:
                 if not done:
-                    self._r += 1  # otherwise it stays, and makes the next read return 0
+                    self._finished = self._finished[1:]  # otherwise the next read returns 0
                 break
-            line = self._next_line(n - done)
+            found = LINE.match(self._finished, 0, n - done)
+            assert found, "finished input begins with a line or ^D"
+            line = found[0]
+            self._finished = self._finished[len(line) :]  # before the copy, which may sleep
             copied = copyout_most(self._k, p, va + done, line)
             done += copied
-            self._r += copied
             if copied < len(line):
-                self._r += 1  # the byte that could not be stored is lost
+                self._finished = line[copied + 1 :] + self._finished  # the byte at the bad address is lost
                 break
             if line[-1] == NEWLINE:
                 break
         return done
 
-    def _next_line(self, limit: int) -> bytes:
-        """Up to `limit` finished bytes at r: to the end of a line, or to before a ^D, at the most."""
-        start, count = self._r % INPUT_BUF_SIZE, self._w - self._r
-        finished = bytes(self._ring[start : start + count])
-        finished += self._ring[: count - len(finished)]
-        line, newline, _ = finished[:limit].partition(b"\n")
-        return line.partition(b"\x04")[0] if b"\x04" in line else line + newline
-
     def _wait_for_line(self, p: "Proc") -> None:
         """Sleep until finished input is there."""
-        while self._r == self._w:
+        while not self._finished:
             if p.killed:
                 raise SyscallError(EINTR, "killed while it waited for the console")
             self.readers.append(p)

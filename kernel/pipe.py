@@ -23,13 +23,10 @@ FETCH_MAX: Final = 4096  # bytes fetched from a writer at a time
 
 
 class _Side:
-    """What one side of a pipe sleeps on; `sleeping` counts them, so that no wakeup is made in vain."""
-
-    __slots__ = ("sleeping", "what")
+    """What one side of a pipe sleeps on."""
 
     def __init__(self, what: str) -> None:
-        self.what = what
-        self.sleeping = 0
+        self.what: Final = what
 
     def __repr__(self) -> str:
         return self.what
@@ -38,11 +35,9 @@ class _Side:
 class Pipe:
     """At most PIPESIZE bytes on their way."""
 
-    __slots__ = ("_k", "data", "read_open", "readers", "write_open", "writers")
-
     def __init__(self, k: "Kernel") -> None:
         self._k = k
-        self.data: Final = bytearray()
+        self.data = b""
         self.read_open = True
         self.write_open = True
         self.readers: Final = _Side("bytes in a pipe")
@@ -50,17 +45,16 @@ class Pipe:
 
     def read(self, p: "Proc", va: int, n: int) -> int:
         """Take up to `n` bytes that are there; waits for the first. 0: no writer is left."""
-        data = self.data
-        while not data and self.write_open:
+        while not self.data and self.write_open:
             if p.killed:
                 raise SyscallError(EINTR, "killed while the pipe was empty")
-            self._sleep(self.readers)
-        chunk = bytes(data[: max(n, 0)])
-        del data[: len(chunk)]
+            self._k.sleep(self.readers)
+        n = max(n, 0)
+        chunk, self.data = self.data[:n], self.data[n:]  # out of the pipe first: the copy may sleep
         copied = copyout_most(self._k, p, va, chunk) if chunk else 0
         if copied < len(chunk):
-            data[:0] = chunk[copied:]
-        self._wakeup(self.writers)
+            self.data = chunk[copied:] + self.data
+        self._k.wakeup(self.writers)
         if chunk and not copied:
             raise SyscallError(EFAULT, "nothing could be stored")
         return copied
@@ -75,43 +69,31 @@ class Pipe:
             done += len(chunk)
             if len(chunk) < wanted:
                 break
-        self._wakeup(self.readers)
+        self._k.wakeup(self.readers)
         return done
-
-    def close(self, writer: bool) -> None:
-        """Close one end for good and tell the other. Never blocks."""
-        if writer:
-            self.write_open = False
-            self._wakeup(self.readers)
-        else:
-            self.read_open = False
-            self._wakeup(self.writers)
 
     def _put(self, p: "Proc", chunk: bytes) -> None:
         """Append `chunk` piece by piece as room comes up."""
-        data = self.data
-        done = 0
         while True:
             if not self.read_open:
                 raise SyscallError(EPIPE, "nobody can read the pipe any more")
             if p.killed:
                 raise SyscallError(EINTR, "killed in a write to a pipe")
-            room = PIPESIZE - len(data)
-            data += chunk[done : done + room]
-            done += room
-            if done >= len(chunk):
+            room = max(0, PIPESIZE - len(self.data))  # less than none where a reader put bytes back
+            self.data += chunk[:room]
+            chunk = chunk[room:]
+            if not chunk:
                 return
-            self._wakeup(self.readers)
-            self._sleep(self.writers)
+            self._k.wakeup(self.readers)
+            self._k.sleep(self.writers)
 
-    def _sleep(self, side: _Side) -> None:
-        side.sleeping += 1
-        self._k.sleep(side)
-        side.sleeping -= 1
-
-    def _wakeup(self, side: _Side) -> None:
-        if side.sleeping:
-            self._k.wakeup(side)
+    def close(self, writer: bool) -> None:
+        """Close one end for good and tell the other. Never blocks."""
+        if writer:
+            self.write_open = False
+        else:
+            self.read_open = False
+        self._k.wakeup(self.readers if writer else self.writers)
 
 
 class PipeEnd(File):

@@ -103,8 +103,8 @@ def test_what_is_broken_is_shown_and_waited_out(tree: Tree) -> None:
     child.expect_exact("echo here\r\nhere" + PROMPT)
     tree.edit(
         "kernel/console.py",
-        "        self._r = self._w = self._e = 0\n",
-        "        self._r = self._w = nowhere\n",
+        "        self._uart = uart\n",
+        "        self._uart = nowhere\n",
     )
     child.expect(r"orrery: kernel/console.py:\d+: NameError: name 'nowhere' is not defined\r\n")
     child.expect_exact(f"orrery: {WAITS}\r\n")

@@ -172,6 +172,18 @@ class FakeKernel:
         if good < len(data):
             raise BadAddress(va + good)
 
+    def sleep_in_copyout(self, va: int) -> object:
+        """Let each copyout to `va` sleep first, on what is returned, as if a page had to be read for it."""
+        copyout, chan = self.copyout, object()
+
+        def sleeping(proc: FakeProc, at: int, data: bytes) -> None:
+            if at == va:
+                self.sleep(chan)
+            copyout(proc, at, data)
+
+        self.copyout = sleeping  # type: ignore[method-assign]
+        return chan
+
     def _good(self, va: int, n: int) -> int:
         """How many of `n` bytes at `va` there are."""
         return max(0, min(n, MEMORY_SIZE - va)) if va >= 0 else 0

@@ -138,6 +138,24 @@ def test_a_bad_address_ends_the_read_after_the_bytes_before_it() -> None:
     assert results == [0, 2, len(b"efg\n"), ord("e")]
 
 
+def test_a_line_has_one_reader_though_the_copy_of_it_sleeps() -> None:
+    k = FakeKernel(CutDrive(bytes(BSIZE)))
+    slow = k.sleep_in_copyout(100)
+    lines: list[bytes] = []
+
+    def program(k: FakeKernel, p: FakeProc, va: int) -> None:
+        n = k.console.read(p, va, 50)
+        lines.append(bytes(p.memory[va : va + n]))
+
+    k.type(b"first\nsecond\n")
+    for va in (100, 200):
+        k.spawn(program, va)
+    k.run_until_idle()
+    k.wakeup(slow)
+    k.run()
+    assert lines == [b"second\n", b"first\n"]
+
+
 def test_output_goes_out_whole_and_in_order_with_who_wrote_it() -> None:
     k = FakeKernel(CutDrive(bytes(BSIZE)))
     heard: list[tuple[int | None, bytes]] = []

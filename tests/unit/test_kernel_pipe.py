@@ -163,6 +163,38 @@ def test_a_bad_address_ends_a_transfer_after_the_bytes_before_it() -> None:
     assert process.result == [0, 4, 10, -1, 6, 8]
 
 
+def test_bytes_put_back_after_a_copy_that_slept_leave_no_room_and_lose_nothing() -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+    slow = k.sleep_in_copyout(MEMORY_SIZE - 1)  # where then only one byte fits
+    text = bytes(i * 7 & 0xFF for i in range(3 * PIPESIZE))
+
+    def write(k: Any, p: FakeProc, data: bytes, last: bool) -> None:
+        p.memory[: len(data)] = data
+        assert writer.write(p, 0, len(data)) == len(data)
+        if last:
+            writer.release()
+
+    def read(k: Any, p: FakeProc) -> bytes:
+        assert reader.read(p, MEMORY_SIZE - 1, PIPESIZE) == 1
+        received = bytes(p.memory[-1:])
+        k.sleep(slow)  # the writer has its turn
+        while n := reader.read(p, 0, 100):
+            received += bytes(p.memory[:n])
+        return received
+
+    k.spawn(write, text[:PIPESIZE], False)
+    reading = k.spawn(read)
+    k.run_until_idle()
+    k.spawn(write, text[PIPESIZE:], True)  # fills up what the reader holds
+    for size in (PIPESIZE, 2 * PIPESIZE - 1):
+        k.run_until_idle()
+        assert len(reader.pipe.data) == size
+        k.wakeup(slow)
+    k.run()
+    assert reading.result == text
+
+
 def test_the_call_gives_two_descriptors_or_none() -> None:
     k = kernel()
 
