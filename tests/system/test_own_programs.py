@@ -6,11 +6,13 @@ What is asserted is what a program says, its exit status, and that the kernel's 
 import re
 from pathlib import Path
 
+import boot
 import orrery_cli
 import pytest
 
 from orrery import Machine
 from orrery.audit import Audit
+from toolchain import mkfs
 
 LINE = re.compile(r"^test (\w+): ", re.M)
 
@@ -31,12 +33,28 @@ def run_all(machine: Machine, program: str) -> dict[str, bool]:
     return found
 
 
-@pytest.mark.parametrize("program", ["lazytests", "alarmtest"])
+@pytest.mark.parametrize("program", ["lazytests", "cowtest", "alarmtest"])
 def test_all_cases_pass(program: str) -> None:
     with Machine() as machine:
         machine.boot()
         assert run_all(machine, program)
         assert Audit(machine.kernel).findings() == []
+
+
+def test_bigfile_fills_a_file_of_the_stock_layout() -> None:
+    with Machine() as machine:
+        printed = machine.boot().sh("bigfile")
+        assert printed == "write: 268 blocks\nread: OK\nremove and write in pieces: OK\n"
+        assert machine.status == 0 and Audit(machine.kernel).findings() == []
+
+
+def test_bigfile_says_when_the_disk_is_full() -> None:
+    files = {name: boot.default_files()[name] for name in ("init", "sh", "ls", "bigfile")}
+    with Machine(bytes(mkfs.build(files, size=200, ninodes=50))) as machine:
+        printed = machine.boot().sh("bigfile")
+        assert re.fullmatch(r"write: \d+ blocks\nfilling a file \(is the disk full\?\) .*: FAILED\n", printed)
+        assert machine.status == 1
+        assert machine.sh("ls bigfile.tmp") == "ls: cannot open bigfile.tmp\n"
 
 
 def test_a_failing_case_shows(tmp_path: Path) -> None:
