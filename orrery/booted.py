@@ -13,6 +13,7 @@ from emu.drive import Drive, RamDrive
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi import disk
+from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import KernelPanic
 from kernel.proc import Proc
 from orrery.drives import open_drive
@@ -54,6 +55,8 @@ class BootedMachine(Machine):
             recipe.seed,
             recipe.mem_mib,
             recipe.engine,
+            lab=LAB_YEAR if recipe.lab is None else recipe.lab,
+            usyscall=recipe.usyscall,
             init_argv=(INIT, NOBODY) if recipe.for_program else (INIT,),
             modules={INIT: _our_init()} if recipe.for_program else None,
             warn=warnings.append,

@@ -65,6 +65,8 @@ class Nursery:
         mem_mib: int = 128,
         engine: str = "fast",
         *,
+        lab: int | None = None,
+        usyscall: bool = False,
         programs: Iterable[str | os.PathLike[str]] = (),
         files: Mapping[str, str | bytes] | None = None,
         max_time_s: float | None = None,
@@ -86,6 +88,8 @@ class Nursery:
             image_stamp(image) if isinstance(image, str) else "",
             tuple((path, source_stamp(path)) for path in paths),
             tuple((name, _bytes(content)) for name, content in (files or {}).items()),
+            lab=lab,
+            usyscall=usyscall,
         )
         check_contents(recipe)
         return self._fork(recipe, max_time_s)

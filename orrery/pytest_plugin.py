@@ -20,10 +20,10 @@ GRADER: Final = "orrery-grader"  # under which pytest knows the plugin object of
 MAX_TIME_S: Final = 60.0
 SHOWN_CHARS_MAX: Final = 2000  # of a console, in the report of a test
 CRASHES_MAX: Final = 5
-SETTINGS: Final = ("drive", "engine", "files", "max_time", "mem_mib", "programs", "seed")
+SETTINGS: Final = ("drive", "engine", "files", "lab", "max_time", "mem_mib", "programs", "seed", "usyscall")
 MARKER: Final = (
-    "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=...): "
-    "what the fixture `machine` is made of; see docs/grading.md"
+    "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=..., "
+    "lab=..., usyscall=...): what the fixture `machine` is made of; see docs/grading.md"
 )
 EXPLANATION: Final = "`machine` is a machine of Orrery's: give pytest --orrery, and each test gets its own"
 
@@ -139,6 +139,8 @@ class Grader:
                 settings.get("seed", 0),
                 settings.get("mem_mib", 128),
                 settings.get("engine", "fast"),
+                lab=settings.get("lab"),
+                usyscall=settings.get("usyscall", False),
                 programs=[sources / name for name in settings.get("programs", ())],
                 files=settings.get("files"),
                 max_time_s=settings.get("max_time", self._max_time_s),

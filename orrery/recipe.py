@@ -32,6 +32,8 @@ class Recipe(NamedTuple):
     programs: tuple[tuple[str, str], ...] = ()  # path, stamp
     files: tuple[tuple[str, bytes], ...] = ()
     for_program: bool = False
+    lab: int | None = None  # None: the year that Machine takes by itself
+    usyscall: bool = False
 
 
 def image_stamp(path: str) -> str:

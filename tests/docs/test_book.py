@@ -16,7 +16,7 @@ BLOCKS = [(chapter, block) for chapter in CHAPTERS for block in output_blocks(ch
 SCRIPTS = [
     (chapter, i, script) for chapter in CHAPTERS for i, script in enumerate(scripts(chapter.read_text()))
 ]
-GUIDES = [DOCS / "README.md", DOCS / "grading.md"]
+GUIDES = [DOCS / "README.md", DOCS / "grading.md", DOCS / "labs.md"]
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 EXERCISES_MIN, EXERCISES_MAX = 3, 5
 

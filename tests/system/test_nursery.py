@@ -109,6 +109,20 @@ def test_a_program_is_run_as_by_the_command_line(nursery: Nursery, tmp_path: Pat
         assert done.lines == [f"digest: {fork.digest()}", f"time: {fork.time_ps} ps"]
 
 
+def test_the_year_of_the_labs(nursery: Nursery, tmp_path: Path) -> None:
+    source = tmp_path / "info.c"
+    source.write_text(
+        '#include "kernel/types.h"\n#include "kernel/sysinfo.h"\n#include "user/user.h"\n'
+        'int main(void) { struct sysinfo info; printf("%d\\n", sysinfo(&info)); }\n'
+    )
+    with nursery.machine(programs=[source], lab=2021) as machine:
+        assert machine.sh("info") == "0\n"
+    with nursery.machine(programs=[source], lab=2024) as machine:
+        assert machine.sh("info").endswith("info: unknown sys call 23\n-1\n")
+    with pytest.raises(BadInput, match="lab 2018"):
+        nursery.machine(lab=2018)
+
+
 def test_it_takes_milliseconds(nursery: Nursery) -> None:
     """The best of many: the others show how busy this computer is."""
     nursery.machine().close()
