@@ -13,7 +13,7 @@ from errno import ENOEXEC
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kernel.abi import elf
-from kernel.abi.memlayout import PGMASK, PGSIZE, TRAPFRAME
+from kernel.abi.memlayout import PGMASK, PGSIZE, USYSCALL
 from kernel.abi.param import MAXARG, USERSTACK
 from kernel.abi.riscv import PTE_R, PTE_SUPER, PTE_W, PTE_X
 from kernel.dir import namei
@@ -64,7 +64,7 @@ def _commit(k: "Kernel", p: Proc, path: bytes, new: "_AddressSpace") -> None:
 
 def _build(k: "Kernel", p: Proc, argv: list[bytes], ip: "Inode | None", read: Read) -> "_AddressSpace":
     """The new address space; on an error nothing of it is left."""
-    new = _AddressSpace(k, k.vm.create_user(p.trapframe_pa, k.image.trampoline), ip, read)
+    new = _AddressSpace(k, k.vm.create_user(p.trapframe_pa, k.image.trampoline, p.usyscall_pa), ip, read)
     try:
         new.load()
         new.push_stack(argv)
@@ -104,7 +104,7 @@ class _AddressSpace:
 
     def _load_segment(self, segment: elf.Segment) -> None:
         end = segment.vaddr + segment.memsz
-        if segment.memsz < segment.filesz or end > TRAPFRAME or segment.vaddr & PGMASK:
+        if segment.memsz < segment.filesz or end > USYSCALL or segment.vaddr & PGMASK:
             raise BadProgram("bad segment")
         perm = PTE_R
         if segment.flags & elf.PF_X:

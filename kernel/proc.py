@@ -21,7 +21,7 @@ from greenlet import GreenletExit, greenlet
 
 from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.param import NOFILE, NPROC
-from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, ZOMBIE
+from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, USYSCALL_DATA, ZOMBIE
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.vm import satp_of
 
@@ -75,6 +75,7 @@ class Proc:
         self.pagetable = 0
         self.satp = 0  # the value that makes `pagetable` the one in force
         self.trapframe_pa = 0
+        self.usyscall_pa = 0  # of the page at USYSCALL, where the machine has that
         self.ofile: list[File | None] = [None] * NOFILE
         self.cwd: Inode | None = None
         self.thread: greenlet | None = None  # its kernel thread, from its first turn to its exit
@@ -118,12 +119,12 @@ class ProcTable:
         p = next((p for p in self.slots if p.state == UNUSED), None)
         if p is None:
             raise SyscallError(EAGAIN, f"there are {NPROC} processes")
-        p.trapframe_pa = k.vm.create()
         try:
-            p.pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline)
+            p.trapframe_pa = k.vm.create()
+            p.usyscall_pa = k.vm.create() if k.usyscall else 0
+            p.pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline, p.usyscall_pa)
         except OutOfMemory:
-            k.frames.free(p.trapframe_pa)
-            p.trapframe_pa = 0
+            self._free_pages(p)
             raise
         p.satp = satp_of(p.pagetable)
         p.state = USED
@@ -131,6 +132,8 @@ class ProcTable:
         self._next_pid += 1
         offset = p.trapframe_pa - k.ram.base >> 3
         p.tf = k.ram.u64[offset : offset + TF_WORDS]
+        if p.usyscall_pa:
+            k.ram.view(p.usyscall_pa, USYSCALL_DATA.size)[:] = USYSCALL_DATA.pack(p.pid)
         p.tf[TF_KERNEL_SATP] = k.satp
         p.tf[TF_KERNEL_SP] = p.kstack_va + PGSIZE
         p.tf[TF_KERNEL_TRAP] = k.image.usertrap
@@ -143,7 +146,12 @@ class ProcTable:
         """Give back all that a USED or ZOMBIE process has."""
         assert p.thread is None, f"the kernel thread of {p} has not ended"
         self._k.vm.free_user(p.pagetable, p.sz)
-        self._k.frames.free(p.trapframe_pa)
+        self._free_pages(p)
+
+    def _free_pages(self, p: Proc) -> None:
+        """Give back the pages that the kernel maps for `p`, and its slot."""
+        for pa in filter(None, (p.trapframe_pa, p.usyscall_pa)):
+            self._k.frames.free(pa)
         p.reset()
 
     def fork(self, parent: Proc) -> int:

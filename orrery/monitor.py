@@ -16,7 +16,7 @@ from emu.csr import MTIME_TICKS
 from emu.events import NEVER, Event
 from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MASK64, S_EXTERNAL, S_SOFT, S_TIMER
 from emu.plic import SOURCE_COUNT
-from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
+from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
 from kernel.abi.riscv import PTE_U, PTE_V
@@ -251,6 +251,8 @@ class Monitor:
             return f"kernel stack of slot {slot.slot}" if slot is not None else _devices(one.pa, one.size)
         if one.va == TRAPFRAME:
             return "trapframe"
+        if one.va == USYSCALL:
+            return "number of the process"
         return "" if one.flags & PTE_U else "guard"
 
     def _walk(self, p: Proc | None, va: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ What is asserted is what a program says, its exit status, and that the kernel's 
 
 import re
 from pathlib import Path
+from typing import Any
 
 import boot
 import orrery_cli
@@ -20,7 +21,7 @@ LINE = re.compile(r"^test (\w+): ", re.M)
 def run_all(machine: Machine, program: str) -> dict[str, bool]:
     """Name and success of each case of a program on user/testing.h; the kernel's lines may stand between."""
     names = re.findall(r"^(\w+)(?: \(slow\))?$", machine.sh(f"{program} -l"), re.M)
-    assert len(names) > 5
+    assert len(names) > 2
     printed = machine.sh(program)
     parts = LINE.split(printed)
     found = {
@@ -55,6 +56,18 @@ def test_bigfile_says_when_the_disk_is_full() -> None:
         assert re.fullmatch(r"write: \d+ blocks\nfilling a file \(is the disk full\?\) .*: FAILED\n", printed)
         assert machine.status == 1
         assert machine.sh("ls bigfile.tmp") == "ls: cannot open bigfile.tmp\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "case"),
+    [({}, "over_fork"), ({"usyscall": True}, "same_after_exec"), ({"lab": 2021}, "by_system_calls")],
+)
+def test_page_tables_of_the_labs(settings: dict[str, Any], case: str) -> None:
+    """pgtbltest has other cases where the machine is another."""
+    with Machine(**settings) as machine:
+        machine.boot()
+        assert case in run_all(machine, "pgtbltest")
+        assert Audit(machine.kernel).findings() == []
 
 
 def test_a_failing_case_shows(tmp_path: Path) -> None:
