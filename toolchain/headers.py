@@ -232,6 +232,7 @@ _PAGING_MACROS = """
 #define PGROUNDUP(size) (((size) + PGSIZE - 1) & ~(PGSIZE - 1))
 #define PGROUNDDOWN(address) ((address) & ~(PGSIZE - 1))
 #define SUPERPGROUNDUP(size) (((size) + SUPERPGSIZE - 1) & ~(SUPERPGSIZE - 1))
+#define SUPERPGROUNDDOWN(address) ((address) & ~(SUPERPGSIZE - 1))
 #define PA2PTE(pa) ((((uint64)(pa)) >> PGSHIFT) << 10)
 #define PTE2PA(pte) (((pte) >> 10) << PGSHIFT)
 #define PTE_FLAGS(pte) ((pte) & {flags})
