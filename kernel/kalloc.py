@@ -13,6 +13,7 @@ asked for.  The owners of a superpage are counted at its first frame.
 
 from array import array
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from emu.ram import Ram
@@ -107,6 +108,21 @@ class FrameAllocator:
         self._owners[index] = owners - 1
         if owners == 1:
             self._free.append(pa)
+
+    def share_all(self, ptes: Iterable[int]) -> None:
+        """Give each frame that one of these entries points to one more owner; entries may be 0."""
+        owners, base = self._owners, self._base >> PGSHIFT
+        for pte in filter(None, ptes):
+            owners[(pte >> 10) - base] += 1
+
+    def free_all(self, ptes: Iterable[int]) -> None:
+        """Take one owner of each frame that one of these entries points to away; entries may be 0."""
+        owners, base, free = self._owners, self._base >> PGSHIFT, self._free
+        for pte in filter(None, ptes):
+            index = (pte >> 10) - base
+            owners[index] -= 1
+            if not owners[index]:
+                free.append(pte >> 10 << PGSHIFT)
 
     def owners(self, pa: int) -> int:
         """How many owners the frame, or the superpage that begins with it, has."""

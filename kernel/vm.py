@@ -61,6 +61,7 @@ RIGHTS: Final = LEAF | PTE_U | PTE_COW
 PA_FROM_PTE_SHIFT: Final = 2  # (pte >> 10) << 12, once the flags are masked off
 COW_FROM_W_SHIFT: Final = 6  # from bit PTE_W to bit PTE_COW
 TABLE_W: Final = sum(PTE_W << 64 * i for i in range(TABLE_WORDS))  # PTE_W in each entry of a table
+NO_ENTRIES: Final = memoryview(array("Q", bytes(PGSIZE)))
 TAKE_AROUND: Final = 16  # pages whose last owner takes them at one fault
 TOP_PIECE: Final = TRAPFRAME & ~SUPERPGMASK  # also maps what is not the user's: its table is never shared
 
@@ -150,8 +151,7 @@ class VirtualMemory:
         if not own:
             raise OutOfMemory
         self._copy(shared, own, PGSIZE)
-        for pte in filter(None, self._words(own)):
-            self._frames.share(pte >> PPN_SHIFT << PGSHIFT)
+        self._frames.share_all(self._words(own))
         self._frames.free(shared)
         pte = self._u64[index] = own >> PA_FROM_PTE_SHIFT | PTE_V
         return pte
@@ -222,16 +222,15 @@ class VirtualMemory:
             if entry & LEAF:
                 yield piece, index, entry
             else:
-                yield from self._pages(piece, entry, low, high)
+                first, last = self._rows(piece, low, high)
+                table = pa_of(entry) - self._base >> 3
+                for i, pte in enumerate(self._u64[table + first : table + last].tolist(), first):
+                    if pte:
+                        yield piece + (i << PGSHIFT), table + i, pte
 
-    def _pages(self, piece: int, entry: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
-        """(va, index, pte) of the valid entries for [low, high) in the table of a piece."""
-        table = pa_of(entry) - self._base >> 3
-        first = max(low - piece, 0) >> PGSHIFT
-        last = min(pgroundup(high - piece) >> PGSHIFT, TABLE_WORDS)
-        for i, pte in enumerate(self._u64[table + first : table + last].tolist(), first):
-            if pte:
-                yield piece + (i << PGSHIFT), table + i, pte
+    def _rows(self, piece: int, low: int, high: int) -> tuple[int, int]:
+        """First and last + 1 of the entries for [low, high) in the table of a piece."""
+        return max(low - piece, 0) >> PGSHIFT, min(pgroundup(high - piece) >> PGSHIFT, TABLE_WORDS)
 
     # --- user memory: making and freeing ---
 
@@ -282,9 +281,10 @@ class VirtualMemory:
                 u64[index] = 0
                 frames.free(pa_of(entry))
             else:
-                for _, at, pte in self._pages(piece, entry, low, high):
-                    u64[at] = 0
-                    frames.free(pte >> PPN_SHIFT << PGSHIFT)
+                first, last = self._rows(piece, low, high)
+                table = pa_of(entry) - self._base >> 3
+                frames.free_all(u64[table + first : table + last].tolist())
+                u64[table + first : table + last] = NO_ENTRIES[first:last]
 
     def grow(self, pagetable: int, old: int, new: int, perm: int) -> None:
         """Map zeroed pages from size `old` up to size `new`; on OutOfMemory nothing is left mapped.
@@ -415,7 +415,7 @@ class VirtualMemory:
                 elif low <= piece and piece + SUPERPGSIZE <= high and not piece <= sp < piece + SUPERPGSIZE:
                     self._share_table(target, piece, entry)
                 else:
-                    self._share_pages(target, piece, self._pages(piece, entry, low, high), sp & ~PGMASK)
+                    self._share_pages(target, piece, entry, self._rows(piece, low, high), sp)
         except OutOfMemory:
             self.unmap(target, low, high)
             raise
@@ -440,21 +440,25 @@ class VirtualMemory:
             data[:] = (words ^ writable | writable << COW_FROM_W_SHIFT).to_bytes(PGSIZE, "little")
             self.changed = True
 
-    def _share_pages(
-        self, target: int, piece: int, pages: Iterator[tuple[int, int, int]], hot: int
-    ) -> None:
-        u64, frames = self._u64, self._frames
-        table = self.walk(target, piece, own=True)
-        for va, index, pte in pages:
-            at = table + (va - piece >> PGSHIFT)
-            if va == hot and pte & (PTE_W | PTE_COW):
-                u64[at] = self._copy_page(pte) & ~PTE_COW | PTE_W
-                continue
-            if pte & PTE_W:
-                pte = u64[index] = pte ^ PTE_W | PTE_COW
-                self.changed = True
-            frames.share(pte >> PPN_SHIFT << PGSHIFT)
-            u64[at] = pte
+    def _share_pages(self, target: int, piece: int, entry: int, rows: tuple[int, int], sp: int) -> None:
+        """Share the pages of some rows of a table; the one of `sp` is copied."""
+        u64, count = self._u64, rows[1] - rows[0]
+        there = self.walk(target, piece, own=True) + rows[0]
+        here = (pa_of(entry) - self._base >> 3) + rows[0]
+        old = u64[here : here + count].tolist()
+        new = [pte ^ PTE_W | PTE_COW if pte & PTE_W else pte for pte in old]
+        hot = (sp - piece >> PGSHIFT) - rows[0]
+        copied = 0 <= hot < count and new[hot] & PTE_COW
+        copy = self._copy_page(new[hot]) ^ PTE_COW | PTE_W if copied else 0
+        if copied:
+            new[hot] = 0
+        self._frames.share_all(new)
+        u64[there : there + count] = memoryview(array("Q", new))
+        if copied:
+            u64[there + hot], new[hot] = copy, old[hot]
+        if new != old:
+            u64[here : here + count] = memoryview(array("Q", new))
+            self.changed = True
 
     def _copy_page(self, pte: int) -> int:
         """An entry as `pte` for a new frame with the same bytes; raises OutOfMemory."""
@@ -548,7 +552,6 @@ class VirtualMemory:
             for i in range(TABLE_WORDS):
                 self._u64[at + i] = self._copy_page(page + (i << PPN_SHIFT))
         except OutOfMemory:
-            for pte in filter(None, self._words(table)):
-                self._frames.free(pa_of(pte))
+            self._frames.free_all(self._words(table))
             self._frames.free(table)
             raise
