@@ -16,6 +16,7 @@ must not change anything in here.
 import re
 from collections.abc import Callable
 from errno import EINTR
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import INPUT_BUF_SIZE
@@ -31,7 +32,6 @@ CTRL_D, CTRL_H, CTRL_P, CTRL_U = 0x04, 0x08, 0x10, 0x15
 NEWLINE, RETURN, DELETE = 0x0A, 0x0D, 0x7F
 LINE: Final = re.compile(rb"[^\n\x04]*\n?")  # to the end of a line, or to before a ^D
 RUBOUT: Final = b"\b \b"  # wipes the byte before the cursor
-WRITE_MAX: Final = 4096  # bytes fetched from a program at a time
 ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
 
 
@@ -118,16 +118,7 @@ class Console:
 
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Send the `n` bytes at `va` of `p`; returns how many, fewer where `va` goes bad on the way."""
-        done = 0
-        while done < n:
-            wanted = min(n - done, WRITE_MAX)
-            chunk = copyin_most(self._k, p, va + done, wanted)
-            if chunk:
-                self._put(p.pid, chunk)
-            done += len(chunk)
-            if len(chunk) < wanted:
-                break
-        return done
+        return copyin_most(self._k, p, va, n, partial(self._put, p.pid))
 
     def putstr(self, text: str) -> None:
         """The kernel's own messages. Never blocks, needs no process, works in a panic."""
@@ -135,7 +126,7 @@ class Console:
 
     def _put(self, pid: int | None, data: bytes) -> None:
         self._uart.write(data)
-        if self.on_output is not None:
+        if data and self.on_output is not None:
             self.on_output(pid, data)
 
     def __repr__(self) -> str:

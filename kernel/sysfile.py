@@ -17,7 +17,7 @@ from kernel.dir import dirlink, dirlookup, dirunlink, is_empty, namei, nameipare
 from kernel.errors import SyscallError
 from kernel.file import DeviceFile, File, InodeFile
 from kernel.inode import Inode
-from kernel.pipe import Pipe, PipeEnd
+from kernel.pipe import Pipe
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -66,11 +66,11 @@ def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
     reader_fd = _free_fd(p)
     k.files.reserve(2)
     pipe = Pipe(k)
-    ends = (PipeEnd(k, pipe, writer=False), PipeEnd(k, pipe, writer=True))
+    ends = (pipe.reader, pipe.writer)
     try:
-        p.ofile[reader_fd] = ends[0]
+        p.ofile[reader_fd] = pipe.reader
         writer_fd = _free_fd(p)
-        p.ofile[writer_fd] = ends[1]
+        p.ofile[writer_fd] = pipe.writer
         k.copyout(p, fds, FD_PAIR.pack(reader_fd, writer_fd))
     except SyscallError:
         p.ofile[:] = [None if f in ends else f for f in p.ofile]

@@ -7,6 +7,7 @@ and is in no operation of the log.  `copyinstr` does not fault: a string in a pa
 a bad address.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSIZE, SUPERPGMASK
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 READABLE: Final = PTE_V | PTE_U | PTE_R
 WRITABLE: Final = PTE_V | PTE_U | PTE_W
+PIECE_MAX: Final = 4096  # bytes fetched from a program at a time
 DIRTY: Final = PTE_A | PTE_D
 
 
@@ -97,15 +99,21 @@ class UserCopy:
         raise BadAddress(at)
 
 
-def copyin_most(k: "Kernel", p: "Proc", va: int, n: int) -> bytes:
-    """The `n` bytes at user address `va`, or those before the first page that cannot be read.
+# Pipes and the console, as programs see them, move a byte at a time: up to the first bad address.
 
-    This and copyout_most are for pipes and the console, which as programs see it move a byte at a time.
-    """
-    try:
-        return k.copyin(p, va, n)
-    except BadAddress as bad:
-        return k.copyin(p, va, bad.va - va)
+
+def copyin_most(k: "Kernel", p: "Proc", va: int, n: int, take: Callable[[bytes], object]) -> int:
+    """Hand the `n` bytes at user address `va` piece by piece to `take`, up to a bad one; gives how many."""
+    done = 0
+    while done < n:
+        size = min(n - done, PIECE_MAX)
+        try:
+            take(k.copyin(p, va + done, size))
+        except BadAddress as bad:
+            take(k.copyin(p, va + done, bad.va - va - done))
+            return bad.va - va
+        done += size
+    return done
 
 
 def copyout_most(k: "Kernel", p: "Proc", va: int, data: bytes) -> int:

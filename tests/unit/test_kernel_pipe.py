@@ -23,7 +23,8 @@ def open_ends(k: FakeKernel) -> tuple[PipeEnd, PipeEnd]:
     """A pipe's read end and write end."""
     any_k: Any = k
     pipe = Pipe(any_k)
-    return PipeEnd(any_k, pipe, writer=False), PipeEnd(any_k, pipe, writer=True)
+    any_k.files.reserve(2)
+    return pipe.reader, pipe.writer
 
 
 chunks = st.lists(st.integers(0, 3 * PIPESIZE), max_size=8)
@@ -42,7 +43,7 @@ def test_what_goes_in_comes_out_in_order(writes: list[int], reads: list[int], re
             p.memory[:n] = bytes((sent + i) * 7 & 0xFF for i in range(n))
             assert writer.write(p, 0, n) == n
             sent += n
-        writer.release()
+        k.files.close(writer)
 
     def read(k: Any, p: FakeProc) -> None:
         turn = 0
@@ -82,7 +83,7 @@ def test_a_reader_of_an_empty_pipe_without_writers_gets_0() -> None:
 
     def program(k: Any, p: FakeProc) -> tuple[int, int]:
         writer.write(p, 0, 5)
-        writer.release()
+        k.files.close(writer)
         return reader.read(p, 0, 100), reader.read(p, 0, 100)
 
     process = k.spawn(program)
@@ -102,7 +103,7 @@ def test_a_writer_without_readers_fails_at_once_or_when_the_last_one_goes() -> N
         )
 
     writing = k.spawn(write)
-    k.spawn(lambda k, p: reader.release())
+    k.spawn(lambda k, p: k.files.close(reader))
     k.run()
     assert writing.result == (-1, -1, 0)
 
@@ -173,7 +174,7 @@ def test_bytes_put_back_after_a_copy_that_slept_leave_no_room_and_lose_nothing()
         p.memory[: len(data)] = data
         assert writer.write(p, 0, len(data)) == len(data)
         if last:
-            writer.release()
+            k.files.close(writer)
 
     def read(k: Any, p: FakeProc) -> bytes:
         assert reader.read(p, MEMORY_SIZE - 1, PIPESIZE) == 1
