@@ -20,7 +20,7 @@ from kernel.abi.disk import BSIZE
 from kernel.abi.param import MAXOPBLOCKS, NBUF
 from kernel.errors import SyscallError
 from kernel.sleeplock import SleepLock
-from kernel.virtio_disk import READ, VirtioDisk
+from kernel.virtio_disk import READ
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -55,11 +55,10 @@ class Buf:
 class BufferCache:
     """`nbuf` buffers whose bytes are `nbuf` * BSIZE bytes of RAM at `region_pa`."""
 
-    def __init__(self, k: "Kernel", disk: VirtioDisk, region_pa: int, nbuf: int = NBUF) -> None:
+    def __init__(self, k: "Kernel", region_pa: int, nbuf: int = NBUF) -> None:
         assert region_pa % BSIZE == 0, "buffers do not cross a page"
         assert nbuf > 3 * MAXOPBLOCKS, "the log must be able to pin a full transaction and still read"
         self._k = k
-        self._disk = disk
         # By device and number; those that have no block yet by numbers below 0. In this order they are
         # replaced: a buffer moves to the end when its last user lets go of it.
         self.buffers: Final = {~i: Buf(k, region_pa + i * BSIZE, ~i) for i in range(nbuf)}
@@ -68,7 +67,7 @@ class BufferCache:
         """The buffer of a block, locked, with the block's bytes in it."""
         buf = self._get(dev, blockno)
         if not buf.valid:
-            buf.valid = self._disk.transfer(READ, blockno, (buf.pa,))
+            buf.valid = self._k.disk.transfer(READ, blockno, (buf.pa,))
             if not buf.valid:
                 self._fail(buf)
         return buf
@@ -132,8 +131,8 @@ class BufferCache:
                 if dev << 32 | blockno not in self.buffers:
                     missing.append(self._get(dev, blockno))  # nobody else knows it: never sleeps
             bufs = iter(missing)
-            for request in self._disk.submit_runs(READ, [(buf.blockno, buf.pa) for buf in missing]):
-                self._disk.wait(request)
+            for request in self._k.disk.submit_runs(READ, [(buf.blockno, buf.pa) for buf in missing]):
+                self._k.disk.wait(request)
                 for buf in islice(bufs, len(request.pas)):
                     buf.valid = not request.failed
                     self.brelse(buf)

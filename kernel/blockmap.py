@@ -11,9 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import BPB
-from kernel.bio import BufferCache
 from kernel.errors import SyscallError
-from kernel.log import Log
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -22,51 +20,39 @@ if TYPE_CHECKING:
 class BlockMap:
     """The map of device `dev`: `size` blocks in all, the map itself from block `start` on."""
 
-    def __init__(self, k: "Kernel", cache: BufferCache, log: Log, dev: int, start: int, size: int) -> None:
+    def __init__(self, k: "Kernel", dev: int, start: int, size: int) -> None:
         self._k = k
-        self._cache = cache
-        self._log = log
         self._dev: Final = dev
         self._start: Final = start
         self._size: Final = size
 
     def alloc(self) -> int:
         """Take a block and clear it; gives its number. Fails where the disk is full."""
+        cache, log = self._k.cache, self._k.log
         for base in range(0, self._size, BPB):
-            blockno = self._take_from(base)
-            if blockno is not None:
-                self._clear(blockno)
-                return blockno
+            buf = cache.bread(self._dev, self._start + base // BPB)
+            used = int.from_bytes(buf.data, "little")
+            bit = (~used & used + 1).bit_length() - 1  # the lowest zero; BPB where there is none
+            found = bit < min(BPB, self._size - base)
+            if found:
+                buf.data[bit >> 3] |= 1 << (bit & 7)
+                log.write(buf)
+            cache.brelse(buf)
+            if found:
+                block = cache.bclear(self._dev, base + bit)
+                log.write(block)
+                cache.brelse(block)
+                return base + bit
         raise SyscallError(ENOSPC, "the disk is full")
-
-    def _take_from(self, base: int) -> int | None:
-        """Mark the lowest free one of the blocks base .. base + BPB - 1 as used; None where none is free."""
-        buf = self._cache.bread(self._dev, self._start + base // BPB)
-        used = int.from_bytes(buf.data, "little")
-        bit = (~used & used + 1).bit_length() - 1  # the lowest zero; BPB where there is none
-        found = bit < min(BPB, self._size - base)
-        if found:
-            buf.data[bit >> 3] |= 1 << (bit & 7)
-            self._log.write(buf)
-        self._cache.brelse(buf)
-        return base + bit if found else None
-
-    def _clear(self, blockno: int) -> None:
-        buf = self._cache.bclear(self._dev, blockno)
-        self._log.write(buf)
-        self._cache.brelse(buf)
 
     def free(self, blocknos: Iterable[int]) -> None:
         """Give blocks back."""
         for index, group in groupby(sorted(blocknos), lambda blockno: blockno // BPB):
-            buf = self._cache.bread(self._dev, self._start + index)
+            buf = self._k.cache.bread(self._dev, self._start + index)
             for blockno in group:
-                self._free_bit(buf.data, blockno)
-            self._log.write(buf)
-            self._cache.brelse(buf)
-
-    def _free_bit(self, bits: memoryview, blockno: int) -> None:
-        byte, mask = blockno % BPB >> 3, 1 << (blockno & 7)
-        if blockno >= self._size or not bits[byte] & mask:
-            self._k.panic(f"block map: block {blockno} is given back but not in use")
-        bits[byte] ^= mask
+                byte, mask = blockno % BPB >> 3, 1 << (blockno & 7)
+                if blockno >= self._size or not buf.data[byte] & mask:
+                    self._k.panic(f"block map: block {blockno} is given back but not in use")
+                buf.data[byte] ^= mask
+            self._k.log.write(buf)
+            self._k.cache.brelse(buf)

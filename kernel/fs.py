@@ -111,7 +111,7 @@ class FileSystem:
             self._k.panic(f"file system: the super block's magic is {self.sb.magic:#x}, not {FSMAGIC:#x}")
         self._dev = dev
         self._log.mount(dev, self.sb.logstart, self.sb.nlog)
-        self._blocks = BlockMap(self._k, self._cache, self._log, dev, self.sb.bmapstart, self.sb.size)
+        self._blocks = BlockMap(self._k, dev, self.sb.bmapstart, self.sb.size)
         self._reclaim_orphans()
 
     def _reclaim_orphans(self) -> None:

@@ -20,9 +20,9 @@ is reading must not change.  An operation that changed nothing costs no disk wri
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import MAXOPBLOCKS
-from kernel.bio import Buf, BufferCache
+from kernel.bio import Buf
 from kernel.errors import settles
-from kernel.virtio_disk import WRITE, Request, VirtioDisk
+from kernel.virtio_disk import WRITE, Request
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -34,10 +34,8 @@ HEADER_ENTRIES_MAX: Final = 512 // 4 - 1  # the header must be one sector, which
 class Log:
     """The log of the mounted file system. Those who wait for room or for a commit sleep on it."""
 
-    def __init__(self, k: "Kernel", cache: BufferCache, disk: VirtioDisk) -> None:
+    def __init__(self, k: "Kernel") -> None:
         self._k = k
-        self._cache = cache
-        self._disk = disk
         self._start = 0  # block number of the header
         self._capacity = 0  # blocks that a commit can have; 0 until mounted
         self._header: Buf  # pinned as long as we are mounted; only the log uses it
@@ -53,9 +51,9 @@ class Log:
         self._capacity = min(nlog - 1, HEADER_ENTRIES_MAX)
         if self._capacity < MAXOPBLOCKS:
             self._k.panic(f"log: {nlog} blocks are too few, an operation may need {MAXOPBLOCKS}")
-        self._header = self._cache.bread(dev, start)
-        self._cache.bpin(self._header)
-        self._cache.brelse(self._header)
+        self._header = self._k.cache.bread(dev, start)
+        self._k.cache.bpin(self._header)
+        self._k.cache.brelse(self._header)
         self._recover(dev)
 
     # --- operations ---
@@ -80,8 +78,7 @@ class Log:
             self._committing = False
         self._k.wakeup(self)
 
-    def __enter__(self) -> None:
-        self.begin_op()
+    __enter__ = begin_op  # with k.log: ...
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if settles(exc_type):
@@ -96,7 +93,7 @@ class Log:
         if buf.blockno not in self._changed:
             if len(self._changed) == self._capacity:
                 self._k.panic("log: an operation writes too many blocks")
-            self._cache.bpin(buf)
+            self._k.cache.bpin(buf)
             self._changed[buf.blockno] = buf
 
     def has_changed_something(self, p: "Proc") -> bool:
@@ -106,26 +103,28 @@ class Log:
     def drain(self) -> None:
         """Wait until the disk shows no trace of the last commit: what to do before power-off."""
         if self._clearing is not None:
-            self._disk.wait(self._clearing)
+            self._k.disk.wait(self._clearing)
 
     # --- commit ---
 
     def _commit(self) -> None:
         """Steps 1 to 4. Nobody changes a buffer meanwhile: all operations have ended and none can begin."""
+        disk = self._k.disk
         bufs = sorted(self._changed.values(), key=lambda buf: buf.blockno)  # neighbours go in one request
         copies = [(blockno, buf.pa) for blockno, buf in enumerate(bufs, self._start + 1)]
         self.drain()
-        self._disk.wait(*self._disk.submit_runs(WRITE, copies))
-        self._disk.wait(self._write_header(bufs))
+        disk.wait(*disk.submit_runs(WRITE, copies))
+        disk.wait(self._write_header(bufs))
         self._install(bufs)
         self._changed = {}
 
     def _install(self, bufs: list[Buf]) -> None:
         """Steps 3 and 4, the latter only begun; unpins the buffers."""
-        self._disk.wait(*self._disk.submit_runs(WRITE, [(buf.blockno, buf.pa) for buf in bufs]))
+        disk = self._k.disk
+        disk.wait(*disk.submit_runs(WRITE, [(buf.blockno, buf.pa) for buf in bufs]))
         self._clearing = self._write_header([])
         for buf in bufs:
-            self._cache.bunpin(buf)
+            self._k.cache.bunpin(buf)
 
     def _write_header(self, bufs: list[Buf]) -> Request:
         """Start the write of a header that names these blocks; no other write of it may be under way."""
@@ -133,7 +132,7 @@ class Log:
         words[0] = len(bufs)
         for i, buf in enumerate(bufs, 1):
             words[i] = buf.blockno
-        (request,) = self._disk.submit_runs(WRITE, [(self._start, self._header.pa)])
+        (request,) = self._k.disk.submit_runs(WRITE, [(self._start, self._header.pa)])
         return request
 
     def _recover(self, dev: int) -> None:
@@ -143,11 +142,11 @@ class Log:
             self._k.panic(f"log: the header names {count} blocks, the log has {self._capacity}")
         homes = []
         for at, blockno in enumerate(blocknos[:count], self._start + 1):
-            copy, home = self._cache.bread(dev, at), self._cache.bclear(dev, blockno)
+            copy, home = self._k.cache.bread(dev, at), self._k.cache.bclear(dev, blockno)
             home.data[:] = copy.data
-            self._cache.bpin(home)
-            self._cache.brelse(home)
-            self._cache.brelse(copy)
+            self._k.cache.bpin(home)
+            self._k.cache.brelse(home)
+            self._k.cache.brelse(copy)
             homes.append(home)
         if count:
             self._install(homes)

@@ -115,13 +115,13 @@ class FakeKernel:
         k: Any = self
         self.disk = VirtioDisk(k, self.ram.base)
         self.disk.init()
-        self.cache = BufferCache(k, self.disk, self.ram.base + virtio_disk.REGION_SIZE, nbuf)
+        self.cache = BufferCache(k, self.ram.base + virtio_disk.REGION_SIZE, nbuf)
         first_pa = self.ram.base + virtio_disk.REGION_SIZE + nbuf * BSIZE + PGMASK & ~PGMASK
         assert first_pa <= self.ram.end and bio.REGION_SIZE % BSIZE == 0
         self.frames = FrameAllocator(self.ram, first_pa)
         self.pages = PageCache(k, self.disk, self.cache)
         self.frames.caches.append(self.pages)
-        self.log = Log(k, self.cache, self.disk)
+        self.log = Log(k)
         self.fs = FileSystem(k, self.cache, self.log, self.pages)
         self.files = FileTable()
         self.uart = UartDriver(k)
