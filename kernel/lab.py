@@ -76,17 +76,15 @@ class Alarm:
     period: int = 0
     handler: int = 0
     left: int = 0
-    saved: list[int] | None = None
+    saved: bytes = b""
 
     def tick(self, p: Proc) -> None:
         """One more interrupt; maybe `p` goes on in the handler."""
-        if not self.period or self.saved is not None:
-            return
-        self.left -= 1
-        if self.left == 0:
-            self.left = self.period
-            self.saved = p.tf[TF_EPC:].tolist()
-            p.tf[TF_EPC] = self.handler
+        if self.period and not self.saved:
+            self.left -= 1
+            if not self.left:
+                self.left, self.saved = self.period, bytes(p.tf[TF_EPC:])
+                p.tf[TF_EPC] = self.handler
 
     def forked(self) -> "Alarm":
         """The child's: no alarm, but if it was born in the handler it can return from it."""
@@ -97,18 +95,16 @@ def sys_sigalarm(k: "Kernel", p: Proc, ticks: int, handler: int) -> int:
     """Call `handler` after each `ticks` ticks of the process's time; 0 ticks: no more."""
     if ticks < 0:
         raise SyscallError(EINVAL, "a negative number of ticks")
-    saved = p.alarm.saved if p.alarm is not None else None
-    p.alarm = Alarm(period=ticks, handler=handler, left=ticks, saved=saved)
+    p.alarm = replace(p.alarm or Alarm(), period=ticks, handler=handler, left=ticks)
     return 0
 
 
 def sys_sigreturn(k: "Kernel", p: Proc) -> int:
     """Go on where the alarm came, with all registers: the result is the a0 of that moment."""
-    if p.alarm is None or p.alarm.saved is None:
+    if p.alarm is None or not p.alarm.saved:
         raise SyscallError(EINVAL, "no handler is running")
-    for i, word in enumerate(p.alarm.saved, TF_EPC):
-        p.tf[i] = word
-    p.alarm.saved = None
+    p.tf[TF_EPC:] = memoryview(p.alarm.saved).cast("Q")
+    p.alarm.saved = b""
     return p.tf[TF_A0]
 
 

@@ -84,7 +84,7 @@ def _prototypes() -> str:
     lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\nstruct sysinfo; /* kernel/sysinfo.h */\n\n"]
     lines.append("#define SBRK_ERROR ((char *)-1)\n\n")
     for call in syscalls.SYSCALLS:
-        lines.append(call.prototype + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
+        lines.append(_prototype(call) + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
     return "".join(lines)
 
 
@@ -93,11 +93,23 @@ def _psinfo() -> str:
     return _PSINFO + _size_check("psinfo", ps.PSINFO.size) + f"#define PS_STATE_NAMES {{ {names} }}\n"
 
 
+def _prototype(call: syscalls.Syscall) -> str:
+    """The C declaration of a call, without a semicolon."""
+    args = ", ".join(_declare(arg.ctype, arg.name) for arg in call.args) or "void"
+    return f"{_declare(call.returns, call.symbol or call.name)}({args})"
+
+
+def _declare(ctype: str, name: str) -> str:
+    if "(*)" in ctype:  # a pointer to a function has its name in the middle
+        return ctype.replace("(*)", f"(*{name})")
+    return ctype + name if ctype.endswith("*") else f"{ctype} {name}"
+
+
 def _stubs() -> str:
     """One function a call, each in its own section, so that a program links only those it uses."""
     text = ["# Made from kernel/abi/syscalls.py; edit the table there.\n"]
     for call in syscalls.SYSCALLS:
-        stub = call.stub
+        stub = call.symbol or call.name
         text.append(
             f'\n.section .text.{stub}, "ax", @progbits\n.globl {stub}\n.type {stub}, @function\n{stub}:\n'
             f"  li a7, {call.number}\n  ecall\n  ret\n.size {stub}, . - {stub}\n"

@@ -17,9 +17,7 @@ from typing import Final
 
 LAB_YEARS: Final = range(2019, 2026)
 LAB_YEAR: Final = LAB_YEARS[-1]  # the course's year where nobody asks for another
-UNTIL_2023: Final = range(LAB_YEARS.start, 2024)
-SINCE_2024: Final = range(2024, LAB_YEARS.stop)
-SINCE_2025: Final = range(2025, LAB_YEARS.stop)
+UNTIL_2023, SINCE_2024 = range(LAB_YEARS.start, 2024), range(2024, LAB_YEARS.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,9 @@ class Arg:
 class Syscall:
     """One call.
 
-    `returns` is the C result type, `noreturn` marks a call that does not come back, and `symbol`
-    is the C function's name where the libc wraps the raw call (`sbrk` calls `sys_sbrk`).
-    `years` are the lab years in which the number means this call.
+    `returns` is the C result type, `noreturn` marks a call that does not come back, and `symbol` is the C
+    function's name where the libc wraps the raw call (`sbrk` calls `sys_sbrk`).  `years` are the lab years
+    in which the number means this call.
     """
 
     number: int
@@ -47,23 +45,6 @@ class Syscall:
     noreturn: bool = False
     symbol: str = ""
     years: range = LAB_YEARS
-
-    @property
-    def stub(self) -> str:
-        """Name of the C function that makes the call."""
-        return self.symbol or self.name
-
-    @property
-    def prototype(self) -> str:
-        """The C declaration, without a semicolon."""
-        args = ", ".join(_declare(a.ctype, a.name) for a in self.args) or "void"
-        return f"{_declare(self.returns, self.stub)}({args})"
-
-
-def _declare(ctype: str, name: str) -> str:
-    if "(*)" in ctype:  # a pointer to a function has its name in the middle
-        return ctype.replace("(*)", f"(*{name})")
-    return ctype + name if ctype.endswith("*") else f"{ctype} {name}"
 
 
 def _int(name: str) -> Arg:
@@ -77,6 +58,7 @@ def _str(name: str) -> Arg:
 FD: Final = Arg("fd", "fd", "int")
 PATH: Final = _str("path")
 MASK: Final = _int("mask")
+PROT: Final = _int("prot")
 VA: Final = Arg("va", "uint64", "const void *")
 AREA: Final = (Arg("addr", "uint64", "void *"), Arg("len", "uint64", "size_t"))
 
@@ -105,16 +87,11 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(21, "close", (FD,)),
     Syscall(22, "trace", (MASK,)),
     Syscall(23, "sysinfo", (Arg("info", "out", "struct sysinfo *"),), years=UNTIL_2023),
-    Syscall(23, "interpose", (MASK, PATH), years=SINCE_2025),
+    Syscall(23, "interpose", (MASK, PATH), years=range(2025, 2026)),
     Syscall(24, "sigalarm", (_int("ticks"), Arg("handler", "uint64", "void (*)(void)"))),
     Syscall(25, "sigreturn"),
     Syscall(26, "symlink", (_str("target"), PATH)),
-    Syscall(
-        27,
-        "mmap",
-        (*AREA, _int("prot"), _int("flags"), FD, Arg("offset", "uint64", "off_t")),
-        returns="void *",
-    ),
+    Syscall(27, "mmap", (*AREA, PROT, _int("flags"), FD, Arg("offset", "uint64", "off_t")), returns="void *"),
     Syscall(28, "munmap", AREA),
     Syscall(30, "pgaccess", (VA, _int("n"), Arg("mask", "out", "void *")), years=UNTIL_2023),
     Syscall(33, "pgpte", (VA,), returns="uint64", years=SINCE_2024),
@@ -123,8 +100,8 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(64, "poweroff", (_int("status"),)),
     # ours: fills up to n entries of struct psinfo, returns how many processes there are
     Syscall(65, "ps", (Arg("out", "out", "struct psinfo *"), _int("n"))),
-    # ours: the rest of mmap, which the labs leave out
-    Syscall(66, "mprotect", (*AREA, _int("prot"))),
+    # ours: what the labs leave out of mmap
+    Syscall(66, "mprotect", (*AREA, PROT)),
     Syscall(67, "msync", (*AREA, _int("flags"))),
 )
 

@@ -167,7 +167,7 @@ GREEDY = """
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 77])
-@pytest.mark.parametrize("year", [2021, 2023])
+@pytest.mark.parametrize("year", [2020, 2021, 2023])
 def test_sbrk_fails_when_memory_is_out(tmp_path: Path, year: int, mode: int) -> None:
     """In these years whatever the mode; and what the program got is what sysinfo calls free afterwards."""
     printed = output(tmp_path, GREEDY.replace("MODE", str(mode)), lab=year)

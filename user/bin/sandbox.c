@@ -14,6 +14,6 @@ int main(int argc, char **argv)
         return 1;
     }
     exec(argv[3], argv + 3);
-    fprintf(2, "sandbox: cannot run %s\n", argv[3]);
+    fprintf(2, "sandbox: exec %s failed\n", argv[3]);
     return 127;
 }
