@@ -10,11 +10,11 @@ may fault pages in, and that may need the file system.
 """
 
 from abc import ABC, abstractmethod
-from errno import EBADF, EINVAL, EIO, ENFILE, ENOSPC
+from errno import EBADF, EINVAL, EIO, ENFILE
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kernel.abi.disk import BSIZE
-from kernel.abi.param import MAXOPBLOCKS, NFILE
+from kernel.abi.param import NFILE
 from kernel.errors import BadAddress, SyscallError
 from kernel.inode import Inode
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
     from kernel.proc import Proc
 
-# What one transaction can take of a long write: each block costs itself and a block of the map, beside the
-# inode, the indirect block, and a block more at each end where the write is not aligned.
-WRITE_MAX: Final = (MAXOPBLOCKS - 1 - 1 - 2) // 2 * BSIZE
+WRITE_MAX: Final = 16 * BSIZE  # bytes of a long write that are copied at a time
 
 
 class CharDevice(Protocol):
@@ -92,19 +90,14 @@ class InodeFile(File):
             raise SyscallError(EBADF, "not open for writing")
         if n < 0:
             raise SyscallError(EINVAL, "negative length")
-        for start in range(0, n, WRITE_MAX):
-            data = self._k.copyin(p, va + start, min(n - start, WRITE_MAX))
-            self._write_some(data)
+        done = 0
+        while done < n:  # what was written before a failure stays
+            data = self._k.copyin(p, va + done, min(n - done, WRITE_MAX))
+            with self._k.log, self._k.fs.locked(self.ip) as ip:
+                written = self._k.fs.writei(ip, self.off, data)
+                self.off += written
+            done += written
         return n
-
-    def _write_some(self, data: bytes) -> None:
-        """One transaction of a write. What was written before the disk was full stays, and is an error."""
-        fs, ip = self._k.fs, self.ip
-        with self._k.log, fs.locked(ip):
-            written = fs.writei(ip, self.off, data)
-            self.off += written
-        if written != len(data):
-            raise SyscallError(ENOSPC, "short write")
 
     def stat(self) -> bytes:
         fs, ip = self._k.fs, self.ip

@@ -17,19 +17,24 @@ Inodes that nobody refers to stay in the table, as a cache, until their place is
 first.  Names are in dir.py, free blocks in blockmap.py.
 """
 
+from collections.abc import Iterator
 from errno import EFBIG, ENFILE, ENOSPC
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import (
+    BPB,
     BSIZE,
     DINODE,
     DINODE_SIZE,
     FSMAGIC,
     IPB,
-    MAXFILE,
-    NDIRECT,
+    LAYOUTS,
+    NINDIRECT,
     STAT,
     SUPERBLOCK,
+    Layout,
+    SuperBlock,
+    layout_of,
 )
 from kernel.abi.fcntl import T_FILE
 from kernel.abi.memlayout import PGSHIFT, PGSIZE
@@ -42,22 +47,15 @@ from kernel.log import Log
 from kernel.pagecache import PageCache
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kernel.kernel import Kernel
 
 
-class SuperBlock(NamedTuple):
-    """Where the regions of the disk are, in blocks; as in kernel/abi/disk.py."""
-
-    magic: int
-    size: int
-    nblocks: int
-    ninodes: int
-    nlog: int
-    logstart: int
-    inodestart: int
-    bmapstart: int
+# How many blocks an operation writes at most for one block of a file: itself and the inode; where it is new,
+# also two tables, and a block of the map for each of the three.
+OLD_BLOCK_COST_MAX: Final = 2
+NEW_BLOCK_COST_MAX: Final = 7
+# What cutting off a file must leave: room for the inode, two tables, and what else the operation may do.
+CUT_SPARE: Final = 6
 
 
 class Locked:
@@ -66,39 +64,35 @@ class Locked:
     __slots__ = ("_fs", "_ip", "_put")
 
     def __init__(self, fs: "FileSystem", ip: Inode, put: bool) -> None:
-        self._fs = fs
-        self._ip = ip
-        self._put = put
+        self._fs, self._ip, self._put = fs, ip, put
 
     def __enter__(self) -> Inode:
-        if self._put:
-            self._fs.ilock_or_put(self._ip)
-        else:
-            self._fs.ilock(self._ip)
+        (self._fs.ilock_or_put if self._put else self._fs.ilock)(self._ip)
         return self._ip
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: "TracebackType | None"
-    ) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if settles(exc_type):
-            self._fs.iunlock(self._ip)
-            if self._put:
-                self._fs.iput(self._ip)
+            (self._fs.iunlockput if self._put else self._fs.iunlock)(self._ip)
 
 
 class FileSystem:
     """One mounted file system. `mount` comes first, from the first process, because it waits for the disk."""
 
-    def __init__(self, k: "Kernel", cache: BufferCache, log: Log, pages: PageCache) -> None:
+    def __init__(
+        self, k: "Kernel", cache: BufferCache, log: Log, pages: PageCache, layout: str | None = None
+    ) -> None:
         self._k = k
         self._pages = pages
         self._cache = cache
         self._log = log
-        self.sb = SuperBlock(*(0,) * 8)
+        self.sb: SuperBlock
+        self.layout: Layout
+        self._given_layout = layout
         self._blocks: BlockMap
         self._dev = 0
         self.inodes: Final[dict[int, Inode]] = {}  # by number: in use or idle
         self._idle: Final[dict[int, Inode]] = {}  # those with ref 0, the longest idle first
+        self._half_freed: Final[list[Inode]] = []
 
     # --- mount ---
 
@@ -110,6 +104,7 @@ class FileSystem:
         if self.sb.magic != FSMAGIC:
             self._k.panic(f"file system: the super block's magic is {self.sb.magic:#x}, not {FSMAGIC:#x}")
         self._dev = dev
+        self.layout = LAYOUTS[self._given_layout] if self._given_layout else layout_of(self.sb.layout)
         self._log.mount(dev, self.sb.logstart, self.sb.nlog)
         self._blocks = BlockMap(self._k, dev, self.sb.bmapstart, self.sb.size)
         self._reclaim_orphans()
@@ -154,8 +149,9 @@ class FileSystem:
     def iput(self, ip: Inode) -> None:
         """Drop a reference, inside an operation. The last one of a nameless inode frees it on disk."""
         assert ip.ref > 0, f"iput of {ip}, to which nobody refers"
-        if ip.ref == 1 and ip.valid and not ip.nlink:
-            self._free(ip)
+        if ip.ref == 1 and ip.valid and not ip.nlink and not self._free(ip):
+            self._half_freed.append(ip)  # with the reference
+            return
         ip.ref -= 1
         if not ip.ref:
             self._idle[ip.inum] = ip
@@ -179,17 +175,31 @@ class FileSystem:
         ip = self.inodes[inum] = Inode(self._k, dev, inum)
         return ip
 
-    def _free(self, ip: Inode) -> None:
-        """Free on disk an inode that has no name and one user: nobody else can find it."""
+    def _free(self, ip: Inode) -> bool:
+        """Free on disk an inode that has no name and one user: nobody can find it. Whether it is done."""
+        done = True
         ip.lock.acquire()
         try:
-            self.itrunc(ip)
-            ip.type = 0
-            self.iupdate(ip)
-            ip.valid = False
+            done = self.itrunc(ip)
+            if done:
+                ip.type = 0
+                self.iupdate(ip)
+                ip.valid = False
         except SyscallError as error:  # nothing was changed; the next mount frees it as an orphan
             self._k.printf(f"{ip} is not freed: {error}\n")
         ip.lock.release()
+        return done
+
+    def free_rest(self) -> None:
+        """Go on freeing what was too large for one operation: called after each, with no lock held.
+
+        What a crash leaves of it is an inode without a name, which the next mount frees.
+        """
+        while self._half_freed:
+            ip = self._half_freed.pop()
+            self._log.begin_op()
+            self.iput(ip)
+            self._log.end_op()
 
     # --- locks ---
 
@@ -323,93 +333,150 @@ class FileSystem:
         return data
 
     def writei(self, ip: Inode, off: int, data: bytes) -> int:
-        """Write into a locked inode, inside an operation that has room for it; gives the bytes written.
+        """Write into a locked inode, inside an operation; gives the bytes written.
 
-        Fewer than asked where the disk fills up. Fails where it would leave a hole or be too large.
+        Fewer than asked, but not none, where the operation has no room for more or the disk fills up.
+        Fails where it would leave a hole or be too large, or the disk is full.
         """
-        if off > ip.size or off + len(data) > MAXFILE * BSIZE:
+        if off > ip.size or off + len(data) > self.layout.blocks_max * BSIZE:
             raise SyscallError(EFBIG, f"{len(data)} bytes at {off} of a file of {ip.size}")
-        if ip.text is not None:
-            self._text_changed(ip)
-        done = 0
+        self._text_changed(ip)
+        first, start = divmod(off, BSIZE)
+        blocknos = self.blocknos(ip, first, (start + len(data) + BSIZE - 1) // BSIZE)
+        done, full = 0, None
         try:
-            while done < len(data):
-                index, start = divmod(off + done, BSIZE)
+            for index, blockno in enumerate(blocknos, first):
+                if done and self._log.room < (OLD_BLOCK_COST_MAX if blockno else NEW_BLOCK_COST_MAX):
+                    break
                 piece = data[done : done + BSIZE - start]
-                self._write_block(ip, index, start, piece)
+                self._write_block(blockno or self._bmap(ip, index), start, piece)
                 done += len(piece)
+                start = 0
         except SyscallError as error:
             if error.code != ENOSPC:
                 raise
+            full = error
+        if off + done > ip.size or ip.dirty:
+            ip.size = max(ip.size, off + done)
+            self.iupdate(ip)
+        if full and not done:
+            raise full
         if ip.pages:
             self._pages.patch(ip, off, data[:done])
-        if off + done > ip.size:
-            ip.size = off + done
-            self.iupdate(ip)
-        elif ip.dirty:
-            self.iupdate(ip)
         return done
 
-    def write_page(self, ip: Inode, index: int) -> None:
-        """Write the cached page `index` of a locked inode as far as the file goes, inside an operation."""
-        off = index << PGSHIFT
-        size = min(PGSIZE, ip.size - off)
-        if size > 0:
-            self.writei(ip, off, bytes(self._k.ram.view(ip.pages[index], size)))
+    def write_page(self, ip: Inode, index: int) -> bool:
+        """Write the cached page `index` of a locked inode as far as the file goes, inside an operation.
 
-    def _write_block(self, ip: Inode, index: int, start: int, piece: bytes) -> None:
-        blockno = self._bmap(ip, index)
+        Whether all of it was written: where it fills holes, it may need another operation.
+        """
+        off = index << PGSHIFT
+        size = max(0, min(PGSIZE, ip.size - off))
+        return self.writei(ip, off, bytes(self._k.ram.view(ip.pages[index], size))) == size
+
+    def _write_block(self, blockno: int, start: int, piece: bytes) -> None:
         fetch = self._cache.bread if len(piece) < BSIZE else self._cache.bclear
-        buf = fetch(ip.dev, blockno)
+        buf = fetch(self._dev, blockno)
         buf.data[start : start + len(piece)] = piece
         self._log.write(buf)
         self._cache.brelse(buf)
 
-    def itrunc(self, ip: Inode) -> None:
-        """Throw away the content of a locked inode, inside an operation."""
-        if ip.text is not None:
-            self._text_changed(ip)
-        blocknos = [*self.blocknos(ip, 0, MAXFILE), ip.addrs[NDIRECT]]
-        self._blocks.free(filter(None, blocknos))
-        ip.addrs = list(NO_ADDRS)
-        ip.size = 0
-        self.iupdate(ip)
-        self._pages.truncated(ip)
+    # --- block numbers ---
 
     def blocknos(self, ip: Inode, index: int, count: int) -> list[int]:
         """The disk blocks with the `count` blocks of a locked inode from `index` on; 0 for a hole."""
-        blocknos = ip.addrs[:NDIRECT]
-        if index + count > NDIRECT and ip.addrs[NDIRECT]:
-            buf = self._cache.bread(ip.dev, ip.addrs[NDIRECT])
-            blocknos += buf.words.tolist()
-            self._cache.brelse(buf)
-        blocknos += [0] * (MAXFILE - len(blocknos))
-        return blocknos[index : index + count]
+        blocknos: list[int] = []
+        while len(blocknos) < count:
+            blocknos += self._row(ip, index + len(blocknos))[: count - len(blocknos)]
+        return blocknos
+
+    def _row(self, ip: Inode, index: int) -> list[int]:
+        """The numbers of block `index` and of those behind it that are numbered in the same place."""
+        slot, *places = self.layout.path(index)
+        row = ip.addrs[slot : self.layout.direct] or ip.addrs[slot : slot + 1]
+        for place in places:
+            row = self._words(row[0])[place:] if row[0] else [0] * (NINDIRECT - place)
+        return row
+
+    def _words(self, blockno: int) -> list[int]:
+        """The numbers in a table."""
+        buf = self._cache.bread(self._dev, blockno)
+        words: list[int] = buf.words.tolist()
+        self._cache.brelse(buf)
+        return words
 
     def _bmap(self, ip: Inode, index: int) -> int:
-        """The disk block with block `index` of a locked inode; a new one if none does."""
-        assert 0 <= index < MAXFILE, f"a file has {MAXFILE} blocks, there is no block {index}"
-        if index < NDIRECT:
-            blockno = ip.addrs[index]
-            if not blockno:
-                blockno = ip.addrs[index] = self._blocks.alloc()
-                ip.dirty = True
-            return blockno
-        indirect = ip.addrs[NDIRECT]
-        if not indirect:
-            indirect = ip.addrs[NDIRECT] = self._blocks.alloc()
-            ip.dirty = True
-        buf = self._cache.bread(ip.dev, indirect)
-        blockno = buf.words[index - NDIRECT]
+        """The disk block with block `index` of a locked inode; new, and with new tables, if there is none."""
+        slot, *places = self.layout.path(index)
+        blockno = ip.addrs[slot]
         if not blockno:
+            blockno = ip.addrs[slot] = self._blocks.alloc()
+            ip.dirty = True
+        for place in places:
+            buf = self._cache.bread(ip.dev, blockno)
             try:
-                blockno = buf.words[index - NDIRECT] = self._blocks.alloc()
-                self._log.write(buf)
+                blockno = buf.words[place]
+                if not blockno:
+                    blockno = buf.words[place] = self._blocks.alloc()
+                    self._log.write(buf)
             finally:
                 self._cache.brelse(buf)
-            return blockno
-        self._cache.brelse(buf)
         return blockno
+
+    # --- giving blocks back ---
+
+    def itrunc(self, ip: Inode) -> bool:
+        """Throw away the content of a locked inode, inside an operation; whether all of it is gone.
+
+        Where the operation has no room for all the blocks of the map, the file is cut off as far as it has:
+        to be called again, in another operation.
+        """
+        self._text_changed(ip)
+        room = self._log.room - CUT_SPARE
+        if room <= 0:
+            return False
+        blocks = list(self._blocks_from(ip))
+        maps: dict[int, None] = {}  # the blocks of the map that must be written
+        cut = 0  # blocks that stay
+        for index, blockno in reversed(blocks):
+            maps[blockno // BPB] = None
+            if len(maps) > room:
+                cut = index + 1
+                break
+        self._blocks.free(blockno for index, blockno in blocks if index >= cut)
+        self._forget_from(ip, cut)
+        ip.size = min(ip.size, cut * BSIZE)
+        self.iupdate(ip)
+        self._pages.truncated(ip)
+        return not cut
+
+    def _blocks_from(self, ip: Inode) -> Iterator[tuple[int, int]]:
+        """Index and number of each block of a locked inode; a table has the index of its first block."""
+        for slot, blockno in enumerate(ip.addrs):
+            if blockno:
+                yield from self._tree(blockno, max(0, slot - self.layout.direct + 1), self.layout.first(slot))
+
+    def _tree(self, blockno: int, levels: int, index: int) -> Iterator[tuple[int, int]]:
+        """A block with `levels` levels of tables from itself down, and all below it."""
+        yield index, blockno
+        for place, below in enumerate(self._words(blockno) if levels else ()):
+            if below:
+                yield from self._tree(below, levels - 1, index + place * NINDIRECT ** (levels - 1))
+
+    def _forget_from(self, ip: Inode, cut: int) -> None:
+        """Clear the numbers of all blocks from block `cut` on, which were given back."""
+        slot, *places = self.layout.path(cut)
+        keep = slot + any(places)  # a table whose first block is the first to go is gone itself
+        blockno = ip.addrs[slot]
+        ip.addrs[keep:] = NO_ADDRS[keep:]
+        while any(places) and blockno:
+            place, *places = places
+            keep = place + any(places)
+            buf = self._cache.bread(ip.dev, blockno)
+            blockno = buf.words[place]
+            buf.data[keep * 4 :] = bytes(BSIZE - keep * 4)
+            self._log.write(buf)
+            self._cache.brelse(buf)
 
     def _text_changed(self, ip: Inode) -> None:
         """Have exec drop what it keeps of a program whose file changes or leaves the table."""

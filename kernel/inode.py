@@ -6,19 +6,19 @@ references and reads the fields under the lock.
 
 from typing import TYPE_CHECKING, Final
 
-from kernel.abi.disk import NDIRECT
+from kernel.abi.disk import NADDRS
 from kernel.sleeplock import SleepLock
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-NO_ADDRS: Final = (0,) * (NDIRECT + 1)
+NO_ADDRS: Final = (0,) * NADDRS
 
 
 class Inode:
     """Inode `inum` of device `dev` in memory; the fields behind `valid` are the disk's, once it is True.
 
-    `addrs` has the NDIRECT numbers of the first blocks, then that of the indirect block; 0 is none.
+    `addrs` has the block numbers that a Layout (kernel/abi/disk.py) tells of; 0 is none.
     `text` belongs to exec: what it keeps of the program in this file.  `pages` belongs to the page cache: its
     frames by page index.  `mappings` counts where mmap has mapped the file, `writable_mappings` those of them
     through which a program may write to it.

@@ -84,7 +84,8 @@ class Kernel:
 
     `image` is kernel/asm as an ELF file.  `init_argv` is what process 1 runs, and `modules` are programs
     that exec finds before those on the disk.  `lab` is the year of the course whose system calls there are;
-    with `usyscall` every process has a page at USYSCALL that holds its number.
+    with `usyscall` every process has a page at USYSCALL that holds its number.  `layout` is that of the
+    disk's inodes, where the super block does not say it.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Kernel:
         modules: Mapping[bytes, bytes] | None = None,
         lab: int = LAB_YEAR,
         usyscall: bool = False,
+        layout: str | None = None,
     ) -> None:
         self.board: Final = board
         self.lab: Final = lab
@@ -128,7 +130,7 @@ class Kernel:
         self.log: Final = Log(self)
         self.pages: Final = PageCache(self, self.disk, self.cache)
         self.frames.caches.extend((self.pages, self.text))
-        self.fs: Final = FileSystem(self, self.cache, self.log, self.pages)
+        self.fs: Final = FileSystem(self, self.cache, self.log, self.pages, layout)
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)
         self.timer: Final = Timer(self, board.timer)

@@ -83,6 +83,12 @@ class Log:
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if settles(exc_type):
             self.end_op()
+            self._k.fs.free_rest()
+
+    @property
+    def room(self) -> int:
+        """How many blocks the running operation may still write: the others may each write MAXOPBLOCKS."""
+        return self._capacity - len(self._changed) - (self.outstanding - 1) * MAXOPBLOCKS
 
     def write(self, buf: Buf) -> None:
         """Make the change that was made to a locked buffer part of the running operation."""

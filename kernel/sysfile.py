@@ -105,8 +105,6 @@ def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
         ip = _inode_to_open(k, path, omode)
         try:
             fd = _reserve(k, p, ip)
-            if omode & O_TRUNC and ip.type == T_FILE:
-                _truncate(k, ip)
         except SyscallError:
             k.fs.iunlockput(ip)
             raise
@@ -114,6 +112,8 @@ def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
         readable, writable = not omode & O_WRONLY, bool(omode & (O_WRONLY | O_RDWR))
         p.ofile[fd] = kind(k, ip, readable, writable)  # takes over the reference
         k.fs.iunlock(ip)
+    if omode & O_TRUNC and ip.type == T_FILE and ip.size:
+        _truncate(k, p, fd, ip)
     return fd
 
 
@@ -138,12 +138,15 @@ def _reserve(k: "Kernel", p: "Proc", ip: Inode) -> int:
     return fd
 
 
-def _truncate(k: "Kernel", ip: Inode) -> None:
-    """O_TRUNC, after room in the file table was taken."""
+def _truncate(k: "Kernel", p: "Proc", fd: int, ip: Inode) -> None:
+    """Empty the file that was opened as `fd`, by as many operations as that takes."""
     try:
-        k.fs.itrunc(ip)
+        done = False
+        while not done:
+            with k.log, k.fs.locked(ip):
+                done = k.fs.itrunc(ip)
     except SyscallError:
-        k.files.open_count -= 1
+        sys_close(k, p, fd)
         raise
 
 

@@ -23,7 +23,7 @@ from orrery.machine import Machine
 from orrery.output import ProgramOutput
 from orrery.recipe import NOBODY, Recipe
 from orrery.script import Lines, Script
-from toolchain import cc, fsimage, image, mkfs
+from toolchain import cc, fsimage, image
 
 BOOT_S_MAX: Final = 20
 """Virtual seconds for the way to the prompt; ours takes some milliseconds."""
@@ -144,9 +144,7 @@ def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Drive:
         return RamDrive(content)
     if not programs and not recipe.files:
         return open_drive(None)
-    fs = fsimage.FsImage(image.default_image())
-    files = {entry.path[1:]: fs.read(entry.path) for entry in fs.walk() if entry.path != "/"}
-    return RamDrive(mkfs.build({**files, **programs, **dict(recipe.files)}))
+    return RamDrive(image.rebuilt(image.default_image(), {**programs, **dict(recipe.files)}))
 
 
 def _our_init() -> bytes:

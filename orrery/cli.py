@@ -21,6 +21,8 @@ Command: TypeAlias = Callable[[argparse.Namespace], int]
 
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+CHUNK: Final = 1 << 16  # bytes of a file written at a time
+ZEROES: Final = bytes(CHUNK)
 TO_STDERR: Final = "-"  # the value of --strace without a file
 
 # Long options that boot and run share: whether each takes a value in a word of its own.
@@ -36,6 +38,7 @@ MACHINE_OPTIONS: Final = {
     "--engine": True,
     "--lab": True,
     "--usyscall": False,
+    "--layout": True,
 }
 
 
@@ -183,10 +186,20 @@ def _parser() -> argparse.ArgumentParser:
     mkfs = command("mkfs", _mkfs, "make a disk image; a leading _ of a file's name is dropped")
     mkfs.add_argument("image", metavar="IMG", help="the image to write")
     mkfs.add_argument("files", metavar="FILE", nargs="*", help="what goes into its root directory")
+    _add_layout(mkfs, "stock", "how its inodes number blocks; lab: for files up to 64 MiB")
+    mkfs.add_argument("--size", type=int, metavar="N", help="its size, in blocks of 1024 bytes")
     lsfs = command("lsfs", _lsfs, "list an image: inode, type, links, size, path")
     lsfs.add_argument("image", metavar="IMG", help="the image to read")
+    _add_layout(lsfs, None, LAYOUT_HELP)
     command("doctor", _doctor, "say what is missing here, and how to mend it")
     return parser
+
+
+LAYOUT_HELP: Final = "how the disk's inodes number blocks, where the image does not say it"
+
+
+def _add_layout(parser: argparse.ArgumentParser, default: str | None, text: str) -> None:
+    parser.add_argument("--layout", choices=("stock", "lab"), default=default, help=text)
 
 
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -203,6 +216,7 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     add("--engine", choices=("fast", "public"), default="fast", help="what runs the instructions")
     add("--lab", type=int, metavar="YEAR", help="have the system calls of the course's labs of YEAR")
     add("--usyscall", action="store_true", help="map the page at USYSCALL that the page-table lab asks for")
+    _add_layout(parser, None, LAYOUT_HELP)
 
 
 # --- commands that run a machine ---
@@ -266,6 +280,7 @@ def _machine(options: argparse.Namespace, make: "Callable[..., Machine]") -> "Ma
         snapshot=options.snapshot,
         lab=LAB_YEAR if options.lab is None else options.lab,
         usyscall=options.usyscall,
+        layout=options.layout,
         warn=warn,
     )
 
@@ -352,11 +367,12 @@ def _mkfs(options: argparse.Namespace) -> int:
 
     from toolchain import mkfs
 
-    content = mkfs.build(mkfs.collect([Path(name) for name in options.files]))
+    files = mkfs.collect([Path(name) for name in options.files])
+    content = mkfs.build(files, options.size, layout=options.layout)
     target = Path(options.image)
     if target.exists():
         _refuse_used(target)
-    _write_file(target, bytes(content), mode=0o644)
+    _write_file(target, content, mode=0o644)
     return 0
 
 
@@ -368,8 +384,11 @@ def _refuse_used(target: "Path") -> None:
         FileDrive(target).close()
 
 
-def _write_file(target: "Path", content: bytes, mode: int) -> None:
-    """Write a file so that it has the old content or the new, and an error leaves the old."""
+def _write_file(target: "Path", content: bytes | bytearray, mode: int) -> None:
+    """Write a file so that it has the old content or the new, and an error leaves the old.
+
+    Chunks of zeroes become holes of the file, if the host can have such.
+    """
     import tempfile
 
     if target.is_dir():
@@ -383,7 +402,12 @@ def _write_file(target: "Path", content: bytes, mode: int) -> None:
         raise BadInput(f"{target}: cannot be written: {error.strerror}; write it elsewhere") from error
     try:
         with os.fdopen(fd, "wb") as file:
-            file.write(content)
+            for start in range(0, len(content), CHUNK):
+                chunk = memoryview(content)[start : start + CHUNK]
+                if chunk != ZEROES[: len(chunk)]:
+                    file.seek(start)
+                    file.write(chunk)
+            file.truncate(len(content))
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(new, mode & ~umask)
@@ -402,9 +426,9 @@ def _lsfs(options: argparse.Namespace) -> int:
             content = file.read()
     except OSError as error:
         raise DriveError(f"{options.image}: {error.strerror}; check the name of the image") from error
-    fsimage.check(content, options.image)
+    fs = fsimage.check(content, options.image, options.layout)
     try:
-        for entry in fsimage.FsImage(content, options.image).walk():
+        for entry in fs.walk():
             print(entry)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read has seen enough

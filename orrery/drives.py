@@ -14,33 +14,36 @@ DriveSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryvie
 """A path (kept), an image in memory or None for a fresh default image (not kept), or a ready Drive."""
 
 
-def open_drive(source: DriveSource, *, snapshot: bool = False, first: str | None = None) -> Drive:
+def open_drive(
+    source: DriveSource, *, snapshot: bool = False, first: str | None = None, layout: str | None = None
+) -> Drive:
     """The drive for `source`, its image checked; with `snapshot` nothing is written to the source.
 
-    `first` is the path of the program that the kernel will run from it.
+    `first` is the path of the program that the kernel will run from it, `layout` that of its inodes where
+    the image does not say it, or what a fresh one is to have.
     Raises BadInput or BadImage, each with one line.
     """
     if source is None:
-        return RamDrive(image.default_image())  # as the image maker made it: no need to check
+        return RamDrive(image.default_image(layout))  # as the image maker made it: no need to check
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         try:
             drive = OverlayDrive(path) if snapshot else FileDrive(path)
         except DriveError as error:
             raise BadInput(str(error)) from error
-        return _checked(drive, path, first)
+        return _checked(drive, path, first, layout)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _checked(RamDrive(source), "the image in memory", first)
+        return _checked(RamDrive(source), "the image in memory", first, layout)
     return source
 
 
-def _checked(drive: Drive, name: str, first: str | None) -> Drive:
+def _checked(drive: Drive, name: str, first: str | None, layout: str | None) -> Drive:
     from toolchain import fsimage
 
     try:
         content = drive.read(0, drive.capacity)
-        fsimage.check(content, name)
-        if first is not None and all(entry.path != first for entry in fsimage.FsImage(content, name).walk()):
+        fs = fsimage.check(content, name, layout)
+        if first is not None and all(entry.path != first for entry in fs.walk()):
             raise BadInput(f"{name}: has no {first}, which starts a machine; `orrery run` brings its own")
     except (fsimage.BadImage, BadInput):
         drive.close()

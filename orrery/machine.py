@@ -15,6 +15,7 @@ from emu import engine as e
 from emu.board import Board
 from emu.events import NEVER
 from emu.loop import Stop
+from kernel.abi.disk import LAYOUTS
 from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
 from kernel.kernel import Kernel
@@ -64,6 +65,7 @@ class Machine:
     None for a fresh default image.  `seed` is for what is left to chance: nothing yet; faults that are
     injected, and networks, will draw from `random`.  `engine` is "fast" or "public".  `lab` is the year of
     the course whose system calls there are; with `usyscall` each process has the labs' page at USYSCALL.
+    `layout`, "stock" or "lab", is that of the drive's inodes where the image does not say it.
     Machines are independent of each other.  Close one after use, or use it in a `with` statement.
     Raises BadInput, DriveError or ImageError for what cannot be used, with one line.
     """
@@ -78,6 +80,7 @@ class Machine:
         snapshot: bool = False,
         lab: int = LAB_YEAR,
         usyscall: bool = False,
+        layout: str | None = None,
         init_argv: Sequence[bytes] = (b"/init",),
         modules: Mapping[bytes, bytes] | None = None,
         warn: Callable[[str], None] | None = None,
@@ -92,11 +95,13 @@ class Machine:
             raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
         if lab not in LAB_YEARS:
             raise BadInput(f"lab {lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
+        if layout not in (None, *LAYOUTS):
+            raise BadInput(f"layout {layout!r}: unknown; there are {' and '.join(LAYOUTS)}")
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()
         first = None if modules and init_argv[0] in modules else init_argv[0].decode()
-        self._drive: Final = open_drive(drive, snapshot=snapshot, first=first)
+        self._drive: Final = open_drive(drive, snapshot=snapshot, first=first, layout=layout)
         try:
             make_engine = engine_maker(engine, warn or _warn)
             self.board: Final = Board(mem_mib, make_engine, self._drive, self._shown.append)
@@ -110,6 +115,7 @@ class Machine:
             modules=modules,
             lab=lab,
             usyscall=usyscall,
+            layout=layout,
         )
         self.keyboard: Final = Keyboard(self.board, self.kernel)
         self.hub: Final = Hub(self.kernel, self.board.loop.ask_stop)

@@ -104,7 +104,7 @@ class Programs:
         if drive is None:
             return
         try:
-            image = FsImage(drive.read(0, drive.capacity))
+            image = FsImage(drive.read(0, drive.capacity), layout=self._machine.kernel.fs.layout.name)
             for entry in image.walk():
                 if _matches(entry.path.encode(), name):
                     yield image.read(entry.path)

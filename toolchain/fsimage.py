@@ -10,14 +10,18 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from mmap import mmap
+from typing import TypeAlias
 
 from kernel.abi import disk, fcntl, param
 from toolchain.mkfs import ImageError
 
-T_SYMLINK = 4  # the file-system lab's
-_TYPES = (fcntl.T_DIR, fcntl.T_FILE, fcntl.T_DEVICE, T_SYMLINK)
+Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap"
+
+_TYPES = (fcntl.T_DIR, fcntl.T_FILE, fcntl.T_DEVICE, fcntl.T_SYMLINK)
 _REMEDY = "make a new image with `orrery mkfs`"
-_BLOCK_NUMBERS = struct.Struct(f"<{disk.NINDIRECT}I")
+_NO_BLOCKS = (0,) * disk.NINDIRECT
+_TABLE = struct.Struct(f"<{disk.NINDIRECT}I")
 
 
 class BadImage(ImageError):
@@ -25,33 +29,8 @@ class BadImage(ImageError):
 
 
 @dataclass(frozen=True, slots=True)
-class SuperBlock:
-    """The super block's fields: sizes and positions in blocks of 1024 bytes."""
-
-    magic: int
-    size: int
-    nblocks: int
-    ninodes: int
-    nlog: int
-    logstart: int
-    inodestart: int
-    bmapstart: int
-
-    def regions(self) -> list[tuple[str, int, int]]:
-        """Name, first block and block after the last of everything that is not data."""
-        inode_blocks = -(-self.ninodes // disk.IPB)
-        map_blocks = -(-self.size // disk.BPB)
-        return [
-            ("boot and super block", 0, 2),
-            ("log", self.logstart, self.logstart + self.nlog),
-            ("inodes", self.inodestart, self.inodestart + inode_blocks),
-            ("free map", self.bmapstart, self.bmapstart + map_blocks),
-        ]
-
-
-@dataclass(frozen=True, slots=True)
 class Inode:
-    """One inode as it is on disk; `addresses` are 12 direct blocks and the indirect one, 0 for none."""
+    """One inode as it is on disk; `addresses` are the block numbers that disk.Layout tells of, 0 for none."""
 
     number: int
     type: int
@@ -80,14 +59,16 @@ class Entry:
 class FsImage:
     """An image, opened: its super block is sound and its log replayed, the rest is as it is found.
 
-    `name` is what messages call it.  Reading something damaged raises BadImage.
+    `name` is what messages call it, and `layout` that of its inodes where the image does not say it.
+    Reading something damaged raises BadImage.
     """
 
-    def __init__(self, data: bytes | bytearray | memoryview, name: str = "image") -> None:
+    def __init__(self, data: Buffer, name: str = "image", layout: str | None = None) -> None:
         self.name = name
         self._data = memoryview(data).cast("B")
-        self.superblock = self._read_superblock()
+        self._read_superblock()
         self._replay_log()
+        self.layout = disk.LAYOUTS[layout] if layout else disk.layout_of(self.superblock.layout)
 
     def bad(self, what: str) -> BadImage:
         """The exception for a finding."""
@@ -109,19 +90,47 @@ class FsImage:
 
     def data_blocks(self, inode: Inode) -> list[int]:
         """The numbers of a file's data blocks in order, 0 for a hole, each checked to be a data block."""
-        if inode.size > disk.MAXFILE * disk.BSIZE:
+        return self._blocks(inode)[0]
+
+    def all_blocks(self, inode: Inode) -> list[int]:
+        """As data_blocks, with those behind them that hold block numbers."""
+        data, tables = self._blocks(inode)
+        return data + tables
+
+    def _blocks(self, inode: Inode) -> tuple[list[int], list[int]]:
+        """The blocks with a file's data and those with their numbers, each checked to be a data block."""
+        layout, count = self.layout, -(-inode.size // disk.BSIZE)
+        if count > layout.blocks_max:
             raise self.bad(
-                f"inode {inode.number}: size {inode.size} is more than a file's {disk.MAXFILE} blocks"
+                f"inode {inode.number}: size {inode.size} is more than a file's {layout.blocks_max} blocks"
             )
-        count = -(-inode.size // disk.BSIZE)
-        blocks = list(inode.addresses[: disk.NDIRECT])
-        if count > disk.NDIRECT:
-            indirect = inode.addresses[disk.NDIRECT]
-            self._check_block(indirect, inode)
-            blocks += _BLOCK_NUMBERS.unpack(self._block(indirect)) if indirect else [0] * disk.NINDIRECT
-        for block in blocks[:count]:
+        data = list(inode.addresses[: layout.direct])
+        tables: list[int] = []
+        for levels, head in enumerate(inode.addresses[layout.direct :], 1):
+            row = [head]
+            for level in reversed(range(levels)):  # as far as the file goes
+                row = row[: max(0, -(-(count - len(data)) // disk.NINDIRECT ** (level + 1)))]
+                for block in row:
+                    self._check_block(block, inode)
+                tables += row
+                row = [below for block in row for below in self._numbers(block)]
+            data += row
+        for block in data[:count]:
             self._check_block(block, inode)
-        return blocks[:count]
+        return data[:count], tables
+
+    def _numbers(self, table: int) -> tuple[int, ...]:
+        return _TABLE.unpack(self._block(table)) if table else _NO_BLOCKS
+
+    def regions(self) -> list[tuple[str, int, int]]:
+        """Name, first block and block after the last of everything that is not data."""
+        sb = self.superblock
+        return [
+            ("boot and super block", 0, 2),
+            ("log", sb.logstart, sb.logstart + sb.nlog),
+            ("inodes", sb.inodestart, sb.inodestart - (-sb.ninodes // disk.IPB)),
+            ("free map", sb.bmapstart, sb.bmapstart - (-sb.size // disk.BPB)),
+        ]
 
     def entries(self, directory: Inode, path: str) -> Iterator[tuple[str, Inode]]:
         """Name and inode of each entry in use; `path` is for messages."""
@@ -209,16 +218,16 @@ class FsImage:
             raise self.bad(f"inode {inode.number}: block {block} is out of range: the image has {sb.size}")
         if not block or block >= self._data_start:
             return
-        for region, start, end in sb.regions():
+        for region, start, end in self.regions():
             if start <= block < end:
                 raise self.bad(f"inode {inode.number}: block {block} belongs to the {region}")
 
-    def _read_superblock(self) -> SuperBlock:
-        """The super block; raises BadImage unless its regions lie in the image and apart."""
+    def _read_superblock(self) -> None:
+        """Take the super block; raises BadImage unless its regions lie in the image and apart."""
         have = len(self._data) // disk.BSIZE
         if have < 2:
             raise self.bad(f"{len(self._data)} bytes are too few for a file system")
-        sb = SuperBlock(*disk.SUPERBLOCK.unpack_from(self._data, disk.BSIZE))
+        sb = self.superblock = disk.SuperBlock(*disk.SUPERBLOCK.unpack_from(self._data, disk.BSIZE))
         if sb.magic != disk.FSMAGIC:
             raise self.bad(
                 "super block: not an xv6 file system: "
@@ -233,14 +242,13 @@ class FsImage:
         if not param.MAXOPBLOCKS < sb.nlog <= 1 + _LOG_ENTRIES:
             limits = f"from {param.MAXOPBLOCKS + 1} to {1 + _LOG_ENTRIES}"
             raise self.bad(f"super block: a log of {sb.nlog} blocks; it has {limits}")
-        regions = sorted(sb.regions(), key=lambda region: region[1])
+        regions = sorted(self.regions(), key=lambda region: region[1])
         for (name, _, end), (later, start, _) in pairwise(regions):
             if start < end:
                 raise self.bad(f"super block: the {later} at block {start} overlaps the {name}")
         if regions[-1][2] > sb.size:
             raise self.bad(f"super block: the {regions[-1][0]} ends behind the last of {sb.size} blocks")
         self._data_start = regions[-1][2]  # no block from here on is anything but data
-        return sb
 
     def _replay_log(self) -> None:
         """Install a committed transaction, in a copy of the image."""
@@ -258,7 +266,7 @@ class FsImage:
         self._data = memoryview(bytearray(self._data))
         for i, target in enumerate(targets):
             self._block(target)[:] = self._block(sb.logstart + 1 + i)
-        self.superblock = self._read_superblock()
+        self._read_superblock()
 
 
 # Block numbers that the log's header has room for
@@ -269,9 +277,9 @@ def _entry(inode: Inode, path: str) -> Entry:
     return Entry(inode.number, inode.type, inode.nlink, inode.size, path)
 
 
-def check(image: bytes | bytearray | memoryview, name: str = "image") -> None:
-    """Raise BadImage, one line that names the finding and the remedy, unless a kernel can trust `image`."""
-    fs = FsImage(image, name)
+def check(image: Buffer, name: str = "image", layout: str | None = None) -> FsImage:
+    """The image, opened; BadImage, one line with the finding and the remedy, unless a kernel can trust it."""
+    fs = FsImage(image, name, layout)
     owners: dict[int, int] = {}
     for number in range(1, fs.superblock.ninodes):
         inode = fs.inode(number)
@@ -279,6 +287,7 @@ def check(image: bytes | bytearray | memoryview, name: str = "image") -> None:
             _check_inode(fs, inode, owners)
     for _ in fs.walk():
         pass  # walking the tree is the check
+    return fs
 
 
 def _check_inode(fs: FsImage, inode: Inode, owners: dict[int, int]) -> None:
@@ -289,10 +298,7 @@ def _check_inode(fs: FsImage, inode: Inode, owners: dict[int, int]) -> None:
         raise fs.bad(f"inode {inode.number}: link count {inode.nlink}")
     if inode.type == fcntl.T_DEVICE:
         return
-    blocks = fs.data_blocks(inode)
-    if len(blocks) > disk.NDIRECT:
-        blocks.append(inode.addresses[disk.NDIRECT])
-    for block in filter(None, blocks):
+    for block in filter(None, fs.all_blocks(inode)):
         if block in owners:
             raise fs.bad(f"inode {inode.number}: block {block} is also used by inode {owners[block]}")
         if not fs.in_use(block):

@@ -135,7 +135,7 @@ def _param() -> str:
 
 def _fs() -> str:
     constants = {"ROOTINO": param.ROOTINO} | _constants(disk)
-    fields = "".join(f"  uint {name};\n" for name in disk.SUPERBLOCK_FIELDS)
+    fields = "".join(f"  uint {name};\n" for name in disk.SuperBlock._fields)
     checks = (
         _size_check("superblock", disk.SUPERBLOCK.size)
         + _size_check("dinode", disk.DINODE_SIZE)

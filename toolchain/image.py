@@ -7,7 +7,7 @@ is imported there, so that a start does not pay for it.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from toolchain import paths
@@ -21,9 +21,22 @@ _PARTS = ("object", "elf", "include")  # what cc.py keeps of the way there
 _AGE_S_MAX = 30 * 24 * 3600  # seconds that such a part stays
 
 
-def default_image() -> bytes:
-    """The image of a boot without --drive: the programs of user/bin and user/tests, and README."""
-    return _built("image", [*_COMMON, _README], _make_image)
+def default_image(layout: str | None = None) -> bytes | bytearray:
+    """The image of a boot without --drive: the programs of user/bin and user/tests, and README.
+
+    In another layout than stock's it is made anew each time: it is large, and empty for the most part.
+    """
+    image = _built("image", [*_COMMON, _README], _make_image)
+    return image if layout in (None, "stock") else rebuilt(image, {}, layout)
+
+
+def rebuilt(image: bytes | bytearray, more: Mapping[str, bytes], layout: str = "stock") -> bytearray:
+    """An image with the files of the root directory of `image` and `more`, which come instead of those."""
+    from toolchain import fsimage, mkfs
+
+    fs = fsimage.FsImage(image)
+    files = {entry.path[1:]: fs.read(entry.path) for entry in fs.walk() if entry.path != "/"}
+    return mkfs.build({**files, **more}, layout=layout)
 
 
 def kernel_elf() -> bytes:

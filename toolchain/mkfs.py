@@ -11,6 +11,8 @@ from pathlib import Path
 from kernel.abi import disk, fcntl, param
 
 DEFAULT_SIZE = 8192  # blocks: 8 MiB, of which the programs take a part; one block of map covers it
+LAB_SIZE = 200_000  # blocks of an image in the lab's layout: one file may have 65,803
+SIZE_MAX = 1 << 22  # blocks: 4 GiB
 DEFAULT_NINODES = 1024
 LOG_SIZE = param.LOGBLOCKS + 1  # blocks, the header included
 
@@ -19,14 +21,22 @@ class ImageError(Exception):
     """An image cannot be made or used; str() is one line that names the thing and the remedy."""
 
 
-def build(files: Mapping[str, bytes], size: int = DEFAULT_SIZE, ninodes: int = DEFAULT_NINODES) -> bytearray:
+def build(
+    files: Mapping[str, bytes],
+    size: int | None = None,
+    ninodes: int = DEFAULT_NINODES,
+    layout: str = disk.STOCK.name,
+) -> bytearray:
     """An image of `size` blocks whose root directory holds `files`, in their order.
 
+    `layout` is that of its inodes: "stock" or "lab"; it decides the size where none is given.
     Raises ImageError for a name that does not fit, a file that is too big, or when space runs out.
     """
     for name in files:
         _check_name(name)
-    image = _Image(size, ninodes)
+    if size is None:
+        size = LAB_SIZE if layout == disk.LAB.name else DEFAULT_SIZE
+    image = _Image(size, ninodes, disk.LAYOUTS[layout])
     root = image.allocate_inode()
     assert root == param.ROOTINO, "the root directory is the first inode"
     entries = [disk.DIRENT.pack(root, b"."), disk.DIRENT.pack(root, b"..")]
@@ -66,12 +76,14 @@ def _check_name(name: str) -> None:
 class _Image:
     """An image being filled: inodes and data blocks are given out in order and never taken back."""
 
-    def __init__(self, size: int, ninodes: int) -> None:
+    def __init__(self, size: int, ninodes: int, layout: disk.Layout) -> None:
         inode_blocks = ninodes // disk.IPB + 1
         map_blocks = size // disk.BPB + 1
         self.inode_start = 2 + LOG_SIZE
         self.map_start = self.inode_start + inode_blocks
         self.next_block = self.map_start + map_blocks
+        if size > SIZE_MAX:
+            raise ImageError(f"{size} blocks: too many: an image has at most {SIZE_MAX}; make it smaller")
         if ninodes < 2 or ninodes > 0xFFFF:
             raise ImageError(
                 f"{ninodes} inodes: an image has from 2 to 65535, as directory entries are 16 bits"
@@ -83,11 +95,14 @@ class _Image:
             )
         self.size = size
         self.ninodes = ninodes
+        self.layout = layout
         self.next_inode = 1
         self.data = bytearray(size * disk.BSIZE)
         nblocks = size - self.next_block
-        fields = (disk.FSMAGIC, size, nblocks, ninodes, LOG_SIZE, 2, self.inode_start, self.map_start)
-        disk.SUPERBLOCK.pack_into(self.data, disk.BSIZE, *fields)
+        superblock = disk.SuperBlock(
+            disk.FSMAGIC, size, nblocks, ninodes, LOG_SIZE, 2, self.inode_start, self.map_start, layout.mark
+        )
+        disk.SUPERBLOCK.pack_into(self.data, disk.BSIZE, *superblock)
 
     def allocate_inode(self) -> int:
         """The number of a fresh inode."""
@@ -101,22 +116,31 @@ class _Image:
     def write_inode(self, number: int, kind: int, content: bytes, name: str) -> None:
         """Store `content` in new blocks and inode `number` of type `kind` over them."""
         count = -(-len(content) // disk.BSIZE)
-        if count > disk.MAXFILE:
-            limit = disk.MAXFILE * disk.BSIZE
+        if count > self.layout.blocks_max:
+            limit = self.layout.blocks_max * disk.BSIZE
             raise ImageError(
                 f"{name}: {len(content)} bytes; a file has at most {limit}: leave it out or split it"
             )
         blocks = [self._allocate_block(name) for _ in range(count)]
         for i, block in enumerate(blocks):
             self._fill_block(block, content[i * disk.BSIZE : (i + 1) * disk.BSIZE])
-        addresses = blocks[: disk.NDIRECT]
-        addresses += [0] * (disk.NDIRECT + 1 - len(addresses))
-        if count > disk.NDIRECT:
-            addresses[disk.NDIRECT] = self._allocate_block(name)
-            indirect = b"".join(block.to_bytes(4, "little") for block in blocks[disk.NDIRECT :])
-            self._fill_block(addresses[disk.NDIRECT], indirect)
+        layout = self.layout
+        addresses = []
+        for slot in range(disk.NADDRS):
+            below = blocks[layout.first(slot) : layout.first(slot + 1)]
+            addresses.append(self._tree(below, max(0, slot - layout.direct + 1), name))
         offset = self.inode_start * disk.BSIZE + number * disk.DINODE_SIZE
         disk.DINODE.pack_into(self.data, offset, kind, 0, 0, 1, len(content), *addresses)
+
+    def _tree(self, blocks: list[int], levels: int, name: str) -> int:
+        """The block that leads to `blocks` by so many levels of tables, made here; 0 where there are none."""
+        if not levels or not blocks:
+            return blocks[0] if blocks else 0
+        span = disk.NINDIRECT ** (levels - 1)
+        row = [self._tree(blocks[i : i + span], levels - 1, name) for i in range(0, len(blocks), span)]
+        table = self._allocate_block(name)
+        self._fill_block(table, b"".join(block.to_bytes(4, "little") for block in row))
+        return table
 
     def write_map(self) -> None:
         """Mark every block that was given out, and all before the first, as in use."""

@@ -9,8 +9,7 @@ from emu.drive import RamDrive
 from emu.virtio_blk import HEADER
 from emu.virtqueue import DESCRIPTOR, NEXT
 from emu.virtqueue import WRITE as DEVICE_WRITES
-from kernel.abi.disk import BSIZE, SUPERBLOCK, SUPERBLOCK_FIELDS
-from kernel.fs import SuperBlock
+from kernel.abi.disk import BSIZE, SUPERBLOCK, SuperBlock
 from kernel.virtio_disk import QUEUE_SIZE, WRITE, Request, VirtioDisk
 from orrery import Machine
 from toolchain import fsimage, image, mkfs
@@ -126,7 +125,7 @@ def super_block_fields() -> Lines:
     sb = super_block(content)
     lines = [
         f"{name:<10} {value:#x}" if name == "magic" else f"{name:<10} {value}"
-        for name, value in zip(SUPERBLOCK_FIELDS, sb, strict=True)
+        for name, value in zip(SuperBlock._fields, sb, strict=True)
     ]
     lines.append("")
     regions = [region(sb, blockno) for blockno in range(sb.size)]

@@ -91,7 +91,9 @@ class FakeProc:
 class FakeKernel:
     """Boots on `drive`; `spawn` processes, then `run` until all have ended."""
 
-    def __init__(self, drive: RamDrive, nbuf: int = 64, latency_ticks: int = 4) -> None:
+    def __init__(
+        self, drive: RamDrive, nbuf: int = 64, latency_ticks: int = 4, layout: str | None = None
+    ) -> None:
         self.ram = Ram(1 << 20)
         self.bus = Bus(self.ram)
         self.clock = Clock()
@@ -122,7 +124,7 @@ class FakeKernel:
         self.pages = PageCache(k, self.disk, self.cache)
         self.frames.caches.append(self.pages)
         self.log = Log(k)
-        self.fs = FileSystem(k, self.cache, self.log, self.pages)
+        self.fs = FileSystem(k, self.cache, self.log, self.pages, layout)
         self.files = FileTable()
         self.uart = UartDriver(k)
         self.uart.init()

@@ -193,7 +193,7 @@ def audit(image: bytes, orphans_allowed: bool = False) -> None:
     for inode in inodes:
         named = inode.number in names or (orphans_allowed and not inode.nlink)
         assert named, f"inode {inode.number} is in use and has no name"
-    owned = {address for inode in inodes for address in (*inode.addresses, *fs.data_blocks(inode)) if address}
-    first_data = max(end for _, _, end in fs.superblock.regions())
+    owned = {address for inode in inodes for address in (*inode.addresses, *fs.all_blocks(inode)) if address}
+    first_data = max(end for _, _, end in fs.regions())
     lost = [b for b in range(first_data, fs.superblock.size) if fs.in_use(b) and b not in owned]
     assert not lost, f"blocks {lost} are marked in use and belong to nothing"

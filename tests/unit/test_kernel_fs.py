@@ -369,7 +369,7 @@ def test_exec_is_told_when_a_program_it_keeps_changes_goes_or_leaves_the_table()
 
 def test_a_bad_super_block_is_a_panic_that_names_it() -> None:
     image = build({}, size=400, ninodes=64)
-    SUPERBLOCK.pack_into(image, BSIZE, 1, 400, 0, 64, 31, 2, 33, 50)
+    SUPERBLOCK.pack_into(image, BSIZE, 1, 400, 0, 64, 31, 2, 33, 50, 0)
     with pytest.raises(Panic, match="magic"):
         FakeKernel(CutDrive(image)).mount()
 

@@ -139,7 +139,7 @@ class Patient:
 
     def set_super(self, **changes: int) -> None:
         for name, value in changes.items():
-            struct.pack_into("<I", self.data, 1024 + 4 * disk.SUPERBLOCK_FIELDS.index(name), value)
+            struct.pack_into("<I", self.data, 1024 + 4 * disk.SuperBlock._fields.index(name), value)
 
     def directory(self, inode: int, entries: list[tuple[int, bytes]]) -> None:
         for slot, (number, name) in enumerate(entries):
