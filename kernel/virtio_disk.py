@@ -90,14 +90,11 @@ class VirtioDisk:
         for bit in (0, virtio.STATUS_ACKNOWLEDGE, virtio.STATUS_DRIVER):  # 0 resets the device
             status |= bit
             store(Reg.STATUS, status)
-
-        # Accept that the device is a modern one, and nothing else.
-        store(Reg.DEVICE_FEATURES_SEL, 1)
-        modern = load(Reg.DEVICE_FEATURES) & virtio.F_VERSION_1 >> 32
-        for select, features in ((0, 0), (1, modern)):
+        for select, features in ((0, 0), (1, virtio.F_VERSION_1 >> 32)):  # a modern device, and nothing else
             store(Reg.DRIVER_FEATURES_SEL, select)
             store(Reg.DRIVER_FEATURES, features)
-        store(Reg.STATUS, status | virtio.STATUS_FEATURES_OK)
+        status |= virtio.STATUS_FEATURES_OK
+        store(Reg.STATUS, status)
         if not load(Reg.STATUS) & virtio.STATUS_FEATURES_OK:
             panic("disk: the device refuses our features")
 
@@ -112,7 +109,7 @@ class VirtioDisk:
             store(register, self._region_pa + offset & 0xFFFF_FFFF)
             store(register + 4, self._region_pa + offset >> 32)
         store(Reg.QUEUE_READY, 1)
-        store(Reg.STATUS, status | virtio.STATUS_FEATURES_OK | virtio.STATUS_DRIVER_OK)
+        store(Reg.STATUS, status | virtio.STATUS_DRIVER_OK)
 
     def _load(self, register: int) -> int:
         return self._k.bus.load(self._base_pa + register, 4)
