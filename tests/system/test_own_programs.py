@@ -49,6 +49,15 @@ def test_bigfile_fills_a_file_of_the_stock_layout() -> None:
         assert machine.status == 0 and Audit(machine.kernel).findings() == []
 
 
+@pytest.mark.long
+def test_bigfile_fills_a_file_of_the_lab_layout() -> None:
+    files = {name: boot.default_files()[name] for name in ("init", "sh", "bigfile")}
+    with Machine(bytes(mkfs.build(files, size=70_000, ninodes=50, layout="lab"))) as machine:
+        printed = machine.boot().sh("bigfile")
+        assert printed == "write: 65803 blocks\nread: OK\nremove and write in pieces: OK\n"
+        assert machine.status == 0 and Audit(machine.kernel).findings() == []
+
+
 def test_bigfile_says_when_the_disk_is_full() -> None:
     files = {name: boot.default_files()[name] for name in ("init", "sh", "ls", "bigfile")}
     with Machine(bytes(mkfs.build(files, size=200, ninodes=50))) as machine:

@@ -2,8 +2,7 @@
 
    How large that is write() tells, by refusing a block more: 268 blocks where an inode has 12 direct blocks and
    an indirect one (stock xv6), 65,803 where it has 11, an indirect and a doubly indirect one (the lab layout).
-   Then the same once more in pieces that are no blocks, of a file that is opened anew and grows in the middle
-   of one: the blocks of the first must have come back. */
+   Then a file that is written in pieces that are no blocks, beyond the first tables of the larger layout. */
 
 #include "kernel/types.h"
 #include "kernel/fcntl.h"
@@ -14,10 +13,12 @@
 #define FILE_NAME "bigfile.tmp"
 #define STOCK_BLOCKS (12 + 256)
 #define LAB_BLOCKS (11 + 256 + 256 * 256)
-#define PROGRESS_BLOCKS 10000
+#define CHUNK_BLOCKS 3 /* as much as the kernel writes in one transaction: it is refused as a whole */
 #define ODD_BYTES 3000
+#define ODD_FILE_BLOCKS 600
+#define BLOCK_WORDS (BSIZE / sizeof(uint))
 
-static uint buf[BSIZE / sizeof(uint)];
+static uint buf[CHUNK_BLOCKS][BLOCK_WORDS];
 
 static void demand(int condition, const char *what, int block)
 {
@@ -29,15 +30,15 @@ static void demand(int condition, const char *what, int block)
 }
 
 /* Of every block the first word and the last tell which one it is. */
-static void make_block(uint block)
+static void make_block(uint *words, uint block)
 {
-    buf[0] = block;
-    buf[BSIZE / sizeof(uint) - 1] = ~block;
+    words[0] = block;
+    words[BLOCK_WORDS - 1] = ~block;
 }
 
-static int is_block(uint block)
+static int is_block(const uint *words, uint block)
 {
-    return buf[0] == block && buf[BSIZE / sizeof(uint) - 1] == ~block;
+    return words[0] == block && words[BLOCK_WORDS - 1] == ~block;
 }
 
 static int open_it(int mode)
@@ -47,55 +48,60 @@ static int open_it(int mode)
     return fd;
 }
 
-/* Writes until no block more is taken; how many were. */
+/* Writes `n` blocks at a time from block `from` on, until they are refused; where it stands then. */
+static int write_some(int fd, int from, int n)
+{
+    for (;; from += n) {
+        for (int i = 0; i < n; i++)
+            make_block(buf[i], from + i);
+        int written = write(fd, buf, n * BSIZE);
+        if (written <= 0)
+            return from;
+        demand(written == n * BSIZE, "write", from);
+    }
+}
+
+/* How many blocks a file has at most. */
 static int write_all(void)
 {
-    int blocks = 0, fd = open_it(O_CREATE | O_TRUNC | O_WRONLY);
-    for (;; blocks++) {
-        make_block(blocks);
-        int n = write(fd, buf, BSIZE);
-        if (n <= 0)
-            break;
-        demand(n == BSIZE, "write", blocks);
-        if (blocks % PROGRESS_BLOCKS == PROGRESS_BLOCKS - 1)
-            printf(".");
-    }
+    int fd = open_it(O_CREATE | O_TRUNC | O_WRONLY);
+    int blocks = write_some(fd, write_some(fd, 0, CHUNK_BLOCKS), 1);
     demand(write(fd, buf, 1) <= 0, "refusing a byte more", blocks);
+    struct stat st;
+    demand(fstat(fd, &st) == 0 && st.size == (uint64)blocks * BSIZE, "size", blocks);
     demand(close(fd) == 0, "close", blocks);
     return blocks;
 }
 
 static void read_all(int blocks)
 {
-    int fd = open_it(O_RDONLY);
-    for (int block = 0; block < blocks; block++) {
-        demand(read(fd, buf, BSIZE) == BSIZE, "read", block);
-        demand(is_block(block), "comparing", block);
+    int fd = open_it(O_RDONLY), block = 0;
+    while (block < blocks) {
+        int n = blocks - block < CHUNK_BLOCKS ? blocks - block : CHUNK_BLOCKS;
+        demand(read(fd, buf, CHUNK_BLOCKS * BSIZE) == n * BSIZE, "read", block);
+        for (int i = 0; i < n; i++, block++)
+            demand(is_block(buf[i], block), "comparing", block);
     }
     demand(read(fd, buf, BSIZE) == 0, "end of file", blocks);
-    struct stat st;
-    demand(fstat(fd, &st) == 0 && st.size == (uint64)blocks * BSIZE, "size", blocks);
     demand(close(fd) == 0, "close", blocks);
 }
 
-/* The free blocks are as many as before: a second file finds room for as much as its pieces take. */
 static void write_in_pieces(int blocks)
 {
     static char piece[ODD_BYTES];
     int fd = open_it(O_CREATE | O_WRONLY);
-    long size = (long)blocks * BSIZE, at = 0;
-    while (size - at >= ODD_BYTES) {
-        memset(piece, at / ODD_BYTES, ODD_BYTES);
-        demand(write(fd, piece, ODD_BYTES) == ODD_BYTES, "writing a piece", at / BSIZE);
-        at += ODD_BYTES;
+    int pieces = (blocks < ODD_FILE_BLOCKS ? blocks : ODD_FILE_BLOCKS) * BSIZE / ODD_BYTES;
+    for (int i = 0; i < pieces; i++) {
+        memset(piece, i, ODD_BYTES);
+        demand(write(fd, piece, ODD_BYTES) == ODD_BYTES, "writing a piece", i * ODD_BYTES / BSIZE);
     }
     demand(close(fd) == 0, "close", blocks);
 
     fd = open_it(O_RDONLY);
-    for (long got = 0; got < at; got += ODD_BYTES) {
-        demand(read(fd, piece, ODD_BYTES) == ODD_BYTES, "reading a piece", got / BSIZE);
-        char expected = got / ODD_BYTES;
-        demand(piece[0] == expected && piece[ODD_BYTES - 1] == expected, "comparing a piece", got / BSIZE);
+    for (int i = 0; i < pieces; i++) {
+        demand(read(fd, piece, ODD_BYTES) == ODD_BYTES, "reading a piece", i * ODD_BYTES / BSIZE);
+        for (int k = 0; k < ODD_BYTES; k++)
+            demand(piece[k] == (char)i, "comparing a piece", i * ODD_BYTES / BSIZE);
     }
     demand(close(fd) == 0, "close", blocks);
 }

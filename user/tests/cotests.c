@@ -259,12 +259,14 @@ static void too_large_a_stack(void)
     check(noted("sss"));
 }
 
-static void overflow(void *pages)
+/* So many calls, of which each takes half a KiB. */
+static void overflow(void *calls)
 {
     volatile char frame[512];
-    frame[0] = 1;
-    if ((long)pages != 0)
-        overflow((void *)((long)pages - frame[0]));
+    long left = (long)calls;
+    frame[left % sizeof frame] = 1;
+    if (left > 0)
+        overflow((void *)(left - frame[left % sizeof frame]));
     frame[0] = 2;
 }
 
@@ -430,6 +432,57 @@ static void sieve_of_channels(void)
     co_join(first);
     check(noted(primes));
     channel_free(numbers);
+}
+
+enum { PRODUCERS = 4, CONSUMERS = 3, EACH = 100 };
+
+static int received[PRODUCERS * EACH];
+
+static void produce(void *argument)
+{
+    static int producers;
+    uint x = producers++, first = x * EACH;
+    for (uint i = 0; i < EACH; i++) {
+        check(channel_send(argument, (void *)(uint64)(first + i)) == 0);
+        x = x * 1664525 + 1013904223;
+        if (x >> 31)
+            co_yield();
+    }
+}
+
+/* What one consumer gets of one producer comes in the order in which it was sent. */
+static void consume(void *ch)
+{
+    int newest[PRODUCERS] = {-1, -1, -1, -1};
+    void *value;
+    uint x = 7;
+    while (channel_receive(ch, &value) == 0) {
+        int n = (long)value;
+        check(n > newest[n / EACH]);
+        newest[n / EACH] = n;
+        received[n]++;
+        x = x * 1664525 + 1013904223;
+        if (x >> 30 == 0)
+            co_yield();
+    }
+}
+
+static void many_on_one_channel(void)
+{
+    struct channel *ch = new_channel("crowded", 2);
+    struct co *producers[PRODUCERS], *consumers[CONSUMERS];
+    for (int i = 0; i < CONSUMERS; i++)
+        consumers[i] = begin("consumer", consume, ch);
+    for (int i = 0; i < PRODUCERS; i++)
+        producers[i] = begin("producer", produce, ch);
+    for (int i = 0; i < PRODUCERS; i++)
+        co_join(producers[i]);
+    channel_close(ch);
+    for (int i = 0; i < CONSUMERS; i++)
+        co_join(consumers[i]);
+    for (int i = 0; i < PRODUCERS * EACH; i++)
+        check(received[i] == 1);
+    channel_free(ch);
 }
 
 static void too_large_a_channel(void)
@@ -646,6 +699,7 @@ static const struct test tests[] = {
     {"channels_are_fair", channels_are_fair},
     {"close_wakes_all", close_wakes_all},
     {"sieve_of_channels", sieve_of_channels},
+    {"many_on_one_channel", many_on_one_channel},
     {"too_large_a_channel", too_large_a_channel},
     {"deadlocks_are_told", deadlocks_are_told},
     {"mistakes_are_told", mistakes_are_told},
