@@ -1,9 +1,11 @@
-/* lazy: asks for memory and touches some of it, for the chapter on page tables.
+/* lazy: asks for memory and touches some of it, for the chapter on lazy allocation.
  *
  *      .venv/bin/orrery run docs/examples/lazy.c
  *
- * Of four pages that sbrk only promises, the program touches the second; the kernel, on its behalf, the
- * third, when pipe() stores two descriptors there.  Then it reads where nothing was promised, and dies. */
+ * Of four pages that sbrk only promises, the program touches the second.  Two more are touched by the kernel,
+ * on its behalf: pipe() stores two descriptors in the third, write() takes a byte from the first.  open() is
+ * given a name in the last, and touches nothing.  Then the program reads where nothing was promised, and
+ * dies. */
 
 #include "kernel/types.h"
 #include "user/user.h"
@@ -13,8 +15,11 @@
 int main(void)
 {
     char *heap = sbrklazy(4 * PAGE);
+    int *ends = (int *)(heap + 2 * PAGE);
 
     heap[1 * PAGE] = 'x';
-    pipe((int *)(heap + 2 * PAGE));
+    pipe(ends);
+    write(ends[1], heap, 1);
+    open(heap + 3 * PAGE, 0);
     return heap[4 * PAGE];
 }

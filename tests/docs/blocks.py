@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-CHAPTERS = sorted(DOCS.glob("0[1-4]-*.md"))
+CHAPTERS = sorted(DOCS.glob("0[1-7]-*.md"))
 OUTPUT = re.compile(
     r"(?P<mark><!-- output: (?P<name>[\w-]+)(?P<vary>, numbers vary)? -->\n```\w*\n)"
     r"(?P<body>.*?)(?P<end>^```$)",

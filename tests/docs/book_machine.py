@@ -1,10 +1,10 @@
 """Machines for the book's outputs, and stopping them where something can be seen.
 
-The functions of book_trap.py, book_pages.py, book_processes.py and book_disk.py make the blocks of output
-that the chapters print; each registers itself by `@output(name)`.  Everything is looked at from outside,
-between two steps of the machine.
+The functions of the other book_*.py make the blocks of output that the chapters print; each registers itself
+by `@output(name)`.  Everything is looked at from outside, between two steps of the machine.
 """
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,16 +12,18 @@ from pathlib import Path
 from emu import engine as e
 from emu.hart import Hart
 from kernel.abi import elf
-from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, kstack
+from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE, TRAMPOLINE, kstack
 from kernel.abi.param import NPROC
+from kernel.abi.riscv import PTE_SUPER
 from kernel.kernel import Kernel
 from kernel.proc import Proc
-from orrery import Machine
+from orrery import Machine, SyscallEvent
 from toolchain import cc
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 STEPS_MAX = 100_000  # a walk that is longer than this will not end
+PRINTED = re.compile(r'write\(1, "(.*)\\n"')  # a call that prints a line
 
 Lines = list[str]
 OUTPUTS: dict[str, Callable[[], Lines]] = {}
@@ -122,5 +124,39 @@ def named(kernel: Kernel, address: int) -> str:
 
 
 def flags(pte: int) -> str:
-    """The low eight bits of a page-table entry, as in `D A - U X W R V`, without the blanks."""
-    return "".join(letter if pte >> bit & 1 else "-" for bit, letter in reversed(list(enumerate("VRWXUGAD"))))
+    """The low ten bits of a page-table entry, as in `S C D A - U X W R V`, without the blanks."""
+    letters = reversed(list(enumerate("VRWXUGADCS")))
+    return "".join(letter if pte >> bit & 1 else "-" for bit, letter in letters)
+
+
+def follow(machine: Machine, command: str, look: Callable[[str, Proc], None]) -> None:
+    """Type a command; look(line, p) whenever a process has printed a line that is not the shell's."""
+
+    def called(event: SyscallEvent) -> None:
+        printed = PRINTED.match(event.text)
+        p = machine.kernel.procs.find(event.pid)
+        if printed and p is not None and event.process != "sh":
+            look(printed[1], p)
+
+    machine.on("syscall", called)
+    machine.sh(command)
+
+
+def memory(machine: Machine, p: Proc, low: int, high: int) -> Lines:
+    """The page table of `p` for [low, high): a line for each piece of 2 MiB, and for each page in it."""
+    kernel = machine.kernel
+    lines: Lines = []
+    for piece, _, entry in kernel.vm._pieces(p.pagetable, low, high):
+        kind = "superpage" if entry & PTE_SUPER else "table"
+        lines.append(entry_line(kernel, f"{piece:#012x}  {kind}", entry))
+        if not entry & PTE_SUPER:
+            first, last = max(low, piece), min(high, piece + SUPERPGSIZE)
+            pages = kernel.vm.leaves(p.pagetable, first, last)
+            lines += [entry_line(kernel, f"  {va:#012x}", pte) for va, _, pte in pages]
+    return lines
+
+
+def entry_line(kernel: Kernel, what: str, pte: int) -> str:
+    pa = pte >> 10 << 12
+    owners = kernel.frames.owners(pa)
+    return f"{what:<25}{pa:#x} {flags(pte)}  {owners} {'owner' if owners == 1 else 'owners'}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from book_machine import Lines, example, flags, output, the
+from book_machine import Lines, flags, output, the
 
 from kernel.abi.memlayout import (
     CLINT,
@@ -21,7 +21,7 @@ from kernel.abi.memlayout import (
 from kernel.abi.param import NPROC
 from kernel.abi.riscv import PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.proc import TF_SP, Proc
-from orrery import FaultEvent, Machine, SyscallEvent
+from orrery import Machine
 
 LEAF = PTE_R | PTE_W | PTE_X
 
@@ -99,11 +99,11 @@ def runs(pages: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, str]]:
     at = 0
     while at < len(pages):
         va, pte = pages[at]
-        pa, kind, count = pte >> 10 << 12, flags(pte)[2:], 1
+        pa, kind, count = pte >> 10 << 12, flags(pte)[4:], 1
         while at + count < len(pages):
             next_va, next_pte = pages[at + count]
             step = count * PGSIZE
-            if next_va != va + step or next_pte >> 10 << 12 != pa + step or flags(next_pte)[2:] != kind:
+            if next_va != va + step or next_pte >> 10 << 12 != pa + step or flags(next_pte)[4:] != kind:
                 break
             count += 1
         yield va, pa, count, kind
@@ -166,52 +166,3 @@ def sh_walk() -> Lines:
             lines.append(f"level {level}: word {index} of {table:#x} is {pte:#012x}: {frame}")
             table = pte >> 10 << 12
         return [*lines, f"pa {table | va & 0xFFF:#x}"]
-
-
-# --- processes together ---
-
-
-@output("lazy-faults")
-def lazy_faults() -> Lines:
-    """Which of its pages a program has when, and the faults that made them."""
-    snapshots: Lines = []
-    with Machine(modules={b"lazy": example("lazy.c")}).boot() as machine:
-        start = 0
-
-        def show(what: str) -> None:
-            p = the(machine, "lazy")
-            mapped = [va for va, pte in leaves(machine, p.pagetable) if pte & PTE_U and start <= va < p.sz]
-            pages = " ".join("x" if va in mapped else "." for va in range(start, p.sz, PGSIZE))
-            snapshots.append(f"{what:<46} {pages}")
-
-        def called(event: SyscallEvent) -> None:
-            nonlocal start
-            if event.process == "lazy" and event.name in ("sbrk", "pipe"):
-                start = start or event.result or 0
-                show(f"{event.name}() = {event.result:#x}")
-
-        def fault(event: FaultEvent) -> None:
-            if event.name == "lazy":
-                end = "mapped" if event.mapped else "killed"
-                show(f"cause {event.cause} at {event.va:#x}, pc {event.pc:#x}: {end}")
-
-        machine.on("syscall", called)
-        machine.on("fault", fault)
-        machine.sh("lazy")
-    return snapshots
-
-
-@output("fork-share")
-def fork_share() -> Lines:
-    """Two processes that run one file."""
-    with Machine().boot() as machine:
-        machine.type("cat | cat\n")
-        machine.run()
-        first, second = [p for p in machine.kernel.procs if p.name == "cat"]
-        tables = [dict(leaves(machine, p.pagetable)) for p in (first, second)]
-        lines = [f"va             cat, pid {first.pid}           cat, pid {second.pid}"]
-        for va in sorted(tables[0].keys() | tables[1].keys()):
-            cells = [f"{t[va] >> 10 << 12:#x} {flags(t[va])}" if va in t else "-" for t in tables]
-            same = "the same frame" if len({t.get(va, 0) >> 10 for t in tables}) == 1 else ""
-            lines.append(f"{va:#012x}   {cells[0]}   {cells[1]}   {same}".rstrip())
-        return lines

@@ -29,7 +29,7 @@ def _words(*lines: str) -> set[str]:
 
 FOREIGN = set(e.NAMES) | _words(
     "sstatus sie sip medeleg mideleg stimecmp menvcfg mip",  # registers that emu.engine does not name
-    "V R W X U G A D RSW SIE SPIE SPP SUM ASID",  # fields
+    "V R W X U G A D C S RSW SIE SPIE SPP SUM ASID",  # fields
     "ecall sret mret wfi jr ret csrw csrr csrsi csrci ld sd lr.d sc.d sfence.vma fence.i",  # instructions
     "sh cat wc ls echo mkdir grep init make orrery _forktest",  # programs
     "exec fork sbrk read pipe exit wait open write",  # system calls: their functions are sys_exec and so on
