@@ -13,7 +13,6 @@ import pytest
 
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.syscalls import LAB_YEARS, SYSCALLS, table
-from kernel.kernel import Kernel
 from orrery import Machine
 from orrery.audit import Audit
 from orrery.errors import BadInput
@@ -302,7 +301,10 @@ def test_numbers_without_a_call(tmp_path: Path, number: int) -> None:
     assert re.fullmatch(rf"\d+ lab: unknown sys call {shown}\n-1\n", printed)
 
 
-def test_the_kernel_takes_the_year_from_its_maker() -> None:
-    with Machine(lab=2020) as machine:
-        kernel: Kernel = machine.kernel
-        assert kernel.lab == 2020 and not kernel.usyscall
+def test_the_options_of_the_command_line(tmp_path: Path) -> None:
+    source = tmp_path / "options.c"
+    source.write_text(
+        '#include "kernel/types.h"\n#include "kernel/sysinfo.h"\n#include "user/user.h"\n'
+        "int main(void) { struct sysinfo is; return sysinfo(&is) == 0 && ugetpid() == getpid() ? 3 : 4; }\n"
+    )
+    assert orrery_cli.orrery("run", "--lab", "2020", str(source), "--usyscall").status == 3
