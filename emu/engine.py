@@ -14,6 +14,8 @@ before the block where one is due, and the loop enters the trap.  mip is the boa
 `regs[MIP]`, the engine only compares it with mie.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 # Cells; native/hooks.c declares the same fields in the same order.
@@ -39,6 +41,13 @@ TRAPPED: Final = 5  # stepping, and a trap was entered
 AT_INTERRUPT: Final = 6  # before a block: an interrupt is to be taken
 TRAP_LOOP: Final = 7  # a trap was entered whose vector is the instruction that raised it
 AT_TRAP: Final = 8  # pc is on an instruction that raised CAUSE; the trap is still to be entered
+AT_BREAK: Final = 9  # pc is on a breakpoint; the instruction has not run
+AT_WATCH: Final = 10  # pc is on an instruction that is about to touch a watched place
+
+# What is done at a Spot.
+LOADS: Final = 1
+STORES: Final = 2
+FETCHES: Final = 4
 
 TRAP_TICKS: Final = 4
 """What entering a trap for an exception costs: time passes even where a trap follows a trap for ever."""
@@ -110,6 +119,19 @@ class Words(Protocol):
     def __setitem__(self, index: int, value: int, /) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a debugger wants the hart to stop: at [low, high) of one address space, or of all (satp 0).
+
+    `kinds`: FETCHES before an instruction at `low` runs, LOADS and STORES before one that touches the range.
+    """
+
+    low: int
+    high: int
+    kinds: int
+    satp: int = 0
+
+
 class Engine(Protocol):
     """One hart's instruction interpreter over the board's RAM.
 
@@ -131,3 +153,6 @@ class Engine(Protocol):
 
     def drop_code(self, low: int, high: int) -> None:
         """Forget code translated from physical addresses [low, high): its bytes changed."""
+
+    def set_spots(self, spots: Sequence[Spot]) -> None:
+        """From now on run() stops at these, and at no others. step() does not."""

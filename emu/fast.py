@@ -7,7 +7,7 @@ the public interface and reading through the private one, and by finding known p
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,8 @@ REDIRECTED: Final = (
     ("tlb_unprotect_code", 0x14C1188, "on_last_block"),
     ("tb_invalidate_phys_page_fast", 0x14BE498, "on_store"),
     ("tlb_set_dirty", 0x14CA908, "on_set_dirty"),
+    ("cpu_watchpoint_address_matches", 0x14C60D0, "on_page"),
+    ("cpu_check_watchpoint", 0x14C5D20, "on_access"),
 )
 ORIGIN_SYMBOL: Final = "tlb_protect_code"
 ORIGIN_OFFSET: Final = 0xF3F530  # of that function from the start of the library
@@ -72,7 +74,16 @@ class _Native(ctypes.Structure):
         ("page_stored_to", ctypes.c_uint64),
         ("stop", ctypes.c_void_p),
         ("start", ctypes.c_void_p),
+        ("spots", ctypes.c_void_p),
+        ("spot_count", ctypes.c_uint64),
+        ("leave_block", ctypes.c_void_p),
     ]
+
+
+class _Spot(ctypes.Structure):
+    """struct spot of native/hooks.c."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("low", "high", "kinds", "satp")]
 
 
 class _LibraryCalls(ctypes.Structure):
@@ -122,6 +133,8 @@ class FastEngine:
         self._native = self._make_native(cpu)
         self.cells: e.Words = memoryview(self._native).cast("B")[: 8 * e.CELLS].cast("q")
         self._install_hooks()
+        self._break_hooks: list[ctypes.c_size_t] = []
+        self._spots = (_Spot * 0)()
         self._redirect_calls()
         ctypes.c_uint64.from_address(cpu + HART_IN_CPU).value = ctypes.addressof(self._native)
         self._take_csrs()
@@ -188,22 +201,27 @@ class FastEngine:
             ram_base=self._ram.base,
             stop=_address(self._lib.uc_emu_stop),
             start=_address(self._lib.uc_emu_start),
+            leave_block=_address(self._private("cpu_loop_exit_restore")),
         )
 
     def _install_hooks(self) -> None:
         for kind, name in ((unicorn.UC_HOOK_BLOCK, "on_block"), (unicorn.UC_HOOK_INTR, "on_trap")):
-            hook = ctypes.c_size_t()
-            error = self._lib.uc_hook_add(
-                self._handle,
-                ctypes.byref(hook),
-                ctypes.c_int(kind),
-                ctypes.cast(getattr(self._hooks, name), ctypes.c_void_p),
-                ctypes.byref(self._native),
-                ctypes.c_uint64(1),  # begin > end: everywhere
-                ctypes.c_uint64(0),
-            )
-            if error:
-                raise EngineUnavailable(f"the library refuses the hook {name}: error {error}")
+            self._add_hook(kind, name, 1, 0)  # begin > end: everywhere
+
+    def _add_hook(self, kind: int, name: str, begin: int, end: int) -> ctypes.c_size_t:
+        hook = ctypes.c_size_t()
+        error = self._lib.uc_hook_add(
+            self._handle,
+            ctypes.byref(hook),
+            ctypes.c_int(kind),
+            ctypes.cast(getattr(self._hooks, name), ctypes.c_void_p),
+            ctypes.byref(self._native),
+            ctypes.c_uint64(begin),
+            ctypes.c_uint64(end),
+        )
+        if error:
+            raise EngineUnavailable(f"the library refuses the hook {name}: error {error}")
+        return hook
 
     def _redirect_calls(self) -> None:
         """Have the library call native/hooks.c where its own functions are empty.
@@ -243,6 +261,17 @@ class FastEngine:
 
     def flush_tlb(self) -> None:
         self._tlb_flush(self._cpu)
+
+    def set_spots(self, spots: Sequence[e.Spot]) -> None:
+        for hook in self._break_hooks:
+            self._lib.uc_hook_del(self._handle, hook)
+        vas = sorted({spot.low for spot in spots if spot.kinds & e.FETCHES})
+        self._break_hooks = [self._add_hook(unicorn.UC_HOOK_CODE, "on_break", va, va) for va in vas]
+        self._spots = (_Spot * len(spots))(*(_Spot(s.low, s.high, s.kinds, s.satp) for s in spots))
+        self._native.spots = ctypes.addressof(self._spots)
+        self._native.spot_count = len(spots)
+        self.drop_code(self._ram.base, self._ram.end)  # a hook is only seen when code is translated
+        self.flush_tlb()
 
     def drop_code(self, low: int, high: int) -> None:
         # The library numbers the bytes of its RAM from 0; the board's RAM is its only one.

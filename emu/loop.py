@@ -12,9 +12,9 @@ the block that reaches over the deadline, and the loop steps through that block:
                                 ^ stop     ^ deadline: stepped to
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from emu import engine as e
 from emu.bus import Bus, BusError
@@ -56,12 +56,23 @@ class TrapLoop(Exception):
         super().__init__(f"the trap vector at {regs[e.PC]:#x} faults itself (cause {cause})")
 
 
+class Hit(NamedTuple):
+    """An access to a watched place: the instruction, and what it touched."""
+
+    pc: int
+    va: int
+    size_bytes: int
+    kind: int  # engine.LOADS or engine.STORES
+
+
 class Stop(Enum):
     """Why run() returned."""
 
     LIMIT = "limit"  # virtual time has come to the limit
     ASKED = "asked"  # ask_stop was called
     ASLEEP = "asleep"  # the hart waits, no event is pending and nothing will come from outside
+    BREAK = "break"  # pc is at a breakpoint
+    WATCH = "watch"  # the instruction before pc touched a watched place: `hit` says which
 
 
 class Loop:
@@ -83,14 +94,40 @@ class Loop:
         self.on_gate: Callable[[Hart], None] = _no_gate
         self.on_idle: Callable[[int], bool] = lambda until_ticks: False
         self.on_slice: Callable[[], None] = lambda: None
+        self.hit: Hit | None = None  # the access at which run() stopped last
+        self._spots: tuple[e.Spot, ...] = ()
+        self._watching = False
         self._asked = False
 
     def ask_stop(self) -> None:
         """Make run() return at the next occasion; may be called from a signal handler or a hook."""
         self._asked = True
 
+    def set_spots(self, spots: Sequence[e.Spot]) -> None:
+        """Have run() stop at these breakpoints and watchpoints; they change nothing in the run itself.
+
+        A watched place that Python writes (the kernel, a device) is for the caller to look at.
+        """
+        self._spots = tuple(spots)
+        self._watching = any(spot.kinds & (e.LOADS | e.STORES) for spot in spots)
+        self.hart.engine.set_spots(self._spots)
+
+    def at_break(self) -> bool:
+        """Whether pc is at a breakpoint, for the address space in force."""
+        regs = self.hart.regs
+        pc, satp = regs[e.PC], regs[e.SATP]
+        return any(s.low == pc and s.kinds & e.FETCHES and s.satp in (0, satp) for s in self._spots)
+
     def run(self, limit: int = END_OF_TIME) -> Stop:
-        """Run until virtual time `limit` (ticks), or until asked to stop, or until all sleep for ever."""
+        """Run until virtual time `limit` (ticks), or until asked to stop, or until all sleep for ever.
+
+        With spots also until one is met; a breakpoint at the first instruction does not count.
+        """
+        self.hit = None
+        if self._spots and self.hart.cells[e.NOW] < limit and self.at_break():
+            self.step(limit)
+            if self.hit is not None:
+                return Stop.WATCH
         hart, events = self.hart, self.events
         cells, regs, engine = hart.cells, hart.regs, hart.engine
         slice_end = cells[e.NOW] + SLICE_TICKS
@@ -125,10 +162,26 @@ class Loop:
             elif cells[e.REASON] == e.AT_DEADLINE:
                 if deadline <= slice_end:
                     self._step_to(deadline)
+                    if self._spots and (stop := self._met()) is not None and cells[e.NOW] < deadline:
+                        return stop
                 else:
                     slice_end = cells[e.NOW]  # close enough: nothing hangs on where a slice ends
+            elif cells[e.REASON] == e.AT_BREAK:
+                self._pay_back()
+                return Stop.BREAK
+            elif cells[e.REASON] == e.AT_WATCH:
+                self._pay_back()
+                self.step(limit)
+                if self.hit is not None:
+                    return Stop.WATCH
             else:
                 self._attend(error)
+                if self._spots and cells[e.REASON] == e.AT_STRADDLE and (stop := self._met()) is not None:
+                    return stop
+
+    def _met(self) -> Stop | None:
+        """The spot that the last steps have come to."""
+        return Stop.WATCH if self.hit is not None else Stop.BREAK if self.at_break() else None
 
     def step(self, limit: int = END_OF_TIME) -> bool:
         """Run due events, then retire one instruction, enter one trap, pass one gate, or wait to `limit`.
@@ -143,7 +196,10 @@ class Loop:
             cells[e.REASON] = e.TRAPPED
             return True
         word = hart.instruction()
+        touched = self._touched(word) if self._watching else None
         error = hart.engine.step(length(word or 0))
+        if touched is not None and not error and cells[e.REASON] == e.RAN:
+            self.hit = touched
         if cells[e.REASON] == e.AT_GATE:
             cells[e.NOW] += GATE_TICKS
             self.on_gate(hart)
@@ -151,10 +207,26 @@ class Loop:
             self._attend(error, stepped=True)
         return True
 
+    def _touched(self, word: int | None) -> Hit | None:
+        """The watched place that the instruction at pc is about to touch."""
+        op = decode(word or 0)
+        if op is None:
+            return None
+        regs = self.hart.regs
+        low, satp = regs[op.base] + op.offset & MASK64, regs[e.SATP]
+        kinds = {Kind.LOAD: e.LOADS, Kind.LR: e.LOADS, Kind.STORE: e.STORES}.get(op.kind, e.LOADS | e.STORES)
+        for spot in self._spots:
+            meets = spot.low < low + op.size and low < spot.high and spot.satp in (0, satp)
+            if meets and spot.kinds & kinds:
+                return Hit(regs[e.PC], low, op.size, spot.kinds & kinds)
+        return None
+
     def _step_to(self, deadline: int) -> None:
         """Step until the deadline, or until the path leaves the block: a step that took no time."""
         cells = self.hart.cells
         while (now := cells[e.NOW]) < deadline and not self.hart.waiting:
+            if self._spots and self._met() is not None:
+                return
             self.step()
             if cells[e.REASON] != e.RAN or cells[e.NOW] == now or self.events.next_ticks < deadline:
                 return

@@ -9,6 +9,7 @@ mapping of its page be seen; the fast engine sees it at once, as QEMU does.
 """
 
 from array import array
+from collections.abc import Sequence
 from typing import Any, Final
 
 from emu import engine as e
@@ -97,6 +98,8 @@ class PublicEngine:
         self._parcels = ram.bytes.cast("H")
         self._pages: dict[int, int] = {}  # where in RAM the pages of code are that this run has met
         self._block = NO_BLOCK  # address of the block entered last, in this run
+        self._breaks: list[int] = []
+        self._watching = False
         self._uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block, begin=1, end=0)
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_trap, begin=1, end=0)
 
@@ -124,6 +127,10 @@ class PublicEngine:
 
     def flush_tlb(self) -> None:
         self._uc.ctl(CTL_TLB_FLUSH, unicorn.UC_CTL_IO_WRITE)
+
+    def set_spots(self, spots: Sequence[e.Spot]) -> None:
+        self._breaks = [spot.low for spot in spots if spot.kinds & e.FETCHES]
+        self._watching = any(spot.kinds & (e.LOADS | e.STORES) for spot in spots)
 
     def drop_code(self, low: int, high: int) -> None:
         # The public call takes virtual addresses of the space that happens to be in force.
@@ -168,6 +175,8 @@ class PublicEngine:
             cells[e.NOW] += max(0, cells[e.DEADLINE] - cells[e.NOW]) // size * size  # a jump to itself
         if cells[e.NOW] + size > cells[e.DEADLINE]:
             return e.AT_DEADLINE
+        if self._watching or any(0 <= va - address < size for va in self._breaks):
+            return e.AT_STRADDLE  # the loop looks at each instruction
         if size >= 4 and self._may_be_done_by_loop(address + size - 4):
             return e.AT_ILLEGAL if size == 4 else e.AT_STRADDLE
         return e.RAN

@@ -14,17 +14,26 @@
  */
 #include <stdint.h>
 
-enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED, INTERRUPT, TRAP_LOOP };
-enum reg { PC = 64, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82 };
+enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED, INTERRUPT, TRAP_LOOP, TRAP, BREAK, WATCH };
+enum reg { PC = 64, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82, SATP = 84 };
 enum cause {
     FETCH_ACCESS = 1, ILLEGAL_INSTRUCTION = 2, MISALIGNED_LOAD = 4, MISALIGNED_STORE = 6, ECALL = 8,
     FETCH_PAGE = 12, LOAD_PAGE = 13, STORE_PAGE = 15
 };
 enum { OPCODE = 0x7f, ATOMIC = 0x2f, FUNCT5_IN_HALF = 11, LR = 2 };
+enum { LOADS = 1, STORES = 2, FETCHES = 4 };
 enum { USER = 0, SUPERVISOR = 1, MACHINE = 3 };
 enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3, MSTATUS_FS = 3 << 13 };
 #define MSTATUS_SD (1UL << 63)
 enum { STEPPED = -1, ONE_INSTRUCTION = 1, TRAP_TICKS = 4, PAGE_SIZE = 4096, C_JUMP_SIZE = 2 };
+
+/* Where a debugger wants a stop; Spot in emu/engine.py. */
+struct spot {
+    uint64_t low;
+    uint64_t high;
+    uint64_t kinds;
+    uint64_t satp; /* of the one address space, or 0 */
+};
 
 struct hart {
     int64_t now;         /* ticks */
@@ -51,6 +60,9 @@ struct hart {
     uint64_t page_stored_to; /* number of the page that the engine's last slow store went to */
     int (*stop)(void *engine);
     int (*start)(void *engine, uint64_t begin, uint64_t until, uint64_t timeout_us, uint64_t count);
+    const struct spot *spots;
+    uint64_t spot_count;
+    void (*leave_block)(void *cpu, uint64_t return_address); /* with the state at the instruction there */
 };
 
 static void stop(struct hart *h, enum reason reason)
@@ -208,6 +220,37 @@ void on_trap(void *engine, uint32_t cause, struct hart *h)
         stop(h, TRAPPED);
 }
 
+/* Breakpoints and watchpoints.
+ *
+ * The library calls on_break only from code that stands at a breakpoint, so other code pays nothing.  It
+ * would call for a watchpoint from the slow path of an access to a page that has one, but both functions
+ * that this needs are empty in it; they are redirected to here.  The engine leaves the block before the
+ * instruction has done anything; what was paid for the rest of the block is for the loop to take back.
+ */
+enum { INTERRUPTED = 0x10000 }; /* as an exception: none, only leave */
+
+static int in_space(const struct hart *h, const struct spot *spot)
+{
+    return !spot->satp || spot->satp == h->regs[SATP];
+}
+
+static void leave(struct hart *h, enum reason reason, uint64_t return_address)
+{
+    stop(h, reason);
+    *h->cause_now = INTERRUPTED;
+    h->leave_block(h->cpu, return_address);
+}
+
+void on_break(void *engine, uint64_t address, uint32_t size, struct hart *h)
+{
+    (void)engine, (void)size;
+    for (uint64_t i = 0; i < h->spot_count && !h->stepping; i++)
+        if (h->spots[i].kinds & FETCHES && h->spots[i].low == address && in_space(h, &h->spots[i])) {
+            h->regs[PC] = address;
+            leave(h, BREAK, 0);
+        }
+}
+
 /* Code that the guest writes.
  *
  * The engine marks a page in its TLB as `dirty` at the first store through an entry; from then on stores
@@ -227,6 +270,32 @@ struct engine {
 };
 
 enum { PAGE_BITS = 12 };
+
+/* What is watched of a page of virtual addresses that enters the TLB. */
+int on_page(struct cpu *cpu, uint64_t va, uint64_t bytes)
+{
+    struct hart *h = cpu->hart;
+    uint64_t kinds = 0;
+
+    for (uint64_t i = 0; h && i < h->spot_count; i++)
+        if (h->spots[i].low < va + bytes && va < h->spots[i].high)
+            kinds |= h->spots[i].kinds;
+    return kinds & (LOADS | STORES);
+}
+
+/* An access to such a page. */
+void on_access(struct cpu *cpu, uint64_t va, uint64_t bytes, uint32_t attributes, int kind, uint64_t return_address)
+{
+    struct hart *h = cpu->hart;
+
+    (void)attributes;
+    for (uint64_t i = 0; h && i < h->spot_count && !h->stepping; i++) {
+        const struct spot *spot = &h->spots[i];
+
+        if (spot->kinds & kind && spot->low < va + bytes && va < spot->high && in_space(h, spot))
+            leave(h, WATCH, return_address);
+    }
+}
 
 struct calls {
     void (*drop_blocks)(void *engine, void *pages, uint64_t offset, int bytes, uint64_t return_address);

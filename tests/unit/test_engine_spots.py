@@ -1,0 +1,127 @@
+"""Breakpoints and watchpoints: where run() stops is where single steps meet them, on both engines, and the
+run itself is the same as without.
+"""
+
+import pytest
+from assembler import A0, A1, C_JUMP_TO_ITSELF, Code, addi, ld, sd
+from bare import DATA, ENGINES, TEXT
+from bare import Machine as BareMachine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_programs import PROGRAMS, Program
+from test_engine_slicing import BOUNDED, END, run
+
+from emu import engine as e
+from emu.engine import Spot
+from emu.loop import Hit, Stop, TrapLoop
+
+EACH = pytest.mark.parametrize("engine", ENGINES)
+STOPS_MAX = 60
+Stops = list[tuple[int, int, Hit | None]]
+
+BREAKS = st.builds(lambda at: (at, at, e.FETCHES), st.integers(0, 120).map(lambda n: TEXT + 2 * n))
+WATCHES = st.builds(
+    lambda at, size, kinds: (at, at + size, kinds),
+    st.one_of(st.integers(DATA + 0xC0, DATA + 0x140), st.integers(DATA + 0xFF0, DATA + 0x1010)),
+    st.integers(1, 16),
+    st.sampled_from([e.LOADS, e.STORES, e.LOADS | e.STORES]),
+)
+SPOTS = st.lists(st.one_of(BREAKS, WATCHES), max_size=5)
+
+
+def placed(machine: BareMachine, spots: list[tuple[int, int, int]]) -> list[Spot]:
+    """The spots where the program has these addresses."""
+    there = machine.address
+    return [Spot(there(low), there(low) + high - low, kinds) for low, high, kinds in spots]
+
+
+def by_running(program: Program, engine: str, spots: list[tuple[int, int, int]]) -> tuple[Stops, object]:
+    machine = program.machine(engine)
+    loop, stops = machine.loop, Stops()
+    loop.set_spots(placed(machine, spots))
+    try:
+        while machine.clock.now < END:
+            stop = loop.run(END)
+            if stop in (Stop.BREAK, Stop.WATCH):
+                stops.append((machine.clock.now, machine.hart.regs[e.PC], loop.hit))
+            if stop is Stop.ASLEEP:
+                break
+            if len(stops) == STOPS_MAX:
+                loop.set_spots([])
+    except TrapLoop:
+        pass
+    return stops, machine.state()
+
+
+def by_stepping(program: Program, spots: list[tuple[int, int, int]]) -> Stops:
+    machine = program.machine("fast")
+    loop, stops = machine.loop, Stops()
+    loop.set_spots(placed(machine, spots))
+    try:
+        while machine.clock.now < END and len(stops) < STOPS_MAX:
+            now, loop.hit = machine.clock.now, None
+            if not loop.step(END):
+                break
+            moved = machine.clock.now > now or loop.hit is not None
+            if moved and machine.clock.now < END and (loop.hit is not None or loop.at_break()):
+                stops.append((machine.clock.now, machine.hart.regs[e.PC], loop.hit))
+    except TrapLoop:
+        pass
+    return stops
+
+
+def check(program: Program, spots: list[tuple[int, int, int]]) -> None:
+    fast, state = by_running(program, "fast", spots)
+    assert by_running(program, "public", spots) == (fast, state), "the engines differ"
+    assert state == run(program, "fast", [])[1:], "the spots show in the run"
+    assert [stop for stop in fast if stop[0] < END] == by_stepping(program, spots), "steps find others"
+
+
+@given(PROGRAMS, SPOTS)
+@settings(BOUNDED, max_examples=120)
+def test_spots_are_met_and_change_nothing(program: Program, spots: list[tuple[int, int, int]]) -> None:
+    check(program, spots)
+
+
+@pytest.mark.long
+@given(PROGRAMS, SPOTS)
+@settings(BOUNDED, derandomize=False, max_examples=2000)
+def test_spots_are_met_and_change_nothing_in_many_programs(
+    program: Program, spots: list[tuple[int, int, int]]
+) -> None:
+    check(program, spots)
+
+
+def counting(engine: str) -> BareMachine:
+    """Adds 1, stores it in DATA, loads it back, and spins."""
+    code = Code(TEXT)
+    code.put(addi(A0, A0, 1), sd(A0, A1, 0), ld(A0, A1, 0), C_JUMP_TO_ITSELF)
+    machine = BareMachine(engine, code.finish(), privilege=0)
+    machine.hart.regs[A0], machine.hart.regs[A1] = 0, DATA
+    return machine
+
+
+@EACH
+def test_a_breakpoint_stops_before_and_a_watchpoint_behind(engine: str) -> None:
+    machine = counting(engine)
+    machine.loop.set_spots([Spot(TEXT + 4, TEXT + 4, e.FETCHES), Spot(DATA + 7, DATA + 8, e.STORES)])
+    assert machine.loop.run(100) is Stop.BREAK
+    assert (machine.hart.regs[e.PC], machine.clock.now) == (TEXT + 4, 4)
+    assert machine.loop.run(100) is Stop.WATCH
+    assert (machine.hart.regs[e.PC], machine.clock.now) == (TEXT + 8, 8)
+    assert machine.loop.hit == Hit(TEXT + 4, DATA, 8, e.STORES)
+    assert machine.loop.run(100) is Stop.LIMIT and machine.loop.hit is None
+
+
+@EACH
+def test_spots_belong_to_an_address_space(engine: str) -> None:
+    machine = counting(engine)
+    other = machine.hart.regs[e.SATP] + 1
+    places = (TEXT + 4, e.FETCHES), (DATA, e.LOADS), (DATA, e.STORES)
+    machine.loop.set_spots([Spot(at, at + 8, kind, satp=other) for at, kind in places])
+    assert machine.loop.run(100) is Stop.LIMIT
+    machine = counting(engine)
+    machine.loop.set_spots([Spot(DATA, DATA + 8, e.LOADS, satp=other - 1)])
+    assert machine.loop.run(100) is Stop.WATCH and machine.hart.regs[e.PC] == TEXT + 12
+    machine.loop.set_spots([])
+    assert machine.loop.run(100) is Stop.LIMIT
