@@ -5,16 +5,17 @@ most DIRSIZ bytes, longer ones count by their first DIRSIZ.  `.` and `..` are or
 
 Walking a path locks one directory at a time: the reference to the next inode is taken while the directory is
 locked, its lock only after that lock was given back.  So `.` does not lock an inode twice, and two walks in
-opposite directions do not wait for each other.  All functions run inside an operation of the log, because
-dropping a reference may free an inode.
+opposite directions do not wait for each other.  Only a symbolic link is locked while its directory is, as it
+is none itself.  All functions run inside an operation of the log, because dropping a reference may free an
+inode.
 """
 
-from errno import EEXIST, ENOENT, ENOTDIR
+from errno import EEXIST, ELOOP, ENOENT, ENOTDIR
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import BSIZE, DIRENT, DIRENT_SIZE, DIRSIZ
-from kernel.abi.fcntl import T_DIR
-from kernel.abi.param import ROOTDEV, ROOTINO
+from kernel.abi.fcntl import T_DIR, T_SYMLINK
+from kernel.abi.param import MAXPATH, ROOTDEV, ROOTINO, SYMLINKS_MAX
 from kernel.errors import SyscallError
 from kernel.inode import Inode
 
@@ -26,12 +27,12 @@ FREE_INUM: Final = bytes(NAME_AT)
 FREE_ENTRY: Final = bytes(DIRENT_SIZE)
 
 
-def namei(k: "Kernel", path: bytes) -> Inode:
-    """The inode that a path names; a reference, not locked. An empty path is the current directory."""
-    ip = _first(k, path)
-    for name in _components(path):
-        ip = _step(k, ip, name)
-    return ip
+def namei(k: "Kernel", path: bytes, *, follow: bool = True) -> Inode:
+    """The inode that a path names; a reference, not locked. An empty path is the current directory.
+
+    Without `follow`, a symbolic link that is the path's last component stands for itself.
+    """
+    return _walk(k, _start(k, path, k.myproc().cwd), _components(path), follow)
 
 
 def nameiparent(k: "Kernel", path: bytes) -> tuple[Inode, bytes]:
@@ -42,10 +43,43 @@ def nameiparent(k: "Kernel", path: bytes) -> tuple[Inode, bytes]:
     *parents, last = _components(path) or [b""]
     if not last:
         raise SyscallError(ENOENT, "the path names no entry")
-    dp = _first(k, path)
-    for name in parents:
-        dp = _step(k, dp, name)
-    return dp, last
+    return _walk(k, _start(k, path, k.myproc().cwd), parents, follow=True), last
+
+
+def _components(path: bytes) -> list[bytes]:
+    return [name[:DIRSIZ] for name in path.split(b"/") if name]
+
+
+def _start(k: "Kernel", path: bytes, dp: Inode | None) -> Inode:
+    """A reference to where the walk along a path starts: the root, or `dp`."""
+    if path.startswith(b"/"):
+        return k.fs.iget(ROOTDEV, ROOTINO)
+    assert dp is not None, "only a process that runs programs walks paths"
+    return k.fs.idup(dp)
+
+
+def _walk(k: "Kernel", ip: Inode, names: list[bytes], follow: bool) -> Inode:
+    """From a reference to one directory, along `names`, to one to what the last of them is in its directory.
+
+    A symbolic link is replaced by the path in it, which starts where the link is.
+    """
+    links = 0
+    while names:
+        with k.fs.borrowed(ip) as dp:
+            name, *names = names
+            found = dirlookup(k, dp, name)
+            if found is None:
+                raise SyscallError(ENOENT, "no such entry")
+            ip = found[0]
+            if (names or follow) and k.fs.peek(ip)[0] == T_SYMLINK:
+                with k.fs.borrowed(ip):
+                    target = k.fs.readi(ip, 0, MAXPATH)
+                links += 1
+                if links > SYMLINKS_MAX:
+                    raise SyscallError(ELOOP, f"more than {SYMLINKS_MAX} symbolic links")
+                names = _components(target) + names
+                ip = _start(k, target, dp)
+    return ip
 
 
 def dirlookup(k: "Kernel", dp: Inode, name: bytes) -> tuple[Inode, int] | None:
@@ -60,21 +94,11 @@ def dirlookup(k: "Kernel", dp: Inode, name: bytes) -> tuple[Inode, int] | None:
         at = _find_name(entries, name)
         if at >= 0:
             ip = k.fs.iget(dp.dev, entries[at] | entries[at + 1] << 8)
-            if not dp.nlink and ip is not dp and not _has_name(k, ip):
+            if not dp.nlink and ip is not dp and not all(k.fs.peek(ip)):
+                k.fs.iput(ip)
                 return None  # the .. of a removed directory, whose parent has gone as well
             return ip, base + at
     return None
-
-
-def _has_name(k: "Kernel", ip: Inode) -> bool:
-    """Whether an entry names `ip`; where not, or where it cannot be told, the reference is dropped."""
-    named = False
-    try:
-        named = k.fs.has_name(ip)
-    finally:
-        if not named:
-            k.fs.iput(ip)
-    return named
 
 
 def dirlink(k: "Kernel", dp: Inode, name: bytes, inum: int) -> None:
@@ -101,28 +125,6 @@ def is_empty(k: "Kernel", dp: Inode) -> bool:
         if any(inums[2:] if not base else inums):
             return False
     return True
-
-
-def _components(path: bytes) -> list[bytes]:
-    return [name[:DIRSIZ] for name in path.split(b"/") if name]
-
-
-def _first(k: "Kernel", path: bytes) -> Inode:
-    """Where the walk along a path starts."""
-    if path.startswith(b"/"):
-        return k.fs.iget(ROOTDEV, ROOTINO)
-    cwd = k.myproc().cwd
-    assert cwd is not None, "only a process that runs programs walks paths"
-    return k.fs.idup(cwd)
-
-
-def _step(k: "Kernel", dp: Inode, name: bytes) -> Inode:
-    """From a reference to a directory to one to what `name` is in it."""
-    with k.fs.borrowed(dp):
-        found = dirlookup(k, dp, name)
-        if found is None:
-            raise SyscallError(ENOENT, "no such entry")
-        return found[0]
 
 
 def _find_name(entries: bytes, name: bytes) -> int:

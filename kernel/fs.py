@@ -156,12 +156,18 @@ class FileSystem:
         if not ip.ref:
             self._idle[ip.inum] = ip
 
-    def has_name(self, ip: Inode) -> bool:
-        """Whether an inode (a reference, not locked) is in use and a directory entry names it."""
-        buf = self._cache.bread(self._dev, self._inode_block(ip.inum))
+    def peek(self, ip: Inode) -> tuple[int, int]:
+        """Type and link count of an inode that is not locked. Where that fails, the reference is dropped."""
+        if ip.valid:
+            return ip.type, ip.nlink
+        try:
+            buf = self._cache.bread(self._dev, self._inode_block(ip.inum))
+        except SyscallError:
+            self.iput(ip)
+            raise
         kind, _, _, nlink, *_ = DINODE.unpack_from(buf.data, ip.inum % IPB * DINODE_SIZE)
         self._cache.brelse(buf)
-        return bool(kind and nlink)
+        return kind, nlink
 
     def _enter(self, dev: int, inum: int) -> Inode:
         """A new Inode in the table, in the place of the longest idle one where the table is full."""

@@ -11,7 +11,18 @@ import struct
 from errno import EBADF, EEXIST, EINVAL, EISDIR, EMFILE, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
 from typing import TYPE_CHECKING, Final
 
-from kernel.abi.fcntl import O_CREATE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, T_DEVICE, T_DIR, T_FILE
+from kernel.abi.fcntl import (
+    O_CREATE,
+    O_NOFOLLOW,
+    O_RDONLY,
+    O_RDWR,
+    O_TRUNC,
+    O_WRONLY,
+    T_DEVICE,
+    T_DIR,
+    T_FILE,
+    T_SYMLINK,
+)
 from kernel.abi.param import NDEV
 from kernel.dir import dirlink, dirlookup, dirunlink, is_empty, namei, nameiparent
 from kernel.errors import SyscallError
@@ -120,12 +131,16 @@ def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
 def _inode_to_open(k: "Kernel", path: bytes, omode: int) -> Inode:
     """The inode for open, locked, with a reference."""
     if omode & O_CREATE:
-        return create(k, path, T_FILE)
-    ip = namei(k, path)
+        try:
+            return create(k, path, T_FILE)
+        except SyscallError as error:
+            if error.code != EEXIST:  # there may be a symbolic link
+                raise
+    ip = namei(k, path, follow=not omode & O_NOFOLLOW)
     k.fs.ilock_or_put(ip)
-    if ip.type == T_DIR and omode != O_RDONLY:
+    if ip.type in (T_DIR, T_SYMLINK) and omode & ~O_NOFOLLOW != O_RDONLY:
         k.fs.iunlockput(ip)
-        raise SyscallError(EISDIR, "a directory can only be read")
+        raise SyscallError(EISDIR, "a directory or a symbolic link can only be read")
     return ip
 
 
@@ -150,16 +165,19 @@ def _truncate(k: "Kernel", p: "Proc", fd: int, ip: Inode) -> None:
         raise
 
 
-def create(k: "Kernel", path: bytes, kind: int, major: int = 0, minor: int = 0) -> Inode:
+def create(
+    k: "Kernel", path: bytes, kind: int, major: int = 0, minor: int = 0, content: bytes = b""
+) -> Inode:
     """Make an inode of type `kind` and enter it as `path`; gives it locked, with a reference.
 
-    A file or device that is there already is what open(O_CREATE), which asks for a T_FILE, gets instead.
+    `path` is not followed where it names a symbolic link.  A file or device that is there already is what
+    open(O_CREATE), which asks for a T_FILE, gets instead.
     """
     dp, name = nameiparent(k, path)
     with k.fs.borrowed(dp):
         found = dirlookup(k, dp, name)
         if found is None:
-            return _make(k, dp, name, kind, major, minor)
+            return _make(k, dp, name, kind, major, minor, content)
     ip = found[0]
     k.fs.ilock_or_put(ip)
     if kind == T_FILE and ip.type in (T_FILE, T_DEVICE):
@@ -168,7 +186,7 @@ def create(k: "Kernel", path: bytes, kind: int, major: int = 0, minor: int = 0) 
     raise SyscallError(EEXIST, "the path is taken")
 
 
-def _make(k: "Kernel", dp: Inode, name: bytes, kind: int, major: int, minor: int) -> Inode:
+def _make(k: "Kernel", dp: Inode, name: bytes, kind: int, major: int, minor: int, content: bytes) -> Inode:
     """A new inode with an entry in the locked directory `dp`; where that fails the inode is freed again."""
     fs = k.fs
     if kind == T_DIR and dp.nlink == NLINK_MAX:
@@ -181,6 +199,7 @@ def _make(k: "Kernel", dp: Inode, name: bytes, kind: int, major: int, minor: int
         if kind == T_DIR:  # `.` is not counted as a link, or the directory could never be freed
             dirlink(k, ip, b".", ip.inum)
             dirlink(k, ip, b"..", dp.inum)
+        fs.writei(ip, ip.size, content)
         dirlink(k, dp, name, ip.inum)
     except SyscallError:
         ip.nlink = 0
@@ -204,6 +223,15 @@ def sys_mknod(k: "Kernel", p: "Proc", path: bytes, major: int, minor: int) -> in
     """Make a device file; the numbers are C shorts."""
     with k.log:
         k.fs.iunlockput(create(k, path, T_DEVICE, _short(major), _short(minor)))
+    return 0
+
+
+def sys_symlink(k: "Kernel", p: "Proc", target: bytes, path: bytes) -> int:
+    """Make a symbolic link: a name that stands for the path in it, which need not lead anywhere."""
+    if not target:
+        raise SyscallError(ENOENT, "an empty path leads nowhere")
+    with k.log:
+        k.fs.iunlockput(create(k, path, T_SYMLINK, content=target))
     return 0
 
 
@@ -233,7 +261,7 @@ def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
 def sys_link(k: "Kernel", p: "Proc", old: bytes, new: bytes) -> int:
     """Give a file a second name."""
     with k.log:
-        ip = namei(k, old)
+        ip = namei(k, old, follow=False)
         _count_link(k, ip)
         try:
             dp, name = nameiparent(k, new)

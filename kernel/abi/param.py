@@ -15,6 +15,7 @@ NBUF: Final = 2048  # blocks in the buffer cache; the least recently used clean 
 NVMA: Final = 64  # mappings of one process; mmap, munmap, mprotect return -1
 MAXARG: Final = 32  # words of argv; exec returns -1
 MAXPATH: Final = 128  # bytes of a path with its NUL; the call returns -1
+SYMLINKS_MAX: Final = 10  # symbolic links on the way along one path; the call returns -1
 MAXOPBLOCKS: Final = 10  # blocks that one file-system operation may write
 LOGBLOCKS: Final = MAXOPBLOCKS * 3  # blocks in the log of an image we make
 PIPESIZE: Final = 512  # bytes in a pipe; a writer sleeps

@@ -1,6 +1,9 @@
 /* ls: a line for each file named, or for each file in each directory named ("." where none is):
 
-       name, padded to 14 columns    type (1 directory, 2 file, 3 device)    inode    size in bytes */
+       name, padded to 14 columns    type (see below)    inode    size in bytes
+
+   Types are 1 directory, 2 file, 3 device, 4 symbolic link.  A link in a directory is listed itself, its size
+   that of the path in it; one that is named is followed, if it leads anywhere. */
 
 #include "kernel/types.h"
 #include "kernel/stat.h"
@@ -34,6 +37,17 @@ static const char *last_name(const char *path)
     return name;
 }
 
+/* As stat(), but of a symbolic link itself. */
+static int stat_entry(const char *path, struct stat *st)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW);
+    if (fd < 0)
+        return -1;
+    int result = fstat(fd, st);
+    close(fd);
+    return result;
+}
+
 static int list_directory(int fd, const char *path)
 {
     char entry_path[PATH_BYTES + 1 + DIRSIZ + 1];
@@ -54,7 +68,7 @@ static int list_directory(int fd, const char *path)
         char *name = entry_path + length; /* a full name has no NUL of its own */
         memmove(name, entry.name, DIRSIZ);
         name[DIRSIZ] = 0;
-        if (stat(entry_path, &st) < 0) {
+        if (stat_entry(entry_path, &st) < 0) {
             fprintf(2, "ls: cannot stat %s\n", entry_path);
             status = 1;
             continue;
@@ -70,6 +84,8 @@ static int list(const char *path)
     int status = 0;
     int fd = open(path, O_RDONLY);
 
+    if (fd < 0)
+        fd = open(path, O_RDONLY | O_NOFOLLOW);
     if (fd < 0) {
         fprintf(2, "ls: cannot open %s\n", path);
         return 1;
