@@ -1,5 +1,6 @@
 """All outputs of the book: importing a chapter's module enters its functions in OUTPUTS."""
 
+import book_cow
 import book_disk
 import book_lazy
 import book_pages
@@ -7,4 +8,4 @@ import book_processes
 import book_trap
 from book_machine import OUTPUTS
 
-__all__ = ["OUTPUTS", "book_disk", "book_lazy", "book_pages", "book_processes", "book_trap"]
+__all__ = ["OUTPUTS", "book_cow", "book_disk", "book_lazy", "book_pages", "book_processes", "book_trap"]
