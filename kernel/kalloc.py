@@ -102,12 +102,15 @@ class FrameAllocator:
 
     def free(self, pa: int) -> None:
         """Take one owner away; the frame is free when it was the last."""
+        self._drop(pa, self._free)
+
+    def _drop(self, pa: int, free: list[int]) -> None:
         index = pa - self._base >> PGSHIFT
         owners = self._owners[index]
         assert owners > 0 and pa % PGSIZE == 0, f"frame {pa:#x} is freed, but nobody owns it"
         self._owners[index] = owners - 1
         if owners == 1:
-            self._free.append(pa)
+            free.append(pa)
 
     def share_all(self, ptes: Iterable[int]) -> None:
         """Give each frame that one of these entries points to one more owner; entries may be 0."""
@@ -152,12 +155,8 @@ class FrameAllocator:
 
     def free_super(self, pa: int) -> None:
         """Take one owner of a superpage away; its 2 MiB are free when it was the last."""
-        index = pa - self._base >> PGSHIFT
-        owners = self._owners[index]
-        assert owners > 0 and pa % SUPERPGSIZE == 0, f"superpage {pa:#x} is freed, but nobody owns it"
-        self._owners[index] = owners - 1
-        if owners == 1:
-            self._supers.append(pa)
+        assert pa % SUPERPGSIZE == 0, f"{pa:#x} is no superpage"
+        self._drop(pa, self._supers)
 
     def split_super(self, pa: int) -> None:
         """Make the only owner of a superpage the owner of each of its frames."""

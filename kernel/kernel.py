@@ -14,17 +14,12 @@ from emu.board import Board
 from emu.clock import Clock
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import (
-    CLINT,
-    CLINT_SIZE,
+    DEVICES,
     PGMASK,
     PGSIZE,
-    PLIC,
-    PLIC_SIZE,
     TEST_FINISHER,
     TRAMPOLINE,
-    UART0,
     UART0_IRQ,
-    VIRTIO0,
     VIRTIO0_IRQ,
 )
 from kernel.abi.param import CONSOLE, NBUF, ROOTDEV, ROOTINO
@@ -169,13 +164,7 @@ class Kernel:
         """The kernel's page table: devices and RAM at their own addresses, the trampoline at the top."""
         image, map_range = self.image, self.vm.map_range
         root = self.vm.create()
-        for base, size in (
-            (TEST_FINISHER, PGSIZE),
-            (CLINT, CLINT_SIZE),
-            (PLIC, PLIC_SIZE),
-            (UART0, PGSIZE),
-            (VIRTIO0, PGSIZE),
-        ):
+        for base, size in DEVICES:
             map_range(root, base, base, size, RW)
         map_range(root, self.ram.base, self.ram.base, image.etext - self.ram.base, RX)
         map_range(root, image.etext, image.etext, self.ram.end - image.etext, RW)

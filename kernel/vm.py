@@ -23,7 +23,8 @@ writable and executable, except a segment whose ELF file asks for both.
 
 from array import array
 from collections.abc import Callable, Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from emu.ram import Ram
 from kernel.abi.memlayout import (
@@ -81,17 +82,26 @@ def pa_of(pte: int) -> int:
     return pte >> PPN_SHIFT << PGSHIFT
 
 
+def byte_at(pte: int, va: int) -> int:
+    """The physical address of `va`, which this leaf maps."""
+    return (pte >> PPN_SHIFT << PGSHIFT) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
+
+
+@dataclass(slots=True)
 class MemoryCounts:
     """What the memory system has done since power-on, in pages."""
 
-    def __init__(self) -> None:
-        self.zero_filled = 0  # promised pages that were touched
-        self.cow_copied = 0  # pages that fork shared and a write separated
-        self.cow_taken = 0  # pages that their last owner took without copying
-        self.paged_in = 0  # pages of mapped files that were touched
-        self.mapped_around = 0  # their neighbours that were mapped with them
-        self.pages_read = 0  # pages that the page cache read from the disk
-        self.pages_written = 0  # dirty pages of shared mappings that were written back
+    zero_filled: int = 0  # promised pages that were touched
+    cow_copied: int = 0  # pages that fork shared and a write separated
+    cow_taken: int = 0  # pages that their last owner took without copying
+    paged_in: int = 0  # pages of mapped files that were touched
+    mapped_around: int = 0  # their neighbours that were mapped with them
+    pages_read: int = 0  # pages that the page cache read from the disk
+    pages_written: int = 0  # dirty pages of shared mappings that were written back
+
+
+Entry: TypeAlias = tuple[int, int, int]
+"""(va, index, pte): the address that the entry is for, where it stands, what it is."""
 
 
 class VirtualMemory:
@@ -197,24 +207,23 @@ class VirtualMemory:
         first = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
         self._u64[index : index + pages] = memoryview(array("Q", range(first, first + pages * step, step)))
 
-    def _pieces(self, pagetable: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
-        """(va, index, pte) of the entries of level 1 that there are for [low, high), in order of va."""
-        if low >= high:
-            return
-        root = pagetable - self._base >> 3
-        for i in range(low >> 30, (high - 1 >> 30) + 1):
-            middle = self._u64[root + i]
-            if not middle & PTE_V:
-                continue
-            table = pa_of(middle) - self._base >> 3
-            first = max(low - (i << 30), 0) >> SUPERPGSHIFT
-            last = min(high - (i << 30) + SUPERPGMASK >> SUPERPGSHIFT, TABLE_WORDS)
-            for j, pte in enumerate(self._u64[table + first : table + last].tolist(), first):
-                if pte:
-                    yield i << 30 | j << SUPERPGSHIFT, table + j, pte
+    def _entries(self, table: int, base: int, shift: int, low: int, high: int) -> Iterator[Entry]:
+        """The valid entries for [low, high) of a table that maps 1 << shift bytes each, from `base` on."""
+        first = max(low - base, 0) >> shift
+        last = min(high - base + (1 << shift) - 1 >> shift, TABLE_WORDS)
+        row = table - self._base >> 3
+        for i, pte in enumerate(self._u64[row + first : row + last].tolist(), first):
+            if pte & PTE_V:
+                yield base + (i << shift), row + i, pte
 
-    def leaves(self, pagetable: int, low: int, high: int) -> Iterator[tuple[int, int, int]]:
-        """(va, index, pte) of the leaves that map pages in [low, high), in order of va.
+    def _pieces(self, pagetable: int, low: int, high: int) -> Iterator[Entry]:
+        """The entries of level 1 that there are for [low, high), in order of va."""
+        if low < high:
+            for base, _, pte in self._entries(pagetable, 0, 30, low, high):
+                yield from self._entries(pa_of(pte), base, SUPERPGSHIFT, low, high)
+
+    def leaves(self, pagetable: int, low: int, high: int) -> Iterator[Entry]:
+        """The leaves that map pages in [low, high), in order of va.
 
         The cost is that of what is mapped and not of the range. A superpage is one leaf, at its first page.
         """
@@ -222,11 +231,7 @@ class VirtualMemory:
             if entry & LEAF:
                 yield piece, index, entry
             else:
-                first, last = self._rows(piece, low, high)
-                table = pa_of(entry) - self._base >> 3
-                for i, pte in enumerate(self._u64[table + first : table + last].tolist(), first):
-                    if pte:
-                        yield piece + (i << PGSHIFT), table + i, pte
+                yield from self._entries(pa_of(entry), piece, PGSHIFT, low, high)
 
     def _rows(self, piece: int, low: int, high: int) -> tuple[int, int]:
         """First and last + 1 of the entries for [low, high) in the table of a piece."""
@@ -357,7 +362,7 @@ class VirtualMemory:
         while done < len(data):
             step = min(PGSIZE - (va + done & PGMASK), len(data) - done)
             pte = self.pte(pagetable, va + done)
-            pa = pa_of(pte) + (va + done & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
+            pa = byte_at(pte, va + done)
             self._bytes_at(pa, step)[:] = data[done : done + step]
             if pte & PTE_X:
                 self._drop_code(pa, pa + step)
@@ -370,7 +375,7 @@ class VirtualMemory:
         pte = self.pte(pagetable, va)
         if pte & (PTE_V | PTE_U | PTE_R) != PTE_V | PTE_U | PTE_R:
             return None
-        return bytes(self._bytes_at(pa_of(pte) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK)), n))
+        return bytes(self._bytes_at(byte_at(pte, va), n))
 
     # --- rights ---
 

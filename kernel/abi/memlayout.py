@@ -42,6 +42,10 @@ SUPERPGSHIFT: Final = 21
 SUPERPGSIZE: Final = 1 << SUPERPGSHIFT
 SUPERPGMASK: Final = SUPERPGSIZE - 1
 
+DEVICES: Final = (  # (address, bytes) of what the kernel maps
+    (TEST_FINISHER, PGSIZE), (CLINT, CLINT_SIZE), (PLIC, PLIC_SIZE), (UART0, PGSIZE), (VIRTIO0, PGSIZE),
+)  # fmt: skip
+
 MAXVA: Final = 1 << 38  # one bit less than Sv39 has, so that no address needs sign extension
 TRAMPOLINE: Final = MAXVA - PGSIZE
 TRAPFRAME: Final = TRAMPOLINE - PGSIZE
