@@ -87,7 +87,7 @@ def byte_at(pte: int, va: int) -> int:
     return (pte >> PPN_SHIFT << PGSHIFT) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
 
 
-@dataclass(slots=True)
+@dataclass
 class MemoryCounts:
     """What the memory system has done since power-on, in pages."""
 
