@@ -1,5 +1,6 @@
 """The outputs of docs/06-copy-on-write.md."""
 
+from dataclasses import asdict
 from itertools import pairwise
 
 from book_lazy import running_after_boot
@@ -44,11 +45,11 @@ def faults() -> Lines:
     with running_after_boot("cow") as machine:
         counts, vm = machine.kernel.counts, machine.kernel.vm
         lines: Lines = []
-        before = vars(counts).copy()
+        before = asdict(counts)
 
         def note(what: str) -> None:
             nonlocal before
-            after = vars(counts).copy()
+            after = asdict(counts)
             done = ", ".join(f"{name} {after[name] - n:+}" for name, n in before.items() if after[name] != n)
             before = after
             lines.append(f"{what:<28} {done:<29} {'flush' if vm.changed else 'no flush'}")
