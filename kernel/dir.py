@@ -13,7 +13,7 @@ inode.
 from errno import EEXIST, ELOOP, ENOENT, ENOTDIR
 from typing import TYPE_CHECKING, Final
 
-from kernel.abi.disk import BSIZE, DIRENT, DIRENT_SIZE, DIRSIZ
+from kernel.abi.disk import DIRENT, DIRENT_SIZE, DIRSIZ
 from kernel.abi.fcntl import T_DIR, T_SYMLINK
 from kernel.abi.param import MAXPATH, ROOTDEV, ROOTINO, SYMLINKS_MAX
 from kernel.errors import SyscallError
@@ -89,16 +89,15 @@ def dirlookup(k: "Kernel", dp: Inode, name: bytes) -> tuple[Inode, int] | None:
     """
     if dp.type != T_DIR:
         raise SyscallError(ENOTDIR, f"{dp} is no directory")
-    for base in range(0, dp.size, BSIZE):
-        entries = k.fs.readi(dp, base, BSIZE)
-        at = _find_name(entries, name)
-        if at >= 0:
-            ip = k.fs.iget(dp.dev, entries[at] | entries[at + 1] << 8)
-            if not dp.nlink and ip is not dp and not all(k.fs.peek(ip)):
-                k.fs.iput(ip)
-                return None  # the .. of a removed directory, whose parent has gone as well
-            return ip, base + at
-    return None
+    entries = k.fs.readi(dp, 0, dp.size)
+    at = _find_name(entries, name)
+    if at < 0:
+        return None
+    ip = k.fs.iget(dp.dev, entries[at] | entries[at + 1] << 8)
+    if not dp.nlink and ip is not dp and not all(k.fs.peek(ip)):
+        k.fs.iput(ip)
+        return None  # the .. of a removed directory, whose parent has gone as well
+    return ip, at
 
 
 def dirlink(k: "Kernel", dp: Inode, name: bytes, inum: int) -> None:
@@ -110,7 +109,7 @@ def dirlink(k: "Kernel", dp: Inode, name: bytes, inum: int) -> None:
         raise SyscallError(EEXIST, "the name is taken")
     if not dp.nlink:
         raise SyscallError(ENOENT, f"{dp} has been removed")  # an entry in it could never be removed
-    k.fs.writei(dp, _free_offset(k, dp), DIRENT.pack(inum, name))
+    k.fs.writei(dp, [*_inums(k, dp), 0].index(0) * DIRENT_SIZE, DIRENT.pack(inum, name))  # its end, perhaps
 
 
 def dirunlink(k: "Kernel", dp: Inode, off: int) -> None:
@@ -120,11 +119,12 @@ def dirunlink(k: "Kernel", dp: Inode, off: int) -> None:
 
 def is_empty(k: "Kernel", dp: Inode) -> bool:
     """Whether a locked directory has no entries but . and .. (its first two)."""
-    for base in range(0, dp.size, BSIZE):
-        inums = memoryview(k.fs.readi(dp, base, BSIZE)).cast("H")[:: DIRENT_SIZE // 2].tolist()
-        if any(inums[2:] if not base else inums):
-            return False
-    return True
+    return not any(_inums(k, dp)[2:])
+
+
+def _inums(k: "Kernel", dp: Inode) -> list[int]:
+    """The inode number of each entry of a locked directory, 0 for a free one."""
+    return memoryview(k.fs.readi(dp, 0, dp.size)).cast("H")[:: DIRENT_SIZE // 2].tolist()
 
 
 def _find_name(entries: bytes, name: bytes) -> int:
@@ -137,12 +137,3 @@ def _find_name(entries: bytes, name: bytes) -> int:
             return entry
         at = entries.find(padded, at + 1)
     return -1
-
-
-def _free_offset(k: "Kernel", dp: Inode) -> int:
-    """Offset of the first free entry of a locked directory, which may be its end."""
-    for base in range(0, dp.size, BSIZE):
-        inums = memoryview(k.fs.readi(dp, base, BSIZE)).cast("H")[:: DIRENT_SIZE // 2].tolist()
-        if 0 in inums:
-            return base + inums.index(0) * DIRENT_SIZE
-    return dp.size

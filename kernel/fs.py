@@ -3,15 +3,16 @@
 An inode is a file without a name: a row of bytes, a type, and a count of the directory entries that name it.
 The table keeps the ones in use in memory, one Inode for each, however many processes use it:
 
-    iget / idup   one more reference: the Inode stays the one for its number
-    ilock         the one user that may read or change it; reads it from disk the first time
-    iunlock       others may; the reference stays
+    iget, idup    one more reference: the Inode stays the one for its number
+    locked        `with fs.locked(ip)`: the one user that may read or change it; read from disk the first time
     iput          one reference fewer; the last one of an inode that has no name left frees it on disk,
                   so iput is called inside an operation of the log, never with its lock held
+    borrowed      `with fs.borrowed(ip)`: locked inside, iput at the end;  `with fs.kept(ip)`: only the latter
 
 Separate references and locks let an inode be kept long (an open file) and locked briefly, and let a path be
-walked without deadlock.  `ref` and the table itself need no lock.  Everything else of an Inode is read and
-changed under its lock, and changes reach the disk by `iupdate`, inside an operation.
+walked without deadlock.  `ref` and the table itself need no lock, and a type stays as long as there is a
+reference.  Everything else of an Inode is read and changed under its lock, and changes reach the disk by
+`iupdate`, inside an operation.
 
 Inodes that nobody refers to stay in the table, as a cache, until their place is needed, least recently used
 first.  Names are in dir.py, free blocks in blockmap.py.
@@ -21,30 +22,14 @@ from collections.abc import Iterator
 from errno import EFBIG, ENFILE, ENOSPC
 from typing import TYPE_CHECKING, Final
 
-from kernel.abi.disk import (
-    BPB,
-    BSIZE,
-    DINODE,
-    DINODE_SIZE,
-    FSMAGIC,
-    IPB,
-    LAYOUTS,
-    NINDIRECT,
-    STAT,
-    SUPERBLOCK,
-    Layout,
-    SuperBlock,
-    layout_of,
-)
+from kernel.abi import disk
+from kernel.abi.disk import BPB, BSIZE, DINODE, DINODE_SIZE, IPB, NINDIRECT, Layout, SuperBlock
 from kernel.abi.fcntl import T_FILE
 from kernel.abi.memlayout import PGSHIFT, PGSIZE
 from kernel.abi.param import NINODE
-from kernel.bio import Buf, BufferCache
 from kernel.blockmap import BlockMap
 from kernel.errors import SyscallError, settles
 from kernel.inode import NO_ADDRS, Inode
-from kernel.log import Log
-from kernel.pagecache import PageCache
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -58,38 +43,42 @@ NEW_BLOCK_COST_MAX: Final = 7
 CUT_SPARE: Final = 6
 
 
-class Locked:
-    """`with fs.locked(ip):` holds an inode's lock; `put` also drops the reference at the end."""
+class Held:
+    """`with` one of these: the inode is locked inside, or its reference dropped at the end, or both."""
 
-    __slots__ = ("_fs", "_ip", "_put")
+    __slots__ = ("_fs", "_ip", "_lock", "_put")
 
-    def __init__(self, fs: "FileSystem", ip: Inode, put: bool) -> None:
-        self._fs, self._ip, self._put = fs, ip, put
+    def __init__(self, fs: "FileSystem", ip: Inode, lock: bool, put: bool) -> None:
+        self._fs, self._ip, self._lock, self._put = fs, ip, lock, put
 
     def __enter__(self) -> Inode:
-        (self._fs.ilock_or_put if self._put else self._fs.ilock)(self._ip)
+        if self._lock:
+            self._ip.lock.acquire()
+            try:
+                self._fs.load(self._ip)
+            except SyscallError as error:
+                self.__exit__(type(error))
+                raise
         return self._ip
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if settles(exc_type):
-            (self._fs.iunlockput if self._put else self._fs.iunlock)(self._ip)
+            if self._lock:
+                self._ip.lock.release()
+            if self._put:
+                self._fs.iput(self._ip)
 
 
 class FileSystem:
     """One mounted file system. `mount` comes first, from the first process, because it waits for the disk."""
 
-    def __init__(
-        self, k: "Kernel", cache: BufferCache, log: Log, pages: PageCache, layout: str | None = None
-    ) -> None:
+    def __init__(self, k: "Kernel", layout: str | None = None) -> None:
         self._k = k
-        self._pages = pages
-        self._cache = cache
-        self._log = log
+        self._given_layout = layout or ""
+        self._dev = 0
         self.sb: SuperBlock
         self.layout: Layout
-        self._given_layout = layout
         self._blocks: BlockMap
-        self._dev = 0
         self.inodes: Final[dict[int, Inode]] = {}  # by number: in use or idle
         self._idle: Final[dict[int, Inode]] = {}  # those with ref 0, the longest idle first
         self._half_freed: Final[list[Inode]] = []
@@ -98,35 +87,19 @@ class FileSystem:
 
     def mount(self, dev: int) -> None:
         """Read the super block, replay the log, free the inodes that a crash left without a name."""
-        buf = self._cache.bread(dev, 1)
-        self.sb = SuperBlock._make(SUPERBLOCK.unpack_from(buf.data))
-        self._cache.brelse(buf)
-        if self.sb.magic != FSMAGIC:
-            self._k.panic(f"file system: the super block's magic is {self.sb.magic:#x}, not {FSMAGIC:#x}")
         self._dev = dev
-        self.layout = LAYOUTS[self._given_layout] if self._given_layout else layout_of(self.sb.layout)
-        self._log.mount(dev, self.sb.logstart, self.sb.nlog)
+        self.sb = SuperBlock._make(disk.SUPERBLOCK.unpack_from(self._block(1)))
+        if self.sb.magic != disk.FSMAGIC:
+            self._k.panic(f"file system: the super block has the magic {self.sb.magic:#x}")
+        self.layout = disk.LAYOUTS.get(self._given_layout, disk.layout_of(self.sb.layout))
+        self._k.log.mount(dev, self.sb.logstart, self.sb.nlog)
         self._blocks = BlockMap(self._k, dev, self.sb.bmapstart, self.sb.size)
-        self._reclaim_orphans()
-
-    def _reclaim_orphans(self) -> None:
-        """Free inodes that were in use without a name (a file unlinked but open) when the machine stopped."""
-        blocknos = self._inode_blocks()
-        self._cache.prefetch(self._dev, blocknos)
-        for blockno in blocknos:
-            for inum in self._orphans_in(blockno):
+        self._k.cache.prefetch(dev, self._inode_blocks())
+        for inum, kind, nlink in self._inodes_on_disk():
+            if kind and not nlink:  # it was unlinked but open when the machine stopped
                 self._k.printf(f"ireclaim: orphaned inode {inum}\n")
-                with self._log:
-                    ip = self.iget(self._dev, inum)
-                    self.ilock_or_put(ip)
-                    self.iunlockput(ip)
-
-    def _orphans_in(self, blockno: int) -> list[int]:
-        """Numbers of the inodes in one block of them that have a type and no name."""
-        buf = self._cache.bread(self._dev, blockno)
-        inodes = self._kinds_and_links(buf)
-        self._cache.brelse(buf)
-        return [inum for inum, kind, nlink in inodes if kind and not nlink]
+                with self._k.log, self.borrowed(self.iget(dev, inum)):
+                    pass
 
     # --- references ---
 
@@ -158,15 +131,11 @@ class FileSystem:
 
     def peek(self, ip: Inode) -> tuple[int, int]:
         """Type and link count of an inode that is not locked. Where that fails, the reference is dropped."""
-        if ip.valid:
-            return ip.type, ip.nlink
         try:
-            buf = self._cache.bread(self._dev, self._inode_block(ip.inum))
+            kind, _, _, nlink, *_ = self._dinode(ip) if not ip.valid else (ip.type, 0, 0, ip.nlink)
         except SyscallError:
             self.iput(ip)
             raise
-        kind, _, _, nlink, *_ = DINODE.unpack_from(buf.data, ip.inum % IPB * DINODE_SIZE)
-        self._cache.brelse(buf)
         return kind, nlink
 
     def _enter(self, dev: int, inum: int) -> Inode:
@@ -176,25 +145,23 @@ class FileSystem:
                 raise SyscallError(ENFILE, f"{NINODE} inodes are in use")
             oldest = self._idle.pop(next(iter(self._idle)))
             self._text_changed(oldest)
-            self._pages.truncated(oldest)
+            self._k.pages.truncated(oldest)
             del self.inodes[oldest.inum]
         ip = self.inodes[inum] = Inode(self._k, dev, inum)
         return ip
 
     def _free(self, ip: Inode) -> bool:
         """Free on disk an inode that has no name and one user: nobody can find it. Whether it is done."""
-        done = True
-        ip.lock.acquire()
         try:
-            done = self.itrunc(ip)
-            if done:
+            with self.locked(ip):
+                if not self.itrunc(ip):
+                    return False
                 ip.type = 0
                 self.iupdate(ip)
                 ip.valid = False
         except SyscallError as error:  # nothing was changed; the next mount frees it as an orphan
             self._k.printf(f"{ip} is not freed: {error}\n")
-        ip.lock.release()
-        return done
+        return True
 
     def free_rest(self) -> None:
         """Go on freeing what was too large for one operation: called after each, with no lock held.
@@ -203,100 +170,69 @@ class FileSystem:
         """
         while self._half_freed:
             ip = self._half_freed.pop()
-            self._log.begin_op()
+            self._k.log.begin_op()
             self.iput(ip)
-            self._log.end_op()
+            self._k.log.end_op()
 
     # --- locks ---
 
-    def ilock(self, ip: Inode) -> None:
-        """Lock an inode; reads it from disk where that was not done yet."""
-        assert ip.ref > 0, f"ilock of {ip}, to which nobody refers"
-        ip.lock.acquire()
+    def load(self, ip: Inode) -> None:
+        """Read an inode, just locked, from disk where that was not done yet."""
+        assert ip.ref > 0, f"nobody refers to {ip}, which is locked"
         if not ip.valid:
-            try:
-                self._read_inode(ip)
-            except SyscallError:
-                ip.lock.release()
-                raise
+            ip.type, ip.major, ip.minor, ip.nlink, ip.size, *ip.addrs = self._dinode(ip)
+            if not ip.type:
+                self._k.panic(f"file system: {ip} is in use but free on disk")
+            ip.valid = True
 
-    def ilock_or_put(self, ip: Inode) -> None:
-        """As ilock, but where it fails the reference is dropped as well."""
-        try:
-            self.ilock(ip)
-        except SyscallError:
-            self.iput(ip)
-            raise
-
-    def iunlock(self, ip: Inode) -> None:
-        """Unlock an inode. Never blocks."""
-        ip.lock.release()
-
-    def iunlockput(self, ip: Inode) -> None:
-        """Unlock an inode and drop the reference."""
-        ip.lock.release()
-        self.iput(ip)
-
-    def locked(self, ip: Inode) -> Locked:
+    def locked(self, ip: Inode) -> Held:
         """`with fs.locked(ip):` holds the lock."""
-        return Locked(self, ip, put=False)
+        return Held(self, ip, lock=True, put=False)
 
-    def borrowed(self, ip: Inode) -> Locked:
+    def borrowed(self, ip: Inode) -> Held:
         """`with fs.borrowed(ip):` holds the lock, then drops the reference too."""
-        return Locked(self, ip, put=True)
+        return Held(self, ip, lock=True, put=True)
+
+    def kept(self, ip: Inode) -> Held:
+        """`with fs.kept(ip):` only drops the reference at the end."""
+        return Held(self, ip, lock=False, put=True)
 
     # --- the inode on disk ---
 
-    def ialloc(self, dev: int, kind: int) -> Inode:
-        """Take the first free inode and give it a type; a reference, not locked. Fails where none is free."""
-        for blockno in self._inode_blocks():
-            ip = self._claim_in(dev, blockno, kind)
-            if ip is not None:
+    def ialloc(self, dev: int, kind: int, major: int, minor: int) -> Inode:
+        """Make the first free inode one with one name; a reference, not locked. Fails where none is free."""
+        for inum, used, _ in self._inodes_on_disk():
+            if not used:
+                ip = self.iget(dev, inum)
+                ip.type, ip.major, ip.minor, ip.nlink, ip.size = kind, major, minor, 1, 0
+                ip.addrs = list(NO_ADDRS)
+                ip.valid = True
+                self.iupdate(ip)
                 return ip
         raise SyscallError(ENOSPC, "all inodes are in use")
 
-    def _claim_in(self, dev: int, blockno: int, kind: int) -> Inode | None:
-        """Make the first free inode of a block one of type `kind`; None if there is none."""
-        buf = self._cache.bread(dev, blockno)
-        try:
-            free = [inum for inum, used, _ in self._kinds_and_links(buf) if not used]
-            if not free:
-                return None
-            ip = self.iget(dev, free[0])  # first of all, because it may fail
-            DINODE.pack_into(buf.data, free[0] % IPB * DINODE_SIZE, kind, 0, 0, 0, 0, *NO_ADDRS)
-            self._log.write(buf)
-            return ip
-        finally:
-            self._cache.brelse(buf)
-
-    def _kinds_and_links(self, buf: Buf) -> list[tuple[int, int, int]]:
-        """(number, type, link count) of the inodes in one block of them; inode 0 does not count as one."""
-        shorts, step = buf.data.cast("h"), DINODE_SIZE // 2
-        first = (buf.blockno - self.sb.inodestart) * IPB
-        inums = range(first, first + IPB)
-        inodes = zip(inums, shorts[::step].tolist(), shorts[3::step].tolist(), strict=True)
-        return [inode for inode in inodes if 0 < inode[0] < self.sb.ninodes]
+    def _inodes_on_disk(self) -> Iterator[tuple[int, int, int]]:
+        """(number, type, link count) of each inode; inode 0 does not count as one."""
+        for blockno in self._inode_blocks():
+            shorts = memoryview(self._block(blockno)).cast("h")
+            for i, inum in enumerate(range((blockno - self.sb.inodestart) * IPB, self.sb.ninodes)[:IPB]):
+                if inum:
+                    yield inum, shorts[i * DINODE_SIZE // 2], shorts[i * DINODE_SIZE // 2 + 3]
 
     def iupdate(self, ip: Inode) -> None:
         """Copy a locked inode to its block, inside an operation: after every change of its fields."""
-        buf = self._cache.bread(ip.dev, self._inode_block(ip.inum))
+        buf = self._k.cache.bread(ip.dev, self._inode_block(ip.inum))
         DINODE.pack_into(
             buf.data, ip.inum % IPB * DINODE_SIZE,
             ip.type, ip.major, ip.minor, ip.nlink, ip.size, *ip.addrs,
         )  # fmt: skip
-        self._log.write(buf)
-        self._cache.brelse(buf)
+        self._k.log.write(buf)
+        self._k.cache.brelse(buf)
         ip.dirty = False
 
-    def _read_inode(self, ip: Inode) -> None:
-        buf = self._cache.bread(ip.dev, self._inode_block(ip.inum))
-        ip.type, ip.major, ip.minor, ip.nlink, ip.size, *ip.addrs = DINODE.unpack_from(
-            buf.data, ip.inum % IPB * DINODE_SIZE
-        )
-        self._cache.brelse(buf)
-        if not ip.type:
-            self._k.panic(f"file system: {ip} is in use but free on disk")
-        ip.valid = True
+    def _dinode(self, ip: Inode) -> tuple[int, ...]:
+        """What the disk says of an inode: type, major, minor, link count, size, and the block numbers."""
+        return DINODE.unpack_from(self._block(self._inode_block(ip.inum)), ip.inum % IPB * DINODE_SIZE)
 
     def _inode_blocks(self) -> range:
         return range(self.sb.inodestart, self._inode_block(self.sb.ninodes - 1) + 1)
@@ -306,10 +242,6 @@ class FileSystem:
 
     # --- content ---
 
-    def stati(self, ip: Inode) -> bytes:
-        """struct stat of a locked inode."""
-        return STAT.pack(ip.dev, ip.inum, ip.type, ip.nlink, ip.size)
-
     def readi(self, ip: Inode, off: int, n: int) -> bytes:
         """Up to `n` bytes of a locked inode from `off` on; fewer at its end, none behind it."""
         if off + n > 0xFFFF_FFFF:  # a sum that does not fit C's unsigned int reads nothing
@@ -317,25 +249,23 @@ class FileSystem:
         n = min(n, ip.size - off)
         if n <= 0:
             return b""
-        return self._pages.read(ip, off, n) if ip.type == T_FILE else self.read_blocks(ip, off, n)
+        return self._k.pages.read(ip, off, n) if ip.type == T_FILE else self.read_blocks(ip, off, n)
 
     def read_blocks(self, ip: Inode, off: int, n: int) -> bytes:
         """The `n` bytes of a locked inode from `off` on, which are all in it, by way of buffers."""
         index, start = divmod(off, BSIZE)
         blocknos = self.blocknos(ip, index, (start + n + BSIZE - 1) // BSIZE)
-        if len(blocknos) == 1:
-            return self._read_block(blocknos[0], start, start + n)
-        self._cache.prefetch(ip.dev, [blockno for blockno in blocknos if blockno])
-        blocks = [self._read_block(blockno, 0, BSIZE) for blockno in blocknos]
-        return b"".join(blocks)[start : start + n]
+        if len(blocknos) > 1:
+            self._k.cache.prefetch(ip.dev, [blockno for blockno in blocknos if blockno])
+        return b"".join(map(self._block, blocknos))[start : start + n]
 
-    def _read_block(self, blockno: int, start: int, end: int) -> bytes:
-        """Bytes start .. end - 1 of a block; block 0 stands for a hole, which other image makers leave."""
+    def _block(self, blockno: int) -> bytes:
+        """The bytes of a block; block 0 stands for a hole, which other image makers leave."""
         if not blockno:
-            return bytes(end - start)
-        buf = self._cache.bread(self._dev, blockno)
-        data = bytes(buf.data[start:end])
-        self._cache.brelse(buf)
+            return bytes(BSIZE)
+        buf = self._k.cache.bread(self._dev, blockno)
+        data = bytes(buf.data)
+        self._k.cache.brelse(buf)
         return data
 
     def writei(self, ip: Inode, off: int, data: bytes) -> int:
@@ -352,7 +282,7 @@ class FileSystem:
         done, full = 0, None
         try:
             for index, blockno in enumerate(blocknos, first):
-                if done and self._log.room < (OLD_BLOCK_COST_MAX if blockno else NEW_BLOCK_COST_MAX):
+                if done and self._k.log.room < (OLD_BLOCK_COST_MAX if blockno else NEW_BLOCK_COST_MAX):
                     break
                 piece = data[done : done + BSIZE - start]
                 self._write_block(blockno or self._bmap(ip, index), start, piece)
@@ -368,7 +298,7 @@ class FileSystem:
         if full and not done:
             raise full
         if ip.pages:
-            self._pages.patch(ip, off, data[:done])
+            self._k.pages.patch(ip, off, data[:done])
         return done
 
     def write_page(self, ip: Inode, index: int) -> bool:
@@ -381,11 +311,11 @@ class FileSystem:
         return self.writei(ip, off, bytes(self._k.ram.view(ip.pages[index], size))) == size
 
     def _write_block(self, blockno: int, start: int, piece: bytes) -> None:
-        fetch = self._cache.bread if len(piece) < BSIZE else self._cache.bclear
+        fetch = self._k.cache.bread if len(piece) < BSIZE else self._k.cache.bclear
         buf = fetch(self._dev, blockno)
         buf.data[start : start + len(piece)] = piece
-        self._log.write(buf)
-        self._cache.brelse(buf)
+        self._k.log.write(buf)
+        self._k.cache.brelse(buf)
 
     # --- block numbers ---
 
@@ -401,15 +331,12 @@ class FileSystem:
         slot, *places = self.layout.path(index)
         row = ip.addrs[slot : self.layout.direct] or ip.addrs[slot : slot + 1]
         for place in places:
-            row = self._words(row[0])[place:] if row[0] else [0] * (NINDIRECT - place)
+            row = self._words(row[0])[place:]
         return row
 
     def _words(self, blockno: int) -> list[int]:
         """The numbers in a table."""
-        buf = self._cache.bread(self._dev, blockno)
-        words: list[int] = buf.words.tolist()
-        self._cache.brelse(buf)
-        return words
+        return memoryview(self._block(blockno)).cast("I").tolist()
 
     def _bmap(self, ip: Inode, index: int) -> int:
         """The disk block with block `index` of a locked inode; new, and with new tables, if there is none."""
@@ -419,14 +346,14 @@ class FileSystem:
             blockno = ip.addrs[slot] = self._blocks.alloc()
             ip.dirty = True
         for place in places:
-            buf = self._cache.bread(ip.dev, blockno)
+            buf = self._k.cache.bread(ip.dev, blockno)
             try:
                 blockno = buf.words[place]
                 if not blockno:
                     blockno = buf.words[place] = self._blocks.alloc()
-                    self._log.write(buf)
+                    self._k.log.write(buf)
             finally:
-                self._cache.brelse(buf)
+                self._k.cache.brelse(buf)
         return blockno
 
     # --- giving blocks back ---
@@ -438,7 +365,7 @@ class FileSystem:
         to be called again, in another operation.
         """
         self._text_changed(ip)
-        room = self._log.room - CUT_SPARE
+        room = self._k.log.room - CUT_SPARE
         if room <= 0:
             return False
         blocks = list(self._blocks_from(ip))
@@ -453,7 +380,7 @@ class FileSystem:
         self._forget_from(ip, cut)
         ip.size = min(ip.size, cut * BSIZE)
         self.iupdate(ip)
-        self._pages.truncated(ip)
+        self._k.pages.truncated(ip)
         return not cut
 
     def _blocks_from(self, ip: Inode) -> Iterator[tuple[int, int]]:
@@ -478,11 +405,11 @@ class FileSystem:
         while any(places) and blockno:
             place, *places = places
             keep = place + any(places)
-            buf = self._cache.bread(ip.dev, blockno)
+            buf = self._k.cache.bread(ip.dev, blockno)
             blockno = buf.words[place]
             buf.data[keep * 4 :] = bytes(BSIZE - keep * 4)
-            self._log.write(buf)
-            self._cache.brelse(buf)
+            self._k.log.write(buf)
+            self._k.cache.brelse(buf)
 
     def _text_changed(self, ip: Inode) -> None:
         """Have exec drop what it keeps of a program whose file changes or leaves the table."""

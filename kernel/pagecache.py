@@ -14,15 +14,14 @@ Directories and symbolic links stay in buffers.
 
 from collections.abc import Callable
 from errno import EIO
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
-from kernel.bio import BufferCache
 from kernel.errors import SyscallError
 from kernel.inode import Inode
-from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, READ, VirtioDisk
+from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, READ
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -32,13 +31,16 @@ AHEAD_MAX: Final = BLOCKS_PER_REQUEST_MAX // BLOCKS  # pages read at a time: one
 RECLAIM_BATCH: Final = 64  # frames freed at a time
 
 
+def cut(off: int, n: int) -> list[tuple[int, int]]:
+    """Start and end of the parts, each in one page, that `n` bytes from `off` on have."""
+    return list(pairwise([off, *range((off | PGMASK) + 1, off + n, PGSIZE), off + n]))
+
+
 class PageCache:
     """The cached pages of all inodes. `on_truncate(ip)` unmaps what is mapped of a file that was cut off."""
 
-    def __init__(self, k: "Kernel", disk: VirtioDisk, cache: BufferCache) -> None:
+    def __init__(self, k: "Kernel") -> None:
         self._k = k
-        self._disk = disk
-        self._cache = cache
         self._bytes: Final = k.ram.bytes
         self._base: Final = k.ram.base
         self._homes: Final[dict[int, tuple[Inode, int]]] = {}  # inode and index by frame, the oldest first
@@ -50,24 +52,17 @@ class PageCache:
 
     def read(self, ip: Inode, off: int, n: int) -> bytes:
         """The `n` bytes of a locked inode from `off` on, which are all in the file."""
-        if (off & PGMASK) + n <= PGSIZE:
-            return self._read_page(ip, off, n, 1)
-        pieces = []
-        end = off + n
-        while off < end:
-            size = min(PGSIZE - (off & PGMASK), end - off)
-            pieces.append(self._read_page(ip, off, size, end - off + PGMASK >> PGSHIFT))
-            off += size
+        pieces = [self._read_page(ip, start, end - start, off + n - start) for start, end in cut(off, n)]
         return b"".join(pieces)
 
     def _read_page(self, ip: Inode, off: int, n: int, wanted: int) -> bytes:
-        """Bytes from one page; the call wants `wanted` pages from here on."""
+        """`n` bytes, all from one page, of `wanted` bytes from `off` on that the call will read."""
         index = off >> PGSHIFT
         pa = ip.pages.get(index)
         if pa is None:
             in_order = not index or index - 1 in ip.pages
             try:
-                pa = self._load(ip, index, AHEAD_MAX if in_order else min(wanted, AHEAD_MAX))
+                pa = self._load(ip, index, AHEAD_MAX if in_order else len(cut(off, wanted)[:AHEAD_MAX]))
             except SyscallError:  # perhaps only a neighbour cannot be read
                 pa = 0
             if not pa:
@@ -96,7 +91,10 @@ class PageCache:
                 self._homes[pa] = ip, i
         if frames and frames[0] in failed:
             raise SyscallError(EIO, f"page {index} of {ip} cannot be read")
-        self._clear_tail(ip)
+        tail = ip.pages.get(ip.size >> PGSHIFT)
+        if tail is not None:  # behind the end of the file are zeroes, whatever its last block has there
+            start, end = tail - self._base + (ip.size & PGMASK), tail - self._base + PGSIZE
+            self._bytes[start:end] = bytes(end - start)
         return ip.pages.get(index, 0)
 
     def _fill(self, ip: Inode, frames: list[int], blocknos: list[int]) -> set[int]:
@@ -104,36 +102,25 @@ class PageCache:
         pieces = []
         for i, blockno in enumerate(blocknos[: len(frames) * BLOCKS]):
             pa = frames[i // BLOCKS] + i % BLOCKS * BSIZE
-            buf = self._cache.buffers.get(ip.dev << 32 | blockno)
+            buf = self._k.cache.buffers.get(ip.dev << 32 | blockno)
             if buf is not None and buf.valid:
                 self._bytes[pa - self._base : pa - self._base + BSIZE] = buf.data
             elif blockno:  # 0 is a hole
                 pieces.append((blockno, pa))
         failed: set[int] = set()
-        for request in self._disk.submit_runs(READ, pieces):
-            self._disk.wait(request)
+        for request in self._k.disk.submit_runs(READ, pieces):
+            self._k.disk.wait(request)
             if request.failed:
                 failed.update(pa & ~PGMASK for pa in request.pas)
         return failed
 
-    def _clear_tail(self, ip: Inode) -> None:
-        """Behind the end of the file are zeroes, whatever its last block has there."""
-        pa = ip.pages.get(ip.size >> PGSHIFT)
-        if pa is not None and ip.size & PGMASK:
-            start = ip.size & PGMASK
-            self._bytes[pa - self._base + start : pa - self._base + PGSIZE] = bytes(PGSIZE - start)
-
     def patch(self, ip: Inode, off: int, data: bytes) -> None:
         """The bytes at `off` of a locked inode are now `data`: bring the pages that are here up to date."""
-        done = 0
-        while done < len(data):
-            start = off + done & PGMASK
-            piece = data[done : done + PGSIZE - start]
-            pa = ip.pages.get(off + done >> PGSHIFT)
+        for start, end in cut(off, len(data)):
+            pa = ip.pages.get(start >> PGSHIFT)
             if pa is not None:
-                at = pa - self._base + start
-                self._bytes[at : at + len(piece)] = piece
-            done += len(piece)
+                at = pa - self._base + (start & PGMASK)
+                self._bytes[at : at + end - start] = data[start - off : end - off]
 
     def truncated(self, ip: Inode) -> None:
         """The file was emptied (its size says so), or its inode leaves the table: forget its pages."""

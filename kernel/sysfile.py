@@ -8,21 +8,12 @@ programs see: which error comes first, and what stays done when a later step fai
 """
 
 import struct
+from ctypes import c_short
 from errno import EBADF, EEXIST, EINVAL, EISDIR, EMFILE, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
 from typing import TYPE_CHECKING, Final
 
-from kernel.abi.fcntl import (
-    O_CREATE,
-    O_NOFOLLOW,
-    O_RDONLY,
-    O_RDWR,
-    O_TRUNC,
-    O_WRONLY,
-    T_DEVICE,
-    T_DIR,
-    T_FILE,
-    T_SYMLINK,
-)
+from kernel.abi import fcntl
+from kernel.abi.fcntl import T_DEVICE, T_DIR, T_FILE, T_SYMLINK
 from kernel.abi.param import NDEV
 from kernel.dir import dirlink, dirlookup, dirunlink, is_empty, namei, nameiparent
 from kernel.errors import SyscallError
@@ -42,12 +33,18 @@ FD_PAIR: Final = struct.Struct("<ii")
 
 def sys_read(k: "Kernel", p: "Proc", fd: int, dst: int, n: int) -> int:
     """Read up to `n` bytes to `dst`; gives the number read, 0 at the end."""
-    return _file(p, fd).read(p, dst, n)
+    f = _file(p, fd)
+    if not f.readable:
+        raise SyscallError(EBADF, "not open for reading")
+    return f.read(p, dst, n)
 
 
 def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
     """Write `n` bytes from `src`; gives the number written."""
-    return _file(p, fd).write(p, src, n)
+    f = _file(p, fd)
+    if not f.writable:
+        raise SyscallError(EBADF, "not open for writing")
+    return f.write(p, src, n)
 
 
 def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:
@@ -112,45 +109,30 @@ def _free_fd(p: "Proc") -> int:
 
 def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
     """Open the file that `path` names, with O_CREATE make it if need be; gives a descriptor."""
-    with k.log:
-        ip = _inode_to_open(k, path, omode)
-        try:
-            fd = _reserve(k, p, ip)
-        except SyscallError:
-            k.fs.iunlockput(ip)
-            raise
+    with k.log, k.fs.borrowed(_inode_to_open(k, path, omode)) as ip:
+        if ip.type in (T_DIR, T_SYMLINK) and omode & ~fcntl.O_NOFOLLOW != fcntl.O_RDONLY:
+            raise SyscallError(EISDIR, "a directory or a symbolic link can only be read")
+        if ip.type == T_DEVICE and not 0 <= ip.major < NDEV:
+            raise SyscallError(EINVAL, f"no device has major number {ip.major}")
+        fd = _free_fd(p)
+        k.files.reserve()
         kind = DeviceFile if ip.type == T_DEVICE else InodeFile
-        readable, writable = not omode & O_WRONLY, bool(omode & (O_WRONLY | O_RDWR))
-        p.ofile[fd] = kind(k, ip, readable, writable)  # takes over the reference
-        k.fs.iunlock(ip)
-    if omode & O_TRUNC and ip.type == T_FILE and ip.size:
+        readable, writable = not omode & fcntl.O_WRONLY, bool(omode & (fcntl.O_WRONLY | fcntl.O_RDWR))
+        p.ofile[fd] = kind(k, k.fs.idup(ip), readable, writable)
+    if omode & fcntl.O_TRUNC and ip.type == T_FILE and ip.size:
         _truncate(k, p, fd, ip)
     return fd
 
 
 def _inode_to_open(k: "Kernel", path: bytes, omode: int) -> Inode:
-    """The inode for open, locked, with a reference."""
-    if omode & O_CREATE:
+    """The inode for open; a reference, not locked."""
+    if omode & fcntl.O_CREATE:
         try:
             return create(k, path, T_FILE)
         except SyscallError as error:
             if error.code != EEXIST:  # there may be a symbolic link
                 raise
-    ip = namei(k, path, follow=not omode & O_NOFOLLOW)
-    k.fs.ilock_or_put(ip)
-    if ip.type in (T_DIR, T_SYMLINK) and omode & ~O_NOFOLLOW != O_RDONLY:
-        k.fs.iunlockput(ip)
-        raise SyscallError(EISDIR, "a directory or a symbolic link can only be read")
-    return ip
-
-
-def _reserve(k: "Kernel", p: "Proc", ip: Inode) -> int:
-    """The lowest free descriptor, and room in the file table, for an open file on `ip`."""
-    if ip.type == T_DEVICE and not 0 <= ip.major < NDEV:
-        raise SyscallError(EINVAL, f"no device has major number {ip.major}")
-    fd = _free_fd(p)
-    k.files.reserve()
-    return fd
+    return namei(k, path, follow=not omode & fcntl.O_NOFOLLOW)
 
 
 def _truncate(k: "Kernel", p: "Proc", fd: int, ip: Inode) -> None:
@@ -168,7 +150,7 @@ def _truncate(k: "Kernel", p: "Proc", fd: int, ip: Inode) -> None:
 def create(
     k: "Kernel", path: bytes, kind: int, major: int = 0, minor: int = 0, content: bytes = b""
 ) -> Inode:
-    """Make an inode of type `kind` and enter it as `path`; gives it locked, with a reference.
+    """Make an inode of type `kind` and enter it as `path`; gives a reference, not locked.
 
     `path` is not followed where it names a symbolic link.  A file or device that is there already is what
     open(O_CREATE), which asks for a T_FILE, gets instead.
@@ -178,11 +160,10 @@ def create(
         found = dirlookup(k, dp, name)
         if found is None:
             return _make(k, dp, name, kind, major, minor, content)
-    ip = found[0]
-    k.fs.ilock_or_put(ip)
-    if kind == T_FILE and ip.type in (T_FILE, T_DEVICE):
-        return ip
-    k.fs.iunlockput(ip)
+        ip = found[0]
+        if k.fs.peek(ip)[0] in (T_FILE, T_DEVICE) and kind == T_FILE:
+            return ip
+        k.fs.iput(ip)
     raise SyscallError(EEXIST, "the path is taken")
 
 
@@ -191,20 +172,18 @@ def _make(k: "Kernel", dp: Inode, name: bytes, kind: int, major: int, minor: int
     fs = k.fs
     if kind == T_DIR and dp.nlink == NLINK_MAX:
         raise SyscallError(EMLINK, "the directory has too many subdirectories")
-    ip = fs.ialloc(dp.dev, kind)
-    fs.ilock(ip)
-    ip.major, ip.minor, ip.nlink = major, minor, 1
-    fs.iupdate(ip)
+    ip = fs.ialloc(dp.dev, kind, major, minor)
     try:
-        if kind == T_DIR:  # `.` is not counted as a link, or the directory could never be freed
-            dirlink(k, ip, b".", ip.inum)
-            dirlink(k, ip, b"..", dp.inum)
-        fs.writei(ip, ip.size, content)
+        with fs.locked(ip):
+            if kind == T_DIR:  # `.` is not counted as a link, or the directory could never be freed
+                dirlink(k, ip, b".", ip.inum)
+                dirlink(k, ip, b"..", dp.inum)
+            fs.writei(ip, ip.size, content)
         dirlink(k, dp, name, ip.inum)
     except SyscallError:
-        ip.nlink = 0
-        fs.iupdate(ip)
-        fs.iunlockput(ip)
+        with fs.borrowed(ip):
+            ip.nlink = 0
+            fs.iupdate(ip)
         raise
     if kind == T_DIR:
         dp.nlink += 1  # the new directory's ..
@@ -215,14 +194,14 @@ def _make(k: "Kernel", dp: Inode, name: bytes, kind: int, major: int, minor: int
 def sys_mkdir(k: "Kernel", p: "Proc", path: bytes) -> int:
     """Make an empty directory."""
     with k.log:
-        k.fs.iunlockput(create(k, path, T_DIR))
+        k.fs.iput(create(k, path, T_DIR))
     return 0
 
 
 def sys_mknod(k: "Kernel", p: "Proc", path: bytes, major: int, minor: int) -> int:
     """Make a device file; the numbers are C shorts."""
     with k.log:
-        k.fs.iunlockput(create(k, path, T_DEVICE, _short(major), _short(minor)))
+        k.fs.iput(create(k, path, T_DEVICE, c_short(major).value, c_short(minor).value))
     return 0
 
 
@@ -231,12 +210,8 @@ def sys_symlink(k: "Kernel", p: "Proc", target: bytes, path: bytes) -> int:
     if not target:
         raise SyscallError(ENOENT, "an empty path leads nowhere")
     with k.log:
-        k.fs.iunlockput(create(k, path, T_SYMLINK, content=target))
+        k.fs.iput(create(k, path, T_SYMLINK, content=target))
     return 0
-
-
-def _short(n: int) -> int:
-    return (n + 0x8000 & 0xFFFF) - 0x8000
 
 
 # --- names ---
@@ -244,17 +219,12 @@ def _short(n: int) -> int:
 
 def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
     """Change the current directory."""
-    with k.log:
-        ip = namei(k, path)
-        k.fs.ilock_or_put(ip)
-        is_dir = ip.type == T_DIR
-        k.fs.iunlock(ip)
-        dropped = p.cwd if is_dir else ip
-        assert dropped is not None, "a process that makes calls has a directory"
-        k.fs.iput(dropped)
-        if not is_dir:
+    with k.log, k.fs.borrowed(namei(k, path)) as ip:
+        if ip.type != T_DIR:
             raise SyscallError(ENOTDIR, "not a directory")
-        p.cwd = ip
+        old, p.cwd = p.cwd, k.fs.idup(ip)
+        assert old is not None, "a process that makes calls has a directory"
+        k.fs.iput(old)
     return 0
 
 
@@ -262,33 +232,19 @@ def sys_link(k: "Kernel", p: "Proc", old: bytes, new: bytes) -> int:
     """Give a file a second name."""
     with k.log:
         ip = namei(k, old, follow=False)
-        _count_link(k, ip)
-        try:
+        is_dir = k.fs.peek(ip)[0] == T_DIR
+        with k.fs.kept(ip):
             dp, name = nameiparent(k, new)
             with k.fs.borrowed(dp):
-                dirlink(k, dp, name, ip.inum)
-        except SyscallError:
-            with k.fs.borrowed(ip):
-                ip.nlink -= 1
-                k.fs.iupdate(ip)
-            raise
-        k.fs.iput(ip)
+                if is_dir or dp is ip:
+                    raise SyscallError(EPERM, "a directory has one name only, and a file holds none")
+                with k.fs.locked(ip):
+                    if ip.nlink == NLINK_MAX:
+                        raise SyscallError(EMLINK, "too many links")
+                    dirlink(k, dp, name, ip.inum)
+                    ip.nlink += 1
+                    k.fs.iupdate(ip)
     return 0
-
-
-def _count_link(k: "Kernel", ip: Inode) -> None:
-    """One link more, before the entry is made, so that the inode is not freed meanwhile."""
-    try:
-        with k.fs.locked(ip):
-            if ip.type == T_DIR:
-                raise SyscallError(EPERM, "a directory has one name only")
-            if ip.nlink == NLINK_MAX:
-                raise SyscallError(EMLINK, "too many links")
-            ip.nlink += 1
-            k.fs.iupdate(ip)
-    except SyscallError:
-        k.fs.iput(ip)
-        raise
 
 
 def sys_unlink(k: "Kernel", p: "Proc", path: bytes) -> int:

@@ -16,7 +16,6 @@ BSIZE: Final = 1024
 FSMAGIC: Final = 0x1020_3040
 
 
-
 class SuperBlock(NamedTuple):
     """struct superblock: where the regions are, in blocks. `layout` is a word of ours that others leave 0."""
 
@@ -41,7 +40,6 @@ MAXFILE: Final = NDIRECT + NINDIRECT
 DINODE: Final = struct.Struct("<4hI13I")
 DINODE_SIZE: Final = DINODE.size
 IPB: Final = BSIZE // DINODE_SIZE  # inodes a block
-
 
 
 class Layout(NamedTuple):

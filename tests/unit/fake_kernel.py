@@ -121,10 +121,10 @@ class FakeKernel:
         first_pa = self.ram.base + virtio_disk.REGION_SIZE + nbuf * BSIZE + PGMASK & ~PGMASK
         assert first_pa <= self.ram.end and bio.REGION_SIZE % BSIZE == 0
         self.frames = FrameAllocator(self.ram, first_pa)
-        self.pages = PageCache(k, self.disk, self.cache)
+        self.pages = PageCache(k)
         self.frames.caches.append(self.pages)
         self.log = Log(k)
-        self.fs = FileSystem(k, self.cache, self.log, self.pages, layout)
+        self.fs = FileSystem(k, layout)
         self.files = FileTable()
         self.uart = UartDriver(k)
         self.uart.init()

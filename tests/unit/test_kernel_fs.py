@@ -338,10 +338,8 @@ def test_exec_is_told_when_a_program_it_keeps_changes_goes_or_leaves_the_table()
         told = []
 
         def keep(name: bytes) -> None:
-            ip = namei(k, name)
-            k.fs.ilock(ip)
-            ip.text = "kept"
-            k.fs.iunlockput(ip)
+            with k.fs.borrowed(namei(k, name)) as ip:
+                ip.text = "kept"
 
         def overwrite() -> None:
             fd = sysfile.sys_open(k, p, b"prog", O_RDWR)

@@ -127,9 +127,10 @@ def test_the_wrong_end_and_negative_lengths() -> None:
     reader, writer = open_ends(k)
 
     def program(k: Any, p: FakeProc) -> list[int]:
+        p.ofile[:2] = [reader, writer]
         return [
-            attempt(reader.write, p, 0, 1),
-            attempt(writer.read, p, 0, 1),
+            attempt(sysfile.sys_write, k, p, 0, 0, 1),
+            attempt(sysfile.sys_read, k, p, 1, 0, 1),
             attempt(writer.write, p, 0, -1),
             attempt(writer.write, p, 0, 3),
             attempt(reader.read, p, 0, -1),

@@ -322,9 +322,8 @@ def test_links_that_cannot_be_made_leave_the_count_alone(old: bytes, new: bytes)
 def test_a_link_count_does_not_overflow() -> None:
     def program(u: Program) -> None:
         ip = namei(u.k, b"README")
-        u.k.fs.ilock(ip)
-        ip.nlink = 32767
-        u.k.fs.iunlock(ip)
+        with u.k.fs.locked(ip):
+            ip.nlink = 32767
         assert u.link(b"README", b"x") == -1
         ip.nlink = 1
 
