@@ -197,12 +197,10 @@ class ProcTable:
 
     def _reparent(self, p: Proc) -> None:
         """Hand the children of `p` to init."""
-        init = self.init
-        for child in self:
-            if child.parent is p:
-                child.parent = init
-                if child.state == ZOMBIE:
-                    self.wakeup(init)
+        for child in [child for child in self.slots if child.parent is p]:
+            child.parent = self.init
+            if child.state == ZOMBIE:
+                self.wakeup(child.parent)
 
     def wait(self, p: Proc, status_va: int) -> int:
         """Wait for a child of `p` to exit; its pid, or -1 where there is none or `p` was killed.
@@ -211,7 +209,7 @@ class ProcTable:
         """
         k = self._k
         while True:
-            children = [child for child in self if child.parent is p]
+            children = [child for child in self.slots if child.parent is p]
             zombie = next((child for child in children if child.state == ZOMBIE), None)
             if zombie is not None:
                 if status_va:

@@ -36,8 +36,6 @@ from kernel.abi.memlayout import (
     SUPERPGSHIFT,
     SUPERPGSIZE,
     TRAMPOLINE,
-    TRAPFRAME,
-    USYSCALL,
 )
 from kernel.abi.riscv import (
     PTE_A,
@@ -57,14 +55,15 @@ from kernel.kalloc import ZERO_PAGE, FrameAllocator
 
 PPN_SHIFT: Final = 10
 TABLE_WORDS: Final = 512
+ROOT_WORDS: Final = MAXVA >> 30  # entries of a root; the rest would be for addresses that Sv39 sign-extends
 LEAF: Final = PTE_R | PTE_W | PTE_X
 RIGHTS: Final = LEAF | PTE_U | PTE_COW
 PA_FROM_PTE_SHIFT: Final = 2  # (pte >> 10) << 12, once the flags are masked off
 COW_FROM_W_SHIFT: Final = 6  # from bit PTE_W to bit PTE_COW
 TABLE_W: Final = sum(PTE_W << 64 * i for i in range(TABLE_WORDS))  # PTE_W in each entry of a table
 NO_ENTRIES: Final = memoryview(array("Q", bytes(PGSIZE)))
+END_WORDS: Final = 4  # of a table, at either end: most tables are used nowhere else
 TAKE_AROUND: Final = 16  # pages whose last owner takes them at one fault
-TOP_PIECE: Final = TRAPFRAME & ~SUPERPGMASK  # also maps what is not the user's: its table is never shared
 
 
 def pgroundup(n: int) -> int:
@@ -207,20 +206,28 @@ class VirtualMemory:
         first = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
         self._u64[index : index + pages] = memoryview(array("Q", range(first, first + pages * step, step)))
 
-    def _entries(self, table: int, base: int, shift: int, low: int, high: int) -> Iterator[Entry]:
-        """The valid entries for [low, high) of a table that maps 1 << shift bytes each, from `base` on."""
-        first = max(low - base, 0) >> shift
-        last = min(high - base + (1 << shift) - 1 >> shift, TABLE_WORDS)
-        row = table - self._base >> 3
-        for i, pte in enumerate(self._u64[row + first : row + last].tolist(), first):
-            if pte & PTE_V:
-                yield base + (i << shift), row + i, pte
-
-    def _pieces(self, pagetable: int, low: int, high: int) -> Iterator[Entry]:
+    def _pieces(self, pagetable: int, low: int, high: int) -> list[Entry]:
         """The entries of level 1 that there are for [low, high), in order of va."""
-        if low < high:
-            for base, _, pte in self._entries(pagetable, 0, 30, low, high):
-                yield from self._entries(pa_of(pte), base, SUPERPGSHIFT, low, high)
+        root = pagetable - self._base >> 3
+        found = []
+        first, last = low >> SUPERPGSHIFT, high + SUPERPGMASK >> SUPERPGSHIFT if low < high else 0
+        while first < last:
+            end = min((first | TABLE_WORDS - 1) + 1, last)
+            middle = self._u64[root + first // TABLE_WORDS]
+            if middle:
+                zero = (pa_of(middle) - self._base >> 3) - (first & -TABLE_WORDS)  # where piece 0 would be
+                entries = self._used(zero + first, zero + end)
+                found += [(index - zero << SUPERPGSHIFT, index, pte) for index, pte in entries]
+            first = end
+        return found
+
+    def _used(self, first: int, last: int) -> list[tuple[int, int]]:
+        """(index, pte) of the entries that are not 0 from index `first` of a table to before `last`."""
+        u64, spans = self._u64, [(first, last)]
+        low, high = 8 * (first + END_WORDS), 8 * (last - END_WORDS)
+        if low < high and bytes(self._bytes[low:high]) == ZERO_PAGE[: high - low]:
+            spans = [(first, first + END_WORDS), (last - END_WORDS, last)]
+        return [entry for low, high in spans for entry in enumerate(u64[low:high].tolist(), low) if entry[1]]
 
     def leaves(self, pagetable: int, low: int, high: int) -> Iterator[Entry]:
         """The leaves that map pages in [low, high), in order of va.
@@ -231,7 +238,10 @@ class VirtualMemory:
             if entry & LEAF:
                 yield piece, index, entry
             else:
-                yield from self._entries(pa_of(entry), piece, PGSHIFT, low, high)
+                first, last = self._rows(piece, low, high)
+                table = pa_of(entry) - self._base >> 3
+                for at, pte in self._used(table + first, table + last):
+                    yield piece + (at - table << PGSHIFT), at, pte
 
     def _rows(self, piece: int, low: int, high: int) -> tuple[int, int]:
         """First and last + 1 of the entries for [low, high) in the table of a piece."""
@@ -243,27 +253,34 @@ class VirtualMemory:
         """A page table with what the kernel maps for the process, and no user memory; raises OutOfMemory."""
         pagetable = self.create()
         try:
-            self.mappage(pagetable, TRAMPOLINE, trampoline_pa, PTE_R | PTE_X | PTE_A)
-            self.mappage(pagetable, TRAPFRAME, trapframe_pa, PTE_R | PTE_W | PTE_A | PTE_D)
-            if usyscall_pa:
-                self.mappage(pagetable, USYSCALL, usyscall_pa, PTE_R | PTE_U | PTE_A)
+            index = self.walk(pagetable, TRAMPOLINE, own=True)
         except OutOfMemory:
-            self._free_tables(pagetable, 2)
+            self._free_tables(pagetable)
             raise
+        # Below the trampoline's entry is that of the trapframe, and below that USYSCALL's.
+        self._u64[index] = trampoline_pa >> PA_FROM_PTE_SHIFT | PTE_R | PTE_X | PTE_A | PTE_V
+        self._u64[index - 1] = trapframe_pa >> PA_FROM_PTE_SHIFT | PTE_R | PTE_W | PTE_A | PTE_D | PTE_V
+        if usyscall_pa:
+            self._u64[index - 2] = usyscall_pa >> PA_FROM_PTE_SHIFT | PTE_R | PTE_U | PTE_A | PTE_V
         return pagetable
 
     def free_user(self, pagetable: int, sz: int) -> None:
-        """Free a process's page table with its memory, [0, sz); nothing else is mapped any more."""
-        self.unmap(pagetable, 0, sz if sz > TOP_PIECE else sz + SUPERPGMASK & ~SUPERPGMASK)
-        self._free_tables(pagetable, 2)
+        """Free a process's page table with its memory, [0, sz); nothing else is mapped any more.
 
-    def _free_tables(self, table: int, level: int) -> None:
-        """Free a table and those below it. Leaves are left alone: they are what create_user mapped."""
-        if level:
-            for pte in filter(None, self._words(table)):
-                assert not pte & LEAF, "a page table is freed with memory in it"
-                self._free_tables(pa_of(pte), level - 1)
-        self._frames.free(table)
+        There is nothing to split or to copy for that: what is shared as a whole ends at or below `sz`.
+        """
+        self.unmap(pagetable, 0, sz)
+        self._free_tables(pagetable)
+
+    def _free_tables(self, pagetable: int) -> None:
+        """Free all tables. Leaves of level 0 are left alone: they are what create_user mapped."""
+        root = pagetable - self._base >> 3
+        for _, middle in self._used(root, root + ROOT_WORDS):
+            first = pa_of(middle) - self._base >> 3
+            tables = [table for _, table in self._used(first, first + TABLE_WORDS)]
+            assert not any(table & LEAF for table in tables), "a page table is freed with memory in it"
+            self._frames.free_all([*tables, middle])
+        self._frames.free(pagetable)
         self.changed = True
 
     def unmap(self, pagetable: int, low: int, high: int) -> None:
@@ -273,21 +290,24 @@ class VirtualMemory:
         or a shared table of which a part stays is split or copied, which may raise OutOfMemory; nothing is
         unmapped then.
         """
-        for edge in (low, high):
-            if edge & SUPERPGMASK:
-                self._split(pagetable, edge)
         u64, frames = self._u64, self._frames
-        for piece, index, entry in self._pieces(pagetable, low, high):
+        pieces = self._pieces(pagetable, low, high)
+        for piece, index, _ in pieces:
+            if piece < low or high < piece + SUPERPGSIZE:
+                self._split(index)
+        for piece, index, _ in pieces:
             self.changed = True
+            entry = u64[index]
+            pa = entry >> PPN_SHIFT << PGSHIFT
             if entry & LEAF:
                 u64[index] = 0
-                frames.free_super(pa_of(entry))
-            elif low <= piece and piece + SUPERPGSIZE <= high and frames.owners(pa_of(entry)) > 1:
+                frames.free_super(pa)
+            elif frames.owners(pa) > 1:
                 u64[index] = 0
-                frames.free(pa_of(entry))
+                frames.free(pa)
             else:
                 first, last = self._rows(piece, low, high)
-                table = pa_of(entry) - self._base >> 3
+                table = pa - self._base >> 3
                 frames.free_all(u64[table + first : table + last].tolist())
                 u64[table + first : table + last] = NO_ENTRIES[first:last]
 
@@ -489,7 +509,7 @@ class VirtualMemory:
         pte = self._u64[index]
         assert pte & PTE_COW, f"{va:#x} is not copied on write"
         if pte & PTE_SUPER:
-            self._break_cow_super(pagetable, va, index)
+            self._break_cow_super(index)
         elif self._frames.owners(pte >> PPN_SHIFT << PGSHIFT) == 1:
             self._take_around(index, va)
         else:
@@ -507,14 +527,14 @@ class VirtualMemory:
                 u64[at] = pte ^ PTE_COW | PTE_W
                 self._counts.cow_taken += 1
 
-    def _break_cow_super(self, pagetable: int, va: int, index: int) -> None:
+    def _break_cow_super(self, index: int) -> None:
         """As break_cow; where there are no 2 MiB in one piece for the copy, it is one of single pages."""
         pte = self._u64[index]
         pa = pa_of(pte)
         if self._frames.owners(pa) > 1:
             copy = self._frames.alloc_super()
             if not copy:
-                self._split(pagetable, va)
+                self._split(index)
                 return
             self._copy(pa, copy, SUPERPGSIZE)
             self._frames.free_super(pa)
@@ -525,18 +545,18 @@ class VirtualMemory:
             self._counts.cow_taken += TABLE_WORDS
         self._u64[index] = pte ^ PTE_COW | PTE_W
 
-    def _split(self, pagetable: int, va: int) -> None:
-        """Let the piece around `va` have a table of its own, with single pages; raises OutOfMemory.
+    def _split(self, index: int) -> None:
+        """Let the piece with this entry have a table of its own, with single pages; raises OutOfMemory.
 
         A superpage that others share is copied, because its owners are counted for the whole of it.
         """
-        if self.walk(pagetable, va) < 0:
-            return
-        index = self.walk(pagetable, va, own=True)
         pte = self._u64[index]
+        pa = pa_of(pte)
         if not pte & PTE_SUPER:
+            if self._frames.owners(pa) > 1:
+                self._unshare(index)
             return
-        pa, table = pa_of(pte), self.create()
+        table = self.create()
         at = table - self._base >> 3
         if self._frames.owners(pa) == 1:
             self._frames.split_super(pa)
