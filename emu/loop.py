@@ -162,8 +162,10 @@ class Loop:
             elif cells[e.REASON] == e.AT_DEADLINE:
                 if deadline <= slice_end:
                     self._step_to(deadline)
-                    if self._spots and (stop := self._met()) is not None and cells[e.NOW] < deadline:
-                        return stop
+                    if self.hit is not None:
+                        return Stop.WATCH
+                    if self._spots and cells[e.NOW] < deadline and self.at_break():
+                        return Stop.BREAK
                 else:
                     slice_end = cells[e.NOW]  # close enough: nothing hangs on where a slice ends
             elif cells[e.REASON] == e.AT_BREAK:

@@ -152,6 +152,11 @@ class Hub(Watcher):
         self._watchers = (*self._watchers, watcher)
         self._kernel.observer = self
 
+    def remove(self, watcher: Observer) -> None:
+        """Let `watcher` see no more."""
+        self._watchers = tuple(other for other in self._watchers if other is not watcher)
+        self._kernel.observer = self if self._watchers else None
+
     def raise_error(self) -> None:
         """Raise what a watcher raised since the last time, if anything."""
         error, self._error = self._error, None

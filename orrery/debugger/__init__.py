@@ -1,0 +1,1 @@
+"""The debugger: machines that are looked at, stopped, stepped and taken back in time."""

@@ -1,0 +1,36 @@
+"""Moments: the points of a run at which a debugger can stand, each with its exact name.
+
+Ticks alone do not name one: an interrupt is taken in no time, and so does a hart wake up from its wfi.  What
+can share a tick differs in whether the hart waits, in its privilege or in its pc:
+
+    ticks 400   pc 0x1234  user          before the interrupt is taken
+    ticks 400   pc uservec supervisor    behind it
+
+Used by target.py, which stops at them, and by all who go back to one.
+"""
+
+from typing import NamedTuple, Self
+
+from emu import engine as e
+from emu.clock import PS_PER_TICK
+from emu.hart import Hart
+
+
+class Moment(NamedTuple):
+    """Unique within a run. Events that are due at `ticks` have happened."""
+
+    ticks: int
+    waiting: bool
+    priv: int
+    pc: int
+
+    @classmethod
+    def of(cls, hart: Hart) -> Self:
+        """That at which `hart` stands."""
+        regs = hart.regs
+        return cls(hart.cells[e.NOW], hart.waiting, regs[e.PRIV], regs[e.PC])
+
+    @property
+    def time_ps(self) -> int:
+        """Picoseconds since power-on."""
+        return self.ticks * PS_PER_TICK

@@ -1,0 +1,236 @@
+"""A machine under a debugger, going forward: stops, steps, memory, registers; and the run is the same."""
+
+from collections.abc import Iterator
+
+import pytest
+from debugged import PID, Debugged
+
+from emu.hart import SUPERVISOR, USER
+from kernel.abi.memlayout import TRAMPOLINE
+from kernel.abi.riscv import PTE_COW
+from orrery.debugger.place import ALL, Place
+from orrery.debugger.registers import NAMES, PC
+from orrery.debugger.target import KERNEL, Stopped, Target
+
+ECALL = (0x73).to_bytes(4, "little")
+PROGRAM = """
+volatile int sum;
+char text[64];
+__attribute__((noinline)) int add(int n) { sum += n; return sum; }
+int main(void) {
+    int fds[2];
+    for (int i = 0; i < 5; i++) add(i);
+    pipe(fds);
+    if (fork() == 0) { add(100); exit(3); }
+    wait(0);
+    write(fds[1], "hello", 5);
+    read(fds[0], text, 5);
+    printf("%s %d\\n", text, add(1));
+    return sum;
+}
+"""
+OUTPUT = b"\norrery: the xv6 kernel in Python is booting\n\nhello 11\n"
+
+
+@pytest.fixture
+def debugged() -> Iterator[Debugged]:
+    """Where the program has begun: behind the gate of its exec."""
+    it = Debugged(PROGRAM)
+    it.target.catch({"exec"})
+    stopped = it.target.resume()
+    assert (stopped.why, stopped.detail, stopped.pid) == ("event", "exec process 2 runs prog", PID)
+    it.target.catch(())
+    yield it
+    it.machine.close()
+
+
+@pytest.fixture
+def target(debugged: Debugged) -> Target:
+    return debugged.target
+
+
+def to(target: Target, *places: Place) -> Stopped:
+    """Run to one of the places."""
+    target.set_places(places)
+    stopped = target.resume()
+    assert stopped.why == "place", stopped
+    return stopped
+
+
+def reg(target: Target, name: str, pid: int = PID) -> int:
+    return target.registers(pid)[NAMES.index(name)]
+
+
+def test_a_breakpoint_hits_in_its_process_alone(debugged: Debugged, target: Target) -> None:
+    add = debugged.symbols["add"]
+    seen = []
+    target.set_places([Place(PID, add)])
+    while (stopped := target.resume()).why == "place":
+        assert (stopped.pid, stopped.moment.pc, stopped.moment.priv) == (PID, add, USER)
+        seen.append(reg(target, "x10"))
+    assert (seen, stopped.why, stopped.status) == ([0, 1, 2, 3, 4, 1], "exit", 11)
+
+
+def test_a_breakpoint_for_all_hits_in_a_child_too(debugged: Debugged, target: Target) -> None:
+    target.set_places([Place(ALL, debugged.symbols["add"])])
+    pids = []
+    while (stopped := target.resume()).why == "place":
+        pids.append(stopped.pid)
+    assert pids == [PID] * 5 + [PID + 1, PID]
+
+
+def test_a_debugged_run_is_the_same_run(debugged: Debugged, target: Target) -> None:
+    alone = Debugged(PROGRAM)
+    assert alone.target.resume().why == "exit"
+    sum_va = debugged.symbols["sum"]
+    target.catch({"syscall", "fork", "fault", "switch"})
+    target.set_places([Place(ALL, debugged.symbols["add"]), Place(PID, sum_va, 4, "rw")])
+    whys = set()
+    while (stopped := target.resume()).why != "exit":
+        whys.add(stopped.why)
+        target.step(7)
+    assert whys == {"place", "event"}
+    assert stopped.moment == alone.target.moment
+    assert target.digest() == alone.target.digest()
+    assert target.take_output() == OUTPUT
+
+
+def test_stores_and_loads_are_told_behind_the_instruction(debugged: Debugged, target: Target) -> None:
+    sum_va = debugged.symbols["sum"]
+    target.set_places([Place(PID, sum_va, 4, "w")])
+    values = []
+    while (stopped := target.resume()).why == "place" and len(values) < 5:
+        assert (stopped.va, stopped.access, stopped.detail) == (sum_va, "w", "")
+        values.append(int.from_bytes(target.read(PID, sum_va, 4), "little"))
+    assert values == [0, 1, 3, 6, 10]
+    assert to(target, Place(PID, sum_va, 4, "r")).access == "r"
+
+
+def test_what_the_kernel_writes_is_told_behind_its_gate(debugged: Debugged, target: Target) -> None:
+    stopped = to(target, Place(PID, debugged.symbols["text"] + 2, 2, "w"))
+    assert (stopped.access, stopped.pid) == ("w", PID)
+    assert stopped.detail == "the kernel behind gate usertrap, read of process 2 (prog)"
+    assert target.read(PID, debugged.symbols["text"], 6) == b"hello\0"
+    assert target.resume().why == "exit", "exit and the end of the process are no writes"
+
+
+def test_steps_go_through_a_trap_and_back(debugged: Debugged, target: Target) -> None:
+    image = debugged.machine.kernel.image
+    to(target, Place(PID, debugged.symbols["pipe"]))
+    while target.read(PID, target.moment.pc, 4) != ECALL:
+        target.step()
+    ecall = target.moment.pc
+    target.set_places(())
+    target.step()
+    assert target.moment.pc == TRAMPOLINE + image.uservec - image.trampoline
+    seen = {target.moment.pc}
+    while target.moment.priv == SUPERVISOR:
+        assert target.current == PID
+        target.step()
+        seen.add(target.moment.pc)
+    assert image.usertrap in seen
+    assert (target.moment.pc, reg(target, "x10")) == (ecall + 4, 0)
+
+
+def test_steps_of_one_process_pass_over_the_others(debugged: Debugged, target: Target) -> None:
+    to(target, Place(PID, debugged.symbols["wait"]))
+    target.set_places(())
+    while target.read(PID, debugged.symbols["wait"] + 8, 1) and target.step(1, PID).why == "step":
+        assert target.current == PID
+        if target.moment.priv == USER and target.moment.pc >= debugged.symbols["write"]:
+            break
+    assert int.from_bytes(target.read(PID, debugged.symbols["sum"], 4), "little") == 10
+
+
+def test_breaking_on_the_kernels_side_of_a_trap(debugged: Debugged, target: Target) -> None:
+    usertrap = debugged.machine.kernel.image.usertrap
+    stopped = to(target, Place(PID, usertrap))
+    assert (stopped.pid, stopped.moment.pc, stopped.moment.priv) == (PID, usertrap, SUPERVISOR)
+    assert target.read(PID, debugged.symbols["main"], 4), "the process's memory is still to be seen"
+
+
+def test_registers_of_one_that_does_not_run_are_those_of_its_program(target: Target) -> None:
+    init, live = target.registers(1), target.registers(KERNEL)
+    assert target.registers(PID) == live
+    assert init[PC] != live[PC]
+    assert target.read(1, init[PC] - 4, 4) == ECALL, "init waits in a system call"
+    with pytest.raises(LookupError, match="no process 77"):
+        target.registers(77)
+
+
+def test_registers_can_be_set(debugged: Debugged, target: Target) -> None:
+    to(target, Place(PID, debugged.symbols["add"]))
+    assert target.set_register(PID, NAMES.index("x10"), 40)
+    assert target.set_register(1, NAMES.index("x10"), 7)
+    assert reg(target, "x10") == 40 and reg(target, "x10", 1) == 7
+    assert not target.set_register(PID, len(NAMES), 0)
+    assert not target.set_register(PID, 1, 1 << 64)
+    assert not target.set_register(PID, NAMES.index("sip"), 2)
+    target.set_places(())
+    assert target.resume().status == 51
+
+
+def test_a_write_to_shared_text_changes_one_process(debugged: Debugged, target: Target) -> None:
+    """The child calls add too, with the code that it was forked with."""
+    add = debugged.symbols["add"]
+    frames = debugged.machine.kernel.frames.free_frames
+    original = target.read(PID, add, 8)
+    target.catch({"fork"})
+    target.resume()
+    to(target, Place(PID + 1, add))
+    assert target.write(PID, add, b"\x09\x45\x82\x80")  # li a0, 2; ret
+    assert target.read(PID + 1, add, 8) == original
+    assert debugged.machine.kernel.frames.free_frames < frames
+    target.set_places(())
+    target.catch(())
+    assert target.resume().status == 10
+    assert target.take_output().endswith(b"hello 2\n")
+
+
+def test_a_write_to_a_page_that_fork_shared_changes_one_process(debugged: Debugged, target: Target) -> None:
+    kernel, sum_va = debugged.machine.kernel, debugged.symbols["sum"]
+    target.catch({"fork"})
+    target.resume()
+    child = kernel.procs.find(PID + 1)
+    assert child is not None and kernel.vm.pte(child.pagetable, sum_va) & PTE_COW
+    assert target.write(PID + 1, sum_va, b"\x63")
+    assert (target.read(PID, sum_va, 1), target.read(PID + 1, sum_va, 1)) == (b"\x0a", b"\x63")
+    assert target.monitor("frames").strip()
+
+
+def test_what_is_not_mapped_is_not_written_even_in_part(debugged: Debugged, target: Target) -> None:
+    sz = next(p.sz for p in debugged.machine.kernel.procs if p.pid == PID)
+    before = target.read(PID, sz - 4, 4)
+    assert target.read(PID, sz - 4, 100) == before
+    assert not target.write(PID, sz - 4, bytes(100))
+    assert not target.write(PID, 0x1000_0000, b"x") and not target.write_physical(0x1000_0000, b"x")
+    assert target.read(KERNEL, 0x1000_0000, 4) == b"", "the UART is left alone"
+    assert target.read(PID, sz - 4, 4) == before
+    assert target.read(PID, 1 << 63, 4) == target.read_physical(0, 4) == b""
+
+
+def test_a_limit_and_a_request_stop(debugged: Debugged, target: Target) -> None:
+    at = target.moment.ticks + 101
+    stopped = target.resume(at)
+    assert stopped.why == "limit" and at <= stopped.moment.ticks < at + 4
+    target.ask_stop()
+    assert target.resume().why == "interrupt"
+    with pytest.raises(ValueError, match="no such event: nonsense"):
+        target.catch({"nonsense"})
+
+
+def test_a_sleeping_machine_wakes_up_by_a_key() -> None:
+    it = Debugged("int main(void) { char c; read(0, &c, 1); return c; }")
+    assert it.target.resume().why == "asleep"
+    assert it.target.step().why == "asleep"
+    it.target.type(b"A\n")
+    stopped = it.target.resume()
+    assert (stopped.why, stopped.status) == ("exit", ord("A"))
+    assert it.target.resume() == it.target.step() == stopped
+
+
+def test_a_broken_kernel_is_a_panic_for_good(debugged: Debugged, target: Target) -> None:
+    debugged.machine.kernel.syscalls.dispatch = lambda p: 1 // 0  # type: ignore[method-assign,assignment]
+    stopped = target.resume()
+    assert stopped.why == "panic" and stopped.detail.startswith("ZeroDivisionError")
+    assert target.resume().why == target.step().why == "panic"
