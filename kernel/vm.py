@@ -440,7 +440,10 @@ class VirtualMemory:
                 elif low <= piece and piece + SUPERPGSIZE <= high and not piece <= sp < piece + SUPERPGSIZE:
                     self._share_table(target, piece, entry)
                 else:
-                    self._share_pages(target, piece, entry, self._rows(piece, low, high), sp)
+                    self._share_pages(target, piece, entry, self._rows(piece, low, high))
+            if low <= sp < high and self.pte(target, sp) & (PTE_COW | PTE_SUPER) == PTE_COW:
+                self.break_cow(target, sp)
+                self.break_cow(source, sp)
         except OutOfMemory:
             self.unmap(target, low, high)
             raise
@@ -465,24 +468,18 @@ class VirtualMemory:
             data[:] = (words ^ writable | writable << COW_FROM_W_SHIFT).to_bytes(PGSIZE, "little")
             self.changed = True
 
-    def _share_pages(self, target: int, piece: int, entry: int, rows: tuple[int, int], sp: int) -> None:
-        """Share the pages of some rows of a table; the one of `sp` is copied."""
+    def _share_pages(self, target: int, piece: int, entry: int, rows: tuple[int, int]) -> None:
+        """Share the pages of some rows of a table, which the target then has a table for."""
         u64, count = self._u64, rows[1] - rows[0]
         there = self.walk(target, piece, own=True) + rows[0]
         here = (pa_of(entry) - self._base >> 3) + rows[0]
         old = u64[here : here + count].tolist()
         new = [pte ^ PTE_W | PTE_COW if pte & PTE_W else pte for pte in old]
-        hot = (sp - piece >> PGSHIFT) - rows[0]
-        copied = 0 <= hot < count and new[hot] & PTE_COW
-        copy = self._copy_page(new[hot]) ^ PTE_COW | PTE_W if copied else 0
-        if copied:
-            new[hot] = 0
         self._frames.share_all(new)
-        u64[there : there + count] = memoryview(array("Q", new))
-        if copied:
-            u64[there + hot], new[hot] = copy, old[hot]
+        row = memoryview(array("Q", new))
+        u64[there : there + count] = row
         if new != old:
-            u64[here : here + count] = memoryview(array("Q", new))
+            u64[here : here + count] = row
             self.changed = True
 
     def _copy_page(self, pte: int) -> int:

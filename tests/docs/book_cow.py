@@ -59,8 +59,10 @@ def faults() -> Lines:
                 note(f"pid {event.pid}: cause {event.cause} at {event.va:#06x}")
 
         def called(event: SyscallEvent) -> None:
+            nonlocal before
             if event.process == "cow" and event.name in ("fork", "pipe"):
                 note(f"pid {event.pid}: {event.text}")
+            before = asdict(counts)  # what other calls did, the shell's fork and exec, is not told
 
         machine.on("fault", fault)
         machine.on("syscall", called)
