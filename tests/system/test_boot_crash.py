@@ -143,6 +143,48 @@ def test_crash_while_the_log_is_replayed() -> None:
         check_after(boot_again(again), before, after)
 
 
+def used_blocks(image: bytes) -> int:
+    fs = fsimage.FsImage(image)
+    return sum(map(fs.in_use, range(fs.superblock.size)))
+
+
+def test_crash_while_a_large_file_goes_in_several_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there as a whole until its name goes; whatever blocks it has left then, the next boot frees."""
+    monkeypatch.setattr("kernel.fs.BPB", 4)  # as if it were scattered over a disk 2,000 times as large
+    files = {
+        name: fsimage.FsImage(default_image()).read(f"/{name}")
+        for name in ("init", "sh", "echo", "cat", "ls", "rm", "README")
+    }
+    big = b"".join(b"%015d\n" % i for i in range(900 * disk.BSIZE // 16))
+    base = bytes(mkfs.build({**files, "big": big}, size=2500, ninodes=64, layout="lab"))
+    without = used_blocks(bytes(mkfs.build(files, size=2500, ninodes=64, layout="lab")))
+
+    def remove(drive: CutDrive) -> bool:
+        with System(drive=drive) as system:
+            try:
+                system.boot()
+                return system.sh("rm big") == ""
+            except PowerCut:
+                return False
+
+    whole = CutDrive(base, None)
+    assert remove(whole) and used_blocks(whole.read(0, whole.capacity)) == without
+    assert len([count for count, _ in whole.commits if count]) > 5, "it takes several operations"
+    left = []
+    for n in range(0, whole.writes, 4):
+        drive = CutDrive(base, n, sectors_kept=n % 3)
+        assert not remove(drive)
+        image = boot_again(drive.read(0, drive.capacity))
+        fsimage.check(image)
+        names = [entry.path for entry in fsimage.FsImage(image).walk()]
+        left.append("/big" in names)
+        if left[-1]:
+            assert fsimage.FsImage(image).read("/big") == big
+        else:
+            assert used_blocks(image) == without
+    assert left == sorted(left, reverse=True) and True in left and left.count(False) > 5
+
+
 def test_an_image_of_the_smallest_size_boots() -> None:
     """Few blocks, few inodes: what mkfs makes, the kernel mounts."""
     files = {
