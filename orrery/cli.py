@@ -7,7 +7,7 @@ imported when it runs, so that boot's prompt comes quickly.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from orrery import __version__
@@ -40,6 +40,7 @@ MACHINE_OPTIONS: Final = {
     "--usyscall": False,
     "--layout": True,
 }
+MKFS_OPTIONS: Final = {"--layout": True, "--size": True}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,17 +128,21 @@ def _normalised(arguments: list[str]) -> list[str]:
     """The arguments in a form that argparse takes.
 
     --strace takes its file only after `=`.  In `run FILE args...` the machine's long options may come
-    behind FILE too; everything else there, and all behind `--`, is for the program.
+    behind FILE too; everything else there, and all behind `--`, is for the program.  Those of mkfs may stand
+    between its files.
     """
-    if not arguments or arguments[0] not in ("boot", "run"):
+    if not arguments or arguments[0] not in ("boot", "run", "mkfs"):
         return arguments
-    ours, program = _split(arguments[1:]) if arguments[0] == "run" else (arguments[1:], [])
+    if arguments[0] == "mkfs":
+        ours, files = _split(arguments[1:], MKFS_OPTIONS)
+        return ["mkfs", *ours, *files]
+    ours, program = _split(arguments[1:], MACHINE_OPTIONS) if arguments[0] == "run" else (arguments[1:], [])
     ours = [f"--strace={TO_STDERR}" if word == "--strace" else word for word in ours]
     return [arguments[0], *ours, *(["--", *program] if program else [])]
 
 
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """What is ours of the words behind `run`, and FILE with its arguments."""
+def _split(words: list[str], options: Mapping[str, bool]) -> tuple[list[str], list[str]]:
+    """What is ours of the words behind `run` or `mkfs`, and FILE with what follows it."""
     ours: list[str] = []
     program: list[str] = []
     rest = iter(words)
@@ -145,9 +150,9 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
         name = word.partition("=")[0]
         if word == "--":
             return ours, [*program, *rest]
-        if name in MACHINE_OPTIONS or (not program and word.startswith("-")):
+        if name in options or (not program and word.startswith("-")):
             ours.append(word)
-            if MACHINE_OPTIONS.get(word, word == "-m"):
+            if options.get(word, word == "-m"):
                 ours.extend(word for _, word in zip(range(1), rest))  # noqa: B905  (one word, if there is one)
         else:
             program.append(word)
