@@ -55,6 +55,7 @@ def exec_(k: "Kernel", p: Proc, path: bytes, argv: list[bytes]) -> int:
 
 def _commit(k: "Kernel", p: Proc, path: bytes, new: "_AddressSpace") -> None:
     """Let `p` go on in the new address space; nothing can fail here."""
+    k.mmap.drop_all(p)
     k.vm.free_user(p.pagetable, p.sz)
     p.pagetable, p.satp, p.sz = new.pagetable, satp_of(new.pagetable), new.sz
     p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = new.entry, new.sp, new.sp
@@ -111,7 +112,8 @@ class _AddressSpace:
             perm |= PTE_X
         if segment.flags & elf.PF_W:
             perm |= PTE_W
-        shares = perm == PTE_R | PTE_X and self._ip is not None and segment.vaddr >= pgroundup(self.sz)
+        keeps = self._ip is not None and not self._ip.writable_mappings  # what is stored there comes at once
+        shares = perm == PTE_R | PTE_X and keeps and segment.vaddr >= pgroundup(self.sz)
         self._grow_to(segment.vaddr if shares else end, perm)
         for va in range(segment.vaddr, segment.vaddr + segment.memsz, PGSIZE):
             size = max(0, min(PGSIZE, segment.vaddr + segment.filesz - va))

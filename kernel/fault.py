@@ -43,8 +43,9 @@ class Pager:
                 self._k.counts.zero_filled += 1
                 return True
         except OutOfMemory:
-            pass
-        return False
+            return False
+        vma = p.vmas.find(va)
+        return vma is not None and self._k.mmap.page_in(p, vma, va, access)
 
     def touch(self, p: "Proc", va: int) -> int:
         """The PTE of the page at `va` after it was faulted in if need be; 0 where there is none.

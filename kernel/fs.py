@@ -308,7 +308,9 @@ class FileSystem:
         """
         off = index << PGSHIFT
         size = max(0, min(PGSIZE, ip.size - off))
-        return self.writei(ip, off, bytes(self._k.ram.view(ip.pages[index], size))) == size
+        page = self._k.ram.view(ip.pages[index], PGSIZE)
+        page[size:] = bytes(PGSIZE - size)  # what was stored behind the end is not kept
+        return self.writei(ip, off, bytes(page[:size])) == size
 
     def _write_block(self, blockno: int, start: int, piece: bytes) -> None:
         fetch = self._k.cache.bread if len(piece) < BSIZE else self._k.cache.bclear

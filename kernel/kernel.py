@@ -35,6 +35,7 @@ from kernel.fs import FileSystem
 from kernel.image import KernelImage
 from kernel.kalloc import FrameAllocator
 from kernel.log import Log
+from kernel.mmap import Mmap
 from kernel.pagecache import PageCache
 from kernel.plic import PlicDriver
 from kernel.proc import CONTEXT_WORDS, TF_A0, Proc, ProcTable
@@ -128,6 +129,8 @@ class Kernel:
         self.fs: Final = FileSystem(self, layout)
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)
+        self.mmap: Final = Mmap(self)
+        self.pages.on_truncate = self.mmap.truncated
         self.timer: Final = Timer(self, board.timer)
         self.sched: Final = Scheduler(self, board.hart)
         self.trap: Final = Trap(self, board.hart)

@@ -24,6 +24,7 @@ from kernel.abi.param import NOFILE, NPROC
 from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, USYSCALL_DATA, ZOMBIE
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.vm import satp_of
+from kernel.vma import VmaList
 
 if TYPE_CHECKING:
     from kernel.file import File
@@ -71,7 +72,8 @@ class Proc:
         self.killed = False
         self.xstate = 0
         self.chan: object = None  # what it sleeps on
-        self.sz = 0  # bytes of user memory
+        self.sz = 0  # bytes of program, stack and heap
+        self.vmas = VmaList()  # what is mapped above them
         self.pagetable = 0
         self.satp = 0  # the value that makes `pagetable` the one in force
         self.trapframe_pa = 0
@@ -160,6 +162,7 @@ class ProcTable:
         child = self.allocproc()
         try:
             k.vm.copy(parent.pagetable, child.pagetable, 0, parent.sz, parent.tf[TF_SP])
+            k.mmap.fork(parent, child, parent.tf[TF_SP])
         except SyscallError:
             self.freeproc(child)
             raise
@@ -181,6 +184,7 @@ class ProcTable:
         k = self._k
         if p.pid == INIT_PID:
             k.panic("init exiting")
+        k.mmap.drop_all(p)
         for fd, file in enumerate(p.ofile):
             if file is not None:
                 p.ofile[fd] = None

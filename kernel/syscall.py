@@ -9,7 +9,7 @@ from collections.abc import Callable
 from errno import ENOSYS
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kernel import lab, sysfile, sysproc
+from kernel import lab, mmap, sysfile, sysproc
 from kernel.abi.param import MAXPATH
 from kernel.abi.syscalls import Syscall, table
 from kernel.errors import SyscallError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 MASK64: Final = (1 << 64) - 1
-HANDLERS: Final = (sysproc, sysfile, lab)
+HANDLERS: Final = (sysproc, sysfile, mmap, lab)
 
 Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
 

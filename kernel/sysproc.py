@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from kernel.abi.memlayout import PGSIZE, TRAPFRAME, USYSCALL
+from kernel.abi.memlayout import PGSIZE
 from kernel.abi.ps import PSINFO
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.exec import exec_, fetch_argv
@@ -54,7 +54,7 @@ def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
     """The old size. Growing only promises memory, unless the mode or the year asks for it at once."""
     old = p.sz
     if n > 0:
-        if old + n > (USYSCALL if k.usyscall else TRAPFRAME):
+        if old + n > k.mmap.lowest(p):
             return -1
         if mode == SBRK_EAGER or (k.lab in MODELESS_YEARS and n <= SMALL_STEP_MAX):
             k.vm.grow(p.pagetable, old, old + n, PTE_R | PTE_W)

@@ -22,7 +22,7 @@ writable and executable, except a segment whose ELF file asks for both.
 """
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -376,6 +376,19 @@ class VirtualMemory:
             self._frames.free(pa)
             raise
 
+    def map_missing(self, pagetable: int, va: int, frames: Sequence[int], perm: int) -> list[int]:
+        """Map frames (0: none) at the pages from `va` on where nothing is mapped; gives those it mapped.
+
+        All are in one table, in which something was mapped just before. Each frame has another owner.
+        """
+        mapped = []
+        for index, pa in enumerate(frames, self.walk(pagetable, va)):
+            if pa and not self._u64[index]:
+                self._frames.share(pa)
+                self._u64[index] = pa >> PA_FROM_PTE_SHIFT | perm | PTE_U | PTE_V
+                mapped.append(pa)
+        return mapped
+
     def store(self, pagetable: int, va: int, data: bytes) -> None:
         """Store at mapped pages, whatever their rights: for exec, which fills what nobody else has yet."""
         done = 0
@@ -491,11 +504,6 @@ class VirtualMemory:
         if pte & PTE_X:
             self._drop_code(new, new + PGSIZE)
         return new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
-
-    def share(self, source: int, target: int, low: int, high: int) -> None:
-        """Map the pages of [low, high) that `source` has in `target` too, not dirty there; OutOfMemory."""
-        for va, _, pte in self.leaves(source, low, high):
-            self.map_shared(target, va, pa_of(pte), pte & PTE_FLAGS & ~PTE_D)
 
     def break_cow(self, pagetable: int, va: int) -> None:
         """Let the COW page at `va` be written: the last owner takes the frame, another gets a copy.

@@ -11,10 +11,9 @@ in all but name.  Both are values: an operation gives a new list, or fails (for 
 so has changed nothing.  Nothing is known here of page tables or files; mmap.py makes both follow the lists.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from errno import ENOMEM
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.abi.fcntl import MAP_SHARED
 from kernel.abi.memlayout import PGMASK, PGSHIFT
@@ -46,6 +45,17 @@ class Vma(NamedTuple):
         """Whether stores are seen by all who map the same."""
         return bool(self.flags & MAP_SHARED)
 
+    @property
+    def writes_file(self) -> bool:
+        """Whether stores can reach a file."""
+        return self.ip is not None and self.shared and self.may_write
+
+    @property
+    def pages(self) -> dict[int, int]:
+        """The frames behind it that are in memory, by page index."""
+        behind = self.ip or self.memory
+        return behind.pages if behind is not None else {}
+
     def page_index(self, va: int) -> int:
         """Which page of what stands behind it is at `va`."""
         return va - self.start + self.offset >> PGSHIFT
@@ -57,16 +67,13 @@ class Vma(NamedTuple):
 
     def continued_by(self, other: "Vma") -> bool:
         """Whether `other` follows at once, in memory and in what stands behind, and is alike."""
-        size = self.end - self.start
-        return self._replace(start=self.end, end=other.end, offset=self.offset + size) == other
+        return self._replace(end=other.end).part(self.end, other.end) == other
 
 
-class VmaList:
+class VmaList(tuple[Vma, ...]):
     """The mappings of a process, in order of their addresses."""
 
-    __slots__ = ("_starts", "_vmas")
-
-    def __init__(self, vmas: Iterable[Vma] = ()) -> None:
+    def __new__(cls, vmas: Iterable[Vma] = ()) -> "VmaList":
         merged: list[Vma] = []
         for vma in sorted(vmas, key=lambda vma: vma.start):
             assert not (vma.start | vma.end | vma.offset) & PGMASK and vma.start < vma.end, "whole pages"
@@ -77,23 +84,15 @@ class VmaList:
                 merged.append(vma)
         if len(merged) > NVMA:
             raise SyscallError(ENOMEM, f"a process has at most {NVMA} mappings")
-        self._vmas: Final = tuple(merged)
-        self._starts: Final = [vma.start for vma in merged]
-
-    def __iter__(self) -> Iterator[Vma]:
-        return iter(self._vmas)
-
-    def __len__(self) -> int:
-        return len(self._vmas)
+        return super().__new__(cls, merged)
 
     def find(self, va: int) -> Vma | None:
         """The mapping in which `va` is."""
-        i = bisect_right(self._starts, va) - 1
-        return self._vmas[i] if i >= 0 and va < self._vmas[i].end else None
+        return next((vma for vma in self if vma.start <= va < vma.end), None)
 
     def parts(self, low: int, high: int) -> list[Vma]:
         """What of the mappings is in [low, high)."""
-        return [vma.part(low, high) for vma in self._vmas if vma.start < high and low < vma.end]
+        return [vma.part(low, high) for vma in self if vma.start < high and low < vma.end]
 
     def cover(self, low: int, high: int) -> bool:
         """Whether [low, high) has no hole."""
@@ -101,7 +100,7 @@ class VmaList:
 
     def gap(self, size: int, low: int, high: int) -> int:
         """Where the highest `size` free bytes of [low, high) begin; -1 where there are none."""
-        for vma in reversed(self._vmas):
+        for vma in reversed(self):
             if high - vma.end >= size:
                 break
             high = min(high, vma.start)
@@ -109,11 +108,11 @@ class VmaList:
 
     def insert(self, *vmas: Vma) -> "VmaList":
         """With `vmas`, whose addresses are free."""
-        return VmaList((*self._vmas, *vmas))
+        return VmaList((*self, *vmas))
 
     def remove(self, low: int, high: int) -> "VmaList":
         """Without what is in [low, high)."""
-        pieces = [piece for vma in self._vmas for piece in (vma.part(0, low), vma.part(high, vma.end))]
+        pieces = [piece for vma in self for piece in (vma.part(0, low), vma.part(high, vma.end))]
         return VmaList(piece for piece in pieces if piece.start < piece.end)
 
     def protect(self, low: int, high: int, prot: int) -> "VmaList":

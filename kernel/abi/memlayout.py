@@ -8,8 +8,8 @@ Physical addresses are those of QEMU's `virt` machine; virtual ones are xv6's.
     0x3ffffff000 +-------------+            +-------------+
                  | trapframe   | RW-        | guard       |
     0x3fffffe000 +-------------+            +-------------+
-                 | (unmapped)  |            | kstack 0    | RW-
-                 |             |            | guard ...   |
+                 | mappings    |            | kstack 0    | RW-
+                 | (unmapped)  |            | guard ...   |
             size +-------------+            +-------------+ PHYSTOP
                  | heap        | RW-U       | free frames | RW-
                  | stack       | RW-U       | kernel data | RW-

@@ -18,6 +18,7 @@ from kernel.fault import Pager
 from kernel.kalloc import FrameAllocator
 from kernel.usercopy import UserCopy
 from kernel.vm import MemoryCounts, VirtualMemory, pgroundup, satp_of
+from kernel.vma import VmaList
 
 RW = PTE_R | PTE_W
 RX = PTE_R | PTE_X
@@ -97,6 +98,7 @@ class Space:
     def __init__(self, pagetable: int, sz: int = 0) -> None:
         self.pagetable = pagetable
         self.sz = sz
+        self.vmas = VmaList()
         self.pages: dict[int, tuple[bytearray, int]] = {}
 
     def promised(self, page: int) -> bool:
