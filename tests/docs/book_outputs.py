@@ -3,9 +3,19 @@
 import book_cow
 import book_disk
 import book_lazy
+import book_mmap
 import book_pages
 import book_processes
 import book_trap
 from book_machine import OUTPUTS
 
-__all__ = ["OUTPUTS", "book_cow", "book_disk", "book_lazy", "book_pages", "book_processes", "book_trap"]
+__all__ = [
+    "OUTPUTS",
+    "book_cow",
+    "book_disk",
+    "book_lazy",
+    "book_mmap",
+    "book_pages",
+    "book_processes",
+    "book_trap",
+]
