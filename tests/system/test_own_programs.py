@@ -34,7 +34,9 @@ def run_all(machine: Machine, program: str) -> dict[str, bool]:
     return found
 
 
-@pytest.mark.parametrize("program", ["lazytests", "cowtest", "mmaptest", "alarmtest", "symlinktest"])
+@pytest.mark.parametrize(
+    "program", ["lazytests", "cowtest", "mmaptest", "alarmtest", "symlinktest", "cotests"]
+)
 def test_all_cases_pass(program: str) -> None:
     with Machine() as machine:
         machine.boot()
