@@ -25,11 +25,12 @@ class BlockMap:
         self._dev: Final = dev
         self._start: Final = start
         self._size: Final = size
+        self._full_below = 0  # no block before this one, which is the first of a block of the map, is free
 
     def alloc(self) -> int:
         """Take a block and clear it; gives its number. Fails where the disk is full."""
         cache, log = self._k.cache, self._k.log
-        for base in range(0, self._size, BPB):
+        for base in range(self._full_below, self._size, BPB):
             buf = cache.bread(self._dev, self._start + base // BPB)
             used = int.from_bytes(buf.data, "little")
             bit = (~used & used + 1).bit_length() - 1  # the lowest zero; BPB where there is none
@@ -43,12 +44,14 @@ class BlockMap:
                 log.write(block)
                 cache.brelse(block)
                 return base + bit
+            self._full_below = base + BPB
         raise SyscallError(ENOSPC, "the disk is full")
 
     def free(self, blocknos: Iterable[int]) -> None:
         """Give blocks back."""
         for index, group in groupby(sorted(blocknos), lambda blockno: blockno // BPB):
             buf = self._k.cache.bread(self._dev, self._start + index)
+            self._full_below = min(self._full_below, index * BPB)
             for blockno in group:
                 byte, mask = blockno % BPB >> 3, 1 << (blockno & 7)
                 if blockno >= self._size or not buf.data[byte] & mask:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 NAME_AT: Final = DIRENT_SIZE - DIRSIZ  # where the name starts in an entry
 FREE_INUM: Final = bytes(NAME_AT)
-FREE_ENTRY: Final = bytes(DIRENT_SIZE)
 
 
 def namei(k: "Kernel", path: bytes, *, follow: bool = True) -> Inode:
@@ -109,20 +108,10 @@ def dirlink(k: "Kernel", dp: Inode, name: bytes, inum: int) -> None:
         raise SyscallError(EEXIST, "the name is taken")
     if not dp.nlink:
         raise SyscallError(ENOENT, f"{dp} has been removed")  # an entry in it could never be removed
-    k.fs.writei(dp, [*_inums(k, dp), 0].index(0) * DIRENT_SIZE, DIRENT.pack(inum, name))  # its end, perhaps
+    k.fs.writei(dp, [*inums(k, dp), 0].index(0) * DIRENT_SIZE, DIRENT.pack(inum, name))  # its end, perhaps
 
 
-def dirunlink(k: "Kernel", dp: Inode, off: int) -> None:
-    """Free the entry at offset `off` of a locked directory."""
-    k.fs.writei(dp, off, FREE_ENTRY)
-
-
-def is_empty(k: "Kernel", dp: Inode) -> bool:
-    """Whether a locked directory has no entries but . and .. (its first two)."""
-    return not any(_inums(k, dp)[2:])
-
-
-def _inums(k: "Kernel", dp: Inode) -> list[int]:
+def inums(k: "Kernel", dp: Inode) -> list[int]:
     """The inode number of each entry of a locked directory, 0 for a free one."""
     return memoryview(k.fs.readi(dp, 0, dp.size)).cast("H")[:: DIRENT_SIZE // 2].tolist()
 

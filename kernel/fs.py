@@ -370,7 +370,10 @@ class FileSystem:
         room = self._k.log.room - CUT_SPARE
         if room <= 0:
             return False
-        blocks = list(self._blocks_from(ip))
+        direct = self.layout.direct
+        blocks = list(self._tree(ip.addrs[:direct], 0, 0))
+        for levels, head in enumerate(ip.addrs[direct:], 1):
+            blocks += self._tree([head], levels, self.layout.first(direct + levels - 1))
         maps: dict[int, None] = {}  # the blocks of the map that must be written
         cut = 0  # blocks that stay
         for index, blockno in reversed(blocks):
@@ -385,18 +388,17 @@ class FileSystem:
         self._k.pages.truncated(ip)
         return not cut
 
-    def _blocks_from(self, ip: Inode) -> Iterator[tuple[int, int]]:
-        """Index and number of each block of a locked inode; a table has the index of its first block."""
-        for slot, blockno in enumerate(ip.addrs):
-            if blockno:
-                yield from self._tree(blockno, max(0, slot - self.layout.direct + 1), self.layout.first(slot))
+    def _tree(self, row: list[int], levels: int, first: int) -> Iterator[tuple[int, int]]:
+        """Index and number of the blocks in `row`, which begins with block `first`, and of all below them.
 
-    def _tree(self, blockno: int, levels: int, index: int) -> Iterator[tuple[int, int]]:
-        """A block with `levels` levels of tables from itself down, and all below it."""
-        yield index, blockno
-        for place, below in enumerate(self._words(blockno) if levels else ()):
-            if below:
-                yield from self._tree(below, levels - 1, index + place * NINDIRECT ** (levels - 1))
+        They have `levels` levels of tables; a table has the index of the first block that it leads to.
+        """
+        for index, blockno in enumerate(row):
+            index = first + index * NINDIRECT**levels
+            if blockno:
+                yield index, blockno
+                if levels:
+                    yield from self._tree(self._words(blockno), levels - 1, index)
 
     def _forget_from(self, ip: Inode, cut: int) -> None:
         """Clear the numbers of all blocks from block `cut` on, which were given back."""

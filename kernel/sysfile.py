@@ -13,9 +13,10 @@ from errno import EBADF, EEXIST, EINVAL, EISDIR, EMFILE, EMLINK, ENOENT, ENOTDIR
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi import fcntl
+from kernel.abi.disk import DIRENT_SIZE
 from kernel.abi.fcntl import T_DEVICE, T_DIR, T_FILE, T_SYMLINK
 from kernel.abi.param import NDEV
-from kernel.dir import dirlink, dirlookup, dirunlink, is_empty, namei, nameiparent
+from kernel.dir import dirlink, dirlookup, inums, namei, nameiparent
 from kernel.errors import SyscallError
 from kernel.file import DeviceFile, File, InodeFile
 from kernel.inode import Inode
@@ -267,9 +268,9 @@ def _unlink_entry(k: "Kernel", dp: Inode, off: int, ip: Inode) -> None:
     """Free the entry at `off` of `dp`, which names `ip`; both are locked."""
     if ip.nlink < 1:
         k.panic(f"unlink: an entry names {ip}, which has no links")
-    if ip.type == T_DIR and not is_empty(k, ip):
+    if ip.type == T_DIR and any(inums(k, ip)[2:]):  # the first two are . and ..
         raise SyscallError(ENOTEMPTY, "the directory is not empty")
-    dirunlink(k, dp, off)
+    k.fs.writei(dp, off, bytes(DIRENT_SIZE))
     if ip.type == T_DIR:
         dp.nlink -= 1  # the .. of the directory that goes
     k.fs.iupdate(dp)
