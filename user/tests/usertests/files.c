@@ -221,7 +221,7 @@ static void fstat_says_what_it_is(void)
 
 static void big_file(void)
 {
-    int fd = open("bigfile", O_CREATE | O_RDWR);
+    int fd = open("largefile", O_CREATE | O_RDWR);
     check(fd >= 0);
     for (int i = 0; i < MAXFILE; i++) {
         *(int *)buf = i;
@@ -230,15 +230,15 @@ static void big_file(void)
     check(write(fd, buf, BSIZE) == -1);
     check(write(fd, buf, 1) == -1);
     close(fd);
-    check(size_of("bigfile") == MAXFILE * BSIZE);
-    fd = open("bigfile", O_RDONLY);
+    check(size_of("largefile") == MAXFILE * BSIZE);
+    fd = open("largefile", O_RDONLY);
     for (int i = 0; i < MAXFILE; i++) {
         check(read(fd, buf, BSIZE) == BSIZE);
         check(*(int *)buf == i);
     }
     check(read(fd, buf, BSIZE) == 0);
     close(fd);
-    check(unlink("bigfile") == 0);
+    check(unlink("largefile") == 0);
 }
 
 /* One write() of more than the log takes in one piece, and one of more than a file can hold. */
@@ -249,41 +249,41 @@ static void big_write(void)
     check(large != FAILED_SBRK);
     for (int i = 0; i < bytes; i += BSIZE)
         *(int *)(large + i) = i;
-    int fd = open("bigfile", O_CREATE | O_RDWR);
+    int fd = open("largefile", O_CREATE | O_RDWR);
     check(write(fd, large, 100 * BSIZE + 77) == 100 * BSIZE + 77);
     check(write(fd, large, bytes) == -1);
     close(fd);
-    fd = open("bigfile", O_RDWR | O_TRUNC);
+    fd = open("largefile", O_RDWR | O_TRUNC);
     check(write(fd, large, MAXFILE * BSIZE) == MAXFILE * BSIZE);
     close(fd);
     memset(large, 0, bytes);
-    fd = open("bigfile", O_RDONLY);
+    fd = open("largefile", O_RDONLY);
     check(read(fd, large, bytes) == MAXFILE * BSIZE);
     for (int i = 0; i < MAXFILE * BSIZE; i += BSIZE)
         check(*(int *)(large + i) == i);
     close(fd);
-    check(unlink("bigfile") == 0);
+    check(unlink("largefile") == 0);
 }
 
 static void odd_sizes(void)
 {
     for (int size = 499; size < 12 * BSIZE; size += 1471) {
         char *data = sbrk(size);
-        int fd = open("bigfile", O_CREATE | O_RDWR);
+        int fd = open("largefile", O_CREATE | O_RDWR);
         check(fd >= 0);
         for (int i = 0; i < 2; i++) {
             memset(data, 'a' + i, size);
             check(write(fd, data, size) == size);
         }
         close(fd);
-        fd = open("bigfile", O_RDONLY);
+        fd = open("largefile", O_RDONLY);
         for (int i = 0; i < 2; i++) {
             check(read(fd, data, size) == size);
             check(data[0] == 'a' + i && data[size - 1] == 'a' + i);
         }
         check(read(fd, data, 1) == 0);
         close(fd);
-        check(unlink("bigfile") == 0);
+        check(unlink("largefile") == 0);
         sbrk(-size);
     }
 }
