@@ -41,7 +41,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "orrery: $$($(PYTHON) --version) is too old: install Python 3.11 or newer," \
 	       'or name one with PYTHON=, as in make boot PYTHON=python3.12' >&2; exit 2; }
-	@echo 'orrery: setting up .venv, once; this fetches about 150 MB'
+	@echo 'orrery: setting up .venv, once; this fetches about 190 MB'
 	@$(PYTHON) -m venv .venv || { \
 	  echo 'orrery: python3 could not make .venv: install its venv module (python3-venv on Debian)' >&2; exit 2; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
