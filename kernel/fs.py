@@ -282,7 +282,8 @@ class FileSystem:
         done, full = 0, None
         try:
             for index, blockno in enumerate(blocknos, first):
-                if done and self._k.log.room < (OLD_BLOCK_COST_MAX if blockno else NEW_BLOCK_COST_MAX):
+                cost = OLD_BLOCK_COST_MAX if blockno else NEW_BLOCK_COST_MAX
+                if self._k.log.claim(cost) < cost and done:
                     break
                 piece = data[done : done + BSIZE - start]
                 self._write_block(blockno or self._bmap(ip, index), start, piece)
@@ -367,13 +368,14 @@ class FileSystem:
         to be called again, in another operation.
         """
         self._text_changed(ip)
-        room = self._k.log.room - CUT_SPARE
-        if room <= 0:
-            return False
         direct = self.layout.direct
         blocks = list(self._tree(ip.addrs[:direct], 0, 0))
         for levels, head in enumerate(ip.addrs[direct:], 1):
             blocks += self._tree([head], levels, self.layout.first(direct + levels - 1))
+        wanted = len({blockno // BPB for _, blockno in blocks})
+        room = self._k.log.claim(wanted + CUT_SPARE) - CUT_SPARE
+        if room <= 0:
+            return False
         maps: dict[int, None] = {}  # the blocks of the map that must be written
         cut = 0  # blocks that stay
         for index, blockno in reversed(blocks):

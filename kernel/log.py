@@ -11,8 +11,9 @@ the operations that run at the same time ends, they are committed together:
 
 After a crash, `recover` finds a header that names blocks exactly if it happened between 2 and 4, and does 3
 and 4 again.  An operation may write up to MAXOPBLOCKS blocks; `begin_op` waits until the log has room for
-that, so an operation never finds the log full.  It also waits while a commit runs: the buffers that the disk
-is reading must not change.  An operation that changed nothing costs no disk write.
+that, so an operation never finds the log full.  One that could do with more asks by `claim`, and gets of it
+what has not been promised to others.  `begin_op` also waits while a commit runs: the buffers that the disk is
+reading must not change.  An operation that changed nothing costs no disk write.
 
     log blocks    | header: n, block[0], block[1], ... | copy of block[0] | copy of block[1] | ...
 """
@@ -40,7 +41,7 @@ class Log:
         self._capacity = 0  # blocks that a commit can have; 0 until mounted
         self._header: Buf  # pinned as long as we are mounted; only the log uses it
         self._clearing: Request | None = None  # step 4 of the last commit
-        self.outstanding = 0  # operations that have begun and not ended
+        self._room: dict[Proc, int] = {}  # how many blocks each running operation may still write
         self._changing: list[Proc] = []  # the processes whose operation has changed something
         self._changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
         self._committing = False
@@ -61,18 +62,18 @@ class Log:
     def begin_op(self) -> None:
         """Begin an operation; sleeps until the log has room for it."""
         assert self._capacity, "no operation before the file system is mounted"
-        while self._committing or len(self._changed) + (self.outstanding + 1) * MAXOPBLOCKS > self._capacity:
+        while self._committing or self._spare < MAXOPBLOCKS:
             self._k.sleep(self)
-        self.outstanding += 1
+        self._room[self._k.myproc()] = MAXOPBLOCKS
 
     def end_op(self) -> None:
         """End an operation. The last one of those that run commits them all, and waits for the disk."""
-        assert self.outstanding > 0 and not self._committing, "end_op without begin_op"
-        self.outstanding -= 1
         p = self._k.myproc()
+        assert p in self._room and not self._committing, "end_op without begin_op"
+        del self._room[p]
         if p in self._changing:
             self._changing.remove(p)
-        if not self.outstanding and self._changed:
+        if not self._room and self._changed:
             self._committing = True
             self._commit()
             self._committing = False
@@ -86,19 +87,32 @@ class Log:
             self._k.fs.free_rest()
 
     @property
-    def room(self) -> int:
-        """How many blocks the running operation may still write: the others may each write MAXOPBLOCKS."""
-        return self._capacity - len(self._changed) - (self.outstanding - 1) * MAXOPBLOCKS
+    def outstanding(self) -> int:
+        """How many operations have begun and not ended."""
+        return len(self._room)
+
+    @property
+    def _spare(self) -> int:
+        """Blocks of the log that nothing is in and nobody was promised."""
+        return self._capacity - len(self._changed) - sum(self._room.values())
+
+    def claim(self, blocks: int) -> int:
+        """Ask for room to write `blocks` more; gives how many the running operation may write in any case."""
+        room = self._room[self._k.myproc()]
+        room += max(0, min(blocks - room, self._spare))
+        self._room[self._k.myproc()] = room
+        return room
 
     def write(self, buf: Buf) -> None:
         """Make the change that was made to a locked buffer part of the running operation."""
-        assert self.outstanding > 0, f"a change outside of an operation: {buf}"
         p = self._k.myproc()
+        assert p in self._room, f"a change outside of an operation: {buf}"
         if p not in self._changing:
             self._changing.append(p)
         if buf.blockno not in self._changed:
-            if len(self._changed) == self._capacity:
+            if not self.claim(1):
                 self._k.panic("log: an operation writes too many blocks")
+            self._room[p] -= 1
             self._k.cache.bpin(buf)
             self._changed[buf.blockno] = buf
 

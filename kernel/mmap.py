@@ -145,7 +145,7 @@ class Mmap:
                 k.vm.clear(k.vm.walk(p.pagetable, dirty[-1]), PTE_D)
                 k.counts.pages_written += 1
             dirty.pop()
-            if not dirty or k.log.room < MAXOPBLOCKS:
+            if not dirty or k.log.claim(MAXOPBLOCKS) < MAXOPBLOCKS:
                 return
 
     # --- changing what is mapped ---

@@ -1,5 +1,7 @@
 """Layouts of inodes: files with tables of tables, as mkfs and the kernel make them, and how they go."""
 
+from typing import Any
+
 import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, PowerCut
 from file_model import Model, Op, audit, ops, perform, tree_of
@@ -206,3 +208,47 @@ def test_power_may_fail_at_any_block_of_cutting_off_a_large_file(
         cut += 1
     assert cut > 10 and size in sizes
     assert None in sizes if how == "unlink" else len(sizes) > 2
+
+
+# --- the log has room ---
+
+
+@pytest.mark.parametrize("layout", ["stock", "lab"])
+@pytest.mark.parametrize("processes", [1, 3, 5])
+def test_operations_fit_the_log_where_every_free_block_is_in_another_block_of_the_map(
+    layout: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bits = 32  # as if a block of the map had so many
+    for module in ("kernel.fs", "kernel.blockmap", "toolchain.mkfs.disk"):
+        monkeypatch.setattr(f"{module}.BPB", bits)
+    size = 600 * bits
+    image = build({}, size=size, ninodes=64, layout=layout)
+    sb = SuperBlock._make(SUPERBLOCK.unpack_from(image, BSIZE))
+    in_use = size - sb.nblocks + 1  # with the block of the root directory
+    for i in range(size // bits):
+        used = max(0, min(bits, in_use - i * bits))
+        free = 1 << bits - 1 if used < bits else 0
+        row = ((1 << bits) - 1 & ~free).to_bytes(bits // 8, "little")
+        at = (sb.bmapstart + i) * BSIZE
+        image[at : at + BSIZE] = row.ljust(BSIZE, b"\0")
+
+    def program(k: Any, p: FakeProc, own: bytes) -> int:
+        done = 0
+        assert sysfile.sys_mkdir(k, p, own) == 0 and sysfile.sys_chdir(k, p, own) == 0
+        for turn in range(3):
+            sysfile.sys_mkdir(k, p, b"d")
+            fd = sysfile.sys_open(k, p, b"f", O_CREATE | O_RDWR)
+            sysfile.sys_write(k, p, fd, 0, 5 + turn)
+            for _ in range(2):
+                done += sysfile.sys_write(k, p, fd, 0, WRITE_MAX)
+            sysfile.sys_symlink(k, p, b"f", b"d/l")
+            sysfile.sys_link(k, p, b"f", b"g")
+            for name in (b"f", b"g", b"d/l", b"d"):
+                assert sysfile.sys_unlink(k, p, name) == 0
+            sysfile.sys_close(k, p, fd)
+        return done
+
+    k = FakeKernel(CutDrive(image)).mount()
+    running = [k.spawn(program, b"%d" % i, cwd=k.fs.iget(1, 1)) for i in range(processes)]
+    k.run()
+    assert [p.result for p in running] == [6 * WRITE_MAX] * processes
