@@ -88,7 +88,7 @@ class Mmap:
     def _frame(self, vma: Vma, index: int) -> int:
         """The frame with page `index` of what is behind `vma`, to be mapped at once; 0 for none."""
         k, ip, pages = self._k, vma.ip, vma.pages
-        if index in pages:
+        if index in pages:  # not behind the end: a file that is cut off has no pages in memory
             return pages[index]
         if ip is not None:
             with k.fs.locked(ip):
@@ -142,6 +142,7 @@ class Mmap:
             if pte & PTE_D and ip.pages.get(index) == pa_of(pte):  # else it was cut off while we waited
                 if not k.fs.write_page(ip, index):
                     return
+                # fork shares no table with pages of a shared mapping in it: the entry is this space's own
                 k.vm.clear(k.vm.walk(p.pagetable, dirty[-1]), PTE_D)
                 k.counts.pages_written += 1
             dirty.pop()

@@ -34,6 +34,7 @@ from kernel.log import Log
 from kernel.pagecache import PageCache
 from kernel.uart import UartDriver
 from kernel.virtio_disk import VirtioDisk
+from kernel.vm import MemoryCounts
 
 MEMORY_SIZE = 64 * PGSIZE
 
@@ -113,6 +114,8 @@ class FakeKernel:
         self._next_pid = 1
         self.texts_dropped: list[int] = []
         self.procdumps = 0
+
+        self.counts = MemoryCounts()
 
         k: Any = self
         self.disk = VirtioDisk(k, self.ram.base)

@@ -391,7 +391,7 @@ def test_guard_page_is_nobodys() -> None:
     assert not m.pager.fault(space, 0, PTE_W), "it stays so after a fork"  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("what", ["unmap", "copy", "forbid", "free"])
+@pytest.mark.parametrize("what", ["unmap", "copy", "break_cow", "forbid", "free"])
 def test_a_mapping_that_goes_asks_for_a_flush(what: str) -> None:
     m = Machine()
     pagetable = m.space()
@@ -401,6 +401,10 @@ def test_a_mapping_that_goes_asks_for_a_flush(what: str) -> None:
         m.vm.unmap(pagetable, 0, PGSIZE)
     elif what == "copy":
         m.vm.copy(pagetable, m.space(), 0, PGSIZE)
+    elif what == "break_cow":
+        m.vm.copy(pagetable, m.space(), 0, PGSIZE)
+        m.vm.changed = False
+        m.vm.break_cow(pagetable, 0)
     elif what == "forbid":
         m.vm.forbid(pagetable, 0)
     else:
