@@ -52,11 +52,14 @@ class Drive(Protocol):
 
 
 class RamDrive(Drive):
-    """A disk in memory, gone with the machine. `image` is not copied before the first write, nor changed."""
+    """A disk in memory, gone with the machine.
 
-    def __init__(self, image: bytes | bytearray | memoryview) -> None:
-        self._content: memoryview = memoryview(image).cast("B").toreadonly()
-        self._own = False
+    `image` is not copied before the first write, nor changed, unless the drive is to have it for its `own`.
+    """
+
+    def __init__(self, image: bytes | bytearray | memoryview, *, own: bool = False) -> None:
+        self._content: memoryview = memoryview(image).cast("B")
+        self._own = own and not self._content.readonly
         self.capacity = _sectors("the image in memory", len(self._content))
 
     def read(self, sector: int, count: int) -> bytes:

@@ -24,7 +24,7 @@ def open_drive(
     Raises BadInput or BadImage, each with one line.
     """
     if source is None:
-        return RamDrive(image.default_image(layout))  # as the image maker made it: no need to check
+        return RamDrive(image.default_image(layout), own=True)  # as the image maker made it: not checked
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         try:
