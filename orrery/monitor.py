@@ -22,7 +22,7 @@ from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
 from kernel.abi.riscv import PTE_U, PTE_V
 from kernel.proc import Proc
 from orrery import pages, stacks
-from orrery.audit import Audit
+from orrery.census import Census
 from orrery.machine import Machine
 
 KERNEL_PID: Final = 0  # stands for the kernel itself: its page table, the scheduler's thread
@@ -276,7 +276,7 @@ class Monitor:
 
     def _frame_counts(self) -> Iterator[str]:
         frames, ram = self.kernel.frames, self.kernel.ram
-        counts = Audit(self.kernel).frame_kinds()
+        counts = Census(self.kernel).kinds()
         yield f"{frames.free_frames:>6} free"
         for kind, count in sorted(counts.items()):
             yield f"{count:>6} {kind}"
@@ -289,7 +289,7 @@ class Monitor:
         if pa < frames.first_pa:
             yield f"{address:#x} is the kernel's own: {self._part(address)}"
             return
-        owners = Audit(self.kernel).owners_of(pa)
+        owners = Census(self.kernel).owners_of(pa)
         yield f"frame {pa:#x} counts {frames.owners(pa)} owners" + (":" if owners else "; it is free")
         for owner in owners:
             yield f"  {owner}"
