@@ -276,6 +276,30 @@ class FileSystem:
         """
         if off > ip.size or off + len(data) > self.layout.blocks_max * BSIZE:
             raise SyscallError(EFBIG, f"{len(data)} bytes at {off} of a file of {ip.size}")
+        done, full = self._write_blocks(ip, off, data)
+        if full and not done:
+            raise full
+        if ip.pages:
+            self._k.pages.patch(ip, off, data[:done])
+        return done
+
+    def write_page(self, ip: Inode, index: int) -> bool:
+        """Write the cached page `index` of a locked inode as far as the file goes, inside an operation.
+
+        Whether all of it was written: where it fills holes, it may need another operation.  It may sleep, and
+        what others store to the page meanwhile stays in the page: the cache is not patched.
+        """
+        off = index << PGSHIFT
+        size = max(0, min(PGSIZE, ip.size - off))
+        page = self._k.ram.view(ip.pages[index], PGSIZE)
+        page[size:] = bytes(PGSIZE - size)  # what was stored behind the end is not kept
+        done, full = self._write_blocks(ip, off, bytes(page[:size]))
+        if full:
+            raise full
+        return done == size
+
+    def _write_blocks(self, ip: Inode, off: int, data: bytes) -> tuple[int, SyscallError | None]:
+        """How many of the bytes at `off` of a file are in blocks now, and the error of a full disk."""
         self._text_changed(ip)
         first, start = divmod(off, BSIZE)
         blocknos = self.blocknos(ip, first, (start + len(data) + BSIZE - 1) // BSIZE)
@@ -296,22 +320,7 @@ class FileSystem:
         if off + done > ip.size or ip.dirty:
             ip.size = max(ip.size, off + done)
             self.iupdate(ip)
-        if full and not done:
-            raise full
-        if ip.pages:
-            self._k.pages.patch(ip, off, data[:done])
-        return done
-
-    def write_page(self, ip: Inode, index: int) -> bool:
-        """Write the cached page `index` of a locked inode as far as the file goes, inside an operation.
-
-        Whether all of it was written: where it fills holes, it may need another operation.
-        """
-        off = index << PGSHIFT
-        size = max(0, min(PGSIZE, ip.size - off))
-        page = self._k.ram.view(ip.pages[index], PGSIZE)
-        page[size:] = bytes(PGSIZE - size)  # what was stored behind the end is not kept
-        return self.writei(ip, off, bytes(page[:size])) == size
+        return done, full
 
     def _write_block(self, blockno: int, start: int, piece: bytes) -> None:
         fetch = self._k.cache.bread if len(piece) < BSIZE else self._k.cache.bclear

@@ -1,0 +1,44 @@
+"""Two processes and one page: what one stores while the other sleeps in the kernel is not lost.
+
+The kernel sleeps wherever it reads the disk; buffers are thrown away just before, so that it has to.
+"""
+
+from typing import Any
+
+from boot import image_with, program
+
+from emu.drive import RamDrive
+from kernel.proc import Proc
+from orrery import Machine
+from orrery.audit import Audit
+
+class ColdBuffers:
+    """An observer that empties the buffer cache before each call of one kind."""
+
+    def __init__(self, machine: Machine, call: str) -> None:
+        self.machine = machine
+        self.call = call
+        machine.kernel.observer = self
+
+    def syscall_enter(self, p: Proc, call: Any) -> None:
+        if call.name == self.call:
+            for buf in self.machine.kernel.cache.buffers.values():
+                if not buf.refcnt:
+                    buf.valid = False
+
+    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+        pass
+
+    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+        pass
+
+    def switch(self, p: Proc) -> None:
+        pass
+
+
+def test_a_store_during_write_back_is_kept() -> None:
+    with Machine(RamDrive(image_with({"race": program("race.c")}))) as machine:
+        machine.boot()
+        ColdBuffers(machine, "msync")
+        assert machine.sh("race", timeout_s=100) == "kept\n"
+        assert Audit(machine.kernel).findings() == []
