@@ -108,6 +108,7 @@ class PageCache:
                 self._bytes[pa - self._base : pa - self._base + BSIZE] = buf.data
             elif blockno:  # 0 is a hole
                 pieces.append((blockno, pa))
+        self._k.counts.pages_read += len({pa & ~PGMASK for _, pa in pieces})
         failed: set[int] = set()
         for request in self._k.disk.submit_runs(READ, pieces):
             self._k.disk.wait(request)

@@ -92,7 +92,7 @@ class VmaList(tuple[Vma, ...]):
 
     def parts(self, low: int, high: int) -> list[Vma]:
         """What of the mappings is in [low, high)."""
-        return [vma.part(low, high) for vma in self if vma.start < high and low < vma.end]
+        return [vma.part(low, high) for vma in self if max(vma.start, low) < min(vma.end, high)]
 
     def cover(self, low: int, high: int) -> bool:
         """Whether [low, high) has no hole."""

@@ -193,7 +193,10 @@ class MemoryAudit:
                     yield f"{ip} of {ip.size} bytes and type {ip.type} has a cached page {index}"
 
     def _cached_bytes(self) -> Iterator[str]:
-        """A cached page that nobody has stored to since it was written back is what the disk will have."""
+        """A cached page that nobody has stored to since it was written back is what the disk will have.
+
+        Behind the file's end it is zero.
+        """
         dirty = {
             leaf.pa for leaf in self._census.leaves if leaf.pte & PTE_D and leaf.pa in self._k.pages._homes
         }
@@ -203,9 +206,9 @@ class MemoryAudit:
                     continue
                 size = min(PGSIZE, ip.size - (index << PGSHIFT))
                 on_disk = self._bytes(ip, index << PGSHIFT, size)
-                here = bytes(self._k.ram.view(pa, size))
-                if here != on_disk:
-                    at = next(i for i in range(size) if here[i] != on_disk[i])
+                due, here = on_disk.ljust(PGSIZE, b"\0"), bytes(self._k.ram.view(pa, PGSIZE))
+                if here != due:
+                    at = next(i for i in range(PGSIZE) if here[i] != due[i])
                     yield f"page {index} of {ip} is cached, but differs from the disk from byte {at} on"
 
     def _bytes(self, ip: Inode, off: int, n: int) -> bytes:

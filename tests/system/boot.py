@@ -20,6 +20,7 @@ from emu.loop import Stop
 from emu.public import PublicEngine
 from emu.ram import Ram
 from kernel.abi.ps import SLEEPING, UNUSED, ZOMBIE
+from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
 from kernel.proc import Proc
 from orrery.audit import Audit
@@ -69,6 +70,8 @@ class System:
         argv: Sequence[str] = ("/init",),
         modules: Mapping[str, bytes] | None = None,
         mem_mib: int = 128,
+        lab: int = LAB_YEAR,
+        usyscall: bool = False,
     ) -> None:
         self.output = bytearray()
         self.drive = RamDrive(image.default_image()) if drive is None else drive
@@ -78,6 +81,8 @@ class System:
             image.kernel_elf(),
             init_argv=[word.encode() for word in argv],
             modules={name.encode(): elf for name, elf in (modules or {}).items()},
+            lab=lab,
+            usyscall=usyscall,
         )
         self.loop = self.board.loop
         self.loop.on_idle = self._on_idle

@@ -12,6 +12,7 @@ from kernel.proc import Proc
 from orrery import Machine
 from orrery.audit import Audit
 
+
 class ColdBuffers:
     """An observer that empties the buffer cache before each call of one kind."""
 

@@ -1,0 +1,120 @@
+"""Processes that share memory and files, and do with both whatever they like: the books add up afterwards.
+
+`hostile_memory` makes random calls at all borders and touches what it mapped, in many processes at once.
+It runs in a machine as it is, in one that has to read everything from disk all the time (so that the kernel
+sleeps wherever it can), in one where any allocation may fail, and in one with little memory.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import pytest
+from boot import System, image_with, program
+
+from emu.drive import RamDrive
+from emu.loop import Stop
+from kernel.kalloc import FrameAllocator
+from kernel.proc import Proc
+from orrery.audit import Audit, track_allocations
+from toolchain import fsimage
+
+BLOCKS = 4000
+CHILDREN = 10
+
+
+@dataclass
+class Trouble:
+    """What makes a machine's life hard: chances that a call finds no buffer, and an allocation no frame."""
+
+    system: System
+    rng: Random
+    cold: float
+    failing: float
+
+    def __post_init__(self) -> None:
+        if self.cold:
+            self.system.kernel.observer = self
+        if self.failing:
+            self.system.kernel.frames.alloc = self.alloc  # type: ignore[method-assign]
+
+    def alloc(self) -> int:
+        """For all but the shell, and the process that is to end the others."""
+        p = self.system.kernel.sched.current
+        hostile = p is not None and p.name == "hostile_memory" and p.parent and p.parent.name != "sh"
+        if hostile and self.rng.random() < self.failing:
+            return 0
+        return FrameAllocator.alloc(self.system.kernel.frames)
+
+    def syscall_enter(self, p: Proc, call: Any) -> None:
+        if self.rng.random() < self.cold:
+            for buf in self.system.kernel.cache.buffers.values():
+                buf.valid = buf.valid and buf.refcnt > 0
+
+    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+        pass
+
+    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+        pass
+
+    def switch(self, p: Proc) -> None:
+        pass
+
+
+def image() -> bytes:
+    return image_with({"hostile_memory": program("hostile_memory.c")}, size=BLOCKS)
+
+
+MACHINES: dict[str, tuple[float, float, dict[str, Any]]] = {
+    "as it is": (0, 0, {}),
+    "cold": (0.2, 0, {"usyscall": True}),
+    "failing": (0, 0.02, {}),
+    "all of it": (0.2, 0.02, {"lab": 2021, "usyscall": True}),
+    "small": (0, 0, {"mem_mib": 6, "lab": 2021}),
+    "small and cold": (0.2, 0, {"mem_mib": 6}),
+}
+
+
+def run_attacks(kind: str, seeds: range) -> None:
+    cold, failing, options = MACHINES[kind]
+    with System(drive=RamDrive(image()), **options) as system:
+        sites = track_allocations(system.kernel)
+        system.boot()
+        system.sh("ls | cat")
+        system.sh("hostile_memory 0 0")
+        before = system.account()
+        for seed in seeds:
+            Trouble(system, Random(seed), cold, failing)
+            printed = system.sh(f"hostile_memory {seed} {CHILDREN}")
+            assert printed.endswith("hostile_memory: done\n"), printed[-500:]
+            assert Audit(system.kernel, sites).findings() == [], f"{kind}, seed {seed}"
+            system.kernel.observer = None
+            vars(system.kernel.frames).pop("alloc", None)
+        assert system.account() == before
+        assert system.sh("echo still here | cat") == "still here\n"
+        counts = vars(system.kernel.counts)
+        assert all(counts[name] > 0 for name in ("zero_filled", "cow_copied", "paged_in", "pages_written"))
+        fsimage.check(system.image)
+
+
+@pytest.mark.parametrize("kind", MACHINES)
+def test_hostile_memory(kind: str) -> None:
+    run_attacks(kind, range(1, 7))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(100, 700, 100))
+@pytest.mark.parametrize("kind", MACHINES)
+def test_hostile_memory_long(kind: str, first: int) -> None:
+    run_attacks(kind, range(first, first + 100))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_hostile_memory_is_the_same_on_both_engines(seed: int) -> None:
+    digests = set()
+    for engine in ("fast", "public"):
+        argv = ("/init", "/hostile_memory", str(seed), "5")
+        with System(engine=engine, drive=RamDrive(image()), argv=argv) as system:
+            assert system.run() is Stop.ASKED and system.board.exit_code == 0
+            digests.add(system.digest())
+    assert len(digests) == 1
