@@ -165,11 +165,14 @@ class Mmap:
 
     def replace(self, p: "Proc", low: int, high: int, *vmas: Vma) -> None:
         """Unmap [low, high) and put `vmas` there; fails before it has changed anything."""
-        new = p.vmas.remove(low, high).insert(*vmas)
+        k, new = self._k, p.vmas.remove(low, high).insert(*vmas)
         failure = self.write_back(p, low, high)
+        k.vm.unmap(p.pagetable, low, high)
         if failure:
-            self._k.printf(f"{p.pid} {p.name}: stores to a mapped file are lost: {failure}\n")
-        self._k.vm.unmap(p.pagetable, low, high)
+            k.printf(f"{p.pid} {p.name}: stores to a mapped file are lost: {failure}\n")
+            for vma in p.vmas.parts(low, high):
+                if vma.ip is not None:
+                    k.pages.forget(vma.ip)
         self._set(p, new)
 
     def protect(self, p: "Proc", part: Vma, prot: int) -> None:

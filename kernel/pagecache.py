@@ -12,7 +12,7 @@ holds nothing that the disk (or a buffer, which is newer) does not, and whoever 
 Directories and symbolic links stay in buffers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from errno import EIO
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
@@ -139,7 +139,15 @@ class PageCache:
 
     def reclaim(self) -> bool:
         """Free some frames that nobody maps, the oldest; whether there were any. Never blocks."""
-        unmapped = (pa for pa in self._homes if self._k.frames.owners(pa) == 1)
+        return self._forget(self._homes)
+
+    def forget(self, ip: Inode) -> None:
+        """Programs stored to pages that cannot be written: the disk is right, for whoever maps them next."""
+        while self._forget(ip.pages.values()):
+            pass
+
+    def _forget(self, pas: Iterable[int]) -> bool:
+        unmapped = (pa for pa in pas if self._k.frames.owners(pa) == 1)
         victims = list(islice(unmapped, RECLAIM_BATCH))
         for pa in victims:
             ip, index = self._homes.pop(pa)

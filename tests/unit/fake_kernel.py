@@ -124,6 +124,7 @@ class FakeKernel:
         first_pa = self.ram.base + virtio_disk.REGION_SIZE + nbuf * BSIZE + PGMASK & ~PGMASK
         assert first_pa <= self.ram.end and bio.REGION_SIZE % BSIZE == 0
         self.frames = FrameAllocator(self.ram, first_pa)
+        self.counts = MemoryCounts()
         self.pages = PageCache(k)
         self.frames.caches.append(self.pages)
         self.log = Log(k)

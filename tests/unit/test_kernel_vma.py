@@ -156,3 +156,10 @@ def test_the_limit_is_an_error_that_changes_nothing() -> None:
 def test_overlaps_are_a_bug() -> None:
     with pytest.raises(AssertionError, match="two mappings at 0x2000"):
         VmaList([anonymous(1, 3), anonymous(2, 4)])
+
+
+def test_nothing_is_a_part_of_no_mapping() -> None:
+    """An empty range, as mprotect of 0 bytes has, in the middle of a mapping."""
+    vmas = VmaList([anonymous(1, 4)])
+    assert vmas.parts(2 * PGSIZE, 2 * PGSIZE) == []
+    assert vmas.protect(2 * PGSIZE, 2 * PGSIZE, PROT_READ) == vmas and vmas.cover(2 * PGSIZE, 2 * PGSIZE)
