@@ -209,13 +209,19 @@ class Mmap:
     # --- processes and files that come and go ---
 
     def fork(self, parent: "Proc", child: "Proc", sp: int) -> None:
-        """Give `child` the mappings of `parent`; `sp` and OutOfMemory are as in VirtualMemory.copy.
+        """Give `child` the mappings of `parent`; `sp` is as in VirtualMemory.copy.
 
-        Pages of a shared mapping need no copying: the child finds them as its parent did.
+        Pages of a shared mapping need no copying: the child finds them as its parent did.  On OutOfMemory it
+        is left without memory, its heap included.
         """
-        for vma in parent.vmas:
-            if not vma.shared:
-                self._k.vm.copy(parent.pagetable, child.pagetable, vma.start, vma.end, sp)
+        vm = self._k.vm
+        try:
+            for vma in parent.vmas:
+                if not vma.shared:
+                    vm.copy(parent.pagetable, child.pagetable, vma.start, vma.end, sp)
+        except OutOfMemory:
+            vm.unmap(child.pagetable, 0, MMAP_TOP)
+            raise
         self._set(child, parent.vmas)
 
     def drop_all(self, p: "Proc") -> None:
