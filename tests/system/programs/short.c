@@ -1,12 +1,16 @@
-/* short: forks, runs a program, moves its heap and touches what it was promised, each until it works.  The
-   test lets memory run out at the first allocation, then at the second, and so on.
+/* short: forks, runs a program, moves its heap, touches what it was promised, and changes mappings, each
+   until it works.  The test lets memory run out at the first allocation, then at the second, and so on.
 
    Prints a line for each: how many attempts it took. */
 
 #include "kernel/types.h"
+#include "kernel/fcntl.h"
+#include "kernel/riscv.h"
 #include "user/user.h"
 
 #define EAGER 1
+#define SUPER (2L << 20)
+#define LARGE (3 * SUPER)
 #define HEAP (5 * 4096)
 
 static void forks(void)
@@ -54,10 +58,34 @@ static void reads(void)
     printf("read %d\n", attempts);
 }
 
+/* Two processes share page tables, so the one that changes a part of its mapping needs tables of its own. */
+static void maps(char *large)
+{
+    char *inner = (char *)(((uint64)large + SUPER - 1) & -SUPER); /* a piece of 2 MiB, mapped whole */
+    int attempts = 1, pid = fork();
+    if (pid == 0) {
+        sleep(1000);
+        exit(0);
+    }
+    while (mprotect(inner + PGSIZE, 16 * PGSIZE, PROT_READ) < 0)
+        attempts++;
+    printf("mprotect %d\n", attempts);
+    attempts = 1;
+    while (munmap(inner + SUPER - PGSIZE, 2 * PGSIZE) < 0)
+        attempts++;
+    printf("munmap %d\n", attempts);
+    kill(pid);
+    wait(0);
+}
+
 int main(void)
 {
+    char *large = mmap(0, LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (long at = 0; at < LARGE; at += 16 * PGSIZE)
+        large[at] = 1;
     forks();
     execs();
+    maps(large);
     grows();
     reads();
     return 0;
