@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import breakdown, flame, profiling, report, rival
+from bench import breakdown, flame, memory, profiling, report, rival
+from bench.memory import MemoryResult
 from bench.report import Result
 from bench.rows import ROWS, USERTESTS, Measurer, Row, Start, measure_start, measure_whole
 from bench.terminal import BenchError, Terminal
 
 PARTS_KEY = "parts"
-KEYS = (*(row.key for row in ROWS), PARTS_KEY)
+MEMORY_KEY = "memory"
+KEYS = (*(row.key for row in ROWS), MEMORY_KEY, PARTS_KEY)
 PROFILED = {row.key: row for row in (*ROWS, USERTESTS["quick"]) if row.command}
 REPEATS = 5
 
@@ -74,10 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        if options.out and not options.profile:
-            raise BenchError("--out draws what --profile found: name a row with --profile")
+        if options.out and not (options.profile or options.plot):
+            raise BenchError("--out keeps what --profile or --plot found: give one of them")
         if options.profile:
             _profile(options)
+            return 0
+        if options.plot:
+            _plot(options)
             return 0
         return _measure(options)
     except BenchError as error:
@@ -91,6 +96,8 @@ def _measure(options: argparse.Namespace) -> int:
         contests = _contests(options, cleanup)
         results = _measure_rows(contests)
     parts, failures = None, {r.row.name: r.failure for r in results if r.failure}
+    memory_results = _measure_memory(options)
+    failures |= {r.row.name: r.failure for r in memory_results if r.failure}
     if PARTS_KEY in _keys(options):
         try:
             parts = breakdown.measure()
@@ -99,8 +106,33 @@ def _measure(options: argparse.Namespace) -> int:
             failures[PARTS_KEY] = str(error)
             print(f"{PARTS_KEY}: failed: {error}")
     if options.json:
-        _write(options.json, json.dumps(report.as_json(results, parts, failures), indent=2) + "\n")
+        _write(
+            options.json,
+            json.dumps(report.as_json(results, memory_results, parts, failures), indent=2) + "\n",
+        )
     return 1 if failures else 0
+
+
+def _measure_memory(options: argparse.Namespace) -> list[MemoryResult]:
+    """Measure the memory rows, if they were asked for, and print them."""
+    results: list[MemoryResult] = []
+    if MEMORY_KEY in _keys(options):
+        print(report.memory_header(), flush=True)
+        for result in memory.measure(options.repeat):
+            results.append(result)
+            print(report.memory_line(result), flush=True)
+        print()
+    return results
+
+
+def _plot(options: argparse.Namespace) -> None:
+    """Print how cost grows with the work, and write the points where that was asked for."""
+    curves = []
+    for plotted in memory.plot():
+        curves.append(plotted)
+        print(report.plot_text(plotted), end="\n\n", flush=True)
+    if options.out:
+        _write(options.out, report.plot_csv(curves))
 
 
 def _profile(options: argparse.Namespace) -> None:
@@ -141,7 +173,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ROW",
         help="measure nothing, but show where one row's time goes",
     )
-    parser.add_argument("--out", type=Path, metavar="SVG", help="draw --profile as a flame graph")
+    parser.add_argument(
+        "--plot", action="store_true", help="measure nothing, but show how the cost of memory grows"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="--profile as a flame graph (SVG), --plot as a table (CSV)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there too")
     return parser
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from time import process_time
 
-from bench.rows import COUNT_MAX, GROWTH_MAX, Row
+from bench.rows import Row, suitable_count
 from bench.sampling import Profile, Sampler
 from bench.terminal import BenchError
 from emu.drive import DriveError
@@ -27,7 +27,10 @@ def profile_row(row: Row, image: Path | None = None, long_s: float = LONG_S) -> 
     try:
         with Machine(drive=image, snapshot=True) as machine:
             machine.boot()
-            command = row.command if row.whole else f"bench {row.command} {_count(machine, row, long_s)}"
+            command = row.command
+            if not row.whole:
+                count = suitable_count(lambda n: _run_s(machine, row, n), row.first_count, long_s)
+                command = f"bench {row.command} {count}"
             with sampler.running(base=sys._getframe()):
                 printed = machine.sh(command)
     except (BadInput, DriveError, fsimage.BadImage, MachineStopped) as error:
@@ -39,16 +42,11 @@ def profile_row(row: Row, image: Path | None = None, long_s: float = LONG_S) -> 
     return profile
 
 
-def _count(machine: Machine, row: Row, long_s: float) -> int:
-    """A count with which the row takes about `long_s` of this process's time."""
-    count = row.first_count
-    while True:
-        begin_s = process_time()
-        _check(row, machine.sh(f"bench {row.command} {count}"))
-        took_s = process_time() - begin_s
-        if took_s >= long_s / 2 or count == COUNT_MAX:
-            return count
-        count = min(int(count * min(long_s / took_s, GROWTH_MAX)) + 1, COUNT_MAX)
+def _run_s(machine: Machine, row: Row, count: int) -> float:
+    """Seconds of this process's time that so many rounds take."""
+    begin_s = process_time()
+    _check(row, machine.sh(f"bench {row.command} {count}"))
+    return process_time() - begin_s
 
 
 def _check(row: Row, printed: str) -> None:

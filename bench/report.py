@@ -6,12 +6,15 @@ from statistics import median
 from typing import Any
 
 from bench.breakdown import Breakdown
+from bench.memory import MemoryResult, Plotted
 from bench.rival import REFERENCE, REFERENCE_SOURCE
-from bench.rows import Row
+from bench.rows import MICRO, Row
 
 NAME_WIDTH = 20
 VALUE_WIDTH = 14
 PART_WIDTH = 44
+MEMORY_WIDTH = 46
+BAR_WIDTH = 60
 
 
 @dataclass(slots=True)
@@ -83,8 +86,49 @@ def parts_table(breakdown: Breakdown) -> str:
     return "\n".join(lines)
 
 
+def memory_header() -> str:
+    """The first line of the table of memory rows."""
+    return (
+        f"{'memory; processor time':{MEMORY_WIDTH}}{'ours':>{VALUE_WIDTH}}{'rival':>{VALUE_WIDTH}}"
+        f"{'times as fast':>{VALUE_WIDTH}}  goal       rival"
+    )
+
+
+def memory_line(result: MemoryResult) -> str:
+    """One row of that table."""
+    row = result.row
+    if result.failure:
+        return f"{row.name:{MEMORY_WIDTH}}  failed: {result.failure}"
+    values = "".join(_number(min(times) / row.scale, row.unit) for times in (result.ours, result.theirs))
+    goal = "" if row.goal is None else f"{row.goal:g} {'pass' if result.speedup >= row.goal else 'miss'}"
+    note = f"; {result.note}" if result.note else ""
+    return f"{row.name:{MEMORY_WIDTH}}{values}{result.speedup:{VALUE_WIDTH}.2f}  {goal:11}{row.rival}{note}"
+
+
+def plot_text(plotted: Plotted) -> str:
+    """A curve as a column of bars, whose lengths are the times."""
+    longest = max(took_s for _, took_s in plotted.points)
+    lines = [f"{plotted.curve.name}, us"]
+    for size, took_s in plotted.points:
+        bar = "#" * round(took_s / longest * BAR_WIDTH)
+        lines.append(f"{size:6} {plotted.curve.unit:6}{took_s / MICRO:10,.1f}  {bar}".rstrip())
+    return "\n".join(lines)
+
+
+def plot_csv(curves: Sequence[Plotted]) -> str:
+    """All curves, for other programs that draw."""
+    lines = ["curve,unit,size,us"]
+    for plotted in curves:
+        curve = plotted.curve
+        lines += [f'"{curve.name}",{curve.unit},{size},{t / MICRO:.2f}' for size, t in plotted.points]
+    return "\n".join(lines) + "\n"
+
+
 def as_json(
-    results: Sequence[Result], breakdown: Breakdown | None, failures: Mapping[str, str]
+    results: Sequence[Result],
+    memory: Sequence[MemoryResult],
+    breakdown: Breakdown | None,
+    failures: Mapping[str, str],
 ) -> dict[str, Any]:
     """All values, for programs."""
     return {
@@ -101,6 +145,20 @@ def as_json(
             }
             for result in results
         ],
+        "memory": [
+            {
+                "name": result.row.name,
+                "unit": result.row.unit,
+                "ours": [took_s / result.row.scale for took_s in result.ours],
+                "rival": [took_s / result.row.scale for took_s in result.theirs],
+                "rival_is": result.row.rival,
+                "speedup": None if result.failure else result.speedup,
+                "goal": result.row.goal,
+                "note": result.note,
+                "failure": result.failure,
+            }
+            for result in memory
+        ],
         "getpid_ns": None
         if breakdown is None
         else {
@@ -116,9 +174,12 @@ def _value(row: Row, values: Sequence[float]) -> str:
     """The median with its unit, to three digits or so."""
     if not values:
         return f"{'-':>{VALUE_WIDTH}}"
-    value = median(values)
+    return _number(median(values), row.unit)
+
+
+def _number(value: float, unit: str) -> str:
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
-    return f"{f'{value:,.{digits}f} {row.unit}':>{VALUE_WIDTH}}"
+    return f"{f'{value:,.{digits}f} {unit}':>{VALUE_WIDTH}}"
 
 
 def _verdict(result: Result) -> str:

@@ -107,6 +107,16 @@ def measure_start(start: Start) -> float:
         return terminal.expect(PROMPT, START_TIMEOUT_S) - begin
 
 
+def suitable_count(run_s: Callable[[int], float], first: int, long_s: float = LONG_RUN_S) -> int:
+    """A count, `first` or more, with which `run_s(count)` takes about `long_s`."""
+    count = first
+    while True:
+        took_s = run_s(count)
+        if took_s >= long_s / 2 or count == COUNT_MAX:
+            return count
+        count = min(int(count * min(long_s / took_s, GROWTH_MAX)) + 1, COUNT_MAX)
+
+
 class Measurer:
     """Runs rows of bench.c on one machine that stays up; remembers the count that suits each row.
 
@@ -123,7 +133,7 @@ class Measurer:
         """Seconds that one round of `row` takes; raises BenchError."""
         self._terminal.resume()
         if row.command not in self._counts:
-            self._counts[row.command] = self._suitable_count(row)
+            self._counts[row.command] = suitable_count(lambda n: self._run(row, n), row.first_count)
         large = self._counts[row.command]
         small = large // SHARE
         difference_s = self._run(row, large) - self._run(row, small)
@@ -131,15 +141,6 @@ class Measurer:
         if difference_s <= 0:
             raise BenchError(f"{large} rounds took no longer than {small}: this machine is too busy")
         return difference_s / (large - small)
-
-    def _suitable_count(self, row: Row) -> int:
-        """A count with which the row takes about LONG_RUN_S."""
-        count = row.first_count
-        while True:
-            took_s = self._run(row, count)
-            if took_s >= LONG_RUN_S / 2 or count == COUNT_MAX:
-                return count
-            count = min(int(count * min(LONG_RUN_S / took_s, GROWTH_MAX)) + 1, COUNT_MAX)
 
     def _run(self, row: Row, count: int) -> float:
         """Seconds from typing the command to its last line."""
