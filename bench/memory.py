@@ -301,7 +301,7 @@ class Curve:
 
 
 MIBS: Final = (0, 1, 2, 4, 8, 16, 32, 48, 64)
-PAGES: Final = (0, 16, 64, 256, 1024, 2048, 4096)
+PAGES: Final = (1, 16, 64, 256, 1024, 2048, 4096)
 RANGES: Final = (1, 4, 16, 64, 256, 1024)
 CURVES: Final = (
     Curve("fork, by memory in pages", "MiB", "fork", "membench fork", MIBS),

@@ -86,6 +86,7 @@ class _AddressSpace:
         self.sz = 0
         self.entry = 0
         self.sp = 0  # where argv is
+        self._pushed = b""  # what is on the stack, from sp up
 
     def load(self) -> None:
         """Map and fill the segments."""
@@ -94,11 +95,11 @@ class _AddressSpace:
             raise BadProgram("no ELF magic")
         if header.phnum > SEGMENTS_MAX:
             raise BadProgram("too many segments")
-        for i in range(header.phnum):
-            data = self._read(header.phoff + i * elf.PROGRAM_SIZE, elf.PROGRAM_SIZE)
-            if len(data) < elf.PROGRAM_SIZE:
-                raise BadProgram("truncated program header")
-            segment = elf.Segment.unpack(data)
+        table = self._read(header.phoff, header.phnum * elf.PROGRAM_SIZE)
+        if len(table) < header.phnum * elf.PROGRAM_SIZE:
+            raise BadProgram("truncated program header")
+        for at in range(0, len(table), elf.PROGRAM_SIZE):
+            segment = elf.Segment.unpack(table[at : at + elf.PROGRAM_SIZE])
             if segment.type == elf.PT_LOAD:
                 self._load_segment(segment)
         self.entry = header.entry
@@ -165,12 +166,14 @@ class _AddressSpace:
         for arg in argv:
             pointers.append(self._push(arg + b"\0"))
         self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
+        k.vm.store(self.pagetable, self.sp, self._pushed)
 
     def _push(self, data: bytes) -> int:
-        self.sp = self.sp - len(data) & ~15
-        if self.sp < self.sz - USERSTACK * PGSIZE:
+        size = self.sp - (self.sp - len(data) & ~15)
+        self.sp -= size
+        self._pushed = data.ljust(size, b"\0") + self._pushed
+        if len(self._pushed) > USERSTACK * PGSIZE:
             raise BadProgram("the arguments do not fit on the stack")
-        self._k.vm.store(self.pagetable, self.sp, data)
         return self.sp
 
 

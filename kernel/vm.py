@@ -208,26 +208,31 @@ class VirtualMemory:
 
     def _pieces(self, pagetable: int, low: int, high: int) -> list[Entry]:
         """The entries of level 1 that there are for [low, high), in order of va."""
-        root = pagetable - self._base >> 3
-        found = []
+        root, found = pagetable - self._base >> 3, []
         first, last = low >> SUPERPGSHIFT, high + SUPERPGMASK >> SUPERPGSHIFT if low < high else 0
-        while first < last:
-            end = min((first | TABLE_WORDS - 1) + 1, last)
-            middle = self._u64[root + first // TABLE_WORDS]
+        top, end = first // TABLE_WORDS, -(-last // TABLE_WORDS)
+        for i, middle in enumerate(self._u64[root + top : root + end].tolist(), top):
             if middle:
-                zero = (pa_of(middle) - self._base >> 3) - (first & -TABLE_WORDS)  # where piece 0 would be
-                entries = self._used(zero + first, zero + end)
+                zero = (pa_of(middle) - self._base >> 3) - i * TABLE_WORDS  # where piece 0 would be
+                if last - first == 1:  # in a hurry: so it is for most processes
+                    pte = self._u64[zero + first]
+                    return [(first << SUPERPGSHIFT, zero + first, pte)] if pte else []
+                begin, stop = max(first, i * TABLE_WORDS), min(last, (i + 1) * TABLE_WORDS)
+                entries = self._used(zero + begin, zero + stop)
                 found += [(index - zero << SUPERPGSHIFT, index, pte) for index, pte in entries]
-            first = end
         return found
 
     def _used(self, first: int, last: int) -> list[tuple[int, int]]:
         """(index, pte) of the entries that are not 0 from index `first` of a table to before `last`."""
-        u64, spans = self._u64, [(first, last)]
-        low, high = 8 * (first + END_WORDS), 8 * (last - END_WORDS)
-        if low < high and bytes(self._bytes[low:high]) == ZERO_PAGE[: high - low]:
-            spans = [(first, first + END_WORDS), (last - END_WORDS, last)]
+        u64, spans = self._u64, self._spans(first, last)
         return [entry for low, high in spans for entry in enumerate(u64[low:high].tolist(), low) if entry[1]]
+
+    def _spans(self, first: int, last: int) -> list[tuple[int, int]]:
+        """From where to where to look for these: all entries, or both ends if there is nothing between."""
+        low, high = first + END_WORDS, last - END_WORDS
+        if low < high and bytes(self._bytes[8 * low : 8 * high]) == ZERO_PAGE[: 8 * (high - low)]:
+            return [(first, low), (high, last)]
+        return [(first, last)]
 
     def leaves(self, pagetable: int, low: int, high: int) -> Iterator[Entry]:
         """The leaves that map pages in [low, high), in order of va.
@@ -308,7 +313,8 @@ class VirtualMemory:
             else:
                 first, last = self._rows(piece, low, high)
                 table = pa - self._base >> 3
-                frames.free_all(u64[table + first : table + last].tolist())
+                for begin, end in self._spans(table + first, table + last):
+                    frames.free_all(u64[begin:end].tolist())
                 u64[table + first : table + last] = NO_ENTRIES[first:last]
 
     def grow(self, pagetable: int, old: int, new: int, perm: int) -> None:

@@ -6,6 +6,7 @@ The machine on the terminal is a script here, whose speed is known.
 import json
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from xml.etree import ElementTree
@@ -13,7 +14,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import __main__ as program
-from bench import breakdown, flame, profiling, report, rival, rows
+from bench import breakdown, flame, memory, profiling, report, rival, rows
+from bench.memory import MemoryResult, Plotted
 from bench.report import Result
 from bench.rows import ROWS, USERTESTS, Measurer, Row
 from bench.sampling import Profile, Sampler
@@ -33,6 +35,7 @@ for line in sys.stdin:
 """
 STOCK = """\
 import sys
+from dataclasses import replace
 result = "ALL TESTS PASSED" if "boot" in sys.argv else "FAILED"
 print("boot", end="\\n$ ", flush=True)
 for line in sys.stdin:
@@ -192,6 +195,57 @@ def test_the_parts_of_a_call_are_taken_from_a_real_machine() -> None:
     table = report.parts_table(found)
     assert "unexplained" in table
     assert table.endswith("100%")
+
+
+def test_memory_rows_are_those_of_the_programs() -> None:
+    names = set(memory.PROGRAMS)
+    membench = (paths.ROOT / "user" / "tests" / "membench.c").read_text()
+    source = rival.BENCH_SOURCE.read_text()
+    commands = [c for row in memory.ROWS for c in (row.ours, row.theirs)]
+    for command in [*commands, *(curve.command for curve in memory.CURVES)]:
+        program, name, *_ = command.split()
+        assert program in names
+        assert f'{{"{name}", row_{name}}}' in (membench if program == "membench" else source)
+
+
+def test_a_memory_row_says_who_the_rival_is_and_whether_the_goal_is_met() -> None:
+    row = memory.ROWS[0]
+    result = MemoryResult(row, [0.003, 0.001], [0.021, 0.030], note="5 reads")
+    line = report.memory_line(result)
+    assert row.goal == 20
+    assert line.startswith(row.name) and line.endswith("  20 pass    eager copying; 5 reads")
+    assert "1,000 us" in line and "21,000 us" in line and "21.00" in line  # the least of each
+    assert "20 miss" in report.memory_line(MemoryResult(row, [0.001], [0.019]))
+    assert report.memory_line(MemoryResult(row, failure="it fails")).endswith("failed: it fails")
+
+
+def test_a_plot_has_bars_as_long_as_the_times() -> None:
+    plotted = Plotted(memory.CURVES[0], [(0, 10e-6), (64, 40e-6)])
+    first, *lines = report.plot_text(plotted).splitlines()
+    assert first == "fork, by memory in pages, us"
+    assert [line.count("#") for line in lines] == [report.BAR_WIDTH // 4, report.BAR_WIDTH]
+    assert report.plot_csv([plotted]).splitlines()[1:] == [
+        '"fork, by memory in pages",MiB,0,10.00',
+        '"fork, by memory in pages",MiB,64,40.00',
+    ]
+
+
+def test_memory_is_measured_on_real_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "LONG_S", 0.001)
+    small = replace(memory.ROWS[0], ours="membench fork 2", theirs="membench fork 2")
+    kinds = {"forgetting": memory.ROWS[3], "switch": memory.ROWS[-1]}
+    assert kinds["forgetting"].change is memory.forgetting and "yield" in kinds["switch"].ours
+    monkeypatch.setattr(memory, "ROWS", (small, *kinds.values()))
+    fork, exec_, switch = memory.measure(repeat=1)
+    assert not (fork.failure or exec_.failure or switch.failure)
+    assert fork.theirs[0] > 2 * fork.ours[0], "512 pages are copied there"
+    assert exec_.note == "0 disk reads in 100 execs"
+    assert int(switch.note.split()[0]) < 30
+    curves = [replace(curve, sizes=curve.sizes[:1]) for curve in memory.CURVES]
+    monkeypatch.setattr(memory, "CURVES", curves)
+    assert [p.curve for p in memory.plot(runs=1)] == curves
+    with memory.Sides() as sides, pytest.raises(BenchError, match="the machine says: usage"):
+        sides[memory.as_it_is].run_s("membench nothing 1", 1)
 
 
 def test_usertests_is_timed_whole_on_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
