@@ -21,6 +21,8 @@ HOMES: Final = {
     "CompileError": "toolchain.cc",
     "ImageError": "toolchain.mkfs",
     "BadImage": "toolchain.fsimage",
+    "Astray": "orrery.debugger.recording",
+    "LookupError": "builtins",
     "OSError": "builtins",
     "ValueError": "builtins",
 }

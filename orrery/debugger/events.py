@@ -59,7 +59,9 @@ class Catcher(Watcher):
             self._caught(Happening(kind, p.pid, text))
 
 
-def unknown(kinds: Iterable[str]) -> list[str]:
-    """Those of `kinds` that are no events."""
+def check(kinds: Iterable[str]) -> None:
+    """Raise ValueError where one of `kinds` is no event."""
     calls = {f"{SYSCALL}:{call.name}" for call in SYSCALLS}
-    return [kind for kind in kinds if kind not in KINDS and kind not in calls]
+    unknown = [kind for kind in kinds if kind not in KINDS and kind not in calls]
+    if unknown:
+        raise ValueError(f"no such event: {', '.join(unknown)}; there are {', '.join(KINDS)}")

@@ -1,34 +1,30 @@
 """A target: one machine under a debugger, in the machine's own process, going forward only.
 
 What a debugger does with a machine that stands still, and how it lets it go on until something happens.  Used
-by the gdb server directly, and by inside.py for a timeline.  Nothing here changes the run, but for what is
-said to write.  When an answer is given, events that are due have happened, so that a moment has one state
-however the machine came there.
+by the gdb server, and by inside.py for a timeline.  Nothing here changes the run, but for what is said to
+change it, which goes on the tape.  When an answer is given, what is due has happened, so that a moment has
+one state however the machine came there.
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from emu import engine as e
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi.ps import STATE_NAMES
 from kernel.proc import Proc
 from orrery import postmortem
-from orrery.debugger import events as happenings
 from orrery.debugger.memory import Memory
 from orrery.debugger.moment import Moment
-from orrery.debugger.place import Place, spots
+from orrery.debugger.place import Place
+from orrery.debugger.recording import Astray, Change, Tape
 from orrery.debugger.registers import Registers
-from orrery.debugger.writers import Writers
+from orrery.debugger.stops import KERNEL, Stopped, Stops
 
 if TYPE_CHECKING:
-    from emu.engine import Spot
-    from emu.hart import Hart
     from orrery.machine import Machine
 
-KERNEL: Final = 0
-"""As a pid: the kernel and no process; its page table, the hart's registers."""
+__all__ = ["KERNEL", "ProcessInfo", "Stopped", "Target"]
 
 
 class ProcessInfo(NamedTuple):
@@ -41,49 +37,25 @@ class ProcessInfo(NamedTuple):
     current: bool
 
 
-class Stopped(NamedTuple):
-    """Why the machine stands still, and where.
+class Target:
+    """`machine` under a debugger. While the machine runs it calls `on_slice` now and then.
 
-    place      at a breakpoint, or behind an access to a watched `place`: `va` is what was touched, `access`
-               "r", "w" or "rw"; where the kernel wrote in Python, `detail` says in what
-    event      behind the gate in which something happened: `detail` is its kind, a blank and what it was
-    step       all steps were made               limit      the limit has come
-    interrupt  somebody asked for a stop         asleep     all wait, and nothing will happen by itself
-    exit       the guest switched the machine off, with `status`
-    panic      the kernel or the hardware is broken, for good; `detail` is the report
+    What is on the `tape` and was not done yet is done when its moment comes.
     """
 
-    why: str
-    moment: Moment
-    pid: int  # of the process that the hart works for, or KERNEL
-    detail: str = ""
-    place: Place | None = None
-    va: int = 0
-    access: str = ""
-    status: int = 0
-
-
-class Target:
-    """`machine` under a debugger. While the machine runs it is called back by `slice` now and then."""
-
-    def __init__(self, machine: "Machine") -> None:
+    def __init__(self, machine: "Machine", tape: Tape | None = None) -> None:
         self._machine: Final = machine
         self._kernel: Final = machine.kernel
-        self._loop: Final = machine.board.loop
         self._hart: Final = machine.board.hart
         self._registers: Final = Registers(machine)
         self._memory: Final = Memory(machine)
-        self._places: tuple[Place, ...] = ()
-        self._bound: tuple[Spot, ...] = ()  # what the engine has of them
-        self._spaces: tuple[tuple[Proc, int, int], ...] = ()  # process, pid, satp that they are bound to
-        self._writers: Final = Writers(machine, self._memory)
-        self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
-        self._catcher: Final = happenings.Catcher(self._caught)
-        self._happening: happenings.Happening | None = None
+        self._stops: Final = Stops(machine, self._memory)
+        self.tape: Final = Tape() if tape is None else tape
         self._interrupted = False
         self._panic = ""
         self._output = bytearray()
         self.on_slice: Callable[[], None] = lambda: None
+        self.on_idle: Callable[[int], None] = lambda until_ticks: None
         machine.front = self
 
     # --- looking ---
@@ -135,43 +107,54 @@ class Target:
         self._output.clear()
         return taken
 
-    # --- changing ---
+    # --- changing; what fails changes nothing ---
 
     def set_register(self, pid: int, index: int, value: int) -> bool:
         """Set a register by its number in registers.NAMES; False where that cannot be; raises LookupError."""
-        return self._registers.write(self._away(pid), index, value)
+        return self.change("set_register", pid, index, value)
 
     def write(self, pid: int, va: int, data: bytes) -> bool:
         """Store at an address of a process: all of it, or nothing and False; raises LookupError."""
-        return self._memory.write(self._process(pid), va, data)
+        return self.change("write", pid, va, data)
 
     def write_physical(self, pa: int, data: bytes) -> bool:
         """Store in RAM; False where there is none."""
-        return self._memory.write_physical(pa, data)
+        return self.change("write_physical", pa, data)
 
     def type(self, keys: bytes) -> None:
         """Type on the console."""
-        self._machine.type(keys)
+        self.change("type", keys)
+
+    def change(self, name: str, *arguments: Any) -> bool:
+        """One of the above, by its name."""
+        change = Change(self.moment, name, arguments)
+        done = self._do(change)
+        if done:
+            self.tape.record(change)
+        return done
+
+    def _do(self, change: Change) -> bool:
+        match change.name, *change.arguments:
+            case "set_register", int(pid), int(index), int(value):
+                return self._registers.write(self._away(pid), index, value)
+            case "write", int(pid), int(va), bytes(data):
+                return self._memory.write(self._process(pid), va, data)
+            case "write_physical", int(pa), bytes(data):
+                return self._memory.write_physical(pa, data)
+            case "type", bytes(keys):
+                self._machine.type(keys)
+                return True
+        raise ValueError(f"no such change to a machine: {change}")
 
     # --- running ---
 
     def set_places(self, places: Iterable[Place]) -> None:
         """From now on stop at these places, and at no others."""
-        self._places = tuple(places)
-        self._writers.watch(place for place in self._places if "w" in place.kinds)
-        self._loop.on_gate = self._gate if self._places else self._enter_kernel
-        self._bind()
+        self._stops.set_places(places)
 
     def catch(self, kinds: Iterable[str]) -> None:
         """From now on stop at these events, see events.py; raises ValueError for one that there is not."""
-        kinds = frozenset(kinds)
-        if unknown := happenings.unknown(kinds):
-            raise ValueError(f"no such event: {', '.join(unknown)}; there are {', '.join(happenings.KINDS)}")
-        if kinds and not self._catcher.kinds:
-            self._machine.hub.add(self._catcher)
-        elif not kinds and self._catcher.kinds:
-            self._machine.hub.remove(self._catcher)
-        self._catcher.kinds = kinds
+        self._stops.catch(kinds)
 
     def ask_stop(self) -> None:
         """Make resume or step return; for another thread, a signal handler, or on_slice."""
@@ -179,75 +162,103 @@ class Target:
         self._machine.ask_stop()
 
     def resume(self, limit: Moment | int | None = None) -> Stopped:
-        """Run until something happens, or until `limit`, a moment or ticks. A place at pc does not count."""
+        """Run until something happens, or until `limit`, a moment or ticks. A place at pc does not count.
+
+        Raises Astray.
+        """
         ticks = NEVER if limit is None else limit.ticks if isinstance(limit, Moment) else limit
         begin = self.moment
-        self._writers.remember()
+        self._stops.begin()
         while True:
-            stopped = self._run(ticks, begin)
-            if stopped is not None:
-                break
-        if stopped.why == "limit" and isinstance(limit, Moment):
-            return self._step_to(limit)
-        return stopped
+            stopped = self._run(min(ticks, self.tape.next_ticks), begin)
+            if stopped is None:
+                continue
+            if stopped.why == "asleep" and self.tape.next is not None and self.tape.next_ticks <= ticks:
+                self._machine.board.clock.advance_to(self.tape.next_ticks)  # as who typed then let it pass
+                self.settle()
+            elif stopped.why != "limit":
+                return stopped
+            if (met := self._to_change()) is not None:
+                return met
+            if self.moment.ticks >= ticks:
+                return self._step_to(limit) if isinstance(limit, Moment) else self._stops.stopped("limit")
 
-    def step(self, n: int = 1, pid: int | None = None) -> Stopped:
-        """Make `n` steps: an instruction, a trap's entry, a gate or a wait each.
+    def step(self, n: int = 1, pid: int | None = None, *, limit: int = NEVER) -> Stopped:
+        """Make `n` steps: an instruction, a trap's entry, a gate or a wait (not beyond `limit` ticks) each.
 
         With `pid` only those count that are made for this process; others run meanwhile.
         """
-        self._writers.remember()
+        self._stops.begin()
         for _ in range(n):
-            stopped = self._step()
+            stopped = self._step(limit)
             if stopped is None and pid is not None and self.current != pid:
                 stopped = self._run_to(pid)
             if stopped is not None:
                 return stopped
-        return self._stopped("step")
-
-    def _step_to(self, moment: Moment) -> Stopped:
-        """Step to the one of the moments of this tick that is asked for, or behind them."""
-        while self.moment != moment and self.moment.ticks == moment.ticks:
-            stopped = self._step()
-            if stopped is not None:
-                return stopped
-        return self._stopped("limit")
+        return self._stops.stopped("step")
 
     def _run(self, limit: int, begin: Moment) -> Stopped | None:
         """Run once; None where nothing was met that anybody asked for."""
         if self._panic:
-            return self._stopped("panic", self._panic)
+            return self._stops.stopped("panic", detail=self._panic)
         try:
             stop = self._machine.run(limit)
         except Exception as error:  # any: the kernel or the hardware has broken a rule of its own
             return self._broken(error)
-        self._settle()
+        self.settle()
         if (met := self._met(moved=self.moment != begin)) is not None:
             return met
-        if stop is Stop.LIMIT:
-            return self._stopped("limit")
-        return self._stopped("asleep") if stop is Stop.ASLEEP else None
+        why = {Stop.LIMIT: "limit", Stop.ASLEEP: "asleep"}.get(stop)
+        return self._stops.stopped(why) if why is not None else None
 
-    def _step(self) -> Stopped | None:
+    def _step(self, limit: int = NEVER) -> Stopped | None:
         if self._panic:
-            return self._stopped("panic", self._panic)
-        before = self.moment
-        self._loop.hit = None
+            return self._stops.stopped("panic", detail=self._panic)
+        before, loop, hart = self.moment, self._machine.board.loop, self._hart
+        loop.hit = None
         if self._machine.board.exit_code is None:
             try:
-                self._loop.step()
+                loop.step(min(limit, self.tape.next_ticks))
                 self._machine.hub.raise_error()
             except Exception as error:  # any: as above
                 return self._broken(error)
-            self._settle()
+            self.settle()
         if (met := self._met(moved=True)) is not None:
             return met
-        stuck = self._hart.waiting and not self._hart.wakes() and self.moment == before
-        return self._stopped("asleep") if stuck and self._machine.board.events.next_ticks == NEVER else None
+        stuck = hart.waiting and not hart.wakes() and self.moment == before
+        if not stuck or self._machine.board.events.next_ticks != NEVER:
+            return None
+        if self.tape.next is None:
+            return self._stops.stopped("asleep")
+        self._machine.board.clock.advance_to(self.tape.next_ticks)
+        self.settle()
+        return None
+
+    def _step_to(self, moment: Moment) -> Stopped:
+        """Step to the one of the moments of this tick that is asked for, or behind them."""
+        while self.moment != moment and self.moment.ticks == moment.ticks:
+            if self.tape.last is not None and self.tape.last.moment == moment:
+                break  # what was done there made it another
+            stopped = self._step()
+            if stopped is not None:
+                return stopped
+        return self._stops.stopped("limit")
+
+    def _to_change(self) -> Stopped | None:
+        """At the tick of a change, step to its moment, at which it is done."""
+        change = self.tape.next
+        while change is not None and self.moment.ticks >= change.moment.ticks:
+            if self.moment.ticks > change.moment.ticks:
+                raise Astray(f"the run passes {change.moment}, where the recording has a change, elsewhere")
+            stopped = self._step()
+            if stopped is not None:
+                return stopped
+            change = self.tape.next
+        return None
 
     def _run_to(self, pid: int) -> Stopped | None:
         """Run until the hart works for process `pid` again; None when it does."""
-        kinds = self._catcher.kinds
+        kinds = self._stops.kinds
         self.catch({*kinds, "switch"})
         try:
             while self._kernel.procs.find(pid) is not None:
@@ -256,82 +267,39 @@ class Target:
                     return stopped
                 if stopped.pid == pid:
                     return None
-            return self._stopped("event", f"exit process {pid} has ended")
+            return self._stops.stopped("event", detail=f"exit process {pid} has ended")
         finally:
             self.catch(kinds)
 
-    def _settle(self) -> None:
-        """Let happen what is due now, as the loop would before it goes on."""
+    def settle(self) -> None:
+        """Let happen what is due now, as the loop would before it goes on, then what is on the tape.
+
+        All that runs ends with it; for who loads a tape.
+        """
         hart, board = self._hart, self._machine.board
         board.events.run_due(board.clock.now)
         if hart.waiting and not hart.wakes():
             self._machine.keyboard.pump()
+        while (change := self.tape.next) is not None and change.moment == self.moment:
+            self.tape.done += 1
+            if not self._do(change):
+                raise Astray(f"what was done at {change.moment} cannot be done")
 
     def _met(self, *, moved: bool) -> Stopped | None:
-        """What the machine has come to."""
-        happening, self._happening = self._happening, None
-        written, hit = self._writers.take(), self._loop.hit
         code = self._machine.board.exit_code
         if code is not None:
-            return self._stopped("exit", code=code)
-        if happening is not None:
-            return self._stopped("event", f"{happening.kind} {happening.text}")
-        if written is not None:
-            return self._stopped("place", written.by, written.place, written.place.va, "w")
-        if hit is not None and (place := self._place(hit.va, hit.size_bytes, hit.kind)) is not None:
-            access = ("r" if hit.kind & e.LOADS else "") + ("w" if hit.kind & e.STORES else "")
-            return self._stopped("place", "", place, hit.va, access)
-        if moved and self._loop.at_break() and self._hart.takeable_interrupt() is None:
-            place = self._place(self._hart.regs[e.PC], 1, e.FETCHES)
-            if place is not None:
-                return self._stopped("place", "", place, place.va, "x")
-        if self._interrupted:
+            return self._stops.stopped("exit", status=code & 0xFF)
+        met = self._stops.met(moved=moved)
+        if met is None and self._interrupted:
             self._interrupted = False
-            return self._stopped("interrupt")
-        return None
-
-    def _place(self, va: int, size: int, bits: int) -> Place | None:
-        return next((place for place in self._places if place.meets(self.current, va, size, bits)), None)
-
-    def _stopped(
-        self,
-        why: str,
-        detail: str = "",
-        place: Place | None = None,
-        va: int = 0,
-        access: str = "",
-        code: int = 0,
-    ) -> Stopped:
-        return Stopped(why, self.moment, self.current, detail, place, va, access, code & 0xFF)
+            return self._stops.stopped("interrupt")
+        return met
 
     def _broken(self, error: Exception) -> Stopped:
         self._panic = postmortem.report(self._machine, error)
-        return self._stopped("panic", self._panic)
+        return self._stops.stopped("panic", detail=self._panic)
 
-    # --- what the kernel and the machine tell ---
-
-    def _gate(self, hart: "Hart") -> None:
-        """The hart is at a gate, while there are places: the kernel may write to one, or move one."""
-        self._writers.before(hart)
-        self._enter_kernel(hart)
-        if self._writers.behind():
-            self._machine.ask_stop()
-        if any(p.pid != pid or p.satp != satp for p, pid, satp in self._spaces):
-            self._bind()
-
-    def _bind(self) -> None:
-        """Give the engine the places where they are now; it drops all translated code for that."""
-        wanted = {place.pid for place in self._places}
-        processes = {p.pid: p for p in self._kernel.procs if p.pid in wanted}
-        self._spaces = tuple((p, p.pid, p.satp) for p in processes.values())
-        bound = spots(self._places, processes, self._kernel.satp)
-        if bound != self._bound:
-            self._bound = bound
-            self._loop.set_spots(bound)
-
-    def _caught(self, happening: happenings.Happening) -> None:
-        self._happening = self._happening or happening
-        self._machine.ask_stop()
+    # --- as the machine's front ---
 
     def output(self, pid: int | None, data: bytes) -> None:
         """As Front.output."""
@@ -342,6 +310,7 @@ class Target:
 
     def idle(self, until_ticks: int) -> bool:
         """As Front.idle: nothing comes from outside while the machine runs."""
+        self.on_idle(until_ticks)
         return False
 
     def slice(self) -> None:

@@ -3,6 +3,7 @@
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from orrery_cli import INCLUDES
 
@@ -17,18 +18,28 @@ PID = 2  # of the program: init is 1
 class Debugged:
     """A machine that is about to run `source`, and its target."""
 
-    def __init__(self, source: str, engine: str = "fast") -> None:
-        program = compiled(source)
-        header = elf.Header.unpack(program)
-        assert header is not None, "the compiler makes ELF files"
-        self.symbols = elf.symbols(program, header)
-        self.machine = Machine(
-            drive=image.rebuilt(image.default_image(), {"prog": cc.strip(program)}),
-            engine=engine,
-            init_argv=(b"/init", b"prog"),
-            modules={b"/init": init()},
-        )
+    def __init__(self, source: str) -> None:
+        self.symbols = symbols(source)
+        self.machine = Machine(**options(source))
         self.target = Target(self.machine)
+
+
+def options(source: str, mem_mib: int = 128) -> dict[str, Any]:
+    """Of a machine that is to run `source`."""
+    return {
+        "drive": image.rebuilt(image.default_image(), {"prog": cc.strip(compiled(source))}),
+        "init_argv": (b"/init", b"prog"),
+        "modules": {b"/init": init()},
+        "mem_mib": mem_mib,
+    }
+
+
+def symbols(source: str) -> dict[str, int]:
+    """The addresses of what the program declares."""
+    program = compiled(source)
+    header = elf.Header.unpack(program)
+    assert header is not None, "the compiler makes ELF files"
+    return elf.symbols(program, header)
 
 
 @cache
@@ -44,3 +55,11 @@ def compiled(source: str) -> bytes:
 def init() -> bytes:
     """The init that runs a program."""
     return fsimage.FsImage(image.default_image()).read("/init")
+
+
+def kernel_symbols() -> dict[str, int]:
+    """The addresses of the kernel's assembly."""
+    content = image.kernel_elf()
+    header = elf.Header.unpack(content)
+    assert header is not None, "the kernel is an ELF file"
+    return elf.symbols(content, header)

@@ -1,0 +1,170 @@
+"""Inside: the process of a machine under a timeline, and its copies, which are forks of it.
+
+Started by replica.py as `python -m orrery.debugger.inside FD`, so that it has one thread whatever its caller
+has.  Each copy serves a wire of its own, and carries out one call after the other on its Target:
+
+    call      (name, arguments), for "fork" with a socket for the new copy's wire
+    answer    (whether it went well, result or parcel, (moment, current process, console output))
+
+A copy that nobody asks to run is a checkpoint.  It ends when its wire is hung up; so when the caller goes,
+all go.
+"""
+
+import faulthandler
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+from orrery import parcel
+from orrery.debugger.moment import Moment
+from orrery.debugger.place import Place
+from orrery.debugger.recording import Change
+from orrery.debugger.stops import Stopped
+from orrery.debugger.target import Target
+from orrery.debugger.trail import Trail
+from orrery.machine import Machine
+from orrery.wire import Hangup, Value, Wire
+
+NOWHERE: Final = ((0, False, 3, 0), 0, b"")
+"""The state that comes with an answer where there is no machine."""
+
+
+def main() -> None:
+    """Make the machine that is asked for, and serve; a fork never returns from here."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the front end
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the copies
+    faulthandler.enable()
+    wire = Wire(socket.socket(fileno=int(sys.argv[1])))
+    with suppress(Hangup):
+        options, _ = wire.receive()
+        warnings: list[str] = []
+        try:
+            machine = Machine(**options, warn=warnings.append)
+        except Exception as error:  # any: it is raised again at the caller
+            wire.send((False, parcel.wrap(error), NOWHERE))
+            return
+        gc.collect()
+        gc.freeze()
+        Inside(wire, machine).serve(warnings)
+    os._exit(0)
+
+
+class Inside:
+    """Serves `wire` with `machine`."""
+
+    def __init__(self, wire: Wire, machine: Machine) -> None:
+        self._wire = wire
+        self._machine: Final = machine
+        self._target: Final = Target(machine)
+        target = self._target
+        self._calls: Final[dict[str, Callable[..., Value]]] = {
+            "catch": target.catch,
+            "change": self._change,
+            "digest": target.digest,
+            "load": self._load,
+            "monitor": target.monitor,
+            "output": lambda: None,
+            "processes": target.processes,
+            "read": target.read,
+            "read_physical": target.read_physical,
+            "registers": target.registers,
+            "run": self._run,
+            "scan": self._scan,
+            "set_places": lambda places: target.set_places(Place(*place) for place in places),
+            "step": target.step,
+            "walk": lambda goal, ticks: Trail(machine, target).walk(Moment(*goal), ticks),
+        }
+
+    def serve(self, greeting: Value) -> None:
+        """Say `greeting` and answer calls. Raises Hangup, which is the usual end, when the caller lets go."""
+        self._answer(True, greeting)
+        while True:
+            (name, arguments), passenger = self._wire.receive()
+            try:
+                result = self._fork(passenger) if passenger is not None else self._calls[name](*arguments)
+            except Exception as error:  # any: it is raised again at the caller
+                self._answer(False, parcel.wrap(error))
+            else:
+                self._answer(True, result)
+
+    def _answer(self, done: bool, value: Value) -> None:
+        target = self._target
+        state = (tuple(target.moment), target.current, target.take_output())
+        self._wire.send((done, _plain(value), state))
+
+    # --- copies ---
+
+    def _fork(self, passenger: socket.socket) -> int:
+        """Make a copy; the parent returns its pid, the copy 0, each to its own wire."""
+        pid = os.fork()
+        if pid:
+            passenger.close()
+            return pid
+        gc.freeze()  # a collection would write to every page that holds an object, and so copy it
+        self._wire.close()
+        self._wire = Wire(passenger)
+        self._target.take_output()
+        self._target.set_places(())
+        self._target.catch(())
+        return 0
+
+    def _change(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, int]:
+        """Change the machine; whether that was done, and how many changes have been."""
+        return self._target.change(name, *arguments), self._target.tape.done
+
+    def _load(self, changes: Iterable[tuple[Any, ...]]) -> None:
+        """Let these be all that is done to the machine from its power-on."""
+        self._target.tape.load(Change(Moment(*moment), *more) for moment, *more in changes)
+        self._target.settle()
+
+    # --- running ---
+
+    def _run(self, limit: Value, patience_s: float) -> Stopped:
+        """Resume, for not much more than `patience_s` of wall time."""
+        end = time.monotonic() + patience_s
+        target = self._target
+
+        def on_slice() -> None:
+            if time.monotonic() > end:
+                target.ask_stop()
+
+        target.on_slice = on_slice
+        stopped = target.resume(Moment(*limit) if isinstance(limit, tuple) else limit)
+        return stopped._replace(why="slice") if stopped.why == "interrupt" else stopped
+
+    def _scan(
+        self, limit: Value, inclusive: bool, stops_max: int, patience_s: float
+    ) -> tuple[Stopped | None, int, Stopped]:
+        """Resume again and again up to the moment `limit`.
+
+        The last stop that was asked for, how many there were, and why the scan ended.  A stop at `limit`
+        counts if that is `inclusive`.
+        """
+        end = time.monotonic() + patience_s
+        found, count = None, 0
+        while True:
+            stopped = self._run(limit, end - time.monotonic())
+            if stopped.why not in ("place", "event"):
+                return found, count, stopped
+            at_limit = stopped.moment == limit
+            if inclusive or not at_limit:
+                found, count = stopped, count + 1
+            if at_limit or count == stops_max:
+                return found, count, stopped._replace(why="limit" if at_limit else "slice")
+
+
+def _plain(value: Value) -> Value:
+    """`value` as a wire takes it: named tuples as tuples."""
+    if isinstance(value, tuple | list):
+        return tuple(_plain(part) for part in value)
+    return value
+
+
+if __name__ == "__main__":
+    main()

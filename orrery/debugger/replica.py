@@ -1,0 +1,121 @@
+"""A replica: a copy of a machine in a process of its own, as its timeline sees it.
+
+inside.py is at the other end of the wire.  A replica stands still unless it is asked to run, so its moment is
+that of the last answer; one that is not asked is a checkpoint.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from orrery import parcel
+from orrery.debugger.moment import Moment
+from orrery.debugger.place import Place
+from orrery.errors import CannotGoOn
+from orrery.wire import Hangup, Value, Wire
+from toolchain.paths import ROOT
+
+PSS: Final = "Pss:"  # memory of a process, pages that it shares divided by how many share them; in KiB
+
+
+class Replica:
+    """The process `pid` at the other end of `wire`. Close it to let the process go."""
+
+    def __init__(self, wire: Wire, pid: int) -> None:
+        self._wire: Final = wire
+        self.pid: Final = pid
+        self.moment = Moment(0, False, 3, 0)
+        self.current = 0
+        self.output = bytearray()  # of the console, not taken yet
+        self.future = 0  # which of the timeline's futures it knows
+        self._places: tuple[Place, ...] = ()
+        self._kinds: frozenset[str] = frozenset()
+        self._greeted = False
+
+    @classmethod
+    def start(cls, options: dict[str, Value]) -> tuple["Replica", tuple[str, ...]]:
+        """A new machine by `options`, which are Machine's, and its warnings. Raises what Machine does."""
+        wire, far = Wire.pair()
+        path = os.pathsep.join(filter(None, (str(Path(ROOT)), os.environ.get("PYTHONPATH"))))
+        with far:
+            process = subprocess.Popen(
+                # -P: the tree is what PYTHONPATH says, not what lies in the current directory
+                [sys.executable, "-P", "-m", "orrery.debugger.inside", str(far.fileno())],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+                pass_fds=[far.fileno()],
+            )
+        replica = cls(wire, process.pid)
+        replica._greeted = True
+        wire.send(options)
+        return replica, tuple(replica._answer())
+
+    def fork(self) -> "Replica":
+        """A copy, which stops at no places."""
+        wire, far = Wire.pair()
+        with far:
+            self._greet()
+            self._send(("fork", ()), far)
+            copy = Replica(wire, self._answer())
+        copy.moment, copy.current, copy.future = self.moment, self.current, self.future
+        return copy
+
+    def call(self, name: str, *arguments: Value) -> Value:
+        """Have Inside carry out call `name`; its result."""
+        self._greet()
+        self._send((name, arguments))
+        return self._answer()
+
+    def equip(self, places: Iterable[Place], kinds: frozenset[str]) -> None:
+        """Have it stop at these places and events, and at no others."""
+        places = tuple(places)
+        if places != self._places:
+            self.call("set_places", tuple(tuple(place) for place in places))
+            self._places = places
+        if kinds != self._kinds:
+            self.call("catch", tuple(kinds))
+            self._kinds = kinds
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory of the host it takes; 0 where the host does not tell."""
+        try:
+            lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) << 10 for line in lines if line.startswith(PSS)), 0)
+
+    def close(self) -> None:
+        """Let the process go. Closing twice is harmless."""
+        self._wire.close()
+
+    def _greet(self) -> None:
+        """Take the word with which a new copy begins."""
+        if not self._greeted:
+            self._greeted = True
+            self._answer()
+
+    def _send(self, *message: Any) -> None:
+        try:
+            self._wire.send(*message)
+        except Hangup:
+            raise self._lost() from None
+
+    def _answer(self) -> Value:
+        try:
+            (done, value, state), _ = self._wire.receive()
+        except Hangup:
+            raise self._lost() from None
+        moment, self.current, output = state
+        self.moment = Moment(*moment)
+        self.output += output
+        if not done:
+            raise parcel.unwrap(value)
+        return value
+
+    def _lost(self) -> CannotGoOn:
+        self.close()
+        return CannotGoOn("the process of the machine has ended: it was killed, or has crashed")

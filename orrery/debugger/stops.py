@@ -1,0 +1,181 @@
+"""Stops: what a machine is to stop at, and what it has come to.
+
+Used by target.py alone, which lets the machine run and then asks `met`.  The engine stops at instructions;
+this adds what only Python sees: events of the kernel, and what the kernel writes to a watched place.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from emu import engine as e
+from emu.loop import GATE_TICKS
+from kernel.proc import Proc
+from orrery.debugger import events
+from orrery.debugger.memory import Memory
+from orrery.debugger.moment import Moment
+from orrery.debugger.place import Place, spots
+from orrery.debugger.writers import Writers
+
+if TYPE_CHECKING:
+    from emu.engine import Spot
+    from emu.hart import Hart
+    from orrery.machine import Machine
+
+KERNEL: Final = 0
+"""As a pid: the kernel and no process; its page table, the hart's registers."""
+
+
+ENDS: Final = ("asleep", "exit", "panic")
+"""Why a machine stands still that will not go on by itself."""
+
+
+class Stopped(NamedTuple):
+    """Why the machine stands still, and where.
+
+    place      at a breakpoint, or behind an access to a watched `place`: `va` is what was touched, `access`
+               "r", "w" or "rw"; where the kernel wrote in Python, `detail` says in what.  The access began at
+               `since`: its instruction, or the gate
+    event      behind the gate in which something happened: `detail` is its kind, a blank and what it was
+    step       all steps were made               limit      the limit has come
+    interrupt  somebody asked for a stop         asleep     all wait, and nothing will happen by itself
+    slice      time to do something else         begin      there is nothing before this
+    exit       the guest switched the machine off, with `status`
+    panic      the kernel or the hardware is broken, for good; `detail` is the report
+    """
+
+    why: str
+    moment: Moment
+    pid: int  # of the process that the hart works for, or KERNEL
+    detail: str = ""
+    place: Place | None = None
+    va: int = 0
+    access: str = ""
+    status: int = 0
+    since: Moment | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Self:
+        """One that has travelled a wire, as plain tuples."""
+        stopped = cls(*values)
+        return stopped._replace(
+            moment=Moment(*stopped.moment),
+            place=stopped.place and Place(*stopped.place),
+            since=stopped.since and Moment(*stopped.since),
+        )
+
+
+class Stops:
+    """Of `machine`."""
+
+    def __init__(self, machine: "Machine", memory: Memory) -> None:
+        self._machine: Final = machine
+        self._kernel: Final = machine.kernel
+        self._loop: Final = machine.board.loop
+        self._hart: Final = machine.board.hart
+        self._places: tuple[Place, ...] = ()
+        self._bound: tuple[Spot, ...] = ()  # what the engine has of them
+        self._spaces: tuple[tuple[Proc, int, int], ...] = ()  # process, pid, satp that they are bound to
+        self._awaited: set[int] = set()  # pids of places that are no process's yet
+        self._writers: Final = Writers(machine, memory)
+        self._written_since: Moment | None = None
+        self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
+        self._catcher: Final = events.Catcher(self._caught)
+        self._happening: events.Happening | None = None
+
+    # --- what to stop at ---
+
+    def set_places(self, places: Iterable[Place]) -> None:
+        """At these places, and at no others."""
+        self._places = tuple(places)
+        self._writers.watch(place for place in self._places if "w" in place.kinds)
+        self._loop.on_gate = self._gate if self._places else self._enter_kernel
+        self._bind()
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The events."""
+        return self._catcher.kinds
+
+    def catch(self, kinds: Iterable[str]) -> None:
+        """At these events, and at no others; raises ValueError for one that there is not."""
+        kinds = frozenset(kinds)
+        events.check(kinds)
+        if kinds and not self._catcher.kinds:
+            self._machine.hub.add(self._catcher)
+        elif not kinds and self._catcher.kinds:
+            self._machine.hub.remove(self._catcher)
+        self._catcher.kinds = kinds
+
+    def begin(self) -> None:
+        """The machine is about to go on from where it stands."""
+        self._writers.remember()
+        self._loop.hit = None
+
+    # --- what it has come to ---
+
+    def met(self, *, moved: bool) -> Stopped | None:
+        """The first of them, if the machine has come to one; a breakpoint counts if it `moved` there."""
+        happening, self._happening = self._happening, None
+        written, hit = self._writers.take(), self._loop.hit
+        if happening is not None:
+            return self.stopped("event", detail=f"{happening.kind} {happening.text}")
+        if written is not None:
+            return self.stopped(
+                "place", detail=written.by, place=written.place, va=written.place.va, access="w",
+                since=self._written_since,
+            )  # fmt: skip
+        if hit is not None and (place := self._place(hit.va, hit.size_bytes, hit.kind)) is not None:
+            access = ("r" if hit.kind & e.LOADS else "") + ("w" if hit.kind & e.STORES else "")
+            return self.stopped("place", place=place, va=hit.va, access=access, since=self._before(hit.pc))
+        # An interrupt comes first; the hart will be back at the breakpoint.
+        if moved and self._loop.at_break() and self._hart.takeable_interrupt() is None:
+            place = self._place(self._hart.regs[e.PC], 1, e.FETCHES)
+            if place is not None:
+                return self.stopped("place", place=place, va=place.va, access="x")
+        return None
+
+    def stopped(self, why: str, **more: Any) -> Stopped:
+        """Stopped, here."""
+        p = self._kernel.sched.current
+        return Stopped(why, Moment.of(self._hart), p.pid if p is not None else KERNEL, **more)
+
+    def _place(self, va: int, size: int, bits: int) -> Place | None:
+        p = self._kernel.sched.current
+        pid = p.pid if p is not None else KERNEL
+        return next((place for place in self._places if place.meets(pid, va, size, bits)), None)
+
+    def _before(self, pc: int) -> Moment:
+        """The moment before the load or store at `pc`, which has just retired."""
+        regs = self._hart.regs
+        length = regs[e.PC] - pc
+        return Moment(self._hart.cells[e.NOW] - length, False, regs[e.PRIV], pc)
+
+    # --- what the kernel tells ---
+
+    def _gate(self, hart: "Hart") -> None:
+        """The hart is at a gate, while there are places: the kernel may write to one, or move one."""
+        self._writers.before(hart)
+        now = Moment.of(hart)
+        self._enter_kernel(hart)
+        if self._writers.behind():
+            self._written_since = now._replace(ticks=now.ticks - GATE_TICKS)
+            self._machine.ask_stop()
+        moved = any(p.pid != pid or p.satp != satp for p, pid, satp in self._spaces)
+        if moved or (self._awaited and any(p.pid in self._awaited for p in self._kernel.procs)):
+            self._bind()
+
+    def _bind(self) -> None:
+        """Give the engine the places where they are now; it drops all translated code for that."""
+        wanted = {place.pid for place in self._places}
+        processes = {p.pid: p for p in self._kernel.procs if p.pid in wanted}
+        self._spaces = tuple((p, p.pid, p.satp) for p in processes.values())
+        newest = max((p.pid for p in self._kernel.procs), default=0)
+        self._awaited = {pid for pid in wanted if pid > newest}
+        bound = spots(self._places, processes, self._kernel.satp)
+        if bound != self._bound:
+            self._bound = bound
+            self._loop.set_spots(bound)
+
+    def _caught(self, happening: events.Happening) -> None:
+        self._happening = self._happening or happening
+        self._machine.ask_stop()

@@ -1,0 +1,347 @@
+"""Going back in time: every moment has one state, from wherever the machine comes to it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from functools import cache
+from random import Random
+
+import pytest
+from debugged import PID, kernel_symbols, options, symbols
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kernel.abi.memlayout import TRAMPOLINE
+from orrery import Machine
+from orrery.debugger.history import NEAR_TICKS, victim
+from orrery.debugger.moment import Moment
+from orrery.debugger.place import ALL, Place
+from orrery.debugger.recording import Change
+from orrery.debugger.registers import NAMES
+from orrery.debugger.target import Target
+from orrery.debugger.timeline import Timeline
+from orrery.errors import BadInput, CannotGoOn
+
+# A run with all that could differ: fork, preemption, writes to the disk, console input, time that jumps.
+BUSY = """
+volatile int sum;
+static void spin(int n) { for (volatile int i = 0; i < n; i++) sum += i; }
+int main(void) {
+    char line[32];
+    for (int round = 0; round < ROUNDS; round++) {
+        if (fork() == 0) { spin(SPIN); exit(round); }
+        spin(SPIN);
+        int fd = open("out", O_CREATE | O_RDWR);
+        for (int i = 0; i < 4; i++) write(fd, &sum, sizeof sum);
+        close(fd);
+        if (round % 3 == 0) write(1, line, read(0, line, sizeof line));
+        if (round == 1) sleep(1);
+        wait(0);
+    }
+    return sum & 63;
+}
+"""
+SHORT = BUSY.replace("ROUNDS", "3").replace("SPIN", "60000")
+LONG = BUSY.replace("ROUNDS", "8").replace("SPIN", "1200000")
+LINES = (b"one\n", b"two\x7f\x7fz\n", b"three\n")
+MEM_MIB = 16
+POINTS = 16
+
+
+@cache
+def tape(source: str) -> tuple[Change, ...]:
+    """What somebody types who answers when all wait."""
+    with Machine(**options(source, MEM_MIB)) as machine:
+        target = Target(machine)
+        for line in LINES:
+            if target.resume().why == "asleep":
+                target.type(line)
+        assert target.resume().why == "exit"
+        return target.tape.changes()
+
+
+@cache
+def reference(source: str) -> tuple[tuple[Moment, str], ...]:
+    """Moments all over the run with their digests, from a machine that went through it once.
+
+    Every other one is in the trampoline, on the way into the kernel or out of it.
+    """
+    chance = Random(1)
+    found = []
+    with Machine(**options(source, MEM_MIB)) as machine:
+        target = Target(machine)
+        target.tape.load(tape(source))
+        for ticks in chosen(source, chance):
+            target.resume(ticks)
+            if len(found) % 2:
+                target.set_places([Place(ALL, TRAMPOLINE)])  # where uservec begins
+                target.resume()
+                target.set_places(())
+                target.step(chance.randrange(80))
+            found.append((target.moment, target.digest()))
+    return tuple(dict.fromkeys(found))
+
+
+def chosen(source: str, chance: Random) -> list[int]:
+    """Some times at which the hart does not wait."""
+    times = []
+    with Machine(**options(source, MEM_MIB)) as machine:
+        target = Target(machine)
+        target.tape.load(tape(source))
+        while target.resume(target.moment.ticks + chance.randrange(1, 400_000)).why == "limit":
+            if not target.moment.waiting:
+                times.append(target.moment.ticks)
+    return sorted(chance.sample(times, min(POINTS, len(times))))
+
+
+def timeline(source: str, checkpoints_max: int = 6) -> Timeline:
+    """A timeline over the whole run, with few checkpoints; the cursor is at its end."""
+    it = Timeline(**options(source, MEM_MIB), checkpoints_max=checkpoints_max)
+    for line in LINES:
+        if it.resume().why == "asleep":
+            it.type(line)
+    assert it.resume().why == "exit"
+    return it
+
+
+@pytest.fixture(scope="module")
+def short() -> Iterator[Timeline]:
+    with timeline(SHORT) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def long() -> Iterator[Timeline]:
+    with timeline(LONG) as it:
+        yield it
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, POINTS - 1), steps=st.integers(0, 40))
+def test_every_moment_has_one_state_from_wherever_it_is_reached(
+    short: Timeline, which: int, steps: int
+) -> None:
+    go_and_return(short, SHORT, which, steps)
+    assert len(short.checkpoints) <= 6
+
+
+@pytest.mark.long
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, POINTS - 1), steps=st.integers(0, 100))
+def test_every_moment_of_a_long_run_has_one_state(long: Timeline, which: int, steps: int) -> None:
+    go_and_return(long, LONG, which, steps)
+
+
+def go_and_return(it: Timeline, source: str, which: int, steps: int) -> None:
+    """Go to one of the reference's moments, some steps forward, and as many back."""
+    points = reference(source)
+    moment, digest = points[which % len(points)]
+    assert it.goto(moment).moment == moment
+    assert it.digest() == digest
+    path = [moment]
+    while len(path) <= steps and it.step().why == "step":
+        path.append(it.moment)
+    for earlier in reversed(path[:-1]):
+        assert it.reverse_step().moment == earlier
+    assert it.digest() == digest
+
+
+# --- back to where something happened ---
+
+WRITER = """
+volatile int sum, other;
+char text[8];
+__attribute__((noinline)) void add(int n) { sum += n; }
+int main(void) {
+    int fds[2];
+    for (int i = 1; i <= 3; i++) add(i);
+    for (volatile int i = 0; i < 300000; i++) other = i;
+    pipe(fds);
+    if (fork() == 0) { add(100); exit(3); }
+    write(fds[1], "hello", 5);
+    read(fds[0], text, 5);
+    wait(0);
+    return sum;
+}
+"""
+AT = symbols(WRITER)
+KERNELTRAP = kernel_symbols()["kerneltrap"]
+
+
+@pytest.fixture
+def ended() -> Iterator[Timeline]:
+    """At the end of WRITER."""
+    with Timeline(**options(WRITER, MEM_MIB)) as it:
+        assert it.resume().why == "exit"
+        yield it
+
+
+def sum_of(it: Timeline) -> int:
+    return int.from_bytes(it.read(PID, AT["sum"], 4), "little")
+
+
+def test_who_wrote_this_is_found_backwards(ended: Timeline) -> None:
+    ended.set_places([Place(PID, AT["sum"], 4, "w")])
+    sums = []
+    while (stopped := ended.reverse_resume()).why == "place":
+        assert (stopped.access, stopped.moment) == ("w", ended.moment)
+        assert AT["add"] <= ended.moment.pc < AT["main"] or AT["main"] < AT["add"] <= ended.moment.pc
+        sums.append(sum_of(ended))
+        hit = ended.step()
+        assert (hit.why, hit.since) == ("place", stopped.moment)
+        ended.reverse_step()
+        assert ended.moment == stopped.moment
+    assert sums == [3, 1, 0]
+    assert stopped.why == "begin" and ended.moment.ticks == 0
+    assert ended.reverse_step().why == ended.reverse_resume().why == "begin"
+
+
+def test_what_the_kernel_wrote_is_found_at_its_gate(ended: Timeline) -> None:
+    ended.set_places([Place(PID, AT["text"], 5, "w")])
+    stopped = ended.reverse_resume()
+    assert stopped.detail == "the kernel behind gate usertrap, read of process 2 (prog)"
+    assert ended.read(PID, AT["text"], 5) == bytes(5)
+    ended.set_places(())
+    ended.step()
+    assert ended.read(PID, AT["text"], 5) == b"hello"
+
+
+def test_the_last_of_very_many_stops_is_found(ended: Timeline) -> None:
+    ended.set_places([Place(PID, AT["other"], 4, "w")])
+    ended.reverse_resume()
+    assert int.from_bytes(ended.read(PID, AT["other"], 4), "little") == 299_998
+    ended.set_places([Place(ALL, AT["add"])])
+    stopped = ended.reverse_resume()
+    assert (stopped.moment.pc, sum_of(ended)) == (AT["add"], 3)
+    assert ended.resume().pid == PID + 1, "the child's call comes next"
+
+
+def test_events_are_found_in_both_directions(ended: Timeline) -> None:
+    end = ended.moment
+    last = ended.run_until("fork", backwards=True)
+    assert (last.why, last.detail) == ("event", "fork process 2 (prog) has a child, process 3")
+    assert [one.pid for one in ended.processes()] == [1, 2, 3]
+    assert ended.run_until("syscall:pipe", backwards=True).pid == PID
+    assert ended.run_until("fork") == last
+    assert ended.run_until("crash").moment == end
+    with pytest.raises(ValueError, match="no such event: lunch"):
+        ended.run_until("lunch")
+
+
+def test_going_to_a_time_stops_behind_it(ended: Timeline) -> None:
+    end = ended.moment
+    stopped = ended.goto(end.ticks // 2)
+    assert stopped.why == "limit" and stopped.moment.ticks >= end.ticks // 2
+    assert ended.goto(0).moment.ticks == 0
+    assert ended.goto(end.ticks * 2).why == "exit" and ended.moment == end
+
+
+# --- other futures ---
+
+
+def test_a_change_in_the_past_begins_another_future(ended: Timeline) -> None:
+    end = ended.moment
+    ended.set_places([Place(PID, AT["add"])])
+    ended.reverse_resume()
+    changed = ended.moment
+    assert ended.set_register(PID, NAMES.index("x10"), 40)
+    ended.set_places(())
+    assert max(ended.checkpoints) <= changed
+    assert ended.resume().status == 1 + 2 + 40
+    digest, newest = ended.digest(), ended.moment
+    ended.goto(0)
+    assert ended.goto(newest).moment == newest and ended.digest() == digest, "the change is made again"
+    assert newest.ticks == end.ticks
+    ended.goto(changed)
+    assert ended.registers(PID)[NAMES.index("x10")] == 40
+
+
+def test_a_change_that_fails_changes_nothing(ended: Timeline) -> None:
+    end = ended.moment
+    ended.goto(end.ticks // 2)
+    assert not ended.write(PID, 0x7000_0000, b"x")
+    assert not ended.set_register(PID, 1000, 0)
+    with pytest.raises(LookupError, match="no process 99"):
+        ended.write(99, 0, b"x")
+    assert ended.goto(end).moment == end
+
+
+def test_one_who_answers_differently_gets_another_run() -> None:
+    with timeline(SHORT, checkpoints_max=100) as it:
+        assert b"one" in it.take_output()
+        typed = tape(SHORT)[0].moment
+        it.goto(typed)
+        it.type(b"eno\n")
+        it.resume()
+        assert b"eno" in it.take_output()
+        it.goto(typed)
+        assert it.resume().why == "exit"
+        assert b"eno" in it.take_output()
+
+
+# --- ends ---
+
+
+def test_a_machine_that_sleeps_for_ever_can_go_back() -> None:
+    with Timeline(**options("int main(void) { char c; read(0, &c, 1); return c; }", MEM_MIB)) as it:
+        asleep = it.resume()
+        assert (asleep.why, it.resume().why, it.step().why) == ("asleep", "asleep", "asleep")
+        it.reverse_step(3)
+        assert it.moment < asleep.moment
+        assert it.step(3).moment == asleep.moment
+        it.type(b"B\n")
+        assert it.resume().status == ord("B")
+        assert it.goto(asleep.moment).moment == asleep.moment
+        assert it.resume().status == ord("B")
+
+
+def test_a_panic_can_be_gone_back_from() -> None:
+    with Timeline(**options("int main(void) { kill(1); exit(0); }", MEM_MIB)) as it:
+        assert it.resume().why == "exit"
+        it.run_until("syscall:kill", backwards=True)
+        before = it.moment
+        assert it.set_register(0, NAMES.index("pc"), KERNELTRAP)
+        panic = it.resume()
+        assert panic.why == "panic" and "user code came back at gate" in panic.detail
+        assert it.resume().why == it.step().why == "panic"
+        assert it.goto(before.ticks - 100_000).why == "limit"
+        assert it.resume().why == "panic"
+        assert it.reverse_step().why == "step" and it.moment < panic.moment
+
+
+def test_an_interrupt_ends_a_run_that_would_not() -> None:
+    with Timeline(**options("int main(void) { for (;;); }", MEM_MIB)) as it:
+        it.on_slice = it.ask_stop
+        assert it.resume().why == "interrupt"
+        moment = it.moment
+        it.set_places([Place(PID, 0x100_0000)])
+        assert it.reverse_resume().why in ("interrupt", "begin")
+        it.on_slice = lambda: None
+        assert it.goto(moment).moment == moment
+
+
+def test_what_cannot_be_made_is_said() -> None:
+    with pytest.raises(BadInput, match="0 MiB of memory"):
+        Timeline(mem_mib=0)
+    with pytest.raises(BadInput, match="no such file"):
+        Timeline(drive="/nowhere.img")
+
+
+def test_a_process_that_was_killed_is_missed(ended: Timeline) -> None:
+    os.kill(ended._cursor.pid, signal.SIGKILL)
+    with pytest.raises(CannotGoOn, match="has ended"):
+        ended.step()
+
+
+# --- which checkpoints are kept ---
+
+
+@given(st.lists(st.integers(1, 10**12), min_size=2, unique=True), st.integers(0, 10**12))
+def test_thinning_keeps_the_beginning_and_what_is_near(times: list[int], cursor: int) -> None:
+    kept = [0, *sorted(times)]
+    while len(kept) > 8:
+        del kept[victim(kept, cursor)]
+    assert kept[0] == 0
+    earlier = [one for one in times if one <= cursor]
+    if len(earlier) > 1:
+        assert max(one for one in kept if one <= cursor) >= cursor - 3 * (cursor - max(earlier)) - NEAR_TICKS
