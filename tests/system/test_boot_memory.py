@@ -16,7 +16,7 @@ from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME, UART0, kstack
 from kernel.abi.param import NPROC
-from kernel.abi.riscv import PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
+from kernel.abi.riscv import PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 
 SLICE_S_MAX = 0.02
 LOOKS_MAX = 200
@@ -47,8 +47,9 @@ class Tables:
                 continue
             pa, here = pte >> 10 << 12, va | i << 12 + 9 * level
             if pte & (PTE_R | PTE_W | PTE_X):
-                assert level == 0, "no large pages"
-                yield Page(here, pa, pte & 1023)
+                assert level == bool(pte & PTE_SUPER) and not pa & (PGSIZE << 9 * level) - 1
+                for offset in range(0, PGSIZE << 9 * level, PGSIZE):
+                    yield Page(here + offset, pa + offset, pte & 1023)
             else:
                 yield from self._walk(pa, level - 1, here)
 
@@ -87,14 +88,15 @@ def check_user_maps(system: System, kernels: Tables, may_have_both: frozenset[st
             if page.va in (TRAMPOLINE, TRAPFRAME):
                 assert not page.flags & PTE_U and page.flags & WX != WX
                 continue
-            assert page.va < p.sz, f"{p} has a page beyond its size"
+            vma = p.vmas.find(page.va)
+            assert page.va < p.sz or vma is not None, f"{p} has a page beyond its size"
             assert page.pa >= k.frames.first_pa, f"{p} can reach the kernel's own memory"
             assert page.pa not in owned_by_kernel, (
                 f"{p} can reach a page table, a trapframe or a kernel stack"
             )
             assert page.flags & WX != WX or p.name in may_have_both, f"{p} has a W and X page"
             mappings[page.pa] += 1
-            writers[page.pa] += bool(page.flags & PTE_W)
+            writers[page.pa] += bool(page.flags & PTE_W) and not (vma is not None and vma.shared)
     for pa, count in writers.items():
         assert count == 0 or mappings[pa] == 1, f"frame {pa:#x} can be written, and others see it"
     return sum(mappings.values())

@@ -7,7 +7,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,28 @@ def run_sliced(seed: int, steps_every: int | None = None) -> str:
 
 
 def test_workload_does_what_it_should() -> None:
+    """All that the memory system can do is in it, and superpages and the cache's giving up of pages."""
     with System(argv=WORKLOAD) as system:
+        k = system.kernel
+        done: Counter[str] = Counter()
+        for owner, method in ((k.frames, "alloc_super"), (k.frames, "split_super"), (k.pages, "reclaim")):
+            setattr(owner, method, counted(done, method, getattr(owner, method)))
         assert system.run() is Stop.ASKED and system.board.exit_code == 0
         assert "workload: " in system.text
+        assert all(vars(k.counts).values()), k.counts
+        assert all(done[method] for method in ("alloc_super", "split_super", "reclaim")), done
+        assert system.digest() == expected()
+
+
+def counted(done: Counter[str], name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    """`real`, and how often it did something."""
+
+    def called(*args: Any) -> Any:
+        result = real(*args)
+        done[name] += result is None or bool(result)
+        return result
+
+    return called
 
 
 def test_both_engines() -> None:

@@ -1,5 +1,6 @@
 /* workload: a little of everything, the same every time.  Forks, runs itself by exec(), sends through
-   pipes, writes and links files, moves the heap, and spins long enough to be preempted.
+   pipes, writes and links files, moves the heap, maps files and memory, and spins long enough to be preempted.
+   `workload memory` does only what concerns memory.
 
    Prints "workload: " and a checksum of all that it computed, read back and reaped.  The machine's
    digest after it is compared between engines and between runs: it should be short on a slow engine. */
@@ -7,10 +8,16 @@
 #include "kernel/types.h"
 #include "kernel/stat.h"
 #include "kernel/fcntl.h"
+#include "kernel/riscv.h"
 #include "user/user.h"
 
 #define PIPE_BYTES 20000
 #define FILE_BYTES 9000
+#define FILE_PAGES 20 /* more than the inode has numbers of blocks for */
+#define LARGE (5L << 20) /* at least one page table is used by nothing else: fork shares it */
+#define STRIDE (32 * PGSIZE)
+#define TOO_MUCH (1 << 30)
+#define RW (PROT_READ | PROT_WRITE)
 #define SPINNERS 3
 #define SPINS 500000 /* of 516 bytes of code: together they take more than a tick of 400 million bytes */
 
@@ -137,7 +144,7 @@ static void files(void)
     demand(unlink("workload2") == 0 && unlink("workload3") == 0, "unlink");
 }
 
-static void memory(void)
+static void heap(void)
 {
     char *heap = sbrk(100000);
     demand(heap != (char *)-1, "sbrk");
@@ -147,6 +154,97 @@ static void memory(void)
         mix(heap[i]);
     sbrk(-50000);
     mix(sbrk(0) - heap);
+}
+
+/* Every page that begins a stride has the byte 0 set to `value`, and then mixed with what is there. */
+static void store_strides(volatile char *at, int value)
+{
+    for (long i = 0; i < LARGE; i += STRIDE)
+        at[i] = value;
+}
+
+static void mix_strides(volatile char *at)
+{
+    for (long i = 0; i < LARGE; i += STRIDE)
+        mix(at[i]);
+}
+
+/* Parent and child store to what fork shared, first the one, then the other, and a part is given back. */
+static void separate(char *at)
+{
+    store_strides(at, 1);
+    int pid = start();
+    if (pid == 0) {
+        at[STRIDE] = 5;
+        mix_strides(at);
+        store_strides(at, 2);
+        mix_strides(at);
+        exit(checksum & 0xff);
+    }
+    at[2 * STRIDE + 100] = 3;
+    mix(reap());
+    store_strides(at, 4); /* as the last owner */
+    mix_strides(at);
+}
+
+static void copies_on_write(void)
+{
+    char *end = sbrk(0), *large = mmap(0, LARGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    demand(large != MAP_FAILED, "mmap");
+    separate(large);
+    demand(munmap(large + LARGE / 2, 3 * PGSIZE) == 0, "munmap");
+    demand(munmap(large, LARGE) == 0, "munmap");
+    demand(sbrk(-(uint64)end & SUPERPGSIZE - 1) != (char *)-1, "sbrk");
+    char *super = sbrk(LARGE);
+    demand(super != (char *)-1, "sbrk");
+    separate(super);
+    demand(sbrk(-(LARGE / 2)) != (char *)-1, "sbrk"); /* a superpage is split */
+    mix(super[LARGE / 2 - STRIDE]);
+    sbrk(end - sbrk(0));
+}
+
+/* Two processes store to a file by mappings, one reads it, and what reached the disk is read again. */
+static void maps(void)
+{
+    static char page[PGSIZE];
+    int fd = open("workload4", O_CREATE | O_RDWR);
+    demand(fd >= 0, "open to map");
+    for (int i = 0; i < FILE_PAGES; i++)
+        demand(write(fd, page, i < FILE_PAGES - 1 ? PGSIZE : 100) > 0, "write");
+    char *shared = mmap(0, FILE_PAGES * PGSIZE, RW, MAP_SHARED, fd, 0);
+    char *own = mmap(0, FILE_PAGES * PGSIZE, RW, MAP_PRIVATE, fd, 0);
+    char *common = mmap(0, 2 * PGSIZE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    demand(shared != MAP_FAILED && own != MAP_FAILED && common != MAP_FAILED, "mmap");
+    close(fd);
+    int pid = start();
+    for (int i = 0; i < FILE_PAGES; i += 3)
+        shared[i * PGSIZE + (pid ? 1 : 2)] = i + 7;
+    own[5 * PGSIZE] = common[PGSIZE + (pid > 0)] = pid ? 1 : 2;
+    if (pid == 0)
+        exit(own[5 * PGSIZE]); /* writes back */
+    mix(reap());
+    demand(msync(shared + 15 * PGSIZE, PGSIZE, MS_SYNC) == 0, "msync");
+    mix(common[PGSIZE] * 256 + common[PGSIZE + 1] + own[5 * PGSIZE]);
+    demand(mprotect(own, PGSIZE, PROT_READ) == 0, "mprotect");
+    demand(munmap(shared, FILE_PAGES * PGSIZE) == 0, "munmap");
+    mix(own[0] + own[6 * PGSIZE + 1]);
+    mix_file("workload4");
+    demand(unlink("workload4") == 0, "unlink");
+    mix(own[9 * PGSIZE + 1]);
+}
+
+/* Memory runs out, and what is only cached is given up for it. */
+static void exhaust(void)
+{
+    demand(sbrk(TOO_MUCH) == (char *)-1, "too much memory");
+    mix_file("README");
+}
+
+static void memory(void)
+{
+    heap();
+    copies_on_write();
+    maps();
 }
 
 /* None of them calls the kernel: that all come to an end is the timer's work.  Long stretches without a
@@ -175,11 +273,17 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "exit") == 0)
         exit(atoi(argv[2]));
+    if (argc == 2 && strcmp(argv[1], "memory") == 0) {
+        memory();
+        printf("workload: %lx\n", checksum);
+        return 0;
+    }
     forks();
     execs(argv[0]);
     pipes();
     files();
     memory();
+    exhaust();
     spins();
     printf("workload: %lx\n", checksum);
     return 0;
