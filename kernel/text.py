@@ -30,18 +30,17 @@ class TextCache:
 
         The cache owns it: the caller shares it at once or does not use it.  `read(offset, n)` reads the file.
         """
-        pages = self.inodes.get(ip)
-        if pages is not None and (offset, size) in pages:
-            return pages[offset, size]
+        pa = self.inodes.get(ip, {}).get((offset, size), 0)
+        if pa:
+            return pa
         data = read(offset, size)  # may sleep: others may have come first
-        pages = self.inodes.setdefault(ip, {})
-        ip.text = pages
-        pa = pages.get((offset, size), 0)
+        pa = self.inodes.get(ip, {}).get((offset, size), 0)
         if not pa:
-            pa = self._frames.alloc()
+            pa = self._frames.alloc()  # may reclaim, and then forget an inode of which nothing is left
             if pa:
                 self._ram.view(pa, PGSIZE)[:] = data.ljust(PGSIZE, b"\0")
                 self._drop_code(pa, pa + PGSIZE)
+                pages = ip.text = self.inodes.setdefault(ip, {})
                 pages[offset, size] = pa
         return pa
 

@@ -173,7 +173,7 @@ class MemoryAudit:
         """Inodes and text cache agree on what is cached, and it is what the file has."""
         for ip in self._k.fs.inodes.values():
             pages = self._k.text.inodes.get(ip)
-            if (ip.text or None) is not pages:
+            if ip.text is not pages:
                 yield f"{ip} and the text cache do not agree on what is cached of it"
             for (offset, size), pa in (pages or {}).items() if ip.valid else ():
                 if bytes(self._k.ram.view(pa, size)) != self._bytes(ip, offset, size):

@@ -24,12 +24,15 @@ CHILDREN = 10
 
 @dataclass
 class Trouble:
-    """What makes a machine's life hard: chances that a call finds no buffer, and an allocation no frame."""
+    """What makes a machine's life hard: chances that a call finds no buffer, that an allocation takes all
+    that is cached first, as one does for which there is no free frame, and that it fails.
+    """
 
     system: System
     rng: Random
-    cold: float
-    failing: float
+    cold: float = 0
+    greedy: float = 0
+    failing: float = 0
 
     def __post_init__(self) -> None:
         k = self.system.kernel
@@ -42,7 +45,10 @@ class Trouble:
         self.system.kernel.frames.alloc = self.real  # type: ignore[method-assign]
 
     def alloc(self) -> int:
-        """For all but the shell, and the process that is to end the others."""
+        """It fails for all but the shell, and the process that is to end the others."""
+        if self.rng.random() < self.greedy:
+            while self.system.kernel.frames.reclaim():
+                pass
         p = self.system.kernel.sched.current
         hostile = p is not None and p.name == "hostile_memory" and p.parent and p.parent.name != "sh"
         if hostile and self.rng.random() < self.failing:
@@ -68,18 +74,19 @@ def image() -> bytes:
     return image_with({"hostile_memory": program("hostile_memory.c")}, size=BLOCKS)
 
 
-MACHINES: dict[str, tuple[float, float, dict[str, Any]]] = {
-    "as it is": (0, 0, {}),
-    "cold": (0.2, 0, {"usyscall": True}),
-    "failing": (0, 0.02, {}),
-    "all of it": (0.2, 0.02, {"lab": 2021, "usyscall": True}),
-    "small": (0, 0, {"mem_mib": 6, "lab": 2021}),
-    "small and cold": (0.2, 0, {"mem_mib": 6}),
+ALL: dict[str, float] = {"cold": 0.2, "greedy": 0.3, "failing": 0.02}
+MACHINES: dict[str, tuple[dict[str, float], dict[str, Any]]] = {
+    "as it is": ({}, {}),
+    "cold": ({"cold": 0.2}, {"usyscall": True}),
+    "greedy": ({"greedy": 0.3}, {}),
+    "failing": ({"failing": 0.02}, {}),
+    "small": ({}, {"mem_mib": 6, "lab": 2021}),
+    "all of it": (ALL, {"mem_mib": 6, "lab": 2021, "usyscall": True}),
 }
 
 
 def run_attacks(kind: str, seeds: range) -> None:
-    cold, failing, options = MACHINES[kind]
+    trouble_is, options = MACHINES[kind]
     with System(drive=RamDrive(image()), **options) as system:
         sites = track_allocations(system.kernel)
         system.boot()
@@ -87,9 +94,10 @@ def run_attacks(kind: str, seeds: range) -> None:
         system.sh("hostile_memory 0 0")
         before = system.account()
         for seed in seeds:
-            trouble = Trouble(system, Random(seed), cold, failing)
+            trouble = Trouble(system, Random(seed), **trouble_is)
             printed = system.sh(f"hostile_memory {seed} {CHILDREN}")
             assert printed.endswith("hostile_memory: done\n"), printed[-500:]
+            assert system.sh("cat README | grep -v x | wc; ls nosuch").endswith("cannot open nosuch\n")
             assert Audit(system.kernel, sites).findings() == [], f"{kind}, seed {seed}"
             trouble.end()
         assert system.account() == before

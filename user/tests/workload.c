@@ -203,6 +203,16 @@ static void copies_on_write(void)
     sbrk(end - sbrk(0));
 }
 
+static void reads_by_mapping(void)
+{
+    int fd = open("README", O_RDONLY);
+    char *p = mmap(0, 2 * PGSIZE, PROT_READ, MAP_PRIVATE, fd, 0);
+    demand(p != MAP_FAILED, "mmap of README");
+    close(fd);
+    for (int i = 0; i < PGSIZE; i += 50)
+        mix(p[i]);
+}
+
 /* Two processes store to a file by mappings, one reads it, and what reached the disk is read again. */
 static void maps(void)
 {
@@ -244,6 +254,7 @@ static void memory(void)
 {
     heap();
     copies_on_write();
+    reads_by_mapping();
     maps();
 }
 
