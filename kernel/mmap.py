@@ -245,7 +245,7 @@ class Mmap:
 
     def lowest(self, p: "Proc") -> int:
         """Where the heap of `p` must end."""
-        return next((vma.start for vma in p.vmas), USYSCALL if self._k.usyscall else TRAPFRAME)
+        return p.vmas[0].start if p.vmas else USYSCALL if self._k.usyscall else TRAPFRAME
 
 
 # --- the system calls ---

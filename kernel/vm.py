@@ -160,14 +160,10 @@ class VirtualMemory:
         if not own:
             raise OutOfMemory
         self._copy(shared, own, PGSIZE)
-        self._frames.share_all(self._words(own))
+        self._frames.share_all(self._ptes(own, TABLE_WORDS))
         self._frames.free(shared)
         pte = self._u64[index] = own >> PA_FROM_PTE_SHIFT | PTE_V
         return pte
-
-    def _words(self, table: int) -> list[int]:
-        first = table - self._base >> 3
-        return self._u64[first : first + TABLE_WORDS].tolist()
 
     def _copy(self, source: int, target: int, size: int) -> None:
         data, source, target = self._bytes, source - self._base, target - self._base
@@ -279,14 +275,19 @@ class VirtualMemory:
 
     def _free_tables(self, pagetable: int) -> None:
         """Free all tables. Leaves of level 0 are left alone: they are what create_user mapped."""
-        root = pagetable - self._base >> 3
-        for _, middle in self._used(root, root + ROOT_WORDS):
-            first = pa_of(middle) - self._base >> 3
-            tables = [table for _, table in self._used(first, first + TABLE_WORDS)]
+        middles = self._ptes(pagetable, ROOT_WORDS)
+        for middle in middles:
+            tables = self._ptes(pa_of(middle), TABLE_WORDS)
             assert not any(table & LEAF for table in tables), "a page table is freed with memory in it"
-            self._frames.free_all([*tables, middle])
+            self._frames.free_all(tables)
+        self._frames.free_all(middles)
         self._frames.free(pagetable)
         self.changed = True
+
+    def _ptes(self, table: int, count: int) -> list[int]:
+        """The first `count` entries of a table but for those that are 0."""
+        first = table - self._base >> 3
+        return [pte for a, b in self._spans(first, first + count) for pte in self._u64[a:b].tolist() if pte]
 
     def unmap(self, pagetable: int, low: int, high: int) -> None:
         """Unmap the pages of [low, high) and give up their frames; not all need be mapped.
@@ -588,6 +589,6 @@ class VirtualMemory:
             for i in range(TABLE_WORDS):
                 self._u64[at + i] = self._copy_page(page + (i << PPN_SHIFT))
         except OutOfMemory:
-            self._frames.free_all(self._words(table))
+            self._frames.free_all(self._ptes(table, TABLE_WORDS))
             self._frames.free(table)
             raise
