@@ -147,7 +147,9 @@ def test_bytes_are_quoted_as_strace_does(data: bytes, text: str) -> None:
 
 
 def test_the_words_behind_run_are_sorted() -> None:
-    split = cli._split
+    def split(words: list[str]) -> tuple[list[str], list[str]]:
+        return cli._split(words, cli.MACHINE_OPTIONS)
+
     assert split(["p", "a", "-x", "--digest"]) == (["--digest"], ["p", "a", "-x"])
     assert split(["-m", "8", "p", "-m", "8"]) == (["-m", "8"], ["p", "-m", "8"])
     assert split(["--drive", "i", "--strace=f", "p", "--seed", "3", "b"]) == (
