@@ -56,9 +56,13 @@ class Census:
         for p in k.procs:
             self._process(p)
 
+    def whole(self, pa: int) -> int:
+        """Where the owners of the frame at `pa` are counted: if it is in a superpage, at its first frame."""
+        return self.inside.get(pa, pa)
+
     def owners_of(self, pa: int) -> list[str]:
         """Who owns the frame at `pa`, or the superpage that it is a part of."""
-        return [self._name(owner) for owner in self._owners.get(self.inside.get(pa, pa), ())]
+        return [self._name(owner) for owner in self._owners.get(self.whole(pa), ())]
 
     def _name(self, owner: Leaf | str) -> str:
         if isinstance(owner, str):

@@ -16,12 +16,21 @@ from emu.csr import MTIME_TICKS
 from emu.events import NEVER, Event
 from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MASK64, S_EXTERNAL, S_SOFT, S_TIMER
 from emu.plic import SOURCE_COUNT
-from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
+from kernel.abi.memlayout import (
+    MAXVA,
+    PGMASK,
+    PGSHIFT,
+    PGSIZE,
+    SUPERPGSIZE,
+    TRAMPOLINE,
+    TRAPFRAME,
+    USYSCALL,
+)
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
-from kernel.abi.riscv import PTE_U, PTE_V
+from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_V
 from kernel.proc import Proc
-from orrery import pages, stacks
+from orrery import mappings, pages, stacks
 from orrery.census import Census
 from orrery.machine import Machine
 
@@ -132,6 +141,12 @@ class Monitor:
         else:
             yield from self._walk(p, _number(va, "a virtual address"))
 
+    def vmas(self, pid: str) -> Iterator[str]:
+        p = self._process(pid)
+        if p is None:
+            raise BadCommand("0: the kernel has no mappings of files; give the number of a process")
+        yield from mappings.mapping_lines(self.kernel, p)
+
     def stack(self, pid: str) -> Iterator[str]:
         p = self._process(pid)
         if p is not None:
@@ -148,6 +163,9 @@ class Monitor:
             yield from self._frame_counts()
         else:
             yield from self._frame_owners(_number(address, "a physical address"))
+
+    def memory(self) -> Iterator[str]:
+        yield from mappings.memory_lines(self.kernel)
 
     def irq(self) -> Iterator[str]:
         hart, regs = self._machine.board.hart, self._machine.board.hart.regs
@@ -253,6 +271,11 @@ class Monitor:
             return "trapframe"
         if one.va == USYSCALL:
             return "number of the process"
+        vma = p.vmas.find(one.va)
+        if vma is not None:
+            return mappings.behind(vma, one.va)
+        if one.flags & PTE_SUPER:
+            return "a superpage" if one.size == SUPERPGSIZE else f"{one.size // SUPERPGSIZE} superpages"
         return "" if one.flags & PTE_U else "guard"
 
     def _walk(self, p: Proc | None, va: int) -> Iterator[str]:
@@ -263,14 +286,24 @@ class Monitor:
         steps = pages.walk(self.kernel.ram, root, va)
         for step in steps:
             which = f"level {step.level}: entry {step.index:>3} at {step.pte_pa:#x}"
-            yield f"{which} is {step.pte:#018x}: {_entry(step)}"
+            yield f"{which} is {step.pte:#018x}: {_entry(step)}{self._sharers(step)}"
         pa = pages.find(self.kernel.ram, root, va)
         if pa is not None:
             yield f"{va:#x} is at physical address {pa:#x}"
         elif p is not None and va < p.sz:
             yield f"{va:#x} is not mapped, but promised: it will be when it is touched"
+        elif p is not None and (vma := p.vmas.find(va)) is not None:
+            yield f"{va:#x} is not mapped, but promised; behind it is, {mappings.behind(vma, va)}"
         else:
             yield f"{va:#x} is not mapped"
+
+    def _sharers(self, step: pages.Step) -> str:
+        """How many processes use the table that an entry leads to, if they are several."""
+        pa = pages.target(step.pte)
+        if not pages.is_table(step) or pa < self.kernel.frames.first_pa or not self.kernel.ram.holds(pa, 1):
+            return ""
+        owners = self.kernel.frames.owners(pa)
+        return f", shared by {owners} processes" if owners > 1 else ""
 
     # --- frames ---
 
@@ -289,8 +322,10 @@ class Monitor:
         if pa < frames.first_pa:
             yield f"{address:#x} is the kernel's own: {self._part(address)}"
             return
-        owners = Census(self.kernel).owners_of(pa)
-        yield f"frame {pa:#x} counts {frames.owners(pa)} owners" + (":" if owners else "; it is free")
+        census = Census(self.kernel)
+        pa, owners = census.whole(pa), census.owners_of(pa)
+        size = ", a superpage," if pa in census.inside.values() else ""
+        yield f"frame {pa:#x}{size} counts {frames.owners(pa)} owners" + (":" if owners else "; it is free")
         for owner in owners:
             yield f"  {owner}"
 
@@ -354,8 +389,10 @@ COMMANDS: Final[Sequence[Command]] = (
     Command("help", "[COMMAND]", "this list, or one line of it", Monitor.help),
     Command("ps", "", "the processes: state, size, pc, and what each waits for", Monitor.ps),
     Command("pt", "PID [VA]", "page table: what is mapped, or the walk to VA (PID 0: kernel)", Monitor.pt),
+    Command("vmas", "PID", "memory mappings: rights, what is behind, how many pages are there", Monitor.vmas),
     Command("stack", "PID", "backtrace in C, and in the kernel's Python (PID 0: scheduler)", Monitor.stack),
     Command("frames", "[ADDR]", "how many page frames are used for what, or who owns one", Monitor.frames),
+    Command("memory", "", "free memory, and the counts of faults, copies, reads and writes", Monitor.memory),
     Command("irq", "", "interrupts: the hart's, the PLIC's, and the events to come", Monitor.irq),
     Command("time", "", "virtual time, the timer, the next event", Monitor.time),
     Command("x", "[PID:]ADDR [N]", "dump N bytes of memory, physical or a process's", Monitor.x),
@@ -436,7 +473,7 @@ def _entry(step: pages.Step) -> str:
         return f"table at {pa:#x}"
     if not step.pte & pages.LEAF:
         return "a table below the last level, which is wrong"
-    return f"{pages.flags_text(step.pte)}, page at {pa:#x}"
+    return f"{pages.flags_text(step.pte)}, {'superpage' if step.level else 'page'} at {pa:#x}"
 
 
 def _dump(start: int, data: Sequence[int | None]) -> Iterator[str]:

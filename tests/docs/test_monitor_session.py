@@ -13,7 +13,9 @@ from blocks import DOCS, shape
 from emu.clock import TICKS_PER_S
 from orrery import Machine, pages
 from orrery.monitor import COMMANDS, Monitor
+from toolchain import cc
 
+HOLDER = DOCS.parent / "tests" / "system" / "programs" / "holder.c"
 DOCUMENT = DOCS / "monitor.md"
 BLOCK = re.compile(r"(?<=^```text\n)\(orrery\) (?P<command>.*)\n(?:.*\n)*?(?=^```$)", re.MULTILINE)
 DUMPED = re.compile(r"^0x\w{10}  (\w\w .*)$", re.MULTILINE)  # code, which changes with every edit
@@ -23,8 +25,9 @@ A_TEXT_FRAME = re.compile(r"(?<=frames )0x\w+")  # stands for the first of the s
 @contextmanager
 def monitor() -> Iterator[Monitor]:
     """Of the machine that the document tells of."""
-    with Machine() as machine:
+    with Machine(modules={b"holder": cc.compile_user([HOLDER], debug=False)}) as machine:
         machine.boot().sh("sleep 1000 | wc &")
+        machine.sh("holder &")
         machine.run(machine.board.clock.now + TICKS_PER_S)
         yield Monitor(machine)
 

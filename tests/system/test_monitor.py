@@ -16,7 +16,7 @@ from orrery_cli import ORRERY, compile_text, image_with, orrery
 from emu.clock import TICKS_PER_S
 from emu.loop import Stop
 from emu.sv39 import Access, TranslationFault, translate
-from kernel.abi.memlayout import MAXVA, PGSIZE
+from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE
 from orrery import Machine, pages, stacks
 from orrery.audit import Audit
 from orrery.monitor import COMMANDS, Monitor
@@ -24,8 +24,9 @@ from orrery.prompt import Prompt
 from toolchain import cc, fsimage, image
 
 COMMAND_LINES = [
-    "help", "ps", "irq", "time", "regs", "frames", "frames 0x87f00000", "pt 0", "stack 0",
-    *(line.format(pid=pid) for pid in range(1, 9) for line in ("pt {pid}", "pt {pid} 0x3ff8", "stack {pid}")),
+    "help", "ps", "irq", "time", "memory", "regs", "frames", "frames 0x87f00000", "pt 0", "stack 0",
+    *(f"{line} {pid}" for pid in range(1, 9) for line in ("pt", "stack", "vmas")),
+    *(f"pt {pid} 0x3ff8" for pid in range(1, 9)),
     "x 0x80000000 100", "x 1:0 4096", "x 0:0x80000000", "pt 2 0x3fffffe000", "nonsense", "p", "pt", "x zz",
 ]  # fmt: skip
 RECURSIVE = """
@@ -115,10 +116,11 @@ def test_no_command_touches_a_device(machine: Machine, monitor: Monitor) -> None
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        ("foo", "foo: no such command; there are help, ps, pt, stack, frames, irq, time, x, regs, quit"),
+        ("foo", f"foo: no such command; there are {', '.join(c.name for c in COMMANDS)}"),
         ("p", "p: could be ps or pt"),
         ("pt", "pt: wrong number of arguments; write pt PID [VA]"),
         ("ps all", "ps: wrong number of arguments; write ps"),
+        ("vmas 0", "0: the kernel has no mappings of files; give the number of a process"),
         ("pt 77", "77: no such process; there are 1, 2, 3, 4, 5, 6, and 0 for the kernel"),
         ("pt init", "init: give the number of a process, or 0 for the kernel, in decimal or as 0x..."),
         ("pt -1", "-1: give the number of a process, or 0 for the kernel, in decimal or as 0x..."),
@@ -235,6 +237,81 @@ def test_pt_tells_what_is_promised(tmp_path: Path) -> None:
         start = int(machine.expect(r"(0x\w+) ready")[1], 16)
         answer = Monitor(machine).execute(f"pt {pid_of(machine, 'prog')} {start + 0x5000:#x}")
         assert answer.endswith("is not mapped, but promised: it will be when it is touched\n")
+
+
+@pytest.fixture(scope="module")
+def holding() -> Iterator[Machine]:
+    """A machine in which `holder` and its child have memory of every kind. For looking only."""
+    holder = cc.compile_user([Path(__file__).with_name("programs") / "holder.c"])
+    with Machine(modules={b"holder": holder}) as machine:
+        machine.boot().sh("holder &")
+        assert machine.run(machine.board.clock.now + TICKS_PER_S) is Stop.ASLEEP
+        yield machine
+
+
+def test_vmas_counts_the_pages_of_each_mapping(holding: Machine) -> None:
+    p = min((p for p in holding.kernel.procs if p.name == "holder"), key=lambda p: p.pid)
+    heading, *lines = Monitor(holding).execute(f"vmas {p.pid}").splitlines()
+    assert heading.split()[1:8] == ["prot", "pages", "there", "used", "dirty", "cow", "what"]
+    for line, vma in zip(lines, p.vmas, strict=True):
+        addresses, rights, *counts = line.split()[:7]
+        ptes = [pte for _, _, pte in holding.kernel.vm.leaves(p.pagetable, vma.start, vma.end)]
+        expected = [sum(1 for pte in ptes if pte & bit) for bit in (1, 1 << 6, 1 << 7, 1 << 8)]
+        assert [int(count) for count in counts] == [(vma.end - vma.start) // PGSIZE, *expected]
+        assert addresses == f"{vma.start:#012x}-{vma.end - 1:#012x}"
+        assert rights == "".join("rwx"[i] if vma.prot >> i & 1 else "-" for i in range(3))
+    ends = [line.split("  ")[-1] for line in lines]
+    inode = next(vma.ip for vma in p.vmas if vma.ip is not None)
+    assert ends[-3:] == [
+        f"private: {inode} from 0x2000", f"private: {inode} from 0x0", f"shared: {inode} from 0x0",
+    ]  # fmt: skip
+    assert "shared: memory of 2 mappings" in ends and ends[0] == "private: zeroes"
+
+
+def test_vmas_of_who_has_none(machine: Machine, monitor: Monitor) -> None:
+    assert monitor.execute("vmas 1").startswith("process 1 (init) has mapped nothing; its program, stack")
+
+
+def test_pt_shows_superpages_mappings_and_shared_tables(holding: Machine) -> None:
+    monitor = Monitor(holding)
+    p = min((p for p in holding.kernel.procs if p.name == "holder"), key=lambda p: p.pid)
+    large = max(p.vmas, key=lambda vma: vma.end - vma.start)
+    shown = monitor.execute(f"pt {p.pid}")
+    assert re.search(r"\n0x0000200000-0x00005fffff  \S+ +1024  r--u- adc  2 superpages\n", shown)
+    assert re.search(r" +1  rw-u- ad-  shared: inode \d+ from 0x0\n", shown)
+    walk = monitor.execute(f"pt {p.pid} 0x345678")
+    assert re.search(r"level 1: .*: r--u- adc, superpage at 0x\w+00000\n0x345678 is at physical", walk)
+    shared = monitor.execute(f"pt {p.pid} {large.end - SUPERPGSIZE - large.end % SUPERPGSIZE:#x}")
+    assert re.search(r"level 1: .*: table at 0x\w+, shared by 2 processes\n", shared)
+    assert (
+        shared.endswith("is not mapped, but promised; behind it is, private: zeroes\n") or "page at" in shared
+    )
+
+
+def test_frames_knows_what_is_shared(holding: Machine) -> None:
+    monitor = Monitor(holding)
+    parent, child = sorted((p for p in holding.kernel.procs if p.name == "holder"), key=lambda p: p.pid)
+    vma = parent.vmas[-1]
+    answer = monitor.execute(f"frames {vma.pages[0]:#x}").splitlines()
+    assert answer[0].endswith("counts 3 owners:")
+    assert sorted(answer[1:]) == sorted([
+        f"  the page cache, as page 0 of {vma.ip}",
+        f"  {parent}, at {vma.start:#x}", f"  {child}, at {vma.start:#x}",
+    ])  # fmt: skip
+    inside = pages.find(holding.kernel.ram, parent.pagetable, 0x345678) or 0
+    answer = monitor.execute(f"frames {inside:#x}").splitlines()
+    assert answer[0] == f"frame {inside & -SUPERPGSIZE:#x}, a superpage, counts 2 owners:"
+    assert sorted(answer[1:]) == sorted(f"  {p}, at 0x200000, by a superpage" for p in (parent, child))
+    kinds = dict(line.split(maxsplit=1)[::-1] for line in monitor.execute("frames").splitlines()[:-1])
+    assert kinds["user memory in superpages"] == "1024" and int(kinds["page tables, shared"]) >= 2
+
+
+def test_memory_tells_what_was_done(holding: Machine) -> None:
+    counts = vars(holding.kernel.counts)
+    first, *lines = Monitor(holding).execute("memory").splitlines()
+    assert [int(line.split()[0]) for line in lines] == list(counts.values())
+    free, cached = (int(word) for word in first.split() if word.isdigit())
+    assert (free, free + cached) == (holding.kernel.frames.free_frames, holding.kernel.frames.available)
 
 
 def test_stack_shows_c_and_python(machine: Machine, monitor: Monitor) -> None:
