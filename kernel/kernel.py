@@ -34,8 +34,8 @@ from kernel.file import FileTable
 from kernel.fs import FileSystem
 from kernel.image import KernelImage
 from kernel.kalloc import FrameAllocator
+from kernel.lab.mmap import Mmap
 from kernel.log import Log
-from kernel.mmap import Mmap
 from kernel.pagecache import PageCache
 from kernel.plic import PlicDriver
 from kernel.proc import CONTEXT_WORDS, TF_A0, Proc, ProcTable

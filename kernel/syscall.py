@@ -6,20 +6,20 @@ handler either returns an int or raises SyscallError, which the program sees as 
 """
 
 from collections.abc import Callable
-from errno import ENOSYS
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kernel import lab, mmap, sysfile, sysproc
+from kernel import sysfile, sysproc
 from kernel.abi.param import MAXPATH
 from kernel.abi.syscalls import Syscall, table
 from kernel.errors import SyscallError
+from kernel.lab import calls, mmap
 from kernel.proc import TF_A0, TF_A7, Proc
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 MASK64: Final = (1 << 64) - 1
-HANDLERS: Final = (sysproc, sysfile, mmap, lab)
+HANDLERS: Final = (sysproc, sysfile, mmap, calls)
 
 Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
 
@@ -41,15 +41,7 @@ FETCH: Final[dict[str, Fetch]] = {
     "int": _fetch_int,
     "fd": _fetch_int,
     "str": _fetch_str,
-    "uint64": _fetch_word,
-    "buf": _fetch_word,
-    "out": _fetch_word,
-    "argv": _fetch_word,
-}
-
-
-def _not_yet(k: "Kernel", p: Proc, *args: object) -> int:
-    raise SyscallError(ENOSYS, "this kernel does not have the call")
+}  # everything else is a whole word
 
 
 class _Entry:
@@ -61,9 +53,9 @@ class _Entry:
         self.call = call
         name = f"sys_{call.name}"
         found = [getattr(module, name) for module in HANDLERS if hasattr(module, name)]
-        assert len(found) <= 1, f"{name} is defined once"
-        self.handler: Callable[..., int] = found[0] if found else _not_yet
-        self.fetch = tuple((TF_A0 + i, FETCH[arg.kind]) for i, arg in enumerate(call.args))
+        assert len(found) == 1, f"{name} is defined once"
+        self.handler: Callable[..., int] = found[0]
+        self.fetch = tuple((TF_A0 + i, FETCH.get(arg.kind, _fetch_word)) for i, arg in enumerate(call.args))
 
 
 class Dispatcher:

@@ -16,9 +16,9 @@ from kernel.abi.memlayout import PGSHIFT, PGSIZE, SUPERPGMASK, SUPERPGSIZE, USYS
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.inode import Inode
 from kernel.kernel import Kernel
-from kernel.mmap import MMAP_TOP, SharedMemory, rights
+from kernel.lab.mmap import MMAP_TOP, SharedMemory, rights
+from kernel.lab.vma import Vma
 from kernel.vm import pgroundup
-from kernel.vma import Vma
 from orrery.census import Census, Leaf, shared_memories
 
 SECTOR_SIZE: Final = 512

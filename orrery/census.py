@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_V
 from kernel.kernel import Kernel
-from kernel.mmap import SharedMemory
+from kernel.lab.mmap import SharedMemory
 from kernel.proc import Proc
 from orrery.pages import INDEX_BITS, LEAF, LEVELS, TABLE_ENTRIES, target
 

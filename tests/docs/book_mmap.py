@@ -8,9 +8,9 @@ from book_machine import Lines, entry_line, example, flags, follow, output, the
 
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.riscv import PTE_D
-from kernel.mmap import MMAP_TOP
+from kernel.lab.mmap import MMAP_TOP
+from kernel.lab.vma import Vma
 from kernel.proc import Proc
-from kernel.vma import Vma
 from orrery import Machine
 from toolchain import fsimage, image
 

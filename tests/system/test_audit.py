@@ -20,12 +20,12 @@ from kernel.abi.riscv import PTE_COW, PTE_D, PTE_SUPER, PTE_U, PTE_W
 from kernel.fs import FileSystem
 from kernel.inode import Inode
 from kernel.kalloc import FrameAllocator
-from kernel.mmap import Mmap
+from kernel.lab.mmap import Mmap
+from kernel.lab.vma import Vma
 from kernel.pagecache import PageCache
 from kernel.proc import Proc
 from kernel.text import TextCache
 from kernel.vm import VirtualMemory
-from kernel.vma import Vma
 from orrery.census import Census, Leaf
 from orrery.pages import target as target_of
 

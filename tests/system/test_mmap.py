@@ -27,9 +27,9 @@ from kernel.abi.fcntl import (
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.inode import Inode
-from kernel.mmap import MMAP_TOP
+from kernel.lab.mmap import MMAP_TOP
+from kernel.lab.vma import Vma
 from kernel.proc import Proc
-from kernel.vma import Vma
 from orrery import Machine
 from orrery.audit import Audit
 from toolchain import cc, fsimage, mkfs

@@ -26,7 +26,7 @@ FORBIDDEN = {
     "emu": ("time", "datetime", "random", "secrets", "threading", "concurrent", "asyncio", "weakref", "uuid"),
 }
 FORBIDDEN["kernel"] = FORBIDDEN["emu"]
-KERNEL_LINES_MAX = 5600
+KERNEL_LINES_MAX = 4500
 
 
 def _modules(root: Path) -> Iterator[tuple[str, Path]]:
@@ -125,7 +125,8 @@ def test_a_planted_violation_is_found(tmp_path: Path, file: str, statement: str)
 
 
 def test_the_kernel_can_be_read_in_an_evening() -> None:
-    lines = sum(len(path.read_text().splitlines()) for path in (ROOT / "kernel").rglob("*.py"))
+    """The core: abi/ only declares, and what labs (lab/), Linux programs and networks add is apart."""
+    lines = sum(len(path.read_text().splitlines()) for path in (ROOT / "kernel").glob("*.py"))
     assert lines < KERNEL_LINES_MAX, (
-        f"kernel/ has {lines} lines of Python; it is to stay below {KERNEL_LINES_MAX}"
+        f"kernel/*.py have {lines} lines; it is to stay below {KERNEL_LINES_MAX}"
     )

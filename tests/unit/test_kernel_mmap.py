@@ -37,10 +37,10 @@ from kernel.errors import BadAddress, OutOfMemory, SyscallError
 from kernel.file import DeviceFile, InodeFile
 from kernel.inode import Inode
 from kernel.kernel import Kernel
-from kernel.mmap import MMAP_TOP, sys_mmap, sys_mprotect, sys_msync, sys_munmap
+from kernel.lab.mmap import MMAP_TOP, sys_mmap, sys_mprotect, sys_msync, sys_munmap
+from kernel.lab.vma import Vma
 from kernel.pipe import Pipe, PipeEnd
 from kernel.proc import Proc
-from kernel.vma import Vma
 from toolchain import image
 
 RW = PROT_READ | PROT_WRITE

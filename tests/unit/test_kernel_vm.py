@@ -16,9 +16,9 @@ from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_V, PTE
 from kernel.errors import BadAddress, OutOfMemory
 from kernel.fault import Pager
 from kernel.kalloc import FrameAllocator
+from kernel.lab.vma import VmaList
 from kernel.usercopy import UserCopy
 from kernel.vm import MemoryCounts, VirtualMemory, pgroundup, satp_of
-from kernel.vma import VmaList
 
 RW = PTE_R | PTE_W
 RX = PTE_R | PTE_X

@@ -22,7 +22,7 @@ from kernel.errors import SyscallError
 
 if TYPE_CHECKING:
     from kernel.inode import Inode
-    from kernel.mmap import SharedMemory
+    from kernel.lab.mmap import SharedMemory
 
 
 class Vma(NamedTuple):

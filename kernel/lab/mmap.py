@@ -23,8 +23,8 @@ from kernel.abi.param import MAXOPBLOCKS
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.file import InodeFile
+from kernel.lab.vma import Vma, VmaList
 from kernel.vm import pa_of, pgroundup
-from kernel.vma import Vma, VmaList
 
 if TYPE_CHECKING:
     from kernel.inode import Inode
