@@ -11,8 +11,8 @@ from kernel.abi.fcntl import PROT_EXEC, PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import PGSHIFT, PGSIZE
 from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D
 from kernel.kernel import Kernel
+from kernel.lab.vma import Vma
 from kernel.proc import Proc
-from kernel.vma import Vma
 
 HEADING: Final = "virtual                      prot  pages  there  used  dirty  cow  what is behind"
 RIGHTS: Final = {PROT_READ: "r", PROT_WRITE: "w", PROT_EXEC: "x"}
