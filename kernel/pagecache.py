@@ -123,6 +123,8 @@ class PageCache:
             if pa is not None:
                 at = pa - self._base + (start & PGMASK)
                 self._bytes[at : at + end - start] = data[start - off : end - off]
+                if ip.mappings:  # somewhere these may be instructions
+                    self._k.drop_code(pa, pa + PGSIZE)
 
     def truncated(self, ip: Inode) -> None:
         """The file was emptied (its size says so), or its inode leaves the table: forget its pages."""

@@ -34,6 +34,7 @@ class UserCopy:
         self._u64: Final = k.ram.u64
         self._base: Final = k.ram.base
         self._walk: Final = k.vm.walk
+        self._owners: Final = k.frames.owners
 
     def _offset(self, p: "Proc", va: int, need: int) -> int:
         """Offset in RAM of address `va` of `p`, whose PTE must have the bits `need`."""
@@ -51,8 +52,9 @@ class UserCopy:
         if need == WRITABLE:
             if pte & DIRTY != DIRTY:
                 self._u64[index] = pte | DIRTY  # as the hart does
-            if pte & PTE_X:
-                self._k.drop_code(pa & ~PGMASK, (pa & ~PGMASK) + PGSIZE)  # these may be instructions
+            page = pa & ~PGMASK
+            if pte & PTE_X or self._owners(page) > 1:  # here or elsewhere these may be instructions
+                self._k.drop_code(page, page + PGSIZE)
         return pa - self._base
 
     def copyin(self, p: "Proc", va: int, n: int) -> bytes:

@@ -1,11 +1,13 @@
-"""Two processes and one page: what one stores while the other sleeps in the kernel is not lost.
+"""One page and several who use it: what one stores while another sleeps in the kernel is not lost, and code
+that the kernel stores by one mapping is run by another.
 
 The kernel sleeps wherever it reads the disk; buffers are thrown away just before, so that it has to.
 """
 
 from typing import Any
 
-from boot import image_with, program
+import pytest
+from boot import ENGINES, System, image_with, program
 
 from emu.drive import RamDrive
 from kernel.proc import Proc
@@ -43,3 +45,9 @@ def test_a_store_during_write_back_is_kept() -> None:
         ColdBuffers(machine, "msync")
         assert machine.sh("race", timeout_s=100) == "kept\n"
         assert Audit(machine.kernel).findings() == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_code_that_the_kernel_stores_is_run(engine: str) -> None:
+    with System(engine=engine, modules={"alias": program("alias.c")}) as system:
+        assert system.boot().sh("alias") == "first 1\nstored 2\nread 3\nwritten 4\n"
