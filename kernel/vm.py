@@ -246,7 +246,8 @@ class VirtualMemory:
 
     def _rows(self, piece: int, low: int, high: int) -> tuple[int, int]:
         """First and last + 1 of the entries for [low, high) in the table of a piece."""
-        return max(low - piece, 0) >> PGSHIFT, min(pgroundup(high - piece) >> PGSHIFT, TABLE_WORDS)
+        first = low - piece >> PGSHIFT if low > piece else 0
+        return first, high - piece + PGMASK >> PGSHIFT if high < piece + SUPERPGSIZE else TABLE_WORDS
 
     # --- user memory: making and freeing ---
 
