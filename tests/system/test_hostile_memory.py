@@ -5,69 +5,20 @@ It runs in a machine as it is, in one that has to read everything from disk all 
 sleeps wherever it can), in one where any allocation may fail, and in one with little memory.
 """
 
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import pytest
 from boot import System, image_with, program
+from trouble import Trouble
 
 from emu.drive import RamDrive
 from emu.loop import Stop
-from kernel.proc import Proc
 from orrery.audit import Audit, track_allocations
 from toolchain import fsimage
 
 BLOCKS = 4000
 CHILDREN = 10
-
-
-@dataclass
-class Trouble:
-    """What makes a machine's life hard: chances that a call finds no buffer, that an allocation takes all
-    that is cached first, as one does for which there is no free frame, and that it fails.
-    """
-
-    system: System
-    rng: Random
-    cold: float = 0
-    greedy: float = 0
-    failing: float = 0
-
-    def __post_init__(self) -> None:
-        k = self.system.kernel
-        k.observer = self if self.cold else None
-        self.real = k.frames.alloc
-        k.frames.alloc = self.alloc  # type: ignore[method-assign]
-
-    def end(self) -> None:
-        self.system.kernel.observer = None
-        self.system.kernel.frames.alloc = self.real  # type: ignore[method-assign]
-
-    def alloc(self) -> int:
-        """It fails for all but the shell, and the process that is to end the others."""
-        if self.rng.random() < self.greedy:
-            while self.system.kernel.frames.reclaim():
-                pass
-        p = self.system.kernel.sched.current
-        hostile = p is not None and p.name == "hostile_memory" and p.parent and p.parent.name != "sh"
-        if hostile and self.rng.random() < self.failing:
-            return 0
-        return self.real()
-
-    def syscall_enter(self, p: Proc, call: Any) -> None:
-        if self.rng.random() < self.cold:
-            for buf in self.system.kernel.cache.buffers.values():
-                buf.valid = buf.valid and buf.refcnt > 0
-
-    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
-        pass
-
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
-        pass
-
-    def switch(self, p: Proc) -> None:
-        pass
 
 
 def image() -> bytes:

@@ -4,10 +4,12 @@ that the kernel stores by one mapping is run by another.
 The kernel sleeps wherever it reads the disk; buffers are thrown away just before, so that it has to.
 """
 
+from random import Random
 from typing import Any
 
 import pytest
 from boot import ENGINES, System, image_with, program
+from trouble import Trouble
 
 from emu.drive import RamDrive
 from kernel.proc import Proc
@@ -51,3 +53,33 @@ def test_a_store_during_write_back_is_kept() -> None:
 def test_code_that_the_kernel_stores_is_run(engine: str) -> None:
     with System(engine=engine, modules={"alias": program("alias.c")}) as system:
         assert system.boot().sh("alias") == "first 1\nstored 2\nread 3\nwritten 4\n"
+
+
+MACHINES: dict[str, dict[str, float]] = {
+    "as it is": {},
+    "cold": {"cold": 0.3},
+    "greedy": {"greedy": 0.5},
+    "both": {"cold": 0.5, "greedy": 0.2},
+}
+
+
+def share(kind: str, seeds: range) -> None:
+    with System(drive=RamDrive(image_with({"share": program("share.c")}, size=4000))) as system:
+        system.boot()
+        for seed in seeds:
+            trouble = Trouble(system, Random(seed), **MACHINES[kind])
+            assert system.sh(f"share {seed}") == "share: kept\n", f"{kind}, seed {seed}"
+            trouble.end()
+            assert system.audit() == [], f"{kind}, seed {seed}"
+        assert system.kernel.counts.pages_written > 100
+
+
+@pytest.mark.parametrize("kind", MACHINES)
+def test_nothing_is_lost_between_processes_that_share_a_file(kind: str) -> None:
+    share(kind, range(1, 5))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", MACHINES)
+def test_nothing_is_lost_between_processes_that_share_a_file_long(kind: str) -> None:
+    share(kind, range(100, 200))
