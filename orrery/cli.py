@@ -1,4 +1,4 @@
-"""The command line: `orrery boot | run | cc | mkfs | lsfs | doctor`.
+"""The command line: `orrery boot | run | record | replay | cc | mkfs | lsfs | doctor`.
 
 Every expected error ends in `main`, as one line on stderr and exit status 2.  What a command needs is
 imported when it runs, so that boot's prompt comes quickly.
@@ -8,7 +8,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from orrery import __version__
 from orrery.errors import BadInput
@@ -23,6 +24,7 @@ BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 CHUNK: Final = 1 << 16  # bytes of a file written at a time
 ZEROES: Final = bytes(CHUNK)
+RECORDED: Final = ("boot", "run")  # the commands that run a machine
 TO_STDERR: Final = "-"  # the value of --strace without a file
 
 # Long options that boot and run share: whether each takes a value in a word of its own.
@@ -48,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_files()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = _parser().parse_args(_normalised(arguments), argparse.Namespace(words=arguments))
+        options = _parser().parse_args(
+            _normalised(arguments), argparse.Namespace(words=arguments, record=None)
+        )
         command: Command = options.function
         return command(options)
     except _Usage as error:
@@ -131,7 +135,9 @@ def _normalised(arguments: list[str]) -> list[str]:
     behind FILE too; everything else there, and all behind `--`, is for the program.  Those of mkfs may stand
     between its files.
     """
-    if not arguments or arguments[0] not in ("boot", "run", "mkfs"):
+    if arguments[:1] == ["record"]:
+        return _before_command(arguments)
+    if not arguments or arguments[0] not in (*RECORDED, "mkfs"):
         return arguments
     if arguments[0] == "mkfs":
         ours, files = _split(arguments[1:], MKFS_OPTIONS)
@@ -139,6 +145,19 @@ def _normalised(arguments: list[str]) -> list[str]:
     ours, program = _split(arguments[1:], MACHINE_OPTIONS) if arguments[0] == "run" else (arguments[1:], [])
     ours = [f"--strace={TO_STDERR}" if word == "--strace" else word for word in ours]
     return [arguments[0], *ours, *(["--", *program] if program else [])]
+
+
+def _before_command(arguments: list[str]) -> list[str]:
+    """`record` with its own options, and behind -- the recorded command, which is run or boot if not said."""
+    own = 1
+    while own < len(arguments) and arguments[own].startswith(("-o", "-h", "--help")):
+        own += 2 if arguments[own] == "-o" else 1
+    command = arguments[own:]
+    if command and command[0].startswith("-"):
+        command.insert(0, "boot")
+    elif command and command[0] not in RECORDED and os.path.isfile(command[0]):
+        command.insert(0, "run")
+    return [*arguments[:own], "--", *command]
 
 
 def _split(words: list[str], options: Mapping[str, bool]) -> tuple[list[str], list[str]]:
@@ -184,6 +203,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine_options(run)
     run.add_argument("program", metavar="FILE", help="the program")
     run.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
+    record = command("record", _record, "record a run, so that it can be made again")
+    record.add_argument("-o", dest="out", metavar="RUN.ORR", required=True, help="the recording to write")
+    record.add_argument(
+        "command", metavar="COMMAND", nargs="*", help="boot or run, and what follows it; else it is guessed"
+    )
+    replay = command("replay", _replay, "make a recorded run again, the same to the instruction")
+    replay.add_argument("recording", metavar="RUN.ORR", help="the recording")
+    replay.add_argument("--drive", metavar="IMG", help="where the image is now with which the run began")
     cc = command("cc", _cc, "compile and link a user program")
     cc.add_argument("-o", dest="out", metavar="OUT", required=True, help="the ELF file to write")
     cc.add_argument("sources", metavar="SRC", nargs="+", help="C or assembly sources")
@@ -241,7 +268,7 @@ def _boot(options: argparse.Namespace) -> int:
             from orrery import watched
 
             return watched.play(machine, settings, options.watched, say)
-        return _play(machine, settings)
+        return _play(machine, settings, options)
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -269,28 +296,63 @@ def _run(options: argparse.Namespace) -> int:
         modules={b"/init": init, program.name: program.elf},
     )
     with _machine(options, make) as machine:
-        return _play(machine, settings)
+        return _play(machine, settings, options, make.keywords)
+
+
+def _record(options: argparse.Namespace) -> int:
+    command, *rest = options.command or ["boot"]
+    if command not in RECORDED:
+        raise BadInput(
+            f"record: {command!r} is no run and no file; give {' or '.join(RECORDED)} and the rest"
+        )
+    words = [command, *rest]
+    run = _parser().parse_args(_normalised(words), argparse.Namespace(words=words, record=options.out))
+    if command == "boot" and run.watch:
+        raise BadInput("record: --watch makes many runs; record one of them")
+    function: Command = run.function
+    return function(run)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from orrery import replay
+    from orrery.debugger import recording
+
+    return replay.play(recording.load(options.recording), options.drive, say)
 
 
 def _machine(options: argparse.Namespace, make: "Callable[..., Machine]") -> "Machine":
     if options.snapshot and options.drive is None:
         raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
+    return make(**_keywords(options), warn=warn)
+
+
+def _keywords(options: argparse.Namespace) -> dict[str, Any]:
+    """Machine's, as far as options say them. Who records leaves the drive as it is."""
     from kernel.abi.syscalls import LAB_YEAR
 
-    return make(
-        options.drive,
-        seed=options.seed,
-        mem_mib=options.mem,
-        engine=options.engine,
-        snapshot=options.snapshot,
-        lab=LAB_YEAR if options.lab is None else options.lab,
-        usyscall=options.usyscall,
-        layout=options.layout,
-        warn=warn,
-    )
+    return {
+        "drive": options.drive,
+        "seed": options.seed,
+        "mem_mib": options.mem,
+        "engine": options.engine,
+        "snapshot": options.snapshot or options.record is not None,
+        "lab": LAB_YEAR if options.lab is None else options.lab,
+        "usyscall": options.usyscall,
+        "layout": options.layout,
+    }
 
 
-def _play(machine: "Machine", settings: "Options") -> int:
+def _play(
+    machine: "Machine",
+    settings: "Options",
+    options: argparse.Namespace,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """A session, recorded if asked for; `more` are Machine's keyword arguments beside the options."""
+    if options.record is not None:
+        from orrery import record
+
+        return record.play(machine, settings, say, options.record, {**_keywords(options), **more})
     from orrery.session import Session
 
     return Session(machine, settings, say).play()

@@ -6,6 +6,7 @@ makes room, by events in virtual time: the same keys at the same time make the s
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from emu.board import Board
@@ -25,6 +26,7 @@ class Keyboard:
         self._kernel: Final = kernel
         self._keys: Final[deque[int]] = deque()
         self._next: Event | None = None
+        self.on_type: Callable[[bytes], None] = lambda keys: None  # called before keys are typed
 
     @property
     def pending(self) -> bool:
@@ -33,6 +35,7 @@ class Keyboard:
 
     def type(self, keys: bytes) -> None:
         """Type `keys`, behind those that still wait."""
+        self.on_type(keys)
         self._keys.extend(keys)
         self.pump()
 

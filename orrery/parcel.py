@@ -21,7 +21,7 @@ HOMES: Final = {
     "CompileError": "toolchain.cc",
     "ImageError": "toolchain.mkfs",
     "BadImage": "toolchain.fsimage",
-    "Astray": "orrery.debugger.recording",
+    "Astray": "orrery.debugger.tape",
     "LookupError": "builtins",
     "OSError": "builtins",
     "ValueError": "builtins",

@@ -19,7 +19,7 @@ from emu.clock import PS_PER_TICK
 from emu.events import NEVER
 from emu.loop import Stop
 from orrery.machine import Front, Machine
-from orrery.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput
+from orrery.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput, Write
 from orrery.script import Lines, Script
 from orrery.signals import Signals
 from orrery.strace import Strace
@@ -31,6 +31,13 @@ DEADLOCK: Final = 126
 BY_SIGNAL: Final = 128
 STDIN, STDOUT = 0, 1
 PS_PER_S: Final = 10**12
+
+FILTERS: Final[dict[str, Callable[[Machine, Write], Filter]]] = {
+    "console": lambda machine, write: Everything(write),
+    "commands": CommandOutput,
+    "program": lambda machine, write: ProgramOutput(machine, write, echo=False),
+    "program and echo": lambda machine, write: ProgramOutput(machine, write, echo=True),
+}
 
 
 class Console(Front, Protocol):
@@ -69,6 +76,13 @@ class Session:
         self._trace = self._host  # where strace goes
         self._panic: Exception | None = None
 
+    @property
+    def shown(self) -> str:
+        """What of the console is shown: a key of FILTERS."""
+        if self._options.program:
+            return "program and echo" if os.isatty(STDIN) else "program"
+        return "commands" if self._options.commands else "console"
+
     def play(self) -> int:
         """Run to the end; the exit status."""
         machine, options = self._machine, self._options
@@ -96,7 +110,7 @@ class Session:
     def _run(self, signals: Signals) -> Stop:
         """Run with a console; a panic is kept for the report, which needs the terminal as it was."""
         machine = self._machine
-        shown = self._filter()
+        shown = FILTERS[self.shown](machine, self._host.write)
         with ExitStack() as stack:
             if os.isatty(STDIN) and not self._options.commands:
                 from orrery.terminal import Terminal
@@ -120,12 +134,6 @@ class Session:
                 stop = Stop.ASKED
         self._greeting = shown.finish()
         return stop
-
-    def _filter(self) -> Filter:
-        machine, write = self._machine, self._host.write
-        if self._options.program:
-            return ProgramOutput(machine, write, echo=os.isatty(STDIN))
-        return CommandOutput(machine, write) if self._options.commands else Everything(write)
 
     def _status(self, stop: Stop, signals: Signals) -> int:
         """Why the run ended: the exit status, with a line on stderr where the guest did not end it."""

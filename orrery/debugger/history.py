@@ -34,7 +34,8 @@ class History:
     def __init__(self, first: Replica, memory_bytes_max: int, count_max: int) -> None:
         assert count_max >= 3, "a history has room for a beginning, an end and something between"
         self._checkpoints: Final = [first]
-        self._bytes: Final[dict[Replica, int]] = {}  # as measured, once its successor was there
+        self._bytes: Final[dict[Replica, int]] = {}
+        self._unmeasured: Replica | None = None
         self._memory_bytes_max: Final = memory_bytes_max
         self._count_max: Final = count_max
 
@@ -68,9 +69,17 @@ class History:
             checkpoint.close()
             return
         self._checkpoints.insert(i, checkpoint)
-        for neighbour in self._checkpoints[max(i - 1, 0) : i + 1]:
-            self._bytes[neighbour] = neighbour.memory_bytes
+        self._unmeasured = self._checkpoints[max(i - 1, 0)]
         self._thin(cursor_ticks)
+
+    def measure(self) -> None:
+        """Measure the memory of a checkpoint, if one is to be: it takes a millisecond.
+
+        A new one shares nearly all with its successors to be; so that is done when it has one.
+        """
+        if self._unmeasured is not None:
+            self._bytes[self._unmeasured] = self._unmeasured.memory_bytes
+            self._unmeasured = None
 
     def forget_after(self, moment: Moment) -> None:
         """Let go of what is later than `moment`, or at its time and not it."""
@@ -97,4 +106,6 @@ class History:
     def _drop(self, i: int) -> None:
         checkpoint = self._checkpoints.pop(i)
         self._bytes.pop(checkpoint, None)
+        if checkpoint is self._unmeasured:
+            self._unmeasured = None
         checkpoint.close()

@@ -24,8 +24,8 @@ from typing import Any, Final
 from orrery import parcel
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
-from orrery.debugger.recording import Change
 from orrery.debugger.stops import Stopped
+from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.trail import Trail
 from orrery.machine import Machine

@@ -51,7 +51,7 @@ class Replica:
         replica = cls(wire, process.pid)
         replica._greeted = True
         wire.send(options)
-        return replica, tuple(replica._answer())
+        return replica, tuple(replica.answer())
 
     def fork(self) -> "Replica":
         """A copy, which stops at no places."""
@@ -59,15 +59,32 @@ class Replica:
         with far:
             self._greet()
             self._send(("fork", ()), far)
-            copy = Replica(wire, self._answer())
+            copy = Replica(wire, self.answer())
         copy.moment, copy.current, copy.future = self.moment, self.current, self.future
         return copy
 
     def call(self, name: str, *arguments: Value) -> Value:
         """Have Inside carry out call `name`; its result."""
+        self.ask(name, *arguments)
+        return self.answer()
+
+    def ask(self, name: str, *arguments: Value) -> None:
+        """Have Inside begin with call `name`; then there must be an `answer`."""
         self._greet()
         self._send((name, arguments))
-        return self._answer()
+
+    def answer(self) -> Value:
+        """Wait for the result of what was asked."""
+        try:
+            (done, value, state), _ = self._wire.receive()
+        except Hangup:
+            raise self._lost() from None
+        moment, self.current, output = state
+        self.moment = Moment(*moment)
+        self.output += output
+        if not done:
+            raise parcel.unwrap(value)
+        return value
 
     def equip(self, places: Iterable[Place], kinds: frozenset[str]) -> None:
         """Have it stop at these places and events, and at no others."""
@@ -96,25 +113,13 @@ class Replica:
         """Take the word with which a new copy begins."""
         if not self._greeted:
             self._greeted = True
-            self._answer()
+            self.answer()
 
     def _send(self, *message: Any) -> None:
         try:
             self._wire.send(*message)
         except Hangup:
             raise self._lost() from None
-
-    def _answer(self) -> Value:
-        try:
-            (done, value, state), _ = self._wire.receive()
-        except Hangup:
-            raise self._lost() from None
-        moment, self.current, output = state
-        self.moment = Moment(*moment)
-        self.output += output
-        if not done:
-            raise parcel.unwrap(value)
-        return value
 
     def _lost(self) -> CannotGoOn:
         self.close()

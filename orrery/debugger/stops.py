@@ -38,7 +38,8 @@ class Stopped(NamedTuple):
     event      behind the gate in which something happened: `detail` is its kind, a blank and what it was
     step       all steps were made               limit      the limit has come
     interrupt  somebody asked for a stop         asleep     all wait, and nothing will happen by itself
-    slice      time to do something else         begin      there is nothing before this
+    begin      there is nothing before this      end        the recording ends here
+    slice      a good occasion to do something else
     exit       the guest switched the machine off, with `status`
     panic      the kernel or the hardware is broken, for good; `detail` is the report
     """

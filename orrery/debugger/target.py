@@ -17,9 +17,9 @@ from orrery import postmortem
 from orrery.debugger.memory import Memory
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
-from orrery.debugger.recording import Astray, Change, Tape
 from orrery.debugger.registers import Registers
 from orrery.debugger.stops import KERNEL, Stopped, Stops
+from orrery.debugger.tape import Astray, Change, Tape
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
@@ -52,6 +52,7 @@ class Target:
         self._stops: Final = Stops(machine, self._memory)
         self.tape: Final = Tape() if tape is None else tape
         self._interrupted = False
+        self._at_end = False
         self._panic = ""
         self._output = bytearray()
         self.on_slice: Callable[[], None] = lambda: None
@@ -121,6 +122,10 @@ class Target:
         """Store in RAM; False where there is none."""
         return self.change("write_physical", pa, data)
 
+    def kill(self, pid: int) -> bool:
+        """Do as the system call does; False where that fails."""
+        return self.change("kill", pid)
+
     def type(self, keys: bytes) -> None:
         """Type on the console."""
         self.change("type", keys)
@@ -141,8 +146,13 @@ class Target:
                 return self._memory.write(self._process(pid), va, data)
             case "write_physical", int(pa), bytes(data):
                 return self._memory.write_physical(pa, data)
+            case "kill", int(pid):
+                return self._kernel.procs.kill(pid) == 0
             case "type", bytes(keys):
                 self._machine.type(keys)
+                return True
+            case ("end",):
+                self._at_end = True
                 return True
         raise ValueError(f"no such change to a machine: {change}")
 
@@ -174,11 +184,10 @@ class Target:
             if stopped is None:
                 continue
             if stopped.why == "asleep" and self.tape.next is not None and self.tape.next_ticks <= ticks:
-                self._machine.board.clock.advance_to(self.tape.next_ticks)  # as who typed then let it pass
-                self.settle()
+                self._pass_time()
             elif stopped.why != "limit":
                 return stopped
-            if (met := self._to_change()) is not None:
+            if (met := self._met(moved=True) or self._to_change()) is not None:
                 return met
             if self.moment.ticks >= ticks:
                 return self._step_to(limit) if isinstance(limit, Moment) else self._stops.stopped("limit")
@@ -230,9 +239,13 @@ class Target:
             return None
         if self.tape.next is None:
             return self._stops.stopped("asleep")
+        self._pass_time()
+        return self._met(moved=True)
+
+    def _pass_time(self) -> None:
+        """Where all wait, let time pass up to the next change, as who made it did."""
         self._machine.board.clock.advance_to(self.tape.next_ticks)
         self.settle()
-        return None
 
     def _step_to(self, moment: Moment) -> Stopped:
         """Step to the one of the moments of this tick that is asked for, or behind them."""
@@ -289,6 +302,9 @@ class Target:
         code = self._machine.board.exit_code
         if code is not None:
             return self._stops.stopped("exit", status=code & 0xFF)
+        if self._at_end:
+            self._at_end = False
+            return self._stops.stopped("end")
         met = self._stops.met(moved=moved)
         if met is None and self._interrupted:
             self._interrupted = False

@@ -19,16 +19,16 @@ from orrery.debugger import events
 from orrery.debugger.history import History
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
-from orrery.debugger.recording import Change
 from orrery.debugger.replica import Replica
 from orrery.debugger.stops import Stopped
+from orrery.debugger.tape import Change
 from orrery.debugger.target import ProcessInfo
 from orrery.wire import Value
 
 MEMORY_BYTES_MAX: Final = 1 << 30
 CHECKPOINTS_MAX: Final = 256
-SLICE_S: Final = 0.03  # of wall time, between two looks at what else there is to do
-SPACING_S: Final = 0.06  # of wall time between checkpoints of a machine that goes on
+SLICE_S: Final = 0.04  # of wall time, between two looks at what else there is to do
+SPACING_S: Final = 0.075  # of wall time between checkpoints of a machine that goes on
 APPROACH_TICKS: Final = (40_000_000, 4_000_000, 200_000)
 """How far before a goal checkpoints are left on the way to it: going back from there takes little time."""
 
@@ -47,9 +47,9 @@ class Interrupted(Exception):
 class Timeline:
     """What Target offers, and time. `options` are those of orrery.Machine, as plain values.
 
-    `memory_bytes_max` and `checkpoints_max` limit what checkpoints take.  While the machine runs, `on_slice`
-    is called now and then; it may call ask_stop.  Raises BadInput and its like as Machine does.  Close it
-    after use, or use it in a `with` statement.
+    `changes` are to be made to it, each at its moment.  `memory_bytes_max` and `checkpoints_max` limit what
+    checkpoints take.  While the machine runs, `on_slice` is called now and then; it may call ask_stop.
+    Raises BadInput and its like as Machine does.  Close it after use, or use it in a `with` statement.
     """
 
     def __init__(
@@ -58,13 +58,14 @@ class Timeline:
         memory_bytes_max: int = MEMORY_BYTES_MAX,
         checkpoints_max: int = CHECKPOINTS_MAX,
         spacing_s: float = SPACING_S,
+        changes: Iterable[Change] = (),
         **options: Value,
     ) -> None:
         first, self.warnings = Replica.start(options)
-        self._cursor = first.fork()
         self._history: Final = History(first, memory_bytes_max, checkpoints_max)
-        self._changes: Final[list[Change]] = []  # all of this future
-        self._future = 0  # its number
+        self._changes: Final = list(changes)  # all of this future
+        self._future = 1  # its number
+        self._cursor = self._informed(first.fork())
         self._spacing_s: Final = spacing_s
         self._ran_s = 0.0  # wall time since the last checkpoint
         self._trail: list[Moment] = []  # moments that follow each other, step by step
@@ -149,6 +150,10 @@ class Timeline:
         """Store in RAM; False where there is none."""
         return self.change("write_physical", pa, data)
 
+    def kill(self, pid: int) -> bool:
+        """Do as the system call does; False where that fails."""
+        return self.change("kill", pid)
+
     def type(self, keys: bytes) -> None:
         """Type on the console."""
         self.change("type", keys)
@@ -205,7 +210,9 @@ class Timeline:
         """Let `runner` run as it is equipped, and leave checkpoints on its way."""
         while True:
             began = time.monotonic()
-            stopped = Stopped.of(runner.call("run", _plain(limit), SLICE_S))
+            runner.ask("run", _plain(limit), SLICE_S)
+            self._history.measure()  # while the machine runs
+            stopped = Stopped.of(runner.answer())
             self._ran_s += time.monotonic() - began
             if self._ran_s > self._spacing_s and self._is_far(runner.moment.ticks, APPROACH_TICKS[-1]):
                 self._checkpoint(runner)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from emu import engine as e
 from emu.loop import GATE_TICKS
 from orrery.debugger.moment import Moment
-from orrery.debugger.recording import Astray
 from orrery.debugger.stops import ENDS
+from orrery.debugger.tape import Astray
 from orrery.debugger.target import Target
 
 if TYPE_CHECKING:

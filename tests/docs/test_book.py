@@ -16,7 +16,7 @@ BLOCKS = [(chapter, block) for chapter in CHAPTERS for block in output_blocks(ch
 SCRIPTS = [
     (chapter, i, script) for chapter in CHAPTERS for i, script in enumerate(scripts(chapter.read_text()))
 ]
-GUIDES = [DOCS / "README.md", DOCS / "grading.md", DOCS / "labs.md"]
+GUIDES = [DOCS / name for name in ("README.md", "grading.md", "labs.md", "time-machine.md")]
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 EXERCISES_MIN, EXERCISES_MAX = 3, 5
 
@@ -87,3 +87,12 @@ def test_the_contents_name_every_chapter_in_order() -> None:
     contents = (DOCS / "README.md").read_text()
     places = [contents.find(f"({chapter.name})") for chapter in CHAPTERS]
     assert -1 not in places and places == sorted(places)
+
+
+def test_the_time_machine_goes_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (DOCS / "time-machine.md").read_text()
+    (script,) = scripts(text)
+    printed = re.search(r"^prints\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert printed is not None
+    exec(compile(script, "time-machine.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out == printed[1]

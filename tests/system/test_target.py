@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from debugged import PID, Debugged
+from debugged import PID, Debugged, options
 
 from emu.hart import SUPERVISOR, USER
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import PTE_COW
+from orrery import Machine
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.registers import NAMES, PC
 from orrery.debugger.target import KERNEL, Stopped, Target
@@ -217,6 +218,24 @@ def test_a_limit_and_a_request_stop(debugged: Debugged, target: Target) -> None:
     assert target.resume().why == "interrupt"
     with pytest.raises(ValueError, match="no such event: nonsense"):
         target.catch({"nonsense"})
+
+
+def test_a_step_to_the_time_of_an_event_comes_behind_it() -> None:
+    """The disk writes to memory, say; who runs to the same moment finds it written."""
+    with Machine(**options(PROGRAM, mem_mib=16)) as stepped, Machine(**options(PROGRAM, mem_mib=16)) as run:
+        stepping, running = Target(stepped), Target(run)
+        seen, events = 0, stepped.board.events
+        while stepping.resume(min(events.next_ticks - 1000, stepping.moment.ticks + 100_000)).why == "limit":
+            due = events.next_ticks
+            if due - stepping.moment.ticks > 2000:
+                continue
+            while stepping.moment.ticks < due and stepping.step().why == "step":
+                pass
+            assert events.next_ticks > stepping.moment.ticks
+            assert running.resume(stepping.moment).moment == stepping.moment
+            assert running.digest() == stepping.digest()
+            seen += 1
+        assert seen > 10
 
 
 def test_a_sleeping_machine_wakes_up_by_a_key() -> None:

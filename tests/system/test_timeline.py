@@ -16,8 +16,8 @@ from orrery import Machine
 from orrery.debugger.history import NEAR_TICKS, victim
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import ALL, Place
-from orrery.debugger.recording import Change
 from orrery.debugger.registers import NAMES
+from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.timeline import Timeline
 from orrery.errors import BadInput, CannotGoOn
@@ -141,9 +141,12 @@ def go_and_return(it: Timeline, source: str, which: int, steps: int) -> None:
     path = [moment]
     while len(path) <= steps and it.step().why == "step":
         path.append(it.moment)
+    there = it.digest()
     for earlier in reversed(path[:-1]):
         assert it.reverse_step().moment == earlier
     assert it.digest() == digest
+    assert it.goto(path[-1]).moment == path[-1]
+    assert it.digest() == there
 
 
 # --- back to where something happened ---

@@ -125,3 +125,12 @@ def test_spots_belong_to_an_address_space(engine: str) -> None:
     assert machine.loop.run(100) is Stop.WATCH and machine.hart.regs[e.PC] == TEXT + 12
     machine.loop.set_spots([])
     assert machine.loop.run(100) is Stop.LIMIT
+
+
+@EACH
+def test_an_access_at_the_time_of_an_event_is_told(engine: str) -> None:
+    machine = counting(engine)
+    machine.loop.events.at(8, lambda: None)
+    machine.loop.set_spots([Spot(DATA, DATA + 8, e.STORES)])
+    assert machine.loop.run(100) is Stop.WATCH
+    assert (machine.hart.regs[e.PC], machine.clock.now) == (TEXT + 8, 8)

@@ -1,0 +1,94 @@
+"""Replaying: the run of a recording, again, for `orrery replay`.
+
+The machine is made as the recording says, what was typed is typed at its moment, and at the end the digest of
+all that the machine is must be the recorded one.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from kernel.proc import Proc
+from orrery.debugger.recording import Recording, image_digest
+from orrery.debugger.stops import Stopped
+from orrery.debugger.tape import Astray, Change, Tape
+from orrery.debugger.target import Target
+from orrery.errors import BadInput
+from orrery.machine import Machine
+from orrery.output import Filter, HostOutput
+from orrery.session import BY_SIGNAL, FILTERS, STDOUT
+from orrery.signals import Signals
+
+
+class Replay(Target):
+    """A target whose console goes through `shown`, as that of the session did."""
+
+    def __init__(self, machine: Machine, tape: Tape, shown: Filter) -> None:
+        super().__init__(machine, tape)
+        self._shown: Final = shown
+
+    def output(self, pid: int | None, data: bytes) -> None:
+        self._shown.output(pid, data)
+
+    def waits(self, p: Proc) -> None:
+        if self._machine.is_shell(p.pid) and self._machine.at_prompt:
+            self._shown.prompted()
+
+
+def machine_for(recording: Recording, drive: str | None = None) -> Machine:
+    """The machine that was recorded, at its power-on; raises BadInput where the drive is another one."""
+    try:
+        machine = Machine(**{**recording.machine, "drive": drive or recording.machine["drive"]})
+    except TypeError as error:
+        raise BadInput(f"{recording.path}: a damaged recording ({error}); record it anew") from error
+    if image_digest(machine.board.drive) != recording.image:
+        machine.close()
+        name = drive or recording.machine["drive"] or "the default image"
+        raise BadInput(
+            f"{recording.path}: made with another disk: {name} has another content now; "
+            "give the image that it was, with --drive"
+        )
+    return machine
+
+
+def tape_of(recording: Recording) -> tuple[Change, ...]:
+    """All that is to be done to the machine; a recording that was not broken off says where it ends."""
+    end = () if recording.end is None else (Change(recording.end.moment, "end", ()),)
+    return (*recording.changes, *end)
+
+
+def play(recording: Recording, drive: str | None, say: Callable[[str], None]) -> int:
+    """Make the run again; the exit status of then. Raises BadInput where it becomes another run."""
+    if recording.shown not in FILTERS:
+        raise BadInput(f"{recording.path}: a damaged recording ({recording.shown!r}); record it anew")
+    with machine_for(recording, drive) as machine:
+        host = HostOutput(STDOUT, machine.ask_stop)
+        shown = FILTERS[recording.shown](machine, host.write)
+        replay = Replay(machine, Tape(tape_of(recording)), shown)
+        with Signals(None) as signals:
+            signals.attach(replay.ask_stop)
+            try:
+                stopped = replay.resume()
+            except Astray as error:
+                raise BadInput(f"{recording.path}: {error}") from error
+            shown.finish()
+        if signals.terminated:
+            return BY_SIGNAL + signals.terminated
+        return _verdict(recording, stopped, machine, say)
+
+
+def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Callable[[str], None]) -> int:
+    """Whether it was the same run; its exit status."""
+    end = recording.end
+    if stopped.why == "panic":
+        say(f"orrery: panic: {stopped.detail}")
+    if end is None:
+        say(f"orrery: warning: {recording.path} was broken off: nobody knows where the run ended")
+        return stopped.status
+    digest = machine.digest()
+    if (stopped.moment, digest) != (end.moment, end.digest):
+        raise BadInput(
+            f"{recording.path}: the run ended in another state, at {stopped.moment.time_ps} ps with digest "
+            f"{digest}, not at {end.moment.time_ps} ps with {end.digest}"
+        )
+    say(f"orrery: the same run, up to {end.moment.time_ps} ps: digest {digest}")
+    return end.status
