@@ -1,4 +1,4 @@
-"""The command line: `orrery boot | run | record | replay | cc | mkfs | lsfs | doctor`.
+"""The command line: `orrery boot | run | debug | record | replay | cc | mkfs | lsfs | doctor`.
 
 Every expected error ends in `main`, as one line on stderr and exit status 2.  What a command needs is
 imported when it runs, so that boot's prompt comes quickly.
@@ -137,12 +137,12 @@ def _normalised(arguments: list[str]) -> list[str]:
     """
     if arguments[:1] == ["record"]:
         return _before_command(arguments)
-    if not arguments or arguments[0] not in (*RECORDED, "mkfs"):
+    if not arguments or arguments[0] not in (*RECORDED, "debug", "mkfs"):
         return arguments
     if arguments[0] == "mkfs":
         ours, files = _split(arguments[1:], MKFS_OPTIONS)
         return ["mkfs", *ours, *files]
-    ours, program = _split(arguments[1:], MACHINE_OPTIONS) if arguments[0] == "run" else (arguments[1:], [])
+    ours, program = _split(arguments[1:], MACHINE_OPTIONS) if arguments[0] != "boot" else (arguments[1:], [])
     ours = [f"--strace={TO_STDERR}" if word == "--strace" else word for word in ours]
     return [arguments[0], *ours, *(["--", *program] if program else [])]
 
@@ -203,6 +203,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine_options(run)
     run.add_argument("program", metavar="FILE", help="the program")
     run.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
+    debug = command("debug", _debug, "run a program, stopped in main, under the built-in debugger")
+    _add_hardware_options(debug)
+    debug.add_argument(
+        "program", metavar="FILE", help="the program; a source is compiled without optimization"
+    )
+    debug.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
     record = command("record", _record, "record a run, so that it can be made again")
     record.add_argument("-o", dest="out", metavar="RUN.ORR", required=True, help="the recording to write")
     record.add_argument(
@@ -237,14 +243,20 @@ def _add_layout(parser: argparse.ArgumentParser, default: str | None, text: str)
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     """The options that boot and run share; MACHINE_OPTIONS lists the long ones."""
     add = parser.add_argument
-    add("--drive", metavar="IMG", help="the disk, which keeps what is written (default: a fresh one)")
     add("--snapshot", action="store_true", help="keep nothing of what is written to the drive")
     add("--strace", metavar="[=FILE]", help="print every system call to stderr, or to FILE")
     add("--digest", action="store_true", help="print a digest of the machine and its time at the end")
-    add("--seed", type=int, default=0, metavar="N", help="seed of all that is left to chance")
-    add("-m", "--mem", type=int, default=128, metavar="MIB", help="memory (default: %(default)s)")
     add("--max-time", metavar="S", help="limit of virtual time, in seconds")
     add("--timeout", metavar="S", help="limit of wall time, in seconds")
+    _add_hardware_options(parser)
+
+
+def _add_hardware_options(parser: argparse.ArgumentParser) -> None:
+    """Those of them that say what machine it is."""
+    add = parser.add_argument
+    add("--drive", metavar="IMG", help="the disk, which keeps what is written (default: a fresh one)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of all that is left to chance")
+    add("-m", "--mem", type=int, default=128, metavar="MIB", help="memory (default: %(default)s)")
     add("--engine", choices=("fast", "public"), default="fast", help="what runs the instructions")
     add("--lab", type=int, metavar="YEAR", help="have the system calls of the course's labs of YEAR")
     add("--usyscall", action="store_true", help="map the page at USYSCALL that the page-table lab asks for")
@@ -324,6 +336,19 @@ def _machine(options: argparse.Namespace, make: "Callable[..., Machine]") -> "Ma
     if options.snapshot and options.drive is None:
         raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
     return make(**_keywords(options), warn=warn)
+
+
+def _debug(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from orrery import program as programs
+    from orrery.debugger import console
+
+    program = programs.load(
+        options.program, options.args, lambda text: say(text.rstrip("\n")), optimize=False
+    )
+    options.snapshot, options.record = options.drive is not None, None  # the drive is left as it is
+    return console.debug(program, Path(options.program).resolve().parent, _keywords(options))
 
 
 def _keywords(options: argparse.Namespace) -> dict[str, Any]:

@@ -56,8 +56,8 @@ class Place:
 class FrameRule:
     """How to get from a function to its caller: the caller's sp is register `base` + `offset`.
 
-    `saved` gives for ra and s0 where they are kept, in bytes from the caller's sp; one that is not in there
-    is still in its register.  `outermost`: there is no caller.
+    `saved` gives for ra, s0 and others where they are kept, in bytes from the caller's sp; one that is not in
+    there is still in its register.  `outermost`: there is no caller.
     """
 
     base: int
@@ -66,12 +66,22 @@ class FrameRule:
     outermost: bool = False
 
 
+class Line(NamedTuple):
+    """From `address` on, the code is that of a line of `file`; `body`: behind the function's prologue."""
+
+    address: int
+    file: str
+    line: int
+    body: bool
+
+
 class _Row(NamedTuple):
-    """From `address` on, the code is that of a line."""
+    """From `address` on, the code is that of a line; `body`: here a prologue has ended."""
 
     address: int
     file: int
     line: int
+    body: bool
 
 
 class DebugInfo:
@@ -124,6 +134,56 @@ class DebugInfo:
             file, line = call.attributes["DW_AT_call_file"].value, call.attributes["DW_AT_call_line"].value
         return (*places, Place(function.name, unit.file(file), line))
 
+    # --- for who asks for more than lines (orrery/debugger) ---
+
+    @property
+    def functions(self) -> list[Function]:
+        """All functions, by address."""
+        return self._functions
+
+    def lines(self, function: Function) -> list[Line]:
+        """Where the code of lines begins in `function`, by address."""
+        unit = self._unit(function)
+        if unit is None:
+            return []
+        rows = (row for row in unit.rows(function) if function.low <= row.address < function.high)
+        return [Line(row.address, unit.file(row.file), row.line, row.body) for row in rows if row.line]
+
+    def entry(self, function: Function) -> Any | None:
+        """The DWARF entry of `function`."""
+        unit = self._unit(function)
+        return unit.subprogram(function) if unit is not None else None
+
+    def covers(self, die: Any, pc: int) -> bool:
+        """Whether the code of the entry `die` is at `pc`."""
+        return any(low <= pc < high for low, high in self._ranges(die))
+
+    def low(self, die: Any) -> int | None:
+        """The first address of the code of the entry `die`; None if it has none."""
+        return min((low for low, _ in self._ranges(die)), default=None)
+
+    def _ranges(self, die: Any) -> list[tuple[int, int]]:
+        unit = next(unit for unit in self._units if unit.offset == die.cu.cu_offset)
+        return unit.ranges(die)
+
+    @property
+    def dwarf(self) -> Any:
+        """All of it, as pyelftools has it."""
+        return self._dwarf
+
+    @cached_property
+    def tops(self) -> list[Any]:
+        """The entries of the compilation units."""
+        return [unit.top for unit in self._units]
+
+    @cached_property
+    def objects(self) -> dict[str, tuple[int, int]]:
+        """Address and size of each variable that has a symbol."""
+        table: Any = self._elf.get_section_by_name(".symtab")
+        symbols = table.iter_symbols() if table is not None else ()
+        found = (one for one in symbols if one["st_info"]["type"] == "STT_OBJECT")
+        return {one.name: (one["st_value"], one["st_size"]) for one in found}
+
     def frame_rule(self, pc: int) -> FrameRule | None:
         """How the function at `pc` is left from there, or None where the compiler did not say."""
         for entry in self._frame_entries:
@@ -136,7 +196,7 @@ class DebugInfo:
             cfa = rows[-1]["cfa"]
             if cfa.reg is None:
                 return None  # a DWARF expression; no compiler uses one for C
-            rules = {register: rows[-1][register] for register in (RA, S0) if register in rows[-1]}
+            rules = {register: rule for register, rule in rows[-1].items() if isinstance(register, int)}
             saved = {register: rule.arg for register, rule in rules.items() if rule.type == "OFFSET"}
             return FrameRule(cfa.reg, cfa.offset, saved, RA in rules and rules[RA].type == "UNDEFINED")
         return None
@@ -200,6 +260,17 @@ class _Unit:
         self._dwarf: Final = dwarf
         self._unit: Final = unit
 
+    @property
+    def top(self) -> Any:
+        """Its entry."""
+        return self._unit.get_top_DIE()
+
+    @property
+    def offset(self) -> int:
+        """Its place in .debug_info, by which entries name it."""
+        offset: int = self._unit.cu_offset
+        return offset
+
     @cached_property
     def is_assembly(self) -> bool:
         return not self._subprograms
@@ -211,7 +282,7 @@ class _Unit:
     def subprogram(self, function: Function) -> Any | None:
         """The entry of `function`, if it is in this unit."""
         for die in self._subprograms:
-            if (function.low, function.high) in self._ranges(die):
+            if (function.low, function.high) in self.ranges(die):
                 return die
         return None
 
@@ -221,7 +292,7 @@ class _Unit:
         scope = self.subprogram(function)
         while scope is not None:
             inner = (die for die in scope.iter_children() if die.tag in (INLINED, "DW_TAG_lexical_block"))
-            covers = (die for die in inner if any(low <= pc < high for low, high in self._ranges(die)))
+            covers = (die for die in inner if any(low <= pc < high for low, high in self.ranges(die)))
             scope = next(covers, None)
             if scope is not None and scope.tag == INLINED:
                 calls.append(scope)
@@ -235,7 +306,11 @@ class _Unit:
 
     def rows(self, function: Function) -> list[_Row]:
         """The part of the line table for `function`: a sequence of its own, or within a larger one."""
-        spans = [span for span in self._sequences if span[0] <= function.low and function.high <= span[1]]
+        spans = [
+            span
+            for span in self._sequences
+            if span[0] <= function.low < span[1] and (function.high <= span[1] or self.is_assembly)
+        ]  # a symbol of assembly reaches to the section's end, which may lie behind the last line
         if not spans:
             return []
         return min(spans, key=lambda span: span[1] - span[0])[2]
@@ -254,7 +329,7 @@ class _Unit:
             if state is None:
                 continue
             if not state.end_sequence:
-                rows.append(_Row(state.address, state.file, state.line))
+                rows.append(_Row(state.address, state.file, state.line, state.prologue_end))
             elif rows:
                 sequences.append((rows[0].address, state.address, rows))
                 rows = []
@@ -272,7 +347,7 @@ class _Unit:
             directory = header.include_directory[entry.dir_index - first]
         return os.path.normpath(os.fsdecode(os.path.join(directory, entry.name)))
 
-    def _ranges(self, die: Any) -> list[tuple[int, int]]:
+    def ranges(self, die: Any) -> list[tuple[int, int]]:
         """The [low, high) that the entry `die` covers."""
         attributes = die.attributes
         if "DW_AT_ranges" in attributes:

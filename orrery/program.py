@@ -36,8 +36,9 @@ class Program:
         return self.argv[0]
 
 
-def load(path: str, args: Sequence[str], warn: Callable[[str], None]) -> Program:
-    """The program in file `path` with arguments; `warn` gets the compiler's warnings.
+def load(path: str, args: Sequence[str], warn: Callable[[str], None], *, optimize: bool = True) -> Program:
+    """The program in file `path` with arguments; `warn` gets the compiler's warnings;
+    without `optimize` it is compiled for a debugger.
 
     Raises BadInput or CompileError.
     """
@@ -45,7 +46,7 @@ def load(path: str, args: Sequence[str], warn: Callable[[str], None]) -> Program
     if file.suffix in SOURCES:
         from toolchain import cc
 
-        program = cc.compile_user([file], warn=warn)
+        program = cc.compile_user([file], warn=warn, optimize=optimize)
         name = file.stem
     else:
         program = _read(path)

@@ -74,12 +74,13 @@ class _Include:
 
 @dataclass(slots=True)
 class _Job:
-    """One source to compile: as the user named it, its absolute path, the name its DWARF shows."""
+    """One source to compile: as the user named it, its absolute path, the name its DWARF shows, flags."""
 
     given: str
     path: Path
     shown: str
     content: bytes
+    flags: tuple[str, ...] = ()
     key: str = ""
     warnings: str = ""
     object: Path = field(default_factory=Path)
@@ -90,17 +91,19 @@ def compile_user(
     out: Path | None = None,
     *,
     debug: bool = True,
+    optimize: bool = True,
     warn: Callable[[str], None] | None = None,
 ) -> bytes:
     """Compile `sources` and link them with the C library: an ELF at address 0, text R-X, data RW.
 
-    `debug=False` leaves out DWARF and symbols; `warn` gets the compiler's warnings, if any.  `out` is
-    written too when given.  Raises CompileError.
+    `debug=False` leaves out DWARF and symbols; without `optimize` each variable of `sources` has its place in
+    memory, and each line its own code, for a debugger.  `warn` gets the compiler's warnings, if any.
+    `out` is written too when given.  Raises CompileError.
     """
     if not sources:
         raise CompileError("nothing to compile: name at least one C or assembly source")
     include = _include_path()
-    program = _compile_all([_job(Path(source)) for source in sources], include)
+    program = _compile_all([_job(Path(source), optimize) for source in sources], include)
     library = _library(include)
     if warn is not None:
         for job in program:
@@ -240,7 +243,13 @@ def _include_path() -> _Include:
     )
 
 
-def _job(source: Path) -> _Job:
+def source_of(shown: str) -> Path:
+    """The file in the tree, or a generated one, that DWARF calls `shown`."""
+    directory, _, name = shown.partition("/")
+    return _include_path().directories[0] / name if directory == "include" else ROOT / shown
+
+
+def _job(source: Path, optimize: bool = True) -> _Job:
     """Read a source; raises CompileError for what cannot be one."""
     if source.suffix not in SUFFIXES:
         raise CompileError(
@@ -252,7 +261,7 @@ def _job(source: Path) -> _Job:
         raise CompileError(f"{source}: {error.strerror or error}; check the name of the source") from error
     path = source.resolve()
     shown = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else source.name
-    return _Job(given=str(source), path=path, shown=shown, content=content)
+    return _Job(str(source), path, shown, content, () if optimize else ("-O0",))
 
 
 def _library(include: _Include) -> list[_Job]:
@@ -282,7 +291,8 @@ def _cached(job: _Job, include: _Include) -> bool:
     The key covers the source and the include path.  Other files that the source included (a header
     beside it) are listed with their digests in the record next to the object.
     """
-    job.key = _digest("object", zig_version(), *COMPILE_FLAGS, include.digest, job.shown, job.content)
+    flags = *COMPILE_FLAGS, *job.flags
+    job.key = _digest("object", zig_version(), *flags, include.digest, job.shown, job.content)
     job.object = cache_dir() / "object" / f"{job.key}.o"
     try:
         record = json.loads(job.object.with_suffix(".json").read_text())
@@ -310,7 +320,8 @@ def _compile(job: _Job, include: _Include) -> None:
     """Compile one source into the cache."""
     with _scratch(job.object.parent) as scratch:
         new, depends = scratch / "out.o", scratch / "out.d"
-        command = ["clang", *COMPILE_FLAGS, "-c", str(job.path), "-o", str(new), "-MMD", "-MF", str(depends)]
+        command = ["clang", *COMPILE_FLAGS, *job.flags, "-c", str(job.path), "-o", str(new)]
+        command += ["-MMD", "-MF", str(depends)]
         for directory in include.directories:
             command += ["-isystem" if directory is include.directories[-1] else "-I", str(directory)]
         # The last map that matches wins.

@@ -38,7 +38,6 @@ NOWHERE: Final = ((0, False, 3, 0), 0, b"")
 def main() -> None:
     """Make the machine that is asked for, and serve; a fork never returns from here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the front end
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the copies
     faulthandler.enable()
     wire = Wire(socket.socket(fileno=int(sys.argv[1])))
     with suppress(Hangup):
@@ -49,6 +48,8 @@ def main() -> None:
         except Exception as error:  # any: it is raised again at the caller
             wire.send((False, parcel.wrap(error), NOWHERE))
             return
+        # Nobody waits for the copies. Not before: a compiler that builds the image waits for its own.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         gc.collect()
         gc.freeze()
         Inside(wire, machine).serve(warnings)
@@ -78,6 +79,7 @@ class Inside:
             "scan": self._scan,
             "set_places": lambda places: target.set_places(Place(*place) for place in places),
             "step": target.step,
+            "trace": target.trace,
             "walk": lambda goal, ticks: Trail(machine, target).walk(Moment(*goal), ticks),
         }
 

@@ -17,6 +17,7 @@ from orrery import postmortem
 from orrery.debugger.memory import Memory
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
+from orrery.debugger.pylines import PyLine, PyLines
 from orrery.debugger.registers import Registers
 from orrery.debugger.stops import KERNEL, Stopped, Stops
 from orrery.debugger.tape import Astray, Change, Tape
@@ -205,6 +206,10 @@ class Target:
             if stopped is not None:
                 return stopped
         return self._stops.stopped("step")
+
+    def trace(self) -> tuple[Stopped, tuple[PyLine, ...]]:
+        """Make one step, and tell which lines of the kernel's Python ran in it."""
+        return PyLines().watched(self.step)
 
     def _run(self, limit: int, begin: Moment) -> Stopped | None:
         """Run once; None where nothing was met that anybody asked for."""

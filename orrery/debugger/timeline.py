@@ -19,6 +19,7 @@ from orrery.debugger import events
 from orrery.debugger.history import History
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
+from orrery.debugger.pylines import PyLine
 from orrery.debugger.replica import Replica
 from orrery.debugger.stops import Stopped
 from orrery.debugger.tape import Change
@@ -195,6 +196,12 @@ class Timeline:
         """Make `n` steps: an instruction, a trap's entry, a gate or a wait each; as in Target."""
         self._cursor.equip(self._places, self._kinds)
         return Stopped.of(self._cursor.call("step", n, pid))
+
+    def trace(self) -> tuple[Stopped, tuple[PyLine, ...]]:
+        """Make one step, and tell which lines of the kernel's Python ran in it; as in Target."""
+        self._cursor.equip(self._places, self._kinds)
+        stopped, lines = self._cursor.call("trace")
+        return Stopped.of(stopped), tuple(PyLine(*one) for one in lines)
 
     def run_until(self, event: str, *, backwards: bool = False) -> Stopped:
         """Go to where `event` (see events.py) happens next, or happened last."""

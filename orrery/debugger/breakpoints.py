@@ -1,0 +1,138 @@
+"""Breakpoints, watchpoints and catchpoints: what the person asked to stop at, and whether a stop is one.
+
+The target stops at places; whether the person wants this stop is decided here: in the right program, with the
+condition true, and for `watch` with another value than before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from orrery.debugger.ctypes import VOID, CType
+from orrery.debugger.place import ALL, Place
+from orrery.debugger.stops import Stopped
+from orrery.debugger.timeline import Timeline
+from orrery.dwarf import DebugInfo
+
+WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw"}
+CATCH: Final = "catchpoint"
+
+
+@dataclass
+class Breakpoint:
+    """One of the table. `text` is what the person asked for, and `where` what was found.
+
+    A breakpoint has `addresses` in the program `info` (None: in all address spaces); a watchpoint `size`
+    bytes of process `pid`, a value of `type` which was `old` and is `seen`; a catchpoint the event `text`.
+    """
+
+    kind: str
+    text: str
+    number: int = 0
+    where: str = ""
+    addresses: tuple[int, ...] = ()
+    info: DebugInfo | None = None
+    pid: int = ALL
+    size: int = 1
+    condition: str = ""
+    temporary: bool = False
+    enabled: bool = True
+    hits: int = 0
+    seen: bytes = b""
+    old: bytes = b""
+    type: CType = VOID
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """As the target has them."""
+        kinds = WATCHES.get(self.kind, "x")
+        if self.kind == CATCH or not self.enabled:
+            return ()
+        return tuple(Place(self.pid, address, self.size, kinds) for address in self.addresses)
+
+
+class Breakpoints:
+    """The table, for `target`.
+
+    `program_of` is asked for a process's program, `holds` whether a condition is true in a process.
+    """
+
+    def __init__(
+        self,
+        target: Timeline,
+        program_of: Callable[[int], DebugInfo | None],
+        holds: Callable[[str, int], bool],
+    ) -> None:
+        self._target: Final = target
+        self._program_of: Final = program_of
+        self._holds: Final = holds
+        self._last = 0
+        self.all: list[Breakpoint] = []
+
+    def add(self, made: Breakpoint) -> Breakpoint:
+        """Enter one into the table; it gets a number."""
+        self._last += 1
+        made.number = self._last
+        self.all.append(made)
+        self.arm()
+        return made
+
+    def delete(self, number: int) -> bool:
+        """Take one out; False where there is none."""
+        kept = [one for one in self.all if one.number != number]
+        found = len(kept) < len(self.all)
+        self.all = kept
+        self.arm()
+        return found
+
+    def restart_numbers(self) -> None:
+        """Let the next be number 1: what there was before was not the person's."""
+        assert not self.all, "numbers are the person's as long as there are breakpoints"
+        self._last = 0
+
+    def find(self, number: int) -> Breakpoint | None:
+        """The one with this number."""
+        return next((one for one in self.all if one.number == number), None)
+
+    def arm(self, *more: Place) -> None:
+        """Have the target stop at all of them, and at `more`."""
+        self._target.set_places((*(place for one in self.all for place in one.places), *more))
+        self._target.catch({one.text for one in self.all if one.kind == CATCH and one.enabled})
+
+    def remember(self) -> None:
+        """Take what the watched places hold for known: the machine is about to go on."""
+        for one in self.all:
+            if one.kind in WATCHES:
+                self._changed(one)
+
+    def judged(self, stopped: Stopped) -> Breakpoint | None:
+        """The one that the person wants to stop at here, and it has been hit once more."""
+        for one in self.all:
+            if one.enabled and self._concerns(one, stopped):
+                if one.condition and not self._holds(one.condition, stopped.pid):
+                    continue
+                one.hits += 1
+                if one.temporary:
+                    self.delete(one.number)
+                return one
+        return None
+
+    def _concerns(self, one: Breakpoint, stopped: Stopped) -> bool:
+        if stopped.why == "event":
+            happened = stopped.detail.partition(" ")[0]
+            return one.kind == CATCH and one.text in (happened, happened.partition(":")[0])
+        here = stopped.moment.pc in one.addresses
+        if stopped.why != "place" or not (here or stopped.place in one.places):
+            return False
+        if one.kind not in WATCHES:
+            return here and (one.info is None or self._program_of(stopped.pid) is one.info)
+        return stopped.place in one.places and (self._changed(one) or one.kind != "hw watchpoint")
+
+    def _changed(self, one: Breakpoint) -> bool:
+        """Whether the watched bytes are others than last time."""
+        try:
+            now = self._target.read(one.pid, one.addresses[0], one.size)
+        except LookupError:
+            return False  # the process has ended
+        one.old, one.seen = one.seen, now
+        return one.old != now

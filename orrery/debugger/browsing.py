@@ -1,0 +1,162 @@
+"""Commands that look at code: the stack and its frames, list, disassemble, info line, symbol and source."""
+
+import re
+from typing import Final
+
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.expressions import evaluate
+from orrery.debugger.frames import Frame
+from orrery.debugger.looking import instructions
+from orrery.debugger.values import Unavailable
+
+LINES: Final = 10
+"""How many lines `list` shows."""
+
+
+def backtrace(debugger: Debugger, argument: str) -> str:
+    """backtrace [N]: all calls, or the innermost N."""
+    frames = debugger.frames
+    shown = frames[: int(argument)] if argument.isdigit() else frames
+    lines = [
+        f"#{level:<3}{_address(debugger, one)}{debugger.describe(one)}" for level, one in enumerate(shown)
+    ]
+    if len(shown) < len(frames):
+        lines.append("(More stack frames follow...)")
+    return "\n".join(lines or ["No stack."]) + "\n"
+
+
+def _address(debugger: Debugger, frame: Frame) -> str:
+    """Where in its line a caller is, as gdb shows it."""
+    if frame.python is not None or frame.depth or (frame.place is not None and frame is debugger.frames[0]):
+        return ""
+    return f"{frame.pc:#018x} in "
+
+
+def frame(debugger: Debugger, argument: str) -> str:
+    """frame [N]: select one."""
+    if argument:
+        try:
+            debugger.level = int(argument)
+        except ValueError:
+            raise Unavailable(f"{argument!r} is no number of a frame") from None
+    chosen = debugger.frame
+    debugger.listed = ("", 0)
+    where = f"{_address(debugger, chosen)}{debugger.describe(chosen)}"
+    return f"#{debugger.level:<3}{where}\n{debugger.line_of(chosen)}\n"
+
+
+def up(debugger: Debugger, argument: str) -> str:
+    """To the caller."""
+    return _by(debugger, int(argument or 1), "Initial frame selected; you can't go up.")
+
+
+def down(debugger: Debugger, argument: str) -> str:
+    """To the one that is called."""
+    return _by(debugger, -int(argument or 1), "Bottom (innermost) frame selected; you can't go down.")
+
+
+def _by(debugger: Debugger, by: int, end: str) -> str:
+    wanted = min(max(debugger.level + by, 0), len(debugger.frames) - 1)
+    if wanted == debugger.level:
+        raise Unavailable(end)
+    return frame(debugger, str(wanted))
+
+
+# --- source ---
+
+
+def list_(debugger: Debugger, argument: str) -> str:
+    """list [LINE | FIRST,LAST | FUNCTION | FILE:LINE]"""
+    place = debugger.frame.place if debugger.frames else None
+    file, last = debugger.listed
+    if argument:
+        file, first, last = _lines(debugger, argument)
+    elif file:
+        first, last = last + 1, last + LINES
+    elif place is not None:
+        file, first = place.file, max(place.line - LINES // 2, 1)
+        last = first + LINES - 1
+    else:
+        file, first, last = _lines(debugger, "main")
+    current = place.line if place is not None and place.file == file else 0
+    lines = debugger.sources.extract(file, first, last, current)
+    if not lines:
+        count = len(debugger.sources.lines(file))
+        raise Unavailable(
+            f"Line number {first} out of range; {file} has {count} lines."
+            if count
+            else f"{file}: No such file."
+        )
+    debugger.listed = (file, last)
+    return "\n".join(lines) + "\n"
+
+
+def _lines(debugger: Debugger, text: str) -> tuple[str, int, int]:
+    """The file, first and last line that a person means."""
+    if (found := re.fullmatch(r"(\d+)\s*,\s*(\d+)", text)) is not None:
+        return debugger.current_file, int(found[1]), int(found[2])
+    if (found := re.fullmatch(r"(?:([^:\s]+):)?(\d+)", text)) is not None:
+        middle, file = int(found[2]), found[1] or debugger.current_file
+    else:
+        addresses, info = debugger.resolve(text)
+        place = next(iter((info or debugger.programs.kernel).places(addresses[0])), None)
+        if place is None:
+            raise Unavailable(f"No line is known for {text}.")
+        middle, file = place.line, place.file
+    first = max(middle - LINES // 2, 1)
+    return file, first, first + LINES - 1
+
+
+def source(debugger: Debugger, argument: str) -> str:
+    """info source: the current file, and all that the program has."""
+    info = debugger.info
+    files = "".join(f"  {file}\n" for file in debugger.locations(info).files) if info is not None else ""
+    return f"Current source file is {debugger.current_file}\nThe program's sources:\n{files}"
+
+
+def line(debugger: Debugger, argument: str) -> str:
+    """info line [LOCATION]: where its code is."""
+    if argument:
+        addresses, info = debugger.resolve(argument)
+    else:
+        addresses, info = (debugger.frame.at,), debugger.frame.info
+    place = next(iter(info.places(addresses[0])), None) if info is not None else None
+    if info is None or place is None:
+        raise Unavailable("No line number information available.")
+    span = debugger.locations(info).span(place.file, place.line)
+    begin, end = span if span is not None else (addresses[0], addresses[0])
+    names = (f"{one:#x}{debugger.name_at(one)}" for one in (begin, end))
+    return f'Line {place.line} of "{place.file}" starts at address {" and ends at ".join(names)}.\n'
+
+
+def symbol(debugger: Debugger, argument: str) -> str:
+    """info symbol ADDRESS: what is there."""
+    value = evaluate(argument, debugger)
+    address = value.address if value.address is not None and not value.type.is_scalar else value.whole
+    name = debugger.name_at(address).strip(" <>")
+    return f"{name or f'No symbol matches {argument}'}\n"
+
+
+def disassemble(debugger: Debugger, argument: str) -> str:
+    """disassemble [FUNCTION | ADDRESS]: a function, the line at pc marked."""
+    if argument:
+        value = evaluate(argument, debugger)
+        address = (
+            value.address if value.type.kind == "function" and value.address is not None else value.whole
+        )
+    elif debugger.frame.python is not None:
+        raise Unavailable("This frame is Python; `up` leads to the program's")
+    else:
+        address = debugger.frame.pc
+    info = debugger.info
+    function = info.function(address) if info is not None else None
+    if function is not None:
+        low = function.low
+    else:
+        function = debugger.programs.kernel.function(debugger.programs.kernel_address(address))
+        if function is None:
+            raise Unavailable("No function contains specified address.")
+        low = debugger.programs.user_address(function.low)
+    size = function.high - function.low
+    lines = "\n".join(instructions(debugger, low, size, low + size))
+    return f"Dump of assembler code for function {function.name}:\n{lines}\nEnd of assembler dump.\n"

@@ -1,0 +1,215 @@
+"""The table of commands, and carrying one out: a line goes in, text comes out.
+
+    name, and gdb's short forms     what stands behind it     what it does
+
+A name may be shortened as long as it is the only one that begins so; the short forms go before that.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from orrery.debugger import browsing, looking, moving, reversing, stopping
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.stops import KERNEL
+from orrery.debugger.values import Unavailable
+
+Function = Callable[[Debugger, str], str]
+
+
+class Command(NamedTuple):
+    """`repeats`: an empty line does it again."""
+
+    names: tuple[str, ...]
+    arguments: str
+    help: str
+    function: Function
+    repeats: bool = False
+
+
+def processes(debugger: Debugger, argument: str) -> str:
+    """info processes"""
+    lines = ["  Num  Name             State     Parent"]
+    for one in debugger.target.processes():
+        mark = "*" if one.pid == debugger.pid else " "
+        running = ", runs" if one.current else ""
+        lines.append(f"{mark} {one.pid:<4} {one.name:<16} {one.state + running:<14} {one.parent}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def inferior(debugger: Debugger, argument: str) -> str:
+    """inferior [PID]: look at another process; 0 is the kernel."""
+    if not argument:
+        return f"[Current process is {debugger.pid}]\n"
+    try:
+        pid = int(argument)
+        debugger.target.registers(pid)
+    except (ValueError, LookupError):
+        raise Unavailable(f"No process {argument}; `info processes` lists them.") from None
+    debugger.select_process(pid)
+    where = browsing.frame(debugger, "") if debugger.frames else ""
+    return f"[Switching to {f'process {pid}' if pid != KERNEL else 'the kernel'}]\n{where}"
+
+
+def type_(debugger: Debugger, argument: str) -> str:
+    """type TEXT: on the console."""
+    debugger.target.type(f"{argument}\n".encode())
+    return ""
+
+
+def monitor(debugger: Debugger, argument: str) -> str:
+    """monitor COMMAND"""
+    return debugger.target.monitor(argument)
+
+
+def _breakpoints(debugger: Debugger, argument: str) -> str:
+    return stopping.table(debugger)
+
+
+INFO: Final[dict[str, tuple[Function, str]]] = {
+    "breakpoints": (_breakpoints, "where to stop"),
+    "registers": (looking.registers, "registers; * marks those that the last command changed"),
+    "all-registers": (looking.all_registers, "floating-point and control registers too"),
+    "locals": (looking.locals_, "the variables of the selected frame"),
+    "args": (looking.args, "its arguments"),
+    "frame": (browsing.frame, "where it is"),
+    "processes": (processes, "all processes"),
+    "inferiors": (processes, "the same"),
+    "line": (browsing.line, "where the code of a line is"),
+    "symbol": (browsing.symbol, "what is at an address"),
+    "source": (browsing.source, "the program's sources"),
+    "display": (looking.display, "what is shown at each stop"),
+    "checkpoints": (reversing.checkpoints, "the moments to which you gave a number"),
+}
+
+
+def info(debugger: Debugger, argument: str) -> str:
+    """info SUBJECT"""
+    word, _, rest = argument.partition(" ")
+    found = [name for name in INFO if name.startswith(word)] if word else []
+    if word == "b":
+        found = ["breakpoints"]
+    if not found:
+        return "".join(f"info {name:<14} {text}\n" for name, (_, text) in INFO.items())
+    if len({INFO[name][0] for name in found}) > 1 and word not in INFO and word not in ("r", "s"):
+        raise Unavailable(f'Ambiguous info command "{word}": {", ".join(found)}.')
+    return INFO[word if word in INFO else found[0]][0](debugger, rest.strip())
+
+
+COMMANDS: Final = (
+    Command(("break", "b"), "[LOCATION] [if EXPR]", "stop at a function, a line, *ADDRESS", stopping.break_),
+    Command(("tbreak", "tb"), "[LOCATION]", "the same, once", stopping.tbreak),
+    Command(("watch",), "EXPR", "stop behind what changes it: a variable, or an address", stopping.watch),
+    Command(("rwatch",), "EXPR", "stop behind what reads it", stopping.rwatch),
+    Command(("awatch",), "EXPR", "stop behind what reads or writes it", stopping.awatch),
+    Command(("catch",), "EVENT", "stop at fork, exec, exit, fault, crash, syscall [NAME]", stopping.catch),
+    Command(("delete", "d"), "[N]...", "delete break-, watch- and catchpoints", stopping.delete),
+    Command(("enable",), "[N]...", "stop at them again", stopping.enable),
+    Command(("disable",), "[N]...", "keep them, but do not stop", stopping.disable),
+    Command(("condition",), "N [EXPR]", "stop only where this is true", stopping.condition),
+    Command(("continue", "c"), "[N]", "go on, to the Nth stop", moving.continue_, True),
+    Command(("step", "s"), "[N]", "to another line, in functions and in the kernel too", moving.step, True),
+    Command(("next", "n"), "[N]", "to another line, over calls", moving.next_, True),
+    Command(("stepi", "si"), "[N]", "one instruction, trap or gate", moving.stepi, True),
+    Command(("nexti", "ni"), "[N]", "the same, over calls and traps", moving.nexti, True),
+    Command(("finish", "fin"), "", "until the selected function has returned", moving.finish, True),
+    Command(("until", "u"), "[LOCATION]", "to a line further down, or to a location", moving.until, True),
+    Command(("advance",), "LOCATION", "to a location", moving.advance),
+    Command(("reverse-continue", "rc"), "", "go back, to a stop", reversing.continue_, True),
+    Command(("reverse-step", "rs"), "[N]", "back to another line", reversing.step, True),
+    Command(("reverse-next", "rn"), "[N]", "back to another line, over calls", reversing.next_, True),
+    Command(("reverse-stepi", "rsi"), "[N]", "back by an instruction, trap or gate", reversing.stepi, True),
+    Command(("reverse-finish",), "", "back to where the function was called", reversing.finish),
+    Command(("when",), "", "the time of this moment", reversing.when),
+    Command(("goto",), "TIME", "back or forward to a time: ticks, or as in 1.5s, 20ms", reversing.goto),
+    Command(("checkpoint",), "", "give this moment a number", reversing.checkpoint),
+    Command(("restart",), "N", "to a checkpoint", reversing.restart),
+    Command(("backtrace", "bt", "where"), "[N]", "the calls that have not returned", browsing.backtrace),
+    Command(("frame", "f"), "[N]", "look at one of them", browsing.frame),
+    Command(("up",), "[N]", "at the caller", browsing.up, True),
+    Command(("down",), "[N]", "at the one that is called", browsing.down, True),
+    Command(("inferior",), "[PID]", "look at another process, or at the kernel: 0", inferior),
+    Command(("print", "p", "inspect"), "[/F] EXPR", "a value; with = it is changed", looking.print_),
+    Command(("set",), "var EXPR", "change a variable or a register", looking.set_),
+    Command(("whatis",), "EXPR", "its type", looking.whatis),
+    Command(("ptype",), "EXPR", "its type, with the members", looking.ptype),
+    Command(("x",), "[/NFU] ADDRESS", "N things in memory, of format F and unit U", looking.examine, True),
+    Command(("display",), "[/F] EXPR", "show it at each stop", looking.display),
+    Command(("undisplay",), "[N]...", "and no longer", looking.undisplay),
+    Command(("list", "l"), "[LOCATION | FROM,TO]", "source", browsing.list_, True),
+    Command(("disassemble",), "[FUNCTION | ADDRESS]", "its instructions", browsing.disassemble),
+    Command(("info", "i"), "[SUBJECT]", "all else; without a subject: what there is", info),
+    Command(("type",), "TEXT", "type a line on the console", type_),
+    Command(("monitor", "mon"), "COMMAND", "a command of the console monitor", monitor),
+)  # fmt: skip
+HELP: Final = Command(
+    ("help", "h"), "[COMMAND]", "this list, or one line of it", lambda debugger, argument: ""
+)
+QUIT: Final = Command(("quit", "q", "exit"), "", "leave", lambda debugger, argument: "")
+ALL: Final = (*COMMANDS, HELP, QUIT)
+
+
+class Commands:
+    """Carries out lines for `debugger`. `quitting` is set by quit."""
+
+    def __init__(self, debugger: Debugger) -> None:
+        self._debugger: Final = debugger
+        self._last = ""
+        self.quitting = False
+
+    def execute(self, line: str) -> str:
+        """What a line makes; an empty one repeats the last where that makes sense."""
+        line = line.strip() or self._last
+        self._last = ""
+        word, _, rest = line.partition(" ")
+        if "/" in word:  # x/4i, p/x
+            word, _, letters = word.partition("/")
+            rest = f"/{letters} {rest}"
+        if not word or word.startswith("#"):
+            return ""
+        try:
+            return self._execute(word, rest.strip(), line)
+        except Unavailable as error:
+            return f"{error}\n"
+        except (LookupError, ValueError) as error:
+            return f"{error.args[0] if error.args else error}\n"
+
+    def _execute(self, word: str, rest: str, line: str) -> str:
+        found = self._find(word)
+        if len(found) != 1:
+            return f'Undefined command: "{word}".  Try "help".\n' if not found else _ambiguous(word, found)
+        (command,) = found
+        if command is QUIT:
+            self.quitting = True
+        if command is HELP:
+            return self._help(rest)
+        if command.repeats:
+            goes_on = command.names[0] in ("list", "x")  # from where it ended
+            self._last = command.names[0] if goes_on else line
+        return command.function(self._debugger, rest)
+
+    def _find(self, word: str) -> list[Command]:
+        """The commands that the word may mean."""
+        exact = [one for one in ALL if word in one.names]
+        return exact or [one for one in ALL if one.names[0].startswith(word)]
+
+    def _help(self, word: str) -> str:
+        lines = []
+        for one in self._find(word) if word else ALL:
+            short = f" ({', '.join(one.names[1:])})" if len(one.names) > 1 else ""
+            lines.append(f"{f'{one.names[0]}{short} {one.arguments}'.rstrip():<40} {one.help}\n")
+        return "".join(lines) or f'Undefined command: "{word}".\n'
+
+    def completions(self, line: str) -> Iterator[str]:
+        """What the last word of the line may become: a command, a subject of info, a function or variable."""
+        words = line.split(" ")
+        last = words[-1]
+        if len(words) == 1:
+            yield from (one.names[0] for one in ALL if one.names[0].startswith(last))
+        elif words[0] in ("info", "i") and len(words) == 2:
+            yield from (name for name in INFO if name.startswith(last))
+        elif last:
+            yield from (name for name in self._debugger.names() if name.startswith(last))
+
+
+def _ambiguous(word: str, found: list[Command]) -> str:
+    return f'Ambiguous command "{word}": {", ".join(sorted(one.names[0] for one in found))}.\n'

@@ -1,0 +1,140 @@
+"""The console of `orrery debug`: it starts the program's machine, reads commands and shows what they say.
+
+At a terminal a line can be edited and completed, earlier ones come back, and C-c stops a machine that runs;
+otherwise the lines come from stdin, and are shown with their answers.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from orrery.debugger import moving
+from orrery.debugger.breakpoints import CATCH, Breakpoint
+from orrery.debugger.commands import Commands
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.timeline import Timeline
+from orrery.program import Program
+from orrery.wire import Value
+from toolchain import fsimage, image
+from toolchain.paths import cache_dir
+
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import CompleteEvent, Completion
+    from prompt_toolkit.document import Document
+
+PROMPT: Final = "(orrery) "
+HISTORY: Final = "debug_history"  # in the cache
+
+
+def debug(program: Program, directory: Path, settings: dict[str, Value]) -> int:
+    """Debug `program`, whose sources are in `directory`, on a machine with `settings`; the exit status."""
+    init = fsimage.FsImage(image.default_image()).read("/init")
+    with Timeline(
+        init_argv=(b"/init", *program.argv),
+        modules={b"/init": init, program.name: program.elf},
+        **settings,
+    ) as timeline:
+        debugger = Debugger(timeline, {os.fsdecode(program.name): program.elf}, [directory])
+        console = Console(debugger, sys.stdout.write)
+        console.run(_typed(console.commands) if os.isatty(0) else _piped())
+    return 0
+
+
+class Console:
+    """Carries out lines for `debugger`, and writes what they say."""
+
+    def __init__(self, debugger: Debugger, write: Callable[[str], object]) -> None:
+        self._debugger: Final = debugger
+        self._write: Final = write
+        self.commands: Final = Commands(debugger)
+
+    def run(self, lines: Iterable[str]) -> None:
+        """Stop in the program's main, then carry out `lines` to the end, or to quit."""
+        timeline = self._debugger.target
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        timeline.on_slice = self._show_printed
+        try:
+            self._say(to_main(self._debugger))
+            for line in lines:
+                self._say(self.commands.execute(line))
+                if self.commands.quitting:
+                    break
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._debugger.target.ask_stop()
+
+    def _show_printed(self) -> None:
+        """The guest's output, while it runs."""
+        if printed := self._debugger.target.take_output():
+            self._say(printed.decode(errors="replace"))
+
+    def _say(self, text: str) -> None:
+        self._write(text)
+        sys.stdout.flush()
+
+
+def to_main(debugger: Debugger) -> str:
+    """Run until the program that the debugger was given is in main."""
+    breakpoints, stepper = debugger.breakpoints, debugger.stepper
+    made = breakpoints.add(Breakpoint(CATCH, "exec"))
+    stopped = stepper.resume()
+    while stopped.why == "event" and debugger.programs.find(stopped.pid) is not debugger.programs.first:
+        stopped = stepper.resume()
+    breakpoints.delete(made.number)
+    if stopped.why == "event":
+        debugger.moved(stopped.pid)
+        addresses, info = debugger.resolve("main")
+        breakpoints.add(Breakpoint("breakpoint", "main", addresses=addresses, info=info, temporary=True))
+        stopped = stepper.resume()
+        stepper.judged = None
+    breakpoints.restart_numbers()
+    return moving.report(debugger, stopped, everything=True)
+
+
+def _piped() -> Iterator[str]:
+    """Lines of stdin, shown behind the prompt; an empty one repeats nothing."""
+    for line in sys.stdin:
+        sys.stdout.write(f"{PROMPT}{line.rstrip()}\n")
+        if line.strip():
+            yield line
+    sys.stdout.write(f"{PROMPT}\n")
+
+
+def _typed(commands: Commands) -> Iterator[str]:
+    """Lines that a person types."""
+    session = _session(commands)
+    while True:
+        try:
+            yield session.prompt(PROMPT)
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+
+
+def _session(commands: Commands) -> "PromptSession[Any]":
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import Completer, Completion
+    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+
+    class Completing(Completer):
+        """Commands and names."""
+
+        def get_completions(self, document: "Document", event: "CompleteEvent") -> "Iterator[Completion]":
+            text = document.text_before_cursor
+            last = text.split(" ")[-1]
+            for found in commands.completions(text):
+                yield Completion(found, start_position=-len(last))
+
+    history: History = InMemoryHistory()
+    with suppress(OSError):
+        history = FileHistory(str(cache_dir() / HISTORY))
+    return PromptSession(history=history, completer=Completing(), complete_while_typing=False)

@@ -1,0 +1,299 @@
+"""The debugger: a target, what the person asked to stop at, and which process and frame they look at.
+
+The state behind the commands, without a word of their syntax.  Where it answers, it answers in text.  It is
+also the scope of expressions: what names, registers and memory mean in the selected frame.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from emu import engine as e
+from orrery.debugger.breakpoints import Breakpoints
+from orrery.debugger.ctypes import ULONG, VOID, CType, pointer_to
+from orrery.debugger.expressions import evaluate
+from orrery.debugger.frames import Frame, frames
+from orrery.debugger.locations import FILE_LINE, Locations
+from orrery.debugger.moment import Moment
+from orrery.debugger.programs import Programs
+from orrery.debugger.registers import NAMES
+from orrery.debugger.source import Sources
+from orrery.debugger.stepping import Stepper
+from orrery.debugger.timeline import Timeline
+from orrery.debugger.values import Unavailable, Value, shown
+from orrery.debugger.variables import Variables
+from orrery.debugger.walk import Walk
+from orrery.dwarf import DebugInfo
+
+ABI_NAMES: Final = {name: number for name, number in e.NAMES.items() if number < 32}
+ALIASES: Final = {"fp": 8}
+
+
+class Debugger:
+    """Over `target`; `own` are its programs by name, `directories` where their sources are."""
+
+    def __init__(self, target: Timeline, own: Mapping[str, bytes], directories: Sequence[Path] = ()) -> None:
+        self.target: Final = target
+        self.programs: Final = Programs(target, own)
+        self.sources: Final = Sources(directories)
+        self.breakpoints: Final = Breakpoints(target, self.programs.find, self._holds)
+        self.stepper: Final = Stepper(target, self.programs, self.breakpoints)
+        self.pid = target.current
+        self.walk: Walk | None = None
+        self.history: Final[list[Value]] = []  # $1, $2, ...
+        self.changed: frozenset[int] = frozenset()  # the registers that the last move has changed
+        self.displays: Final[dict[int, Callable[[], str]]] = {}  # what is shown at each stop, by number
+        self.moments: Final[list[Moment]] = []  # checkpoints that the person asked for
+        self.listed = ("", 0)  # file and last line of the last list
+        self.examined = ("x", 4)  # format and unit of the last x
+        self.next_address = 0  # what it would show next
+        self.ended = False  # the machine will not run again
+        self._registers: list[int] = []
+        self._frames: list[Frame] | None = None
+        self._selected = 0
+        self._variables: Final[dict[DebugInfo, Variables]] = {}
+        self._locations: Final[dict[DebugInfo, Locations]] = {}
+
+    # --- where the person looks ---
+
+    def moved(self, pid: int) -> None:
+        """The machine has gone on, or back; look at process `pid` now, if it is one."""
+        self.pid = pid
+        before, self._registers = self._registers, self.target.registers(pid)
+        pairs = zip(before, self._registers, strict=False)
+        self.changed = frozenset(i for i, (old, new) in enumerate(pairs) if old != new)
+        self._frames, self._selected, self.listed = None, 0, ("", 0)
+
+    def select_process(self, pid: int) -> None:
+        """Look at another process."""
+        self.walk = None
+        self.moved(pid)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The calls of the process that have not returned, innermost first."""
+        if self.walk is not None:
+            return self.walk.frames()
+        if self._frames is None:
+            self._frames = list(frames(self.target, self.programs, self.pid))
+        return self._frames
+
+    @property
+    def level(self) -> int:
+        """The number of the selected frame."""
+        return min(self._selected, len(self.frames) - 1)
+
+    @level.setter
+    def level(self, level: int) -> None:
+        if not 0 <= level < len(self.frames):
+            raise Unavailable(f"No frame at level {level}.")
+        self._selected = level
+
+    @property
+    def frame(self) -> Frame:
+        """The selected frame; raises Unavailable."""
+        if not self.frames:
+            raise Unavailable("No stack.")
+        return self.frames[self.level]
+
+    def walked(self) -> None:
+        """The walk has gone on."""
+        self._selected, self.listed = 0, ("", 0)
+
+    # --- code ---
+
+    @property
+    def info(self) -> DebugInfo | None:
+        """The program that the person looks at: the frame's, the process's, or the one that was given."""
+        program = next((one.info for one in self.frames[self.level :] if one.info is not None), None)
+        if program is None or program is self.programs.kernel:
+            program = self.programs.find(self.pid) or self.programs.first
+        return program
+
+    def locations(self, info: DebugInfo) -> Locations:
+        """Those of a program."""
+        if info not in self._locations:
+            self._locations[info] = Locations(info)
+        return self._locations[info]
+
+    def resolve(self, text: str) -> tuple[tuple[int, ...], DebugInfo | None]:
+        """The addresses of a location, and its program; None: the kernel's. Raises Unavailable."""
+        info = self.info
+        if text.startswith("*"):
+            address = evaluate(text[1:], self).whole
+            return (address,), info if info is not None and info.function(address) else None
+        if info is not None:
+            if (found := FILE_LINE.match(text)) is not None:
+                file = found["file"] or self.current_file
+                return tuple(self.locations(info).at_line(file, int(found["line"]))[1]), info
+            if addresses := self.locations(info).named(text):
+                return tuple(addresses), info
+        if text in self.programs.symbols:
+            at = self.programs.symbols[text]
+            return (self.programs.user_address(at),), None
+        raise Unavailable(f'Function "{text}" not defined.')
+
+    @property
+    def current_file(self) -> str:
+        """The source of the selected frame, or of main."""
+        place = next(
+            (one.place for one in self.frames[self.level :] if one.place and one.python is None), None
+        )
+        if place is not None:
+            return place.file
+        main = self.info and self.locations(self.info).function("main")
+        rows = self.info.lines(main) if self.info is not None and main else []
+        return rows[0].file if rows else ""
+
+    def name_at(self, address: int) -> str:
+        """` <function+offset>` for an address in code, or of a variable; else nothing."""
+        info = self.info
+        function = info.function(address) if info is not None else None
+        if function is None and (
+            kernel := self.programs.kernel.function(self.programs.kernel_address(address))
+        ):
+            function, address = kernel, self.programs.kernel_address(address)
+        if function is not None:
+            offset = address - function.low
+            return f" <{function.name}{f'+{offset}' if offset else ''}>"
+        for name, (low, size) in info.objects.items() if info is not None else ():
+            if low <= address < low + size:
+                return f" <{name}{f'+{address - low}' if address > low else ''}>"
+        return ""
+
+    def names(self) -> list[str]:
+        """Functions and variables of the program that the person looks at."""
+        info = self.info
+        if info is None:
+            return []
+        known = {one.name for one in info.functions} | set(info.objects)
+        if self.frames:
+            known |= {name for name, _ in self.locals(self.frame)}
+        return sorted(known)
+
+    # --- the scope of expressions ---
+
+    def variables(self, info: DebugInfo) -> Variables:
+        """Those of a program."""
+        if info not in self._variables:
+            self._variables[info] = Variables(info)
+        return self._variables[info]
+
+    def read(self, address: int, n: int) -> bytes:
+        """Memory of the selected process, as far as it is mapped."""
+        return self.target.read(self.pid, address, n)
+
+    def variable(self, name: str) -> Value:
+        """As Scope."""
+        info = self.info
+        frame = next((one for one in self.frames[self.level :] if one.info is info), None)
+        die = self.variables(info).find(frame, name) if info is not None else None
+        if info is not None and die is not None:
+            return self.variables(info).value(die, frame, self.read)
+        if name in self.programs.symbols:
+            return Value.of(pointer_to(VOID), self.programs.user_address(self.programs.symbols[name]))
+        raise Unavailable(f'No symbol "{name}" in current context.')
+
+    def register(self, name: str) -> Value:
+        """As Scope; with $1, $2 ... of the history, and $ for the last."""
+        if not name or name.isdigit():
+            index = int(name) if name else len(self.history)
+            if not 0 < index <= len(self.history):
+                raise Unavailable(f"${name}: there is no such value in the history")
+            return self.history[index - 1]
+        if name == "pc":
+            return Value.of(pointer_to(VOID), self.frame.pc)
+        number = ABI_NAMES.get(name, ALIASES.get(name))
+        if number is not None and self.frame.registers:
+            held = self.frame.registers[number]
+            if held is None:
+                raise Unavailable(f"${name} is not known in this frame")
+            return Value(ULONG, held.to_bytes(8, "little"), register=number)
+        if number is None and name not in NAMES:
+            raise Unavailable(f"no register ${name}; `info registers` lists them")
+        index = NAMES.index(name) if number is None else number
+        return Value(ULONG, self.target.registers(self.pid)[index].to_bytes(8, "little"), register=index)
+
+    def type(self, name: str) -> CType | None:
+        """As Scope."""
+        info = self.info
+        return self.variables(info).types.named(name) if info is not None else None
+
+    def load(self, type_: CType, address: int) -> Value:
+        """As Scope."""
+        address &= (1 << 64) - 1
+        data = self.read(address, type_.size) if type_.kind != "function" else b""
+        if len(data) < type_.size and type_.kind != "function":
+            raise Unavailable(f"Cannot access memory at address {address + len(data):#x}")
+        return Value(type_, data, address)
+
+    def store(self, target: Value, data: bytes) -> None:
+        """As Scope: this changes the machine."""
+        if target.address is not None:
+            done = self.target.write(self.pid, target.address, data)
+        else:
+            if self.level or target.register is None:
+                raise Unavailable("registers can be set in the innermost frame only")
+            number = int.from_bytes(data, "little", signed=target.type.signed) & (1 << 64) - 1
+            done = self.target.set_register(self.pid, target.register, number)
+        if not done:
+            raise Unavailable("the machine does not take this: nothing is there, or it cannot be changed")
+        self._frames = None
+
+    def show(self, value: Value, letter: str = "") -> str:
+        """A value in words."""
+        return shown(value, self.read, self.name_at, letter)
+
+    def _holds(self, condition: str, pid: int) -> bool:
+        """Whether a condition is true; one that makes no sense counts as true: the person should see."""
+        self.moved(pid)
+        try:
+            return bool(evaluate(condition, self).number)
+        except Unavailable:
+            return True
+
+    # --- what a stop looks like ---
+
+    def arguments(self, frame: Frame) -> str:
+        """`name=value, ...` of a frame's function."""
+        if frame.info is None or frame.kernel:
+            return ""
+        found = self.variables(frame.info).parameters(frame)
+        return ", ".join(f"{name}={self._told(frame, die)}" for name, die in found)
+
+    def locals(self, frame: Frame) -> list[tuple[str, str]]:
+        """Names and values of a frame's variables."""
+        if frame.python is not None:
+            return list(frame.python)
+        if frame.info is None or frame.kernel:
+            return []
+        found = self.variables(frame.info).locals(frame)
+        return [(name, self._told(frame, die, whole=True)) for name, die in found]
+
+    def _told(self, frame: Frame, die: Any, *, whole: bool = False) -> str:
+        assert frame.info is not None, "only a frame of a program has variables"
+        try:
+            value = self.variables(frame.info).value(die, frame, self.read)
+        except Unavailable as error:
+            return str(error) if str(error).startswith("<") else f"<error: {error}>"
+        if not whole and value.type.kind in ("struct", "union", "array"):
+            return "..."
+        return shown(value, self.read, self.name_at, "", top=whole)
+
+    def describe(self, frame: Frame) -> str:
+        """A frame in words: function, arguments, place."""
+        if frame.python is not None and frame.place is not None:
+            return f"{frame.name} at {frame.place.where}"
+        where = f" at {frame.place.where}" if frame.place is not None else ""
+        offset = ""
+        if frame.function is not None and frame.place is None:
+            offset = f"+{frame.at - frame.function.low}"
+        arguments = "" if frame.kernel else f" ({self.arguments(frame)})"
+        gate = ", the gate of the kernel's Python" if frame.pc in self.programs.gates else ""
+        return f"{frame.name}{offset}{arguments}{where}{gate}"
+
+    def line_of(self, frame: Frame) -> str:
+        """The source line that the frame is at, or its address."""
+        if frame.place is None or not frame.place.line:
+            return f"{frame.pc:#x}{self.name_at(frame.pc)}"
+        return self.sources.line(frame.place.file, frame.place.line)

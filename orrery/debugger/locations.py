@@ -1,0 +1,99 @@
+"""Locations: what a person writes for a place in code, and the addresses that it has.
+
+push            behind the prologue of a function; where it was inlined, each place
+list.c:12       line 12, or the next one that has code; 12 alone: of the current file
+*0x1234         an address, by any expression
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from orrery.debugger.values import Unavailable
+from orrery.debugger.variables import INLINED, name_of
+from orrery.dwarf import DebugInfo, Function, Line
+
+FILE_LINE: Final = re.compile(r"(?:(?P<file>[^:\s]+):)?(?P<line>\d+)$")
+
+
+class Locations:
+    """In the program `info`."""
+
+    def __init__(self, info: DebugInfo) -> None:
+        self._info: Final = info
+        self._lines: dict[str, list[Line]] | None = None  # by the last part of the file's name
+
+    def named(self, name: str) -> list[int]:
+        """Where a function begins its work; nowhere if there is none of this name."""
+        found = [self.body(one) for one in self._info.functions if one.name == name]
+        return found or list(self._inlined(name))
+
+    def function(self, name: str) -> Function | None:
+        """The function with this name."""
+        return next((one for one in self._info.functions if one.name == name), None)
+
+    def body(self, function: Function) -> int:
+        """The address behind the function's prologue, where its arguments can be seen."""
+        lines = self._info.lines(function)
+        behind = next((one.address for one in lines if one.body), None)
+        if behind is not None:
+            return behind
+        return next((one.address for one in lines[1:] if one.line != lines[0].line), function.low)
+
+    def at_line(self, file: str, line: int) -> tuple[int, list[int]]:
+        """The line at or behind `line` that has code, and where, once in a function; raises Unavailable."""
+        rows = [row for row in self._by_file().get(_last(file), ()) if row.file.endswith(file)]
+        line_found = min((row.line for row in rows if row.line >= line), default=0)
+        if not line_found:
+            raise Unavailable(
+                f"No line {line} in file {file!r}." if rows else f"No source file named {file}."
+            )
+        addresses: dict[Function | None, int] = {}
+        for row in rows:
+            if row.line == line_found:
+                function = self._info.function(row.address)
+                if function not in addresses:
+                    is_first = function is not None and row.address == function.low
+                    addresses[function] = self.body(function) if is_first and function else row.address
+        return line_found, list(addresses.values())
+
+    def span(self, file: str, line: int) -> tuple[int, int] | None:
+        """The first addresses [begin, end) of a line's code."""
+        rows = sorted(self._by_file().get(_last(file), ()), key=lambda row: row.address)
+        for i, row in enumerate(rows):
+            if row.line == line and row.file.endswith(file):
+                end = next((one.address for one in rows[i:] if one.line != line), row.address)
+                return row.address, end
+        return None
+
+    @property
+    def files(self) -> list[str]:
+        """The sources that the program has code of."""
+        return sorted({row.file for rows in self._by_file().values() for row in rows})
+
+    def _by_file(self) -> dict[str, list[Line]]:
+        if self._lines is None:
+            self._lines = {}
+            for function in self._info.functions:
+                for row in self._info.lines(function):
+                    self._lines.setdefault(_last(row.file), []).append(row)
+        return self._lines
+
+    def _inlined(self, name: str) -> Iterator[int]:
+        for top in self._info.tops:
+            for die in top.iter_children():
+                if die.tag == "DW_TAG_subprogram":
+                    yield from self._inlined_in(die, name)
+
+    def _inlined_in(self, scope: Any, name: str) -> Iterator[int]:
+        for die in scope.iter_children():
+            if die.tag == INLINED and name_of(die) == name:
+                low = self._info.low(die)
+                if low is not None:
+                    yield low
+            if die.has_children:
+                yield from self._inlined_in(die, name)
+
+
+def _last(file: str) -> str:
+    return file.rsplit("/", 1)[-1]

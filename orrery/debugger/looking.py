@@ -1,0 +1,234 @@
+"""Commands that look at data: print, x, display, set, and those of info that speak of memory and registers.
+
+print/F EXPRESSION      F is one of x d u o t a c z s
+x/NFU ADDRESS           N things, of format F (also i: instructions, s: strings), of unit U: b h w g
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from orrery.debugger.ctypes import ULONG
+from orrery.debugger.debugger import ABI_NAMES, Debugger
+from orrery.debugger.disassembly import disassembled
+from orrery.debugger.expressions import evaluate, named_type
+from orrery.debugger.registers import CSRS, NAMES
+from orrery.debugger.values import Unavailable, formatted, text_at
+
+FORMAT: Final = re.compile(r"/(?P<count>-?\d*)(?P<letters>[a-z]*)(?:\s+|$)")
+UNITS: Final = {"b": 1, "h": 2, "w": 4, "g": 8}
+LETTERS: Final = "xduotaczsi"
+COUNT_MAX: Final = 10_000
+BYTES_A_LINE: Final = 16
+INSTRUCTION_BYTES_MAX: Final = 4
+ADDRESS_MAX: Final = 1 << 64
+NAMED: Final = {
+    number: name for name, number in ABI_NAMES.items() if not name.startswith("x") and name != "fp"
+}
+
+
+def print_(debugger: Debugger, argument: str) -> str:
+    """print[/F] EXPRESSION"""
+    letter, text = _letter(argument)
+    frame = debugger.frame if debugger.frames else None
+    if frame is not None and text in (variables := dict(frame.python or ())):
+        return f"{variables[text]}\n"
+    if not text:
+        text = "$"
+    if (type_ := named_type(text, debugger)) is not None:
+        return f"{type_.name}\n"
+    value = evaluate(text, debugger)
+    debugger.history.append(value)
+    return f"${len(debugger.history)} = {debugger.show(value, letter)}\n"
+
+
+def set_(debugger: Debugger, argument: str) -> str:
+    """set [var] EXPRESSION"""
+    text = argument.removeprefix("variable ").removeprefix("var ")
+    if "=" not in text:
+        raise Unavailable("set what? As in set var count = 3, or set $a0 = 1")
+    evaluate(text, debugger)
+    return ""
+
+
+def whatis(debugger: Debugger, argument: str) -> str:
+    """The type of an expression."""
+    type_ = named_type(argument, debugger) or evaluate(argument, debugger).type
+    return f"type = {type_.name}\n"
+
+
+def ptype(debugger: Debugger, argument: str) -> str:
+    """A type with its members."""
+    type_ = named_type(argument, debugger) or evaluate(argument, debugger).type
+    stars = ""
+    while type_.kind == "pointer":
+        type_, stars = type_.of, stars + "*"
+    if type_.kind not in ("struct", "union"):
+        return f"type = {type_.name}{' ' * bool(stars)}{stars}\n"
+    members = "".join(f"    {field.type.name} {field.name};\n" for field in type_.fields)
+    return f"type = {type_.name} {{\n{members}}}{' ' * bool(stars)}{stars}\n"
+
+
+def display(debugger: Debugger, argument: str) -> str:
+    """display[/F] [EXPRESSION]"""
+    if not argument:
+        return "".join(show() for show in debugger.displays.values())
+    letter, text = _letter(argument)
+    number = max(debugger.displays, default=0) + 1
+
+    def show() -> str:
+        try:
+            if letter in ("i", "s"):
+                return f"{number}: x/{letter} {text}\n{examine(debugger, f'/{letter} {text}')}"
+            return f"{number}: {text} = {debugger.show(evaluate(text, debugger), letter)}\n"
+        except (Unavailable, LookupError):
+            return ""  # not to be seen from here
+
+    evaluate(text, debugger)
+    debugger.displays[number] = show
+    return show()
+
+
+def undisplay(debugger: Debugger, argument: str) -> str:
+    """Show no more: some, or all."""
+    for number in map(int, argument.split()) if argument else list(debugger.displays):
+        debugger.displays.pop(number, None)
+    return ""
+
+
+# --- memory ---
+
+
+def examine(debugger: Debugger, argument: str) -> str:
+    """x[/NFU] ADDRESS"""
+    count, letter, unit, text = _format(argument, debugger)
+    address = evaluate(text, debugger).whole if text else debugger.next_address
+    debugger.examined = (letter, unit)
+    if letter == "i":
+        return "".join(f"{line}\n" for line in instructions(debugger, address, count))
+    if letter == "s":
+        return "".join(f"{line}\n" for line in _strings(debugger, address, count))
+    data = debugger.read(address, count * unit)
+    if len(data) < unit:
+        raise Unavailable(f"Cannot access memory at address {address + len(data):#x}")
+    debugger.next_address = address + len(data) // unit * unit
+    lines = list(_units(debugger, data, address, letter, unit))
+    if len(data) < count * unit:
+        lines.append(f"Cannot access memory at address {address + len(data):#x}")
+    return "\n".join(lines) + "\n"
+
+
+def _units(debugger: Debugger, data: bytes, address: int, letter: str, unit: int) -> Iterator[str]:
+    columns = 1 if letter == "a" else max(min(BYTES_A_LINE // unit, 8), 1)
+    numbers = [int.from_bytes(data[i : i + unit], "little") for i in range(0, len(data) // unit * unit, unit)]
+    for i in range(0, len(numbers), columns):
+        at = address + i * unit
+        shown = (
+            formatted(one, unit, "z" if letter == "x" else letter, debugger.name_at)
+            for one in numbers[i : i + columns]
+        )
+        yield f"{at:#x}{debugger.name_at(at)}:\t" + "\t".join(shown)
+
+
+def _strings(debugger: Debugger, address: int, count: int) -> Iterator[str]:
+    for _ in range(count):
+        if not debugger.read(address, 1):
+            yield f"Cannot access memory at address {address:#x}"
+            return
+        yield f"{address:#x}{debugger.name_at(address)}:\t{text_at(debugger.read, address)}"
+        while (byte := debugger.read(address, 1)) and byte != b"\0":
+            address += 1
+        address += 1
+    debugger.next_address = address
+
+
+def instructions(debugger: Debugger, address: int, count: int, end: int = ADDRESS_MAX) -> Iterator[str]:
+    """Lines of disassembly, `count` at most, up to address `end`; the one at pc is marked."""
+    code = debugger.read(address, min(count * INSTRUCTION_BYTES_MAX, end - address))
+    pc = debugger.frame.pc if debugger.frames else None
+    listed = list(disassembled(code, address, debugger.name_at))[:count]
+    if not listed:
+        raise Unavailable(f"Cannot access memory at address {address:#x}")
+    for one in listed:
+        mark = "=>" if one.address == pc else "  "
+        yield f"{mark} {one.address:#x}{debugger.name_at(one.address)}:\t{one.text}"
+    debugger.next_address = listed[-1].address + listed[-1].size
+
+
+# --- registers and variables ---
+
+
+def registers(debugger: Debugger, argument: str) -> str:
+    """info registers [NAME]...: those that the last move has changed are marked."""
+    if argument:
+        return "".join(_register(debugger, name.removeprefix("$")) for name in argument.split())
+    frame = debugger.frame if debugger.frames else None
+    if frame is not None and frame.registers:
+        lines = [_register(debugger, NAMED[i]) for i in range(32) if frame.registers[i] is not None]
+        return "".join((*lines, _register(debugger, "pc")))
+    return "".join(_register(debugger, NAMED[i]) for i in range(32)) + _register(debugger, "pc")
+
+
+def all_registers(debugger: Debugger, argument: str) -> str:
+    """info all-registers"""
+    floating = (_register(debugger, f"f{i}") for i in range(32))
+    return registers(debugger, "") + "".join(
+        (*floating, *(_register(debugger, name) for name in (*CSRS, "priv")))
+    )
+
+
+def _register(debugger: Debugger, name: str) -> str:
+    value = debugger.register(name).whole & (1 << 64) - 1
+    index = ABI_NAMES.get(name, NAMES.index(name) if name in NAMES else -1)
+    mark = "*" if index in debugger.changed and not debugger.level else " "
+    inside = name in ("pc", "ra")
+    text = debugger.name_at(value).strip() if inside else formatted(value, ULONG.size, "d")
+    return f"{name:<14}{mark} {value:#018x}  {text}\n"
+
+
+def locals_(debugger: Debugger, argument: str) -> str:
+    """info locals"""
+    lines = [f"{name} = {text}\n" for name, text in debugger.locals(debugger.frame)]
+    return "".join(lines) or "No locals.\n"
+
+
+def args(debugger: Debugger, argument: str) -> str:
+    """info args"""
+    text = debugger.arguments(debugger.frame)
+    return (
+        "".join(f"{one.replace('=', ' = ', 1)}\n" for one in text.split(", ")) if text else "No arguments.\n"
+    )
+
+
+# --- formats ---
+
+
+def _letter(argument: str) -> tuple[str, str]:
+    """The format letter in front, and the rest."""
+    found = FORMAT.match(argument)
+    if found is None:
+        return "", argument.strip()
+    letters = [letter for letter in found["letters"] if letter in LETTERS]
+    if not letters or len(found["letters"]) > 1:
+        raise Unavailable(f"no format {found['letters']!r}; there are {' '.join(LETTERS)}")
+    return letters[0], argument[found.end() :].strip()
+
+
+def _format(argument: str, debugger: Debugger) -> tuple[int, str, int, str]:
+    """Count, letter, unit and the rest of x's argument; what is not said is as it was the last time."""
+    letter, unit = debugger.examined
+    found = FORMAT.match(argument)
+    if found is None:
+        return 1, letter, unit, argument.strip()
+    for one in found["letters"]:
+        if one in UNITS:
+            unit = UNITS[one]
+        elif one in LETTERS:
+            letter = one
+            unit = {"a": 8, "c": 1}.get(one, unit)
+        else:
+            raise Unavailable(f"no format {one!r}; there are {' '.join(LETTERS)}, and {' '.join(UNITS)}")
+    count = int(found["count"] or 1)
+    if not 0 < count <= COUNT_MAX:
+        raise Unavailable(f"{count} things: x shows from 1 to {COUNT_MAX}")
+    return count, letter, unit, argument[found.end() :].strip()

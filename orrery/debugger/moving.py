@@ -1,0 +1,257 @@
+"""Commands that let the machine go on: continue, step, next, finish, until and their likes.
+
+Each gives what the guest has printed meanwhile and where the machine stands now.  In the kernel's Python
+(walk.py) a step is one to another line that has run already; whatever goes on from there goes on from behind
+the gate.
+"""
+
+from collections.abc import Callable
+
+from orrery.debugger.breakpoints import WATCHES, Breakpoint
+from orrery.debugger.ctypes import INT, LONG
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.frames import Frame
+from orrery.debugger.place import Place
+from orrery.debugger.registers import NAMES, PRIV
+from orrery.debugger.stops import KERNEL, Stopped
+from orrery.debugger.values import Unavailable, Value
+from orrery.debugger.walk import Walk
+
+A0, FA0 = NAMES.index("x10"), NAMES.index("f10")
+OVER = ("exit", "panic")
+ENDS = {
+    "asleep": "All processes wait, and nothing will happen by itself; `type TEXT` types on the console.",
+    "interrupt": "Interrupted.",
+    "limit": "",
+    "begin": "No more history: the machine has just been switched on.",
+}
+
+
+def continue_(debugger: Debugger, argument: str) -> str:
+    """Go on to a breakpoint."""
+    debugger.walk = None
+    for _ in range(count(argument) - 1):
+        stopped = debugger.stepper.resume()
+        if stopped.why not in ("place", "event"):
+            return report(debugger, stopped)
+    return report(debugger, debugger.stepper.resume())
+
+
+def step(debugger: Debugger, argument: str) -> str:
+    """To another line, in functions that are called too, and in the kernel."""
+    return _repeated(debugger, argument, lambda: _step(debugger, over=False))
+
+
+def next_(debugger: Debugger, argument: str) -> str:
+    """To another line, over calls."""
+    return _repeated(debugger, argument, lambda: _step(debugger, over=True))
+
+
+def stepi(debugger: Debugger, argument: str) -> str:
+    """One instruction, trap or gate."""
+    debugger.walk = None
+    return _repeated(debugger, argument, lambda: debugger.stepper.instruction(debugger.pid), by_line=False)
+
+
+def nexti(debugger: Debugger, argument: str) -> str:
+    """One instruction, over a call or a trap."""
+    debugger.walk = None
+    step = debugger.stepper.over_instruction
+    return _repeated(debugger, argument, lambda: step(debugger.pid), by_line=False)
+
+
+def finish(debugger: Debugger, argument: str) -> str:
+    """Until the selected function has returned."""
+    frame, level = debugger.frame, debugger.level
+    said = f"Run till exit from #{level}  {debugger.describe(frame)}\n"
+    if debugger.walk is not None and frame.python is not None:
+        if debugger.walk.forward(out=True):
+            debugger.walked()
+            return said + position(debugger, changed=True)
+        debugger.walk = None
+    if frame.kernel:
+        return said + report(debugger, debugger.stepper.leave_kernel(debugger.pid))
+    caller = next((one for one in debugger.frames[level + 1 :] if one.pc != frame.pc), None)
+    if caller is None:
+        raise Unavailable('"finish" not meaningful in the outermost frame.')
+    debugger.walk = None
+    stopped = debugger.stepper.out(debugger.pid, (caller.pc, caller.sp))
+    said += report(debugger, stopped, everything=True)
+    return said + (_returned(debugger, frame) if stopped.why == "step" else "")
+
+
+def until(debugger: Debugger, argument: str) -> str:
+    """Over calls, and not back to an earlier line; or to a location."""
+    if argument:
+        return advance(debugger, argument)
+    begin = debugger.frame.pc
+    stopped = _step(debugger, over=True)
+    while stopped.why == "step" and debugger.target.moment.pc <= begin and debugger.walk is None:
+        stopped = _step(debugger, over=True)
+    return report(debugger, stopped)
+
+
+def advance(debugger: Debugger, argument: str) -> str:
+    """To a location, or until the function has returned."""
+    addresses, _ = debugger.resolve(argument)
+    frame = debugger.frame
+    callers = [one for one in debugger.frames[1:] if one.pc != frame.pc][:1]
+    places = [Place(debugger.pid, address) for address in (*addresses, *(one.pc for one in callers))]
+    debugger.walk = None
+    return report(debugger, debugger.stepper.resume(*places), everything=True)
+
+
+# --- one step ---
+
+
+def _step(debugger: Debugger, *, over: bool) -> Stopped:
+    """A step by line, wherever the machine stands."""
+    target, stepper, pid = debugger.target, debugger.stepper, debugger.pid
+    if debugger.walk is not None:
+        if debugger.walk.forward(over=over):
+            debugger.walked()
+            return Stopped("step", target.moment, pid)
+        debugger.walk = None
+        stopped = stepper.to_gate(pid)
+    elif target.registers(pid)[PRIV]:
+        stopped = stepper.leave_kernel(pid) if over else stepper.to_gate(pid)
+    else:
+        stopped = stepper.line(pid, over=over)
+    if stopped.why == "step" and not over and target.moment.pc in debugger.programs.gates:
+        stopped = _enter_python(debugger)
+    return stopped
+
+
+def _enter_python(debugger: Debugger) -> Stopped:
+    """Pass the gate, and stand at the first line that ran behind it."""
+    debugger.moved(debugger.pid)
+    outer = [frame for frame in debugger.frames if not frame.kernel]
+    debugger.breakpoints.remember()
+    stopped, lines = debugger.target.trace()
+    if lines:
+        debugger.walk = Walk(lines, outer)
+    return stopped._replace(why="step") if stopped.why in ("place", "event") else stopped
+
+
+def _repeated(debugger: Debugger, argument: str, one: Callable[[], Stopped], *, by_line: bool = True) -> str:
+    """Make a count of steps, as long as nothing comes between; the report of the last."""
+    before = debugger.frame if debugger.frames else None
+    for left in reversed(range(count(argument))):
+        stopped = one()
+        if stopped.why != "step":
+            break
+        if left:
+            debugger.moved(debugger.pid)
+    return report(debugger, stopped, before=before, by_line=by_line)
+
+
+def count(argument: str) -> int:
+    """How often: 1 where nothing is said; raises Unavailable."""
+    if not argument:
+        return 1
+    try:
+        return max(int(argument, 0), 1)
+    except ValueError:
+        raise Unavailable(f"{argument!r} is no count") from None
+
+
+# --- what is said ---
+
+
+def report(
+    debugger: Debugger,
+    stopped: Stopped,
+    *,
+    before: Frame | None = None,
+    by_line: bool = True,
+    everything: bool = False,
+) -> str:
+    """What the guest has printed, why the machine stands still, and where."""
+    said = printed(debugger)
+    debugger.ended = stopped.why in OVER
+    switched = "" if stopped.pid in (debugger.pid, KERNEL) else f"[Switching to process {stopped.pid}]\n"
+    debugger.moved(stopped.pid or (debugger.pid if _lives(debugger) else KERNEL))
+    if stopped.why == "exit":
+        debugger.walk = None
+        return f"{said}[The machine is switched off, exit status {stopped.status}]\n"
+    if stopped.why == "panic":
+        return f"{said}[Kernel panic]\n{stopped.detail}\n"
+    judged = debugger.stepper.judged
+    if stopped.why in ("place", "event") and judged is not None:
+        said += switched + _reason(debugger, judged, stopped)
+        everything = True
+    elif stopped.why in ENDS:
+        said += f"{ENDS[stopped.why]}\n".lstrip("\n")
+        everything = True
+    else:
+        said += switched
+    new = before is None or not debugger.frames or _function(before) != _function(debugger.frame)
+    return said + position(debugger, changed=everything or new, by_line=by_line)
+
+
+def printed(debugger: Debugger) -> str:
+    """What the console has shown since the last time, ending a line."""
+    text = debugger.target.take_output().decode(errors="replace")
+    return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def _lives(debugger: Debugger) -> bool:
+    return any(one.pid == debugger.pid for one in debugger.target.processes())
+
+
+def _function(frame: Frame) -> object:
+    return frame.name, frame.python is None, frame.kernel
+
+
+def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
+    if one.kind not in WATCHES:
+        kind = {"breakpoint": "Breakpoint", "catchpoint": "Catchpoint"}[one.kind]
+        what = f" ({stopped.detail.partition(' ')[2]})" if stopped.why == "event" else ""
+        return f"\n{'Temporary breakpoint' if one.temporary else kind} {one.number}{what}, "
+    title = {"r": "Hardware read watchpoint", "rw": "Hardware access (read/write) watchpoint"}
+    text = f"\n{title.get(WATCHES[one.kind], 'Hardware watchpoint')} {one.number}: {one.text}\n\n"
+    of = one.type if one.type.size == one.size else LONG if one.size == LONG.size else INT
+    old, new = (debugger.show(Value(of, data, one.addresses[0])) for data in (one.old, one.seen))
+    text += f"Old value = {old}\nNew value = {new}\n" if one.old != one.seen else f"Value = {new}\n"
+    return text + (f"Written by {stopped.detail}\n" if stopped.detail else "")
+
+
+def position(debugger: Debugger, *, changed: bool, by_line: bool = True) -> str:
+    """Where the selected frame is: the line, and before it the function where that is new."""
+    if not debugger.frames:
+        return f"{debugger.target.moment.pc:#x} in the kernel\n" + displays(debugger)
+    frame = debugger.frame
+    line = debugger.line_of(frame)
+    in_line = frame.info is not None and frame.place is not None and not _begins(frame)
+    address = f"{frame.pc:#x}" if frame.python is None and in_line else ""
+    if frame.place is None or not frame.place.line:
+        return f"{frame.pc:#x} in {debugger.describe(frame)}\n" + displays(debugger)
+    head = f"{f'{address} in ' if address else ''}{debugger.describe(frame)}\n" if changed else ""
+    if head or not address:
+        return head + line + "\n" + displays(debugger)
+    return f"{address}\t{line}\n" + displays(debugger)
+
+
+def _begins(frame: Frame) -> bool:
+    """Whether pc is the first address of some line's code."""
+    rows = frame.info.lines(frame.function) if frame.info is not None and frame.function is not None else []
+    return any(row.address == frame.at for row in rows)
+
+
+def displays(debugger: Debugger) -> str:
+    """What the person wants to see at each stop."""
+    return "".join(show() for show in debugger.displays.values())
+
+
+def _returned(debugger: Debugger, frame: Frame) -> str:
+    """The value that a function has returned, as its type says."""
+    if frame.info is None or frame.function is None or frame.depth:
+        return ""
+    entry = frame.info.entry(frame.function)
+    type_ = debugger.variables(frame.info).types.of(entry) if entry is not None else None
+    if type_ is None or not type_.is_scalar:
+        return ""
+    registers = debugger.target.registers(debugger.pid)
+    data = registers[FA0 if type_.kind == "float" else A0].to_bytes(8, "little")[: type_.size]
+    debugger.history.append(Value(type_, data))
+    return f"Value returned is ${len(debugger.history)} = {debugger.show(debugger.history[-1])}\n"

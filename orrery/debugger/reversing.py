@@ -1,0 +1,175 @@
+"""Commands that go back in time, and those that name moments: when, goto, checkpoint, restart.
+
+Backwards, a step by line ends where the code of a line begins, so that the line is about to run again.  The
+kernel's part of a trap is passed over.
+"""
+
+import re
+from typing import Final
+
+from emu.clock import TICKS_PER_S
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.moment import Moment
+from orrery.debugger.moving import count, position, report
+from orrery.debugger.place import Place
+from orrery.debugger.stepping import RETURNS, Spot
+from orrery.debugger.stops import Stopped
+from orrery.debugger.values import Unavailable
+
+TIME: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|ms|us|ns|)$")
+UNITS_PER_S: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+def continue_(debugger: Debugger, argument: str) -> str:
+    """Back to the last stop."""
+    debugger.walk = None
+    breakpoints, stepper = debugger.breakpoints, debugger.stepper
+    breakpoints.remember()
+    breakpoints.arm()
+    while True:
+        stopped = debugger.target.reverse_resume()
+        stepper.judged = breakpoints.judged(stopped)
+        if stopped.why not in ("place", "event") or stepper.judged is not None:
+            return report(debugger, stopped)
+
+
+def stepi(debugger: Debugger, argument: str) -> str:
+    """Back by one instruction, trap or gate."""
+    debugger.walk, debugger.stepper.judged = None, None
+    before = debugger.frame if debugger.frames else None
+    stopped = debugger.target.reverse_step(count(argument))
+    return report(debugger, stopped, before=before)
+
+
+def step(debugger: Debugger, argument: str) -> str:
+    """Back to another line, in functions that were called too."""
+    return _repeated(debugger, argument, over=False)
+
+
+def next_(debugger: Debugger, argument: str) -> str:
+    """Back to another line, over calls."""
+    return _repeated(debugger, argument, over=True)
+
+
+def finish(debugger: Debugger, argument: str) -> str:
+    """Back to the call of the function."""
+    frame = debugger.frame
+    if frame.kernel or frame.function is None or len(debugger.frames) < 2:
+        raise Unavailable('"reverse-finish" is for a function of the program that has a caller.')
+    debugger.walk = None
+    stopped = _to_call(debugger, frame.function.low, debugger.frames[debugger.level + 1].sp)
+    return report(debugger, stopped, everything=True)
+
+
+def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
+    debugger.stepper.judged = None
+    before = debugger.frame if debugger.frames else None
+    stopped = Stopped("step", debugger.target.moment, debugger.pid)
+    for _ in range(count(argument)):
+        if debugger.walk is not None and debugger.walk.back(over=over):
+            debugger.walked()
+            continue
+        debugger.walk = None
+        stopped = _line(debugger, over=over)
+        if stopped.why != "step":
+            break
+    return report(debugger, stopped, before=before)
+
+
+def _line(debugger: Debugger, *, over: bool) -> Stopped:
+    """Back to the beginning of a line: this one, or the one before."""
+    target, stepper, pid = debugger.target, debugger.stepper, debugger.pid
+    info = debugger.programs.find(pid)
+    goal: tuple[object, int] | None = None  # function and line whose beginning is looked for
+    while True:
+        here, now = target.moment, stepper.spot(info)
+        stopped = target.reverse_step()
+        while stopped.why == "step" and not (stepper.in_program and target.current == pid):
+            stopped = target.reverse_step()
+        if stopped.why != "step":
+            return stopped
+        before = stepper.spot(info)
+        if stepper.word(pid) in RETURNS and now is not None and here.priv == 0:
+            if over or before is None or not before.line:
+                function = info.function(target.moment.pc) if info is not None else None
+                if function is not None:
+                    sp = target.registers(pid)[2]
+                    stopped = _to_call(debugger, function.low, sp)
+                    before = stepper.spot(info)
+                    if stopped.why != "step":
+                        return stopped
+            else:
+                goal = _key(before)
+                continue
+        if goal is None:
+            goal = _key(before)
+        elif _key(before) != goal:
+            return target.goto(here)._replace(why="step")
+
+
+def _key(spot: Spot | None) -> tuple[object, int] | None:
+    return (spot.function, spot.line) if spot is not None else None
+
+
+def _to_call(debugger: Debugger, low: int, sp: int) -> Stopped:
+    """Back to the instruction that called the function at `low`, with this stack pointer."""
+    target, pid = debugger.target, debugger.pid
+    target.set_places([Place(pid, low)])
+    try:
+        stopped = target.reverse_resume()
+        while stopped.why == "place" and target.registers(pid)[2] < sp:
+            stopped = target.reverse_resume()
+    finally:
+        debugger.breakpoints.arm()
+    return target.reverse_step() if stopped.why == "place" else stopped
+
+
+# --- moments ---
+
+
+def when(debugger: Debugger, argument: str) -> str:
+    """The time of this moment."""
+    return f"{_time(debugger.target.moment)}\n"
+
+
+def _time(moment: Moment) -> str:
+    return f"{moment.ticks / TICKS_PER_S:.9f} s, tick {moment.ticks}"
+
+
+def goto(debugger: Debugger, argument: str) -> str:
+    """goto TIME: ticks, or with a unit: s, ms, us, ns."""
+    found = TIME.match(argument)
+    if found is None:
+        raise Unavailable(f"{argument!r} is no time; give ticks, as `when` does, or a unit: goto 1.5s")
+    number = float(found["number"])
+    unit = found["unit"]
+    ticks = round(number * TICKS_PER_S / UNITS_PER_S[unit]) if unit else int(number)
+    return _moved(debugger, debugger.target.goto(ticks))
+
+
+def checkpoint(debugger: Debugger, argument: str) -> str:
+    """Give this moment a number."""
+    debugger.moments.append(debugger.target.moment)
+    return f"Checkpoint {len(debugger.moments)} at {_time(debugger.target.moment)}\n"
+
+
+def restart(debugger: Debugger, argument: str) -> str:
+    """restart N: to a checkpoint."""
+    if not argument.isdigit() or not 0 < int(argument) <= len(debugger.moments):
+        raise Unavailable(f"No checkpoint {argument}; `info checkpoints` lists them.")
+    return _moved(debugger, debugger.target.goto(debugger.moments[int(argument) - 1]))
+
+
+def checkpoints(debugger: Debugger, argument: str) -> str:
+    """info checkpoints"""
+    lines = (f"{i:<4} {_time(one)}, pc {one.pc:#x}\n" for i, one in enumerate(debugger.moments, 1))
+    return "".join(lines) or "No checkpoints.\n"
+
+
+def _moved(debugger: Debugger, stopped: Stopped) -> str:
+    debugger.walk, debugger.stepper.judged = None, None
+    if stopped.why in ("limit", "step"):
+        debugger.moved(stopped.pid)
+        debugger.target.take_output()
+        return position(debugger, changed=True)
+    return report(debugger, stopped)

@@ -1,0 +1,46 @@
+"""Sources: the text of the files that DWARF and Python's code objects name.
+
+A file is looked for where the debugged program's source is, then in the source tree and among the files
+that the toolchain generates.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from toolchain import cc
+
+
+class Sources:
+    """Files under `directories`, then in the tree."""
+
+    def __init__(self, directories: Sequence[Path] = ()) -> None:
+        self._directories: Final = tuple(directories)
+        self._files: Final[dict[str, list[str]]] = {}
+
+    def lines(self, file: str) -> list[str]:
+        """The lines of a file; none where it cannot be found."""
+        if file not in self._files:
+            self._files[file] = self._read(file)
+        return self._files[file]
+
+    def line(self, file: str, number: int) -> str:
+        """One line with its number, as it is shown where the machine has stopped; or where it would be."""
+        lines = self.lines(file)
+        if 1 <= number <= len(lines):
+            return f"{number}\t{lines[number - 1]}"
+        return f"{number}\tin {file}"
+
+    def extract(self, file: str, first: int, last: int, current: int = 0) -> list[str]:
+        """Lines `first` to `last`, with numbers, the `current` one marked."""
+        lines = self.lines(file)
+        numbers = range(max(first, 1), min(last, len(lines)) + 1)
+        return [f"{n}{'>' if n == current else ''}\t{lines[n - 1]}" for n in numbers]
+
+    def _read(self, file: str) -> list[str]:
+        for path in (*(directory / file for directory in self._directories), cc.source_of(file)):
+            try:
+                return path.read_text(errors="replace").splitlines()
+            except OSError:
+                continue
+        return []

@@ -1,0 +1,211 @@
+"""Steps by line, over calls and out of functions, made of what a target offers: single steps and places.
+
+gdb's rules: a step ends where the code of another line begins, behind the prologue of a function that was
+called, or in the caller after a return.  Interrupts and page faults on the way are passed over; at an ecall a
+step stops at the gate of the kernel, where Python goes on.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from emu.hart import USER
+from orrery.debugger.breakpoints import Breakpoint, Breakpoints
+from orrery.debugger.frames import SP
+from orrery.debugger.locations import Locations
+from orrery.debugger.place import Place
+from orrery.debugger.programs import Programs
+from orrery.debugger.stops import Stopped
+from orrery.debugger.timeline import Timeline
+from orrery.dwarf import RA, DebugInfo, Function
+
+ECALL: Final = 0x0000_0073
+RETURNS: Final = (0x8082, 0x0000_8067)  # c.jr ra; jalr zero, 0(ra)
+
+
+class Spot(NamedTuple):
+    """A place in a program: its function, and the line with the first address of its code."""
+
+    function: Function
+    file: str
+    line: int
+    begin: int
+
+
+class Stepper:
+    """For `target`. Each step ends with why it did: "step", or what came between, such as a breakpoint.
+
+    `judged` is the breakpoint at which it stopped.
+    """
+
+    def __init__(self, target: Timeline, programs: Programs, breakpoints: Breakpoints) -> None:
+        self._target: Final = target
+        self._programs: Final = programs
+        self._breakpoints: Final = breakpoints
+        self.judged: Breakpoint | None = None
+
+    # --- running ---
+
+    def resume(self, *places: Place, arrived: Callable[[Stopped], bool] = lambda stopped: True) -> Stopped:
+        """Run to a breakpoint, or to one of `places` when it has `arrived`."""
+        self.judged = None
+        self._breakpoints.remember()
+        self._breakpoints.arm(*places)
+        try:
+            while True:
+                stopped = self._target.resume()
+                if stopped.why not in ("place", "event") or self._is_wanted(stopped):
+                    return stopped
+                if stopped.place in places and arrived(stopped):
+                    return stopped._replace(why="step")
+        finally:
+            self._breakpoints.arm()
+
+    def instruction(self, pid: int) -> Stopped:
+        """One step of process `pid`; a stop that the person does not want counts as a step."""
+        self.judged = None
+        self._breakpoints.remember()
+        stopped = self._target.step(1, pid or None)
+        if stopped.why in ("place", "event") and not self._is_wanted(stopped):
+            return stopped._replace(why="step")
+        return stopped
+
+    def over_instruction(self, pid: int) -> Stopped:
+        """One step, over a call or a trap."""
+        word, pc = self.word(pid), self._target.moment.pc
+        if is_call(word) and self.in_program:
+            return self._until_returned(pid, pc + (2 if word & 3 != 3 else 4))
+        stopped = self.instruction(pid)
+        return self.leave_kernel(pid) if stopped.why == "step" else stopped
+
+    def leave_kernel(self, pid: int) -> Stopped:
+        """Run until the process is in its program."""
+        stopped = self._target_stopped()
+        while stopped.why == "step" and not self.in_program:
+            stopped = self.instruction(pid)
+        return stopped
+
+    def to_gate(self, pid: int) -> Stopped:
+        """Run until the process is in its program, or at a gate."""
+        stopped = self._target_stopped()
+        while (
+            stopped.why == "step"
+            and not self.in_program
+            and self._target.moment.pc not in self._programs.gates
+        ):
+            stopped = self.instruction(pid)
+        return stopped
+
+    def _is_wanted(self, stopped: Stopped) -> bool:
+        self.judged = self._breakpoints.judged(stopped)
+        return self.judged is not None
+
+    # --- lines ---
+
+    def line(self, pid: int, *, over: bool) -> Stopped:
+        """To the next line of a program, in the functions that are called too unless `over`."""
+        info = self._programs.find(pid)
+        begin = self.spot(info)
+        if info is None or begin is None:
+            return self.out(pid, None)
+        while True:
+            word, pc = self.word(pid), self._target.moment.pc
+            stopped = self._one(pid, word, over=over)
+            if stopped.why != "step":
+                return stopped
+            if not self.in_program:
+                return stopped  # at a gate
+            here, now = self.spot(info), self._target.moment.pc
+            if is_call(word) and not over and here is not None and now == here.function.low:
+                return self._to_body(pid, info, here.function)
+            if word in RETURNS and here is not None:
+                return stopped
+            if here is None and not begin.function.low <= now < begin.function.high:
+                stopped = self.out(pid, None)
+                if stopped.why != "step":
+                    return stopped
+                here = self.spot(info)
+            elif here is not None and (here.line, here.function) == (begin.line, begin.function):
+                continue
+            if here is not None and (self._target.moment.pc == here.begin or word == ECALL or pc == now):
+                return stopped
+
+    def _one(self, pid: int, word: int, *, over: bool) -> Stopped:
+        """One instruction of the program: over what a line with it does not mean."""
+        pc = self._target.moment.pc
+        if is_call(word) and (over or not self._leads_to_lines(pid, word, pc)):
+            return self._until_returned(pid, pc + (2 if word & 3 != 3 else 4))
+        stopped = self.instruction(pid)
+        if stopped.why != "step" or self.in_program:
+            return stopped
+        if word == ECALL and not over:
+            return self.to_gate(pid)
+        return self.leave_kernel(pid)
+
+    def _leads_to_lines(self, pid: int, word: int, pc: int) -> bool:
+        """Whether the call at `pc` is to a function of which lines are known."""
+        goal = _goal(word, pc, self._target.registers(pid))
+        info = self._programs.find(pid)
+        function = info.function(goal) if info is not None else None
+        return info is not None and function is not None and bool(info.lines(function))
+
+    def _to_body(self, pid: int, info: DebugInfo, function: Function) -> Stopped:
+        body = Locations(info).body(function)
+        if self._target.moment.pc == body:
+            return self._target_stopped()
+        return self.resume(Place(pid, body))
+
+    def _until_returned(self, pid: int, address: int) -> Stopped:
+        """Run to the address behind a call, in the same activation."""
+        sp = self._target.registers(pid)[SP]
+        return self.resume(Place(pid, address), arrived=lambda _: self._target.registers(pid)[SP] >= sp)
+
+    def out(self, pid: int, caller: tuple[int, int] | None) -> Stopped:
+        """Run until the function has returned to `caller`: pc and sp; None: the one in ra."""
+        registers = self._target.registers(pid)
+        pc, sp = caller if caller is not None else (registers[RA], registers[SP])
+        if not pc:
+            return self.resume()
+        return self.resume(Place(pid, pc), arrived=lambda _: self._target.registers(pid)[SP] >= sp)
+
+    # --- where it stands ---
+
+    def spot(self, info: DebugInfo | None) -> Spot | None:
+        """Where pc is in a program, if a line is known."""
+        pc = self._target.moment.pc
+        function = info.function(pc) if info is not None else None
+        if info is None or function is None:
+            return None
+        rows = [row for row in info.lines(function) if row.address <= pc]
+        return Spot(function, rows[-1].file, rows[-1].line, rows[-1].address) if rows else None
+
+    def word(self, pid: int) -> int:
+        """The instruction at pc, if it is of the program."""
+        data = self._target.read(pid, self._target.moment.pc, 4)
+        word = int.from_bytes(data, "little")
+        return word if word & 3 == 3 else word & 0xFFFF
+
+    @property
+    def in_program(self) -> bool:
+        """Whether the hart runs a program, not the kernel."""
+        return self._target.moment.priv == USER
+
+    def _target_stopped(self) -> Stopped:
+        return Stopped("step", self._target.moment, self._target.current)
+
+
+def is_call(word: int) -> bool:
+    """Whether an instruction calls a function: jal or jalr that keeps the way back in ra."""
+    if word & 3 != 3:
+        return word & 0xF07F == 0x9002 and word >> 7 & 31 != 0
+    return word & 0x7F in (0x6F, 0x67) and word >> 7 & 31 == RA
+
+
+def _goal(word: int, pc: int, registers: list[int]) -> int:
+    """Where a call leads to."""
+    if word & 3 != 3:
+        return registers[word >> 7 & 31]
+    if word & 0x7F == 0x6F:
+        offset = (word >> 21 & 0x3FF) << 1 | (word >> 20 & 1) << 11 | (word >> 12 & 0xFF) << 12
+        return pc + offset - (word >> 31 << 20)
+    offset = (word >> 20) - (word >> 31 << 12)
+    return registers[word >> 15 & 31] + offset & ~1

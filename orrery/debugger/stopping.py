@@ -1,0 +1,173 @@
+"""Commands that say where to stop: break, tbreak, watch and its likes, catch, delete, condition.
+
+Each takes the debugger and what stood behind the command's name, and gives text; raises Unavailable.
+"""
+
+import re
+from typing import Final
+
+from orrery.debugger import events
+from orrery.debugger.breakpoints import CATCH, Breakpoint
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.expressions import evaluate
+from orrery.debugger.stops import KERNEL
+from orrery.debugger.values import Unavailable
+
+CONDITION: Final = re.compile(r"(?:^|\s+)if\s+(?P<condition>.+)$")
+WATCH_BYTES_MAX: Final = 4096
+
+
+def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str:
+    """break [LOCATION] [if CONDITION]"""
+    found = CONDITION.search(argument)
+    condition = found["condition"] if found is not None else ""
+    text = argument[: found.start()] if found is not None else argument
+    if text.strip():
+        addresses, info = debugger.resolve(text.strip())
+    else:
+        addresses, info = (debugger.frame.pc,), debugger.info
+    place = next(iter(info.places(addresses[0])), None) if info is not None else None
+    where = f"in {place.function} at {place.where}" if place else debugger.name_at(addresses[0]).strip()
+    made = debugger.breakpoints.add(
+        Breakpoint(
+            "breakpoint",
+            text.strip() or f"*{addresses[0]:#x}",
+            where=where,
+            addresses=addresses,
+            info=info,
+            condition=condition,
+            temporary=temporary,
+        )
+    )
+    kind = "Temporary breakpoint" if temporary else "Breakpoint"
+    if len(addresses) > 1:
+        return f"{kind} {made.number} at {addresses[0]:#x}: {text.strip()}. ({len(addresses)} locations)\n"
+    line = f": file {place.file}, line {place.line}." if place is not None else ""
+    return f"{kind} {made.number} at {addresses[0]:#x}{line}\n"
+
+
+def tbreak(debugger: Debugger, argument: str) -> str:
+    """A breakpoint that goes when it is hit."""
+    return break_(debugger, argument, temporary=True)
+
+
+def watch(debugger: Debugger, argument: str) -> str:
+    """Stop behind what changes an expression."""
+    return _watch(debugger, argument, "hw watchpoint", "Hardware watchpoint")
+
+
+def rwatch(debugger: Debugger, argument: str) -> str:
+    """Stop behind what reads an expression."""
+    return _watch(debugger, argument, "read watchpoint", "Hardware read watchpoint")
+
+
+def awatch(debugger: Debugger, argument: str) -> str:
+    """Stop behind what reads or writes an expression."""
+    return _watch(debugger, argument, "acc watchpoint", "Hardware access (read/write) watchpoint")
+
+
+def _watch(debugger: Debugger, argument: str, kind: str, title: str) -> str:
+    argument = argument.removeprefix("-location").removeprefix("-l").strip()
+    value = evaluate(argument, debugger)
+    address, size = value.address, value.type.size
+    if address is None:
+        if value.register is not None or not value.type.is_whole:
+            raise Unavailable(
+                "Cannot watch what is not in memory; give an address, as in watch *(int *)0x5000"
+            )
+        address, size = value.whole, 8  # an address by its number
+    if not 0 < size <= WATCH_BYTES_MAX:
+        raise Unavailable(f"{size} bytes cannot be watched; {WATCH_BYTES_MAX} can")
+    if debugger.pid == KERNEL:
+        raise Unavailable("Select a process first, with `inferior PID`: memory is watched for one")
+    made = debugger.breakpoints.add(
+        Breakpoint(
+            kind,
+            argument,
+            where=f"{size} bytes at {address:#x} of process {debugger.pid}",
+            addresses=(address,),
+            pid=debugger.pid,
+            size=size,
+            type=value.type,
+        )
+    )
+    return f"{title} {made.number}: {argument}\n"
+
+
+def catch(debugger: Debugger, argument: str) -> str:
+    """Stop behind the gate in which something happens."""
+    words = argument.split()
+    kind = f"syscall:{words[1]}" if words[:1] == ["syscall"] and len(words) == 2 else " ".join(words)
+    if not kind:
+        raise Unavailable(f"catch what? There are {', '.join(events.KINDS)}; and syscall NAME")
+    debugger.target.catch({kind})  # raises ValueError for what there is not
+    made = debugger.breakpoints.add(Breakpoint(CATCH, kind))
+    return f"Catchpoint {made.number} ({argument.strip()})\n"
+
+
+def delete(debugger: Debugger, argument: str) -> str:
+    """Delete some, or all."""
+    for number in _numbers(argument) if argument else [one.number for one in debugger.breakpoints.all]:
+        if not debugger.breakpoints.delete(number):
+            raise Unavailable(f"No breakpoint number {number}.")
+    return ""
+
+
+def enable(debugger: Debugger, argument: str) -> str:
+    """Let some stop the machine again, or all."""
+    return _switch(debugger, argument, on=True)
+
+
+def disable(debugger: Debugger, argument: str) -> str:
+    """Keep some, or all, but do not stop at them."""
+    return _switch(debugger, argument, on=False)
+
+
+def _switch(debugger: Debugger, argument: str, *, on: bool) -> str:
+    for one in _chosen(debugger, argument):
+        one.enabled = on
+    debugger.breakpoints.arm()
+    return ""
+
+
+def condition(debugger: Debugger, argument: str) -> str:
+    """condition N [EXPRESSION]"""
+    number, _, text = argument.partition(" ")
+    (one,) = _chosen(debugger, number)
+    one.condition = text.strip()
+    return "" if one.condition else f"Breakpoint {one.number} now unconditional.\n"
+
+
+def table(debugger: Debugger) -> str:
+    """All of them."""
+    if not debugger.breakpoints.all:
+        return "No breakpoints or watchpoints.\n"
+    lines = ["Num  Type             Disp Enb Address            What"]
+    for one in debugger.breakpoints.all:
+        disposition, enabled = "del" if one.temporary else "keep", "y" if one.enabled else "n"
+        address = f"{one.addresses[0]:#018x}" if one.kind == "breakpoint" else " " * 18
+        what = one.where if one.kind == "breakpoint" else one.text
+        lines.append(
+            f"{one.number:<4} {one.kind:<16} {disposition:<4} {enabled:<3} {address} {what}".rstrip()
+        )
+        if one.condition:
+            lines.append(f"\tstop only if {one.condition}")
+        if one.hits:
+            lines.append(f"\tbreakpoint already hit {one.hits} time{'s' if one.hits > 1 else ''}")
+    return "\n".join(lines) + "\n"
+
+
+def _chosen(debugger: Debugger, argument: str) -> list[Breakpoint]:
+    if not argument:
+        return debugger.breakpoints.all
+    found = [debugger.breakpoints.find(number) for number in _numbers(argument)]
+    if None in found:
+        raise Unavailable(f"No breakpoint number {argument.split()[found.index(None)]}.")
+    return [one for one in found if one is not None]
+
+
+def _numbers(argument: str) -> list[int]:
+    try:
+        return [int(word) for word in argument.split()]
+    except ValueError:
+        raise Unavailable(f"Bad breakpoint number {argument!r}.") from None

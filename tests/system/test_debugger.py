@@ -1,0 +1,255 @@
+"""The built-in debugger: commands go in, text comes out; then the same at a terminal and through a pipe."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+from orrery_cli import INCLUDES, ORRERY, orrery
+
+from orrery.debugger.commands import ALL, Commands
+from orrery.debugger.console import to_main
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.timeline import Timeline
+from toolchain import cc, fsimage, image
+
+PROGRAM = """\
+struct node { int value; char name[8]; struct node *next; };
+struct node *head;
+int count;
+
+static void push(int value)
+{
+    struct node *node = malloc(sizeof(*node));
+    node->value = value;
+    strcpy(node->name, "some");
+    node->next = head;
+    head = node;
+    count++;
+}
+
+static int total(struct node *node)
+{
+    int sum = 0;
+    for (; node; node = node->next)
+        sum += node->value;
+    return sum;
+}
+
+int main(void)
+{
+    char buffer[8];
+    int fds[2];
+    for (int i = 1; i < 4; i++)
+        push(i * 10);
+    pipe(fds);
+    write(fds[1], "hello", 6);
+    read(fds[0], buffer, 6);
+    int sum = total(head);
+    printf("%s %d\\n", buffer, sum);
+    return sum;
+}
+"""
+FIRST = INCLUDES.count("\n")  # lines before the program's own
+
+
+def line(text: str) -> int:
+    """The number of the first line with this text."""
+    return FIRST + 1 + next(i for i, one in enumerate(PROGRAM.splitlines()) if text in one)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("debugger") / "prog.c"
+    path.write_text(INCLUDES + PROGRAM)
+    return path
+
+
+class Session:
+    """A program under the debugger, stopped in main."""
+
+    def __init__(self, source: Path) -> None:
+        elf = cc.compile_user([source], optimize=False)
+        init = fsimage.FsImage(image.default_image()).read("/init")
+        self.timeline = Timeline(
+            mem_mib=16, init_argv=(b"/init", b"prog"), modules={b"/init": init, b"prog": elf}
+        )
+        self.debugger = Debugger(self.timeline, {"prog": elf}, [source.parent])
+        self.commands = Commands(self.debugger)
+        self.greeting = to_main(self.debugger)
+
+    def say(self, *lines: str) -> str:
+        """What the last of these commands says."""
+        return [self.commands.execute(one) for one in lines][-1]
+
+
+@pytest.fixture
+def session(source: Path) -> Iterator[Session]:
+    made = Session(source)
+    yield made
+    made.timeline.close()
+
+
+def test_it_begins_in_main(session: Session) -> None:
+    assert session.greeting.endswith(
+        f"main () at prog.c:{line('i = 1')}\n{line('i = 1')}\t    for (int i = 1; i < 4; i++)\n"
+    )
+    assert "No breakpoints" in session.say("info breakpoints")
+
+
+def test_breakpoints_and_what_is_seen_there(session: Session) -> None:
+    assert "Breakpoint 1 at 0x" in session.say("b push if value == 20")
+    assert f"Breakpoint 1, push (value=20) at prog.c:{line('malloc')}" in session.say("c")
+    assert re.fullmatch(
+        rf"#0  push \(value=20\) at prog\.c:\d+\n#1  0x\w+ in main \(\) at prog\.c:{line('push(i *')}\n"
+        r"#2  0x\w+ in _start \(\) at user/lib/start\.S:\d+\n",
+        session.say("bt"),
+    )
+    assert session.say("up", "p i") == "$1 = 2\n"
+    assert session.say("down", "info args") == "value = 20\n"
+    assert session.say("p *head") == '$2 = {value = 10, name = "some", next = 0x0}\n'
+    assert session.say("p/x head->value + 1") == "$3 = 0xb\n"
+    assert session.say("set var head->value = 11", "p $2.value + head->value") == "$4 = 21\n"
+    assert session.say("ptype head").startswith("type = struct node {\n    int value;\n    char [8] name;\n")
+    assert "stop only if value == 20\n\tbreakpoint already hit 1 time\n" in session.say("info b")
+    assert session.say("finish").endswith("        push(i * 10);\n")
+    assert session.say("delete", "tbreak total", "c").startswith("\nTemporary breakpoint 2, total (node=0x")
+    assert session.say("finish").endswith("Value returned is $5 = 61\n")
+    assert session.say("c").endswith("hello 61\n[The machine is switched off, exit status 61]\n")
+
+
+def test_lines_over_and_into_calls(session: Session) -> None:
+    assert session.say("n") == f"{line('push(i *')}\t        push(i * 10);\n"
+    assert session.say("s").startswith("push (value=10) at prog.c:")
+    assert session.say("n 5").endswith("\t    count++;\n")
+    assert session.say("p count") == "$1 = 0\n"
+    assert " main () at prog.c:" in session.say("n", "n")
+    assert session.say(f"until {line('pipe(fds')}").endswith("\t    pipe(fds);\n")
+    assert session.say("n").endswith('\t    write(fds[1], "hello", 6);\n')
+
+
+def test_a_step_goes_on_in_the_python_of_the_kernel(session: Session) -> None:
+    session.say("tbreak pipe", "c")
+    assert session.say("s").startswith("Trap._usertrap at kernel/trap.py:")
+    assert " in pipe () at include/usys.S:" in session.say("bt").splitlines()[1]
+    assert session.say("p p") == "<process 2 (prog)>\n"
+    assert session.say("up 2").startswith("#2  ")
+    assert session.say("p count") == "$1 = 3\n"
+    for _ in range(100):
+        if "sys_pipe" in (said := session.say("s")):
+            break
+    assert said.startswith("sys_pipe at kernel/")
+    assert session.say("rn").startswith("Dispatcher.dispatch at kernel/syscall.py:")
+    assert session.say("finish").startswith("Run till exit from #0  Dispatcher.dispatch at ")
+    session.say("finish", "finish")
+    assert session.debugger.walk is None
+    assert session.say("f").endswith('    write(fds[1], "hello", 6);\n')
+
+
+def test_instructions_through_the_trap_and_back(session: Session) -> None:
+    session.say("tbreak pipe", "c")
+    said = [session.say("si") for _ in range(2)]
+    assert said[0].startswith("uservec at kernel/asm/trampoline.S:"), said
+    assert session.say("up").startswith("#1  ") and "in pipe ()" in session.say("f")
+    session.say("b usertrap", "c")
+    assert session.say("x/i $pc").startswith("=> 0x")
+    assert "the gate of the kernel's Python" in session.say("f")
+    assert session.say("delete", "rs").startswith("pipe () at include/usys.S:")
+
+
+def test_the_last_writer_is_found_backwards(session: Session) -> None:
+    session.say("tbreak total", "c")
+    assert session.say("watch count") == "Hardware watchpoint 2: count\n"
+    said = session.say("rc")
+    assert "Old value = 3\nNew value = 2\n" in said and said.endswith("\t    count++;\n"), said
+    when = session.say("when")
+    session.say("checkpoint", "rc")
+    assert session.say("p count") == "$1 = 1\n"
+    assert session.say("restart 1").startswith("0x")
+    assert session.say("when") == when
+    assert session.say(f"goto {when.split()[-1]}", "p count") == "$2 = 2\n"
+
+
+def test_lines_backwards(session: Session) -> None:
+    session.say(f"tbreak {line('pipe(fds')}", "c")
+    assert session.say("rn").endswith("for (int i = 1; i < 4; i++)\n")
+    assert session.say("rs").startswith("push (value=30) at prog.c:")
+    assert session.say("rn").endswith("count++;\n")
+    assert session.say("reverse-finish").endswith("push(i * 10);\n")
+    assert session.say("p i") == "$1 = 3\n"
+
+
+def test_what_the_kernel_writes_is_told(session: Session) -> None:
+    session.say("watch buffer")
+    said = session.say("c")
+    assert "Written by the kernel behind gate usertrap, read of process 2 (prog)" in said
+    assert session.say("up 2", "p buffer") == '$1 = "hello"\n'
+
+
+def test_memory_code_and_registers(session: Session) -> None:
+    assert session.say("x/2xw &count").startswith("0x")
+    listing = session.say("disassemble")
+    assert listing.startswith("Dump of assembler code for function main:") and listing.count("=> ") == 1
+    assert "<pipe>" in listing
+    assert re.search(r"^pc +. 0x\w+  <main\+\d+>$", session.say("info registers"), re.MULTILINE)
+    assert re.match(r"a0 +\* 0x", session.say("si 3", "n", "info registers a0"))
+    assert session.say("info symbol push") == "push\n"
+    assert f'Line {line("pipe(fds")} of "prog.c" starts at' in session.say(f"info line {line('pipe(fds')}")
+    assert re.search(r"^\d+>\t", session.say("list"), re.MULTILINE)
+    assert "* 2    prog" in session.say("info processes")
+    assert session.say("inferior 1").startswith("[Switching to process 1]\n#0  ")
+    assert " in main " in session.say("bt")
+
+
+def test_mistakes_are_answered(session: Session) -> None:
+    for command, answer in {
+        "nonsense": "Undefined command",
+        "re": "Ambiguous command",
+        "b nowhere": "not defined",
+        "b prog.c:9999": "No line",
+        "p nobody": "No symbol",
+        "x/4x 0x500000000": "Cannot access",
+        "watch 1 +": "missing",
+        "frame 99": "No frame",
+        "inferior 77": "No process",
+        "catch nothing": "no such event",
+        "goto yesterday": "no time",
+        "delete 5": "No breakpoint number 5",
+        "info nothing": "info registers",
+        "stepi many": "no count",
+    }.items():
+        assert answer in session.say(command), command
+    assert session.say("catch fork").startswith("Catchpoint 1")
+    for one in ALL:
+        assert session.say(f"help {one.names[0]}").startswith(one.names[0])
+
+
+def test_lines_from_a_pipe(source: Path) -> None:
+    run = orrery("debug", str(source), stdin="b total\nc\nbt\nq\n")
+    assert run.status == 0, run
+    assert "(orrery) bt\n#0  total (node=0x" in run.out
+
+
+def test_a_terminal(source: Path) -> None:
+    env = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1"}  # nobody answers where the cursor is
+    child = pexpect.spawn(ORRERY, ["debug", str(source)], timeout=60, encoding="utf-8", env=env)
+    child.expect_exact("for (int i = 1")
+    child.expect_exact("(orrery)")
+    child.send("tbre\t")
+    child.expect("tbre.*ak")
+    child.send(" pus\t")
+    child.expect("pus.*h")
+    child.send("\r")
+    child.expect_exact("Temporary breakpoint 1 at")
+    child.send("c\r")
+    child.expect_exact("push (value=10)")
+    child.send("n\r")
+    child.expect_exact("node->value = value;")
+    child.send("\r")
+    child.expect_exact("strcpy(node->name")
+    child.send("q\r")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
