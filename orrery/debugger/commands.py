@@ -98,7 +98,7 @@ def info(debugger: Debugger, argument: str) -> str:
 COMMANDS: Final = (
     Command(("break", "b"), "[LOCATION] [if EXPR]", "stop at a function, a line, *ADDRESS", stopping.break_),
     Command(("tbreak", "tb"), "[LOCATION]", "the same, once", stopping.tbreak),
-    Command(("watch",), "EXPR", "stop behind what changes it: a variable, or an address", stopping.watch),
+    Command(("watch",), "EXPR [if EXPR]", "stop behind what changes it, or an address", stopping.watch),
     Command(("rwatch",), "EXPR", "stop behind what reads it", stopping.rwatch),
     Command(("awatch",), "EXPR", "stop behind what reads or writes it", stopping.awatch),
     Command(("catch",), "EVENT", "stop at fork, exec, exit, fault, crash, syscall [NAME]", stopping.catch),

@@ -114,6 +114,17 @@ def array_of(target: CType, count: int) -> CType:
     return CType("array", name, target.size * count, count, find=lambda: target)
 
 
+def declaration(type_: CType, name: str) -> str:
+    """How C declares `name` to be of the type."""
+    before, bracket, dimensions = type_.name.partition("[")
+    if bracket:
+        return f"{before}{name}[{dimensions}"
+    before, star, parameters = type_.name.partition("(*)")
+    if star:
+        return f"{before}(*{name}){parameters}"
+    return f"{type_.name}{'' if type_.name.endswith('*') else ' '}{name}"
+
+
 class Types:
     """The types of one program."""
 

@@ -30,7 +30,7 @@ def disassembled(code: bytes, address: int, name: Callable[[int], str]) -> Itera
         text = f".half {code[at] | code[at + 1] << 8:#06x}"
         if found is not None:
             _, size, mnemonic, operands = found
-            text = f"{mnemonic.removeprefix('c.')}\t{_named(mnemonic, operands, address + at, name)}".rstrip()
+            text = f"{mnemonic}\t{_named(mnemonic, operands, address + at, name)}".rstrip()
         else:
             size = 2
         yield Instruction(address + at, size, text)

@@ -13,6 +13,7 @@ from orrery.debugger.values import Unavailable
 from orrery.debugger.variables import INLINED, name_of
 from orrery.dwarf import DebugInfo, Function, Line
 
+ASSEMBLY: Final = (".S", ".s")  # has no prologues
 FILE_LINE: Final = re.compile(r"(?:(?P<file>[^:\s]+):)?(?P<line>\d+)$")
 
 
@@ -38,6 +39,8 @@ class Locations:
         behind = next((one.address for one in lines if one.body), None)
         if behind is not None:
             return behind
+        if not lines or lines[0].file.endswith(ASSEMBLY):
+            return function.low
         return next((one.address for one in lines[1:] if one.line != lines[0].line), function.low)
 
     def at_line(self, file: str, line: int) -> tuple[int, list[int]]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from orrery.debugger.ctypes import ULONG
+from orrery.debugger.ctypes import ULONG, declaration
 from orrery.debugger.debugger import ABI_NAMES, Debugger
 from orrery.debugger.disassembly import disassembled
 from orrery.debugger.expressions import evaluate, named_type
@@ -65,7 +65,7 @@ def ptype(debugger: Debugger, argument: str) -> str:
         type_, stars = type_.of, stars + "*"
     if type_.kind not in ("struct", "union"):
         return f"type = {type_.name}{' ' * bool(stars)}{stars}\n"
-    members = "".join(f"    {field.type.name} {field.name};\n" for field in type_.fields)
+    members = "".join(f"    {declaration(field.type, field.name)};\n" for field in type_.fields)
     return f"type = {type_.name} {{\n{members}}}{' ' * bool(stars)}{stars}\n"
 
 

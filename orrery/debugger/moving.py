@@ -190,7 +190,12 @@ def report(
 
 
 def printed(debugger: Debugger) -> str:
-    """What the console has shown since the last time, ending a line."""
+    """What the console has shown since the last time, ending a line.
+
+    Not in the middle of the kernel's Python: the machine has passed it, but the person has not.
+    """
+    if debugger.walk is not None:
+        return ""
     text = debugger.target.take_output().decode(errors="replace")
     return text if not text or text.endswith("\n") else f"{text}\n"
 

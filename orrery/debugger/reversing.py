@@ -8,7 +8,9 @@ import re
 from typing import Final
 
 from emu.clock import TICKS_PER_S
+from emu.hart import USER
 from orrery.debugger.debugger import Debugger
+from orrery.debugger.frames import SP, Frame
 from orrery.debugger.moment import Moment
 from orrery.debugger.moving import count, position, report
 from orrery.debugger.place import Place
@@ -27,10 +29,10 @@ def continue_(debugger: Debugger, argument: str) -> str:
     breakpoints.remember()
     breakpoints.arm()
     while True:
-        stopped = debugger.target.reverse_resume()
+        stopped = _resume(debugger)
         stepper.judged = breakpoints.judged(stopped)
         if stopped.why not in ("place", "event") or stepper.judged is not None:
-            return report(debugger, stopped)
+            return _back(debugger, stopped)
 
 
 def stepi(debugger: Debugger, argument: str) -> str:
@@ -38,7 +40,7 @@ def stepi(debugger: Debugger, argument: str) -> str:
     debugger.walk, debugger.stepper.judged = None, None
     before = debugger.frame if debugger.frames else None
     stopped = debugger.target.reverse_step(count(argument))
-    return report(debugger, stopped, before=before)
+    return _back(debugger, stopped, before=before)
 
 
 def step(debugger: Debugger, argument: str) -> str:
@@ -58,7 +60,7 @@ def finish(debugger: Debugger, argument: str) -> str:
         raise Unavailable('"reverse-finish" is for a function of the program that has a caller.')
     debugger.walk = None
     stopped = _to_call(debugger, frame.function.low, debugger.frames[debugger.level + 1].sp)
-    return report(debugger, stopped, everything=True)
+    return _back(debugger, stopped)
 
 
 def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
@@ -73,7 +75,7 @@ def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
         stopped = _line(debugger, over=over)
         if stopped.why != "step":
             break
-    return report(debugger, stopped, before=before)
+    return _back(debugger, stopped, before=before)
 
 
 def _line(debugger: Debugger, *, over: bool) -> Stopped:
@@ -89,11 +91,11 @@ def _line(debugger: Debugger, *, over: bool) -> Stopped:
         if stopped.why != "step":
             return stopped
         before = stepper.spot(info)
-        if stepper.word(pid) in RETURNS and now is not None and here.priv == 0:
+        if stepper.word(pid) in RETURNS and now is not None and here.priv == USER:
             if over or before is None or not before.line:
                 function = info.function(target.moment.pc) if info is not None else None
                 if function is not None:
-                    sp = target.registers(pid)[2]
+                    sp = target.registers(pid)[SP]
                     stopped = _to_call(debugger, function.low, sp)
                     before = stepper.spot(info)
                     if stopped.why != "step":
@@ -107,6 +109,23 @@ def _line(debugger: Debugger, *, over: bool) -> Stopped:
             return target.goto(here)._replace(why="step")
 
 
+def _resume(debugger: Debugger) -> Stopped:
+    """Back to a place. What the console shows when the machine comes here again has been shown before."""
+    target = debugger.target
+    show, target.on_slice = target.on_slice, lambda: None
+    try:
+        return target.reverse_resume()
+    finally:
+        target.on_slice = show
+        target.take_output()
+
+
+def _back(debugger: Debugger, stopped: Stopped, *, before: Frame | None = None) -> str:
+    """Where the machine stands now; nothing of what the console has shown on the way."""
+    debugger.target.take_output()
+    return report(debugger, stopped, before=before)
+
+
 def _key(spot: Spot | None) -> tuple[object, int] | None:
     return (spot.function, spot.line) if spot is not None else None
 
@@ -116,9 +135,9 @@ def _to_call(debugger: Debugger, low: int, sp: int) -> Stopped:
     target, pid = debugger.target, debugger.pid
     target.set_places([Place(pid, low)])
     try:
-        stopped = target.reverse_resume()
-        while stopped.why == "place" and target.registers(pid)[2] < sp:
-            stopped = target.reverse_resume()
+        stopped = _resume(debugger)
+        while stopped.why == "place" and target.registers(pid)[SP] < sp:
+            stopped = _resume(debugger)
     finally:
         debugger.breakpoints.arm()
     return target.reverse_step() if stopped.why == "place" else stopped
@@ -172,4 +191,4 @@ def _moved(debugger: Debugger, stopped: Stopped) -> str:
         debugger.moved(stopped.pid)
         debugger.target.take_output()
         return position(debugger, changed=True)
-    return report(debugger, stopped)
+    return _back(debugger, stopped)

@@ -19,11 +19,9 @@ WATCH_BYTES_MAX: Final = 4096
 
 def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str:
     """break [LOCATION] [if CONDITION]"""
-    found = CONDITION.search(argument)
-    condition = found["condition"] if found is not None else ""
-    text = argument[: found.start()] if found is not None else argument
-    if text.strip():
-        addresses, info = debugger.resolve(text.strip())
+    text, condition = _conditional(argument)
+    if text:
+        addresses, info = debugger.resolve(text)
     else:
         addresses, info = (debugger.frame.pc,), debugger.info
     place = next(iter(info.places(addresses[0])), None) if info is not None else None
@@ -31,7 +29,7 @@ def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str
     made = debugger.breakpoints.add(
         Breakpoint(
             "breakpoint",
-            text.strip() or f"*{addresses[0]:#x}",
+            text or f"*{addresses[0]:#x}",
             where=where,
             addresses=addresses,
             info=info,
@@ -41,9 +39,15 @@ def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str
     )
     kind = "Temporary breakpoint" if temporary else "Breakpoint"
     if len(addresses) > 1:
-        return f"{kind} {made.number} at {addresses[0]:#x}: {text.strip()}. ({len(addresses)} locations)\n"
+        return f"{kind} {made.number} at {addresses[0]:#x}: {text}. ({len(addresses)} locations)\n"
     line = f": file {place.file}, line {place.line}." if place is not None else ""
     return f"{kind} {made.number} at {addresses[0]:#x}{line}\n"
+
+
+def _conditional(argument: str) -> tuple[str, str]:
+    """What stands before `if`, and the condition behind it."""
+    found = CONDITION.search(argument)
+    return (argument[: found.start()].strip(), found["condition"]) if found else (argument.strip(), "")
 
 
 def tbreak(debugger: Debugger, argument: str) -> str:
@@ -67,7 +71,7 @@ def awatch(debugger: Debugger, argument: str) -> str:
 
 
 def _watch(debugger: Debugger, argument: str, kind: str, title: str) -> str:
-    argument = argument.removeprefix("-location").removeprefix("-l").strip()
+    argument, condition = _conditional(argument.removeprefix("-location").removeprefix("-l").strip())
     value = evaluate(argument, debugger)
     address, size = value.address, value.type.size
     if address is None:
@@ -89,6 +93,7 @@ def _watch(debugger: Debugger, argument: str, kind: str, title: str) -> str:
             pid=debugger.pid,
             size=size,
             type=value.type,
+            condition=condition,
         )
     )
     return f"{title} {made.number}: {argument}\n"
