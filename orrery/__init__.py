@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kernel.kernel import KernelPanic
+    from orrery.debugger.parting import Parting
+    from orrery.debugger.timeline import Timeline
+    from orrery.difference import diff
     from orrery.errors import (
         BadInput,
         CannotBoot,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from orrery.hooks import FaultEvent, SwitchEvent, SyscallEvent
     from orrery.machine import Machine
     from orrery.nursery import Nursery, run_program
+    from orrery.travel import Snapshot
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,9 +37,13 @@ __all__ = [
     "Machine",
     "MachineStopped",
     "Nursery",
+    "Parting",
     "PoweredOff",
+    "Snapshot",
     "SwitchEvent",
     "SyscallEvent",
+    "Timeline",
+    "diff",
     "run_program",
 ]
 
@@ -47,6 +55,10 @@ _HOME = {
     "KernelPanic": "kernel.kernel",
     "Nursery": "orrery.nursery",
     "run_program": "orrery.nursery",
+    "Parting": "orrery.debugger.parting",
+    "Snapshot": "orrery.travel",
+    "Timeline": "orrery.debugger.timeline",
+    "diff": "orrery.difference",
 }
 
 

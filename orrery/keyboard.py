@@ -26,7 +26,7 @@ class Keyboard:
         self._kernel: Final = kernel
         self._keys: Final[deque[int]] = deque()
         self._next: Event | None = None
-        self.on_type: Callable[[bytes], None] = lambda keys: None  # called before keys are typed
+        self.on_type: Final[list[Callable[[bytes], None]]] = []  # called before keys are typed
 
     @property
     def pending(self) -> bool:
@@ -35,7 +35,8 @@ class Keyboard:
 
     def type(self, keys: bytes) -> None:
         """Type `keys`, behind those that still wait."""
-        self.on_type(keys)
+        for tell in self.on_type:
+            tell(keys)
         self._keys.extend(keys)
         self.pump()
 

@@ -9,7 +9,7 @@ stamped in virtual time, so a machine with the same drive, the same size and the
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from emu import engine as e
 from emu.board import Board
@@ -20,17 +20,20 @@ from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
 from kernel.kernel import Kernel
 from kernel.proc import INIT_PID, Proc
+from orrery import travel
 from orrery.drives import DriveSource, open_drive
 from orrery.engines import KINDS, engine_maker
 from orrery.errors import BadInput
 from orrery.hooks import Hook, HookCaller, Hub
 from orrery.keyboard import Keyboard
+from orrery.travel import Past, Snapshot
 from toolchain import image
 
 if TYPE_CHECKING:
     import re
     from random import Random
 
+    from orrery.debugger.events import Happening
     from orrery.dialogue import Dialogue
 
 # What S-mode sees of M-mode's registers: the fields of sstatus, and the interrupts that are delegated (None).
@@ -85,6 +88,11 @@ class Machine:
         modules: Mapping[bytes, bytes] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
+        self.made_by: Final[dict[str, Any]] = {
+            "drive": drive, "seed": seed, "mem_mib": mem_mib, "engine": engine, "snapshot": snapshot,
+            "lab": lab, "usyscall": usyscall, "layout": layout, "init_argv": init_argv, "modules": modules,
+            "warn": warn,
+        }  # fmt: skip
         if not MEM_MIB_MIN <= mem_mib <= MEM_MIB_MAX:
             raise BadInput(
                 f"{mem_mib} MiB of memory: no machine has that; give from {MEM_MIB_MIN} to {MEM_MIB_MAX}"
@@ -118,11 +126,13 @@ class Machine:
             layout=layout,
         )
         self.keyboard: Final = Keyboard(self.board, self.kernel)
+        self.past: Final = Past(self)  # what made_by and this say decides the run
         self.hub: Final = Hub(self.kernel, self.board.loop.ask_stop)
         self._for_shell: Final = len(init_argv) == 1
         self._shell: Proc | None = None
         self._shell_pid = 0
         self._stuck = False
+        self._hooks: list[tuple[str, Hook]] = []
         self.closed = False
         self.front: Front = self._dialogue
         self.board.loop.on_idle = self._on_idle
@@ -192,6 +202,12 @@ class Machine:
         that lets the machine run.
         """
         self._hook_caller.add(kind, hook)
+        self._hooks.append((kind, hook))
+
+    def call_hooks(self) -> None:
+        """Call those that were given before the machine was made again."""
+        for kind, hook in self._hooks:
+            self._hook_caller.add(kind, hook)
 
     def digest(self) -> str:
         """SHA-256, in hex, of console output, registers, time, RAM and disk: all that the machine is."""
@@ -200,12 +216,60 @@ class Machine:
         self.board.digest_update(digest)
         return digest.hexdigest()
 
+    def console_digest(self) -> str:
+        """SHA-256, in hex, of console output alone."""
+        self._digest_shown()
+        return self._console_digest.hexdigest()
+
     @cached_property
     def random(self) -> "Random":
         """The machine's own chance, from `seed`."""
         from random import Random
 
         return Random(self.seed)
+
+    # --- time ---
+
+    def snapshot(self) -> Snapshot:
+        """Now, to come back to. What it holds is what was done, and not what became of that."""
+        return self.past.snapshot
+
+    def goto(self, when: Snapshot | int) -> None:
+        """Go to where a snapshot was taken, or to the first boundary at or behind a virtual time in ps.
+
+        The machine makes its run again from power-on, which takes as long as the run took; no hook is called
+        for that.  Hooks stay; other watchers do not, nor does what expect has not seen.  The run stays the
+        same until the machine runs by itself (run, sh, expect) or is changed: that begins another future.
+        Raises BadInput where the drive keeps what is written.
+        """
+        self.past.goto(when)
+
+    def fork(self) -> "Machine":
+        """Another machine in the state of this one; what becomes of it is its own. Raises as goto."""
+        return self.past.fork()
+
+    def write(self, pa: int, data: bytes) -> None:
+        """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
+        self.past.write(pa, data)
+
+    def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
+        """Run until an event of orrery/debugger/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
+
+        The machine stops behind the gate in which it happened. Raises PoweredOff, Deadlock or ExpectTimeout.
+        """
+        return travel.run_until(self, event, timeout_s)
+
+    def make_again(self) -> None:
+        """Be as at power-on, in place; hooks and an own front end stay."""
+        front = None if self.front is self._dialogue else self.front
+        hooks = self._hooks
+        self.close()
+        for name in ("_dialogue", "_hook_caller", "random"):
+            self.__dict__.pop(name, None)
+        Machine.__init__(self, **self.made_by)
+        self._hooks = hooks
+        if front is not None:
+            self.front = front
 
     # --- running and end ---
 
@@ -219,6 +283,7 @@ class Machine:
         if self.board.exit_code is not None:
             return Stop.ASKED
         self._stuck = False
+        self.past.forget_future()
         stop = self.board.loop.run(limit_ticks)
         self.hub.raise_error()
         return Stop.ASLEEP if self._stuck else stop

@@ -26,7 +26,7 @@ class Recorder:
         self._file: Final = _open(path)
         image = recording.image_digest(machine.board.drive)
         self._write(recording.header_line(made_by, image, shown))
-        machine.keyboard.on_type = self._on_type
+        machine.keyboard.on_type.append(self._on_type)
 
     def end(self, status: int) -> None:
         """The run is over."""

@@ -17,10 +17,13 @@ import signal
 import socket
 import sys
 import time
+import zlib
+from array import array
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+from emu.ram import PAGE_SIZE
 from orrery import parcel
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
@@ -66,10 +69,12 @@ class Inside:
         target = self._target
         self._calls: Final[dict[str, Callable[..., Value]]] = {
             "catch": target.catch,
+            "console_digest": machine.console_digest,
             "change": self._change,
             "digest": target.digest,
             "load": self._load,
             "monitor": target.monitor,
+            "page_sums": self._page_sums,
             "output": lambda: None,
             "processes": target.processes,
             "read": target.read,
@@ -124,6 +129,12 @@ class Inside:
         """Let these be all that is done to the machine from its power-on."""
         self._target.tape.load(Change(Moment(*moment), *more) for moment, *more in changes)
         self._target.settle()
+
+    def _page_sums(self) -> bytes:
+        """A checksum of each page of RAM, 4 bytes each."""
+        data = self._machine.board.ram.bytes
+        sums = (zlib.crc32(data[at : at + PAGE_SIZE]) for at in range(0, len(data), PAGE_SIZE))
+        return array("I", sums).tobytes()
 
     # --- running ---
 

@@ -116,6 +116,15 @@ class Timeline:
         data: bytes = self._cursor.call("read_physical", pa, n)
         return data
 
+    def console_digest(self) -> str:
+        """As Machine.console_digest."""
+        digest: str = self._cursor.call("console_digest")
+        return digest
+
+    def page_sums(self) -> memoryview:
+        """A checksum of each page of RAM."""
+        return memoryview(self._cursor.call("page_sums")).cast("I")
+
     def monitor(self, line: str) -> str:
         """The answer of the console monitor to a command."""
         answer: str = self._cursor.call("monitor", line)
@@ -131,6 +140,11 @@ class Timeline:
         taken = bytes(self._cursor.output)
         self._cursor.output.clear()
         return taken
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that was done to the machine from outside, in this future."""
+        return tuple(self._changes)
 
     @property
     def checkpoints(self) -> tuple[Moment, ...]:

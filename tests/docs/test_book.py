@@ -91,8 +91,7 @@ def test_the_contents_name_every_chapter_in_order() -> None:
 
 def test_the_time_machine_goes_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
     text = (DOCS / "time-machine.md").read_text()
-    (script,) = scripts(text)
-    printed = re.search(r"^prints\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert printed is not None
-    exec(compile(script, "time-machine.md", "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out == printed[1]
+    printed = re.findall(r"^prints\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for script, said in zip(scripts(text), printed, strict=True):
+        exec(compile(script, "time-machine.md", "exec"), {"__name__": "__main__"})
+        assert capsys.readouterr().out == said

@@ -127,6 +127,4 @@ def test_a_planted_violation_is_found(tmp_path: Path, file: str, statement: str)
 def test_the_kernel_can_be_read_in_an_evening() -> None:
     """The core: abi/ only declares, and what labs (lab/), Linux programs and networks add is apart."""
     lines = sum(len(path.read_text().splitlines()) for path in (ROOT / "kernel").glob("*.py"))
-    assert lines < KERNEL_LINES_MAX, (
-        f"kernel/*.py have {lines} lines; it is to stay below {KERNEL_LINES_MAX}"
-    )
+    assert lines < KERNEL_LINES_MAX, f"kernel/*.py have {lines} lines; it is to stay below {KERNEL_LINES_MAX}"
