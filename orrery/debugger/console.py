@@ -58,10 +58,11 @@ class Console:
         """Stop in the program's main, then carry out `lines` to the end, or to quit."""
         timeline = self._debugger.target
         before = signal.signal(signal.SIGINT, self._interrupt)
-        timeline.on_slice = self._show_printed
+        timeline.on_slice = self._look_up
         try:
             self._say(to_main(self._debugger))
             for line in lines:
+                self._debugger.stepper.asked = False
                 self._say(self.commands.execute(line))
                 if self.commands.quitting:
                     break
@@ -69,10 +70,11 @@ class Console:
             signal.signal(signal.SIGINT, before)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._debugger.target.ask_stop()
+        self._debugger.stepper.asked = True
 
-    def _show_printed(self) -> None:
-        """The guest's output, while it runs."""
+    def _look_up(self) -> None:
+        """While the machine runs: show what it prints, and see whether somebody wants a stop."""
+        self._debugger.stepper.look_up()
         if printed := self._debugger.target.take_output():
             self._say(printed.decode(errors="replace"))
 

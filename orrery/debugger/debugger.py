@@ -124,7 +124,7 @@ class Debugger:
             return (address,), info if info is not None and info.function(address) else None
         if info is not None:
             if (found := FILE_LINE.match(text)) is not None:
-                file = found["file"] or self.current_file
+                file = found["file"] or self.program_file
                 return tuple(self.locations(info).at_line(file, int(found["line"]))[1]), info
             if addresses := self.locations(info).named(text):
                 return tuple(addresses), info
@@ -136,13 +136,18 @@ class Debugger:
     @property
     def current_file(self) -> str:
         """The source of the selected frame, or of main."""
-        place = next(
-            (one.place for one in self.frames[self.level :] if one.place and one.python is None), None
-        )
+        place = self.frame.place if self.frames else None
+        return place.file if place is not None else self.program_file
+
+    @property
+    def program_file(self) -> str:
+        """The source of the program that is selected, or whose frame is the nearest; or of main."""
+        info = self.info
+        place = next((one.place for one in self.frames[self.level :] if one.place and one.info is info), None)
         if place is not None:
             return place.file
-        main = self.info and self.locations(self.info).function("main")
-        rows = self.info.lines(main) if self.info is not None and main else []
+        main = self.locations(info).function("main") if info is not None else None
+        rows = info.lines(main) if info is not None and main is not None else []
         return rows[0].file if rows else ""
 
     def name_at(self, address: int) -> str:

@@ -166,7 +166,7 @@ class Inside:
             if stopped.why not in ("place", "event"):
                 return found, count, stopped
             at_limit = stopped.moment == limit
-            if inclusive or not at_limit:
+            if inclusive or not at_limit or stopped.since is not None:  # the access was before the limit
                 found, count = stopped, count + 1
             if at_limit or count == stops_max:
                 return found, count, stopped._replace(why="limit" if at_limit else "slice")

@@ -21,8 +21,8 @@ A0, FA0 = NAMES.index("x10"), NAMES.index("f10")
 OVER = ("exit", "panic")
 ENDS = {
     "asleep": "All processes wait, and nothing will happen by itself; `type TEXT` types on the console.",
-    "interrupt": "Interrupted.",
-    "limit": "",
+    "interrupt": "\nInterrupted.",
+    "limit": "The time has come.",
     "begin": "No more history: the machine has just been switched on.",
 }
 
@@ -181,7 +181,7 @@ def report(
         said += switched + _reason(debugger, judged, stopped)
         everything = True
     elif stopped.why in ENDS:
-        said += f"{ENDS[stopped.why]}\n".lstrip("\n")
+        said += f"{ENDS[stopped.why]}\n"
         everything = True
     else:
         said += switched

@@ -84,6 +84,8 @@ def _line(debugger: Debugger, *, over: bool) -> Stopped:
     info = debugger.programs.find(pid)
     goal: tuple[object, int] | None = None  # function and line whose beginning is looked for
     while True:
+        if (interrupted := stepper.interrupted) is not None:
+            return interrupted
         here, now = target.moment, stepper.spot(info)
         stopped = target.reverse_step()
         while stopped.why == "step" and not (stepper.in_program and target.current == pid):
@@ -112,7 +114,7 @@ def _line(debugger: Debugger, *, over: bool) -> Stopped:
 def _resume(debugger: Debugger) -> Stopped:
     """Back to a place. What the console shows when the machine comes here again has been shown before."""
     target = debugger.target
-    show, target.on_slice = target.on_slice, lambda: None
+    show, target.on_slice = target.on_slice, debugger.stepper.look_up
     try:
         return target.reverse_resume()
     finally:

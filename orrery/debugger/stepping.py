@@ -42,8 +42,21 @@ class Stepper:
         self._programs: Final = programs
         self._breakpoints: Final = breakpoints
         self.judged: Breakpoint | None = None
+        self.asked = False  # somebody wants a stop; may be set by a signal handler
 
     # --- running ---
+
+    def look_up(self) -> None:
+        """The target has time: pass on that somebody wants a stop."""
+        if self.asked:
+            self.asked = False
+            self._target.ask_stop()
+
+    @property
+    def interrupted(self) -> Stopped | None:
+        """A stop between steps that somebody wanted; once."""
+        asked, self.asked = self.asked, False
+        return self._target_stopped()._replace(why="interrupt") if asked else None
 
     def resume(self, *places: Place, arrived: Callable[[Stopped], bool] = lambda stopped: True) -> Stopped:
         """Run to a breakpoint, or to one of `places` when it has `arrived`."""
@@ -63,6 +76,8 @@ class Stepper:
     def instruction(self, pid: int) -> Stopped:
         """One step of process `pid`; a stop that the person does not want counts as a step."""
         self.judged = None
+        if (interrupted := self.interrupted) is not None:
+            return interrupted
         self._breakpoints.remember()
         stopped = self._target.step(1, pid or None)
         if stopped.why in ("place", "event") and not self._is_wanted(stopped):

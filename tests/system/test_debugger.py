@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,6 +234,13 @@ def test_mistakes_are_answered(session: Session) -> None:
         assert session.say(f"help {one.names[0]}").startswith(one.names[0])
 
 
+def test_backwards_from_behind_a_store_is_to_before_it(session: Session) -> None:
+    session.say("watch count", "c", "c")
+    assert session.say("p count") == "$1 = 2\n"
+    assert "Old value = 2\nNew value = 1\n" in session.say("rc")
+    assert "Old value = 1\nNew value = 2\n" in session.say("c")
+
+
 def test_lines_from_a_pipe(source: Path) -> None:
     run = orrery("debug", str(source), stdin="b total\nc\nbt\nq\n")
     assert run.status == 0, run
@@ -260,3 +268,18 @@ def test_a_terminal(source: Path) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_control_c_stops_what_runs_forward_or_back(tmp_path: Path) -> None:
+    (tmp_path / "spin.c").write_text("volatile long n; int main(void) { for (;;) n++; }")
+    env = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1"}
+    child = pexpect.spawn(ORRERY, ["debug", str(tmp_path / "spin.c")], timeout=60, encoding="utf-8", env=env)
+    for command in ("continue", "next", "reverse-next"):
+        child.expect_exact("(orrery)")
+        child.expect_exact("\x1b[?25h")  # the prompt is there
+        child.send(f"{command}\r")
+        child.expect_exact("\x1b[?2004l")  # it runs
+        time.sleep(0.3)
+        child.sendintr()
+        child.expect_exact("Interrupted.")
+    child.close()
