@@ -19,6 +19,7 @@ from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.timeline import Timeline
 from orrery.program import Program
+from orrery.session import BY_SIGNAL
 from orrery.wire import Value
 from toolchain import fsimage, image
 from toolchain.paths import cache_dir
@@ -42,7 +43,11 @@ def debug(program: Program, directory: Path, settings: dict[str, Value]) -> int:
     ) as timeline:
         debugger = Debugger(timeline, {os.fsdecode(program.name): program.elf}, [directory])
         console = Console(debugger, sys.stdout.write)
-        console.run(_typed(console.commands) if os.isatty(0) else _piped())
+        try:
+            console.run(_typed(console.commands) if os.isatty(0) else _piped())
+        except BrokenPipeError:  # as a program that wrote to a reader that has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BY_SIGNAL + signal.SIGPIPE
     return 0
 
 

@@ -201,6 +201,7 @@ def test_memory_code_and_registers(session: Session) -> None:
     listing = session.say("disassemble")
     assert listing.startswith("Dump of assembler code for function main:") and listing.count("=> ") == 1
     assert "<pipe>" in listing
+    assert session.say("disassemble userret").endswith("\tsret\nEnd of assembler dump.\n")
     assert re.search(r"^pc +. 0x\w+  <main\+\d+>$", session.say("info registers"), re.MULTILINE)
     assert re.match(r"a0 +\* 0x", session.say("si 3", "n", "info registers a0"))
     assert session.say("info symbol push") == "push\n"
