@@ -108,11 +108,8 @@ class _AddressSpace:
         end = segment.vaddr + segment.memsz
         if segment.memsz < segment.filesz or end > USYSCALL or segment.vaddr & PGMASK:
             raise BadProgram("bad segment")
-        perm = PTE_R
-        if segment.flags & elf.PF_X:
-            perm |= PTE_X
-        if segment.flags & elf.PF_W:
-            perm |= PTE_W
+        flags = segment.flags
+        perm = PTE_R | (PTE_X if flags & elf.PF_X else 0) | (PTE_W if flags & elf.PF_W else 0)
         keeps = self._ip is not None and not self._ip.writable_mappings  # what is stored there comes at once
         shares = perm == PTE_R | PTE_X and keeps and segment.vaddr >= pgroundup(self.sz)
         self._grow_to(segment.vaddr if shares else end, perm)
@@ -162,9 +159,7 @@ class _AddressSpace:
         k.vm.grow(self.pagetable, base, top, PTE_R | PTE_W)
         self.sz = self.sp = top
         k.vm.forbid(self.pagetable, base)
-        pointers = []
-        for arg in argv:
-            pointers.append(self._push(arg + b"\0"))
+        pointers = [self._push(arg + b"\0") for arg in argv]
         self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
         k.vm.store(self.pagetable, self.sp, self._pushed)
 

@@ -3,8 +3,8 @@
 Every pointer that a program hands the kernel goes through here: the page must be the user's and allow the
 access.  `copyin` and `copyout` treat a page that is not there as the hart would, by a page fault: it may be
 promised, copied on write, or part of a mapped file, and reading that may sleep.  So who copies holds no lock
-and is in no operation of the log.  `copyinstr` does not fault: a string in a page that nobody has touched is
-a bad address.
+and is in no operation of the log.  `copyinstr` brings in pages of mappings only: a string in a page that was
+promised by sbrk and that nobody has touched is a bad address.
 """
 
 from collections.abc import Callable
@@ -85,14 +85,16 @@ class UserCopy:
     def copyinstr(self, p: "Proc", va: int, limit: int) -> bytes:
         """The string at address `va` of `p` without its NUL, which is among the first `limit` bytes.
 
-        Raises BadAddress where it is not, and, unlike copyin, at a page that is not mapped yet.
+        Raises BadAddress where it is not, and, unlike copyin, at a page of heap that is not mapped yet.
         """
         parts = []
         at = va
         while at < va + limit:
             chunk = self._k.vm.peek(p.pagetable, at, min(va + limit - at, PGSIZE - (at & PGMASK)))
             if chunk is None:
-                break
+                if at < p.sz or not self._k.pager.fault(p, at, PTE_R):
+                    break
+                continue
             head, end, _ = chunk.partition(b"\0")
             parts.append(head)
             if end:

@@ -225,7 +225,8 @@ def _parser() -> argparse.ArgumentParser:
     mkfs.add_argument("image", metavar="IMG", help="the image to write")
     mkfs.add_argument("files", metavar="FILE", nargs="*", help="what goes into its root directory")
     _add_layout(mkfs, "stock", "how its inodes number blocks; lab: for files up to 64 MiB")
-    mkfs.add_argument("--size", type=int, metavar="N", help="its size, in blocks of 1024 bytes")
+    size_help = "its size, in blocks of 1024 bytes (default: 8192; lab: 200000)"
+    mkfs.add_argument("--size", type=int, metavar="N", help=size_help)
     lsfs = command("lsfs", _lsfs, "list an image: inode, type, links, size, path")
     lsfs.add_argument("image", metavar="IMG", help="the image to read")
     _add_layout(lsfs, None, LAYOUT_HELP)

@@ -70,9 +70,15 @@ class FsImage:
         self._replay_log()
         self.layout = disk.LAYOUTS[layout] if layout else disk.layout_of(self.superblock.layout)
 
-    def bad(self, what: str) -> BadImage:
+    def bad(self, what: str, remedy: str = _REMEDY) -> BadImage:
         """The exception for a finding."""
-        return BadImage(f"{self.name}: {what}; {_REMEDY}")
+        return BadImage(f"{self.name}: {what}; {remedy}")
+
+    def bad_blocks(self, what: str) -> BadImage:
+        """As bad, for what may only look wrong because the image has another layout than was said."""
+        if self.layout is not disk.layout_of(self.superblock.layout):
+            return self.bad(what, f"leave out --layout {self.layout.name}, or {_REMEDY}")
+        return self.bad(what)
 
     def inode(self, number: int) -> Inode:
         """Inode `number`, which must be one that the image has."""
@@ -101,9 +107,10 @@ class FsImage:
         """The blocks with a file's data and those with their numbers, each checked to be a data block."""
         layout, count = self.layout, -(-inode.size // disk.BSIZE)
         if count > layout.blocks_max:
-            raise self.bad(
-                f"inode {inode.number}: size {inode.size} is more than a file's {layout.blocks_max} blocks"
-            )
+            what = f"inode {inode.number}: size {inode.size} is more than a file's {layout.blocks_max} blocks"
+            if count <= disk.LAB.blocks_max:
+                raise self.bad(what, f"give --layout lab if it was made so, or {_REMEDY}")
+            raise self.bad_blocks(what)
         data = list(inode.addresses[: layout.direct])
         tables: list[int] = []
         for levels, head in enumerate(inode.addresses[layout.direct :], 1):
@@ -215,12 +222,13 @@ class FsImage:
         """Raise BadImage unless `block` is 0 or a data block."""
         sb = self.superblock
         if block >= sb.size:
-            raise self.bad(f"inode {inode.number}: block {block} is out of range: the image has {sb.size}")
+            what = f"block {block} is out of range: the image has {sb.size}"
+            raise self.bad_blocks(f"inode {inode.number}: {what}")
         if not block or block >= self._data_start:
             return
         for region, start, end in self.regions():
             if start <= block < end:
-                raise self.bad(f"inode {inode.number}: block {block} belongs to the {region}")
+                raise self.bad_blocks(f"inode {inode.number}: block {block} belongs to the {region}")
 
     def _read_superblock(self) -> None:
         """Take the super block; raises BadImage unless its regions lie in the image and apart."""
@@ -280,6 +288,9 @@ def _entry(inode: Inode, path: str) -> Entry:
 def check(image: Buffer, name: str = "image", layout: str | None = None) -> FsImage:
     """The image, opened; BadImage, one line with the finding and the remedy, unless a kernel can trust it."""
     fs = FsImage(image, name, layout)
+    told = disk.layout_of(fs.superblock.layout)
+    if told is disk.LAB and fs.layout is not told:  # a kernel would write what nobody could read again
+        raise fs.bad(f"was made with --layout {told.name}, and says so", f"leave out --layout {layout}")
     owners: dict[int, int] = {}
     for number in range(1, fs.superblock.ninodes):
         inode = fs.inode(number)
@@ -300,7 +311,7 @@ def _check_inode(fs: FsImage, inode: Inode, owners: dict[int, int]) -> None:
         return
     for block in filter(None, fs.all_blocks(inode)):
         if block in owners:
-            raise fs.bad(f"inode {inode.number}: block {block} is also used by inode {owners[block]}")
+            raise fs.bad_blocks(f"inode {inode.number}: block {block} is also used by inode {owners[block]}")
         if not fs.in_use(block):
-            raise fs.bad(f"inode {inode.number}: block {block} is marked free")
+            raise fs.bad_blocks(f"inode {inode.number}: block {block} is marked free")
         owners[block] = inode.number

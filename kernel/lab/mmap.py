@@ -14,7 +14,7 @@ So a frame that nobody maps holds nothing that is not in the file, and the cache
 Write-back, and giving up an inode, begin operations of the log: who calls is in none and has no inode locked.
 """
 
-from errno import EACCES, EBADF, EINVAL, ENODEV, ENOMEM
+from errno import EACCES, EBADF, EINVAL, ENODEV, ENOMEM, EOVERFLOW
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi import fcntl
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MMAP_TOP: Final = USYSCALL - PGSIZE
 AROUND: Final = 16 * PGSIZE  # the window around a fault in which pages that are in memory are mapped too
+OFFSET_MAX: Final = (1 << 63) - 1  # what a signed 64-bit offset can say
 KIND: Final = fcntl.MAP_SHARED | fcntl.MAP_PRIVATE
 WRITE_EXEC: Final = fcntl.PROT_WRITE | fcntl.PROT_EXEC
 SYNC_ASYNC: Final = fcntl.MS_SYNC | fcntl.MS_ASYNC
@@ -182,12 +183,13 @@ class Mmap:
 
     def _set(self, p: "Proc", vmas: VmaList) -> None:
         """Make `vmas` the mappings of `p`; may sleep where a reference is given up."""
-        old, p.vmas = p.vmas, vmas
-        for vma in vmas:
-            if vma not in old:
+        before, after = ({vma.start: vma for vma in each} for each in (p.vmas, vmas))
+        p.vmas = vmas
+        for vma in after.values():
+            if before.get(vma.start) != vma:
                 self._count(vma, 1)
-        for vma in old:
-            if vma not in vmas:
+        for vma in before.values():
+            if after.get(vma.start) != vma:
                 self._count(vma, -1)
 
     def _count(self, vma: Vma, change: int) -> None:
@@ -264,6 +266,7 @@ def sys_mmap(
     _check_rights(prot, may_write)
     size = pgroundup(length)
     start = k.mmap.place(p, addr, size, bool(flags & fcntl.MAP_FIXED))
+    require(offset + length <= OFFSET_MAX, EOVERFLOW, f"{length:#x} bytes at offset {offset:#x}")
     memory = SharedMemory() if anonymous and shared else None
     if anonymous:
         offset = 0 if shared else start

@@ -16,7 +16,7 @@ from errno import ENOMEM
 from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.abi.fcntl import MAP_SHARED
-from kernel.abi.memlayout import PGMASK, PGSHIFT
+from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT
 from kernel.abi.param import NVMA
 from kernel.errors import SyscallError
 
@@ -62,12 +62,15 @@ class Vma(NamedTuple):
 
     def part(self, low: int, high: int) -> "Vma":
         """What of it is in [low, high); empty (start >= end) where that is nothing."""
+        if low <= self.start and self.end <= high:
+            return self
         start = max(self.start, low)
         return self._replace(start=start, end=min(self.end, high), offset=self.offset + start - self.start)
 
     def continued_by(self, other: "Vma") -> bool:
         """Whether `other` follows at once, in memory and in what stands behind, and is alike."""
-        return self._replace(end=other.end).part(self.end, other.end) == other
+        touch = self.end == other.start and self.prot == other.prot  # most differ here: in a hurry
+        return touch and self._replace(end=other.end).part(self.end, other.end) == other
 
 
 class VmaList(tuple[Vma, ...]):
@@ -112,8 +115,7 @@ class VmaList(tuple[Vma, ...]):
 
     def remove(self, low: int, high: int) -> "VmaList":
         """Without what is in [low, high)."""
-        pieces = [piece for vma in self for piece in (vma.part(0, low), vma.part(high, vma.end))]
-        return VmaList(piece for piece in pieces if piece.start < piece.end)
+        return VmaList((*self.parts(0, low), *self.parts(high, MAXVA)))
 
     def protect(self, low: int, high: int, prot: int) -> "VmaList":
         """With the rights `prot` in [low, high)."""

@@ -37,10 +37,25 @@ def test_where_the_mark_is_missing_an_option_says_it(image: Path) -> None:
     image.write_bytes(content)
     for words in (("lsfs", image), ("boot", "--drive", image, "-c", "ls")):
         done = orrery(*words)
-        assert done.status == 2 and f"size {LARGE} is more than a file's 268 blocks" in done.err
+        assert done.status == 2 and f"size {LARGE} is more than a file's 268 blocks; give" in done.err
     assert f" {LARGE} /large\n" in orrery("lsfs", "--layout", "lab", image).out
     done = orrery("boot", "--layout", "lab", "--drive", image, "-c", "wc large")
     assert done.out.split()[2] == str(LARGE)
+
+
+@pytest.mark.parametrize("words", [("lsfs",), ("boot", "-c", "ls", "--drive")])
+def test_an_option_that_contradicts_the_mark_is_refused(image: Path, words: tuple[str, ...]) -> None:
+    done = orrery(words[0], "--layout", "stock", *words[1:], image)
+    assert done.status == 2 and len(done.lines) == 1
+    assert "was made with --layout lab" in done.err and "leave out --layout stock" in done.err
+
+
+def test_the_wrong_layout_for_an_image_without_a_mark_is_said_to_be_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "fs.img"
+    (tmp_path / "f").write_bytes(b"\xff" * 20 * BSIZE)
+    orrery("mkfs", path, tmp_path / "f")
+    done = orrery("lsfs", "--layout", "lab", path)
+    assert done.status == 2 and len(done.lines) == 1 and "leave out --layout lab" in done.err
 
 
 def test_the_default_size_holds_the_largest_file_and_is_mostly_holes(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Files need a disk and processes that run: tests/system/test_mmap.py, and mmaptest on the guest's side.
 """
 
-from errno import EACCES, EBADF, EINVAL, ENODEV, ENOMEM
+from errno import EACCES, EBADF, EINVAL, ENODEV, ENOMEM, EOVERFLOW
 from typing import Any
 
 import pytest
@@ -112,6 +112,8 @@ def check_error(k: Kernel, code: int, call: Any, *args: int) -> None:
         (ENOMEM, {"length": MMAP_TOP - HEAP, "flags": ANON}),
         (EINVAL, {"offset": 1}),
         (EINVAL, {"offset": U64 - 1}),
+        (EOVERFLOW, {"offset": U64 - PGSIZE}),
+        (EOVERFLOW, {"offset": (1 << 63) - PGSIZE}),
         (EBADF, {"fd": CLOSED}),
         (EBADF, {"fd": -1}),
         (EBADF, {"fd": NOFILE}),

@@ -694,6 +694,23 @@ static void calls_fault_pages_in(void)
     unlink(NAME);
 }
 
+/* A path in a file, across two pages of a mapping that nobody has touched; one without an end; no rights. */
+static void paths_in_a_mapping(void)
+{
+    int fd = make(3 * PGSIZE, O_RDWR);
+    char *p = mmap(0, 3 * PGSIZE, RW, MAP_SHARED, fd, 0);
+    strcpy(p + PGSIZE - 3, NAME);
+    check(munmap(p, 3 * PGSIZE) == 0);
+    p = mmap(0, 4 * PGSIZE, PROT_READ, MAP_PRIVATE, fd, 0);
+    int same = open(p + PGSIZE - 3, O_RDONLY);
+    check(same >= 0 && close(same) == 0);
+    check(open(p + 3 * PGSIZE - 3, O_RDONLY) == -1 && open(p + 3 * PGSIZE, O_RDONLY) == -1);
+    check(mmap(p, PGSIZE, PROT_NONE, MAP_PRIVATE | MAP_FIXED, fd, 0) == p && open(p, O_RDONLY) == -1);
+    check(munmap(p, 4 * PGSIZE) == 0 && open(p, O_RDONLY) == -1);
+    close(fd);
+    unlink(NAME);
+}
+
 static void stack_in_a_mapping(void)
 {
     char *stack = anonymous(2 * PGSIZE, RW, MAP_PRIVATE);
@@ -740,6 +757,7 @@ static const struct test tests[] = {
     {"fork_shared", fork_shared},
     {"ends", ends},
     {"calls_fault_pages_in", calls_fault_pages_in},
+    {"paths_in_a_mapping", paths_in_a_mapping},
     {"stack_in_a_mapping", stack_in_a_mapping},
     {0},
 };

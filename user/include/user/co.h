@@ -27,7 +27,7 @@ struct co;
 struct channel;
 
 /* A new coroutine that will do run(argument), with a stack of that many bytes, rounded up to pages; the
-   library takes some 250 of them.  0 where the kernel has no memory or no mapping left for it. */
+   library takes some 120 of them.  0 where the kernel has no memory or no mapping left for it. */
 struct co *co_create(const char *name, void (*run)(void *), void *argument, uint stack_bytes);
 
 struct co *co_current(void);
