@@ -34,7 +34,7 @@ FOREIGN = set(e.NAMES) | _words(
     "sh cat wc ls echo mkdir grep init make orrery _forktest",  # programs
     "exec fork sbrk read pipe exit wait open write",  # system calls: their functions are sys_exec and so on
     "epc kernel_satp kernel_sp kernel_trap kernel_hartid",  # fields of the trapframe, as xv6 calls them
-    "EINVAL EBADF ENODEV EACCES ENOMEM",  # of errno
+    "EINVAL EBADF ENODEV EACCES ENOMEM EOVERFLOW",  # of errno
     "NEXT WRITE",  # flags of virtio
     "switch memoryview finally while struct nlink addrs",  # Python's, greenlet's and C's
     "x d p->lock",
