@@ -149,7 +149,11 @@ def instructions(debugger: Debugger, address: int, count: int, end: int = ADDRES
     listed = list(disassembled(code, address, debugger.name_at))[:count]
     if not listed:
         raise Unavailable(f"Cannot access memory at address {address:#x}")
-    while end != ADDRESS_MAX and not any(code[listed[-1].address - address :][: listed[-1].size]):
+    while (
+        len(listed) > 1
+        and end != ADDRESS_MAX
+        and not any(code[listed[-1].address - address :][: listed[-1].size])
+    ):
         listed.pop()  # padding behind a function
     for one in listed:
         mark = "=>" if one.address == pc else "  "
