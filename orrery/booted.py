@@ -16,7 +16,7 @@ from kernel.abi import disk
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import KernelPanic
 from kernel.proc import Proc
-from orrery.drives import open_drive
+from orrery.drives import check_layout, open_drive
 from orrery.errors import Deadlock, ExpectTimeout
 from orrery.hooks import Watcher
 from orrery.machine import Machine
@@ -57,6 +57,7 @@ class BootedMachine(Machine):
             recipe.engine,
             lab=LAB_YEAR if recipe.lab is None else recipe.lab,
             usyscall=recipe.usyscall,
+            layout=recipe.layout,
             init_argv=(INIT, NOBODY) if recipe.for_program else (INIT,),
             modules={INIT: _our_init()} if recipe.for_program else None,
             warn=warnings.append,
@@ -137,14 +138,17 @@ def _compiled(recipe: Recipe, warnings: list[str]) -> dict[str, bytes]:
 
 def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Drive:
     """A drive in memory: forks write to copies of their own, and the file that it came from is let go."""
+    check_layout(recipe.layout)
     if recipe.drive is not None:
-        drive = open_drive(recipe.drive, snapshot=True)
+        drive = open_drive(recipe.drive, snapshot=True, layout=recipe.layout)
         content = drive.read(0, drive.capacity)
         drive.close()
         return RamDrive(content)
     if not programs and not recipe.files:
-        return open_drive(None)
-    return RamDrive(image.rebuilt(image.default_image(), {**programs, **dict(recipe.files)}))
+        return open_drive(None, layout=recipe.layout)
+    files = {**programs, **dict(recipe.files)}
+    fresh = image.rebuilt(image.default_image(), files, recipe.layout or disk.STOCK.name)
+    return RamDrive(fresh, own=True)
 
 
 def _our_init() -> bytes:

@@ -7,6 +7,7 @@ import os
 from typing import TypeAlias
 
 from emu.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
+from kernel.abi.disk import LAYOUTS
 from orrery.errors import BadInput
 from toolchain import image
 
@@ -35,6 +36,12 @@ def open_drive(
     if isinstance(source, bytes | bytearray | memoryview):
         return _checked(RamDrive(source), "the image in memory", first, layout)
     return source
+
+
+def check_layout(layout: str | None) -> None:
+    """Raise BadInput for a layout that there is not."""
+    if layout not in (None, *LAYOUTS):
+        raise BadInput(f"layout {layout!r}: unknown; there are {' and '.join(LAYOUTS)}")
 
 
 def _checked(drive: Drive, name: str, first: str | None, layout: str | None) -> Drive:

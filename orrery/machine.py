@@ -15,13 +15,12 @@ from emu import engine as e
 from emu.board import Board
 from emu.events import NEVER
 from emu.loop import Stop
-from kernel.abi.disk import LAYOUTS
 from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
 from kernel.kernel import Kernel
 from kernel.proc import INIT_PID, Proc
 from orrery import travel
-from orrery.drives import DriveSource, open_drive
+from orrery.drives import DriveSource, check_layout, open_drive
 from orrery.engines import KINDS, engine_maker
 from orrery.errors import BadInput
 from orrery.hooks import Hook, HookCaller, Hub
@@ -103,8 +102,7 @@ class Machine:
             raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
         if lab not in LAB_YEARS:
             raise BadInput(f"lab {lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
-        if layout not in (None, *LAYOUTS):
-            raise BadInput(f"layout {layout!r}: unknown; there are {' and '.join(LAYOUTS)}")
+        check_layout(layout)
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()

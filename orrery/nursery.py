@@ -67,6 +67,7 @@ class Nursery:
         *,
         lab: int | None = None,
         usyscall: bool = False,
+        layout: str | None = None,
         programs: Iterable[str | os.PathLike[str]] = (),
         files: Mapping[str, str | bytes] | None = None,
         max_time_s: float | None = None,
@@ -90,6 +91,7 @@ class Nursery:
             tuple((name, _bytes(content)) for name, content in (files or {}).items()),
             lab=lab,
             usyscall=usyscall,
+            layout=layout,
         )
         check_contents(recipe)
         return self._fork(recipe, max_time_s)

@@ -20,10 +20,12 @@ GRADER: Final = "orrery-grader"  # under which pytest knows the plugin object of
 MAX_TIME_S: Final = 60.0
 SHOWN_CHARS_MAX: Final = 2000  # of a console, in the report of a test
 CRASHES_MAX: Final = 5
-SETTINGS: Final = ("drive", "engine", "files", "lab", "max_time", "mem_mib", "programs", "seed", "usyscall")
+SETTINGS: Final = (
+    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "programs", "seed", "usyscall",
+)  # fmt: skip
 MARKER: Final = (
     "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=..., "
-    "lab=..., usyscall=...): what the fixture `machine` is made of; see docs/grading.md"
+    "lab=..., usyscall=..., layout=...): what the fixture `machine` is made of; see docs/grading.md"
 )
 EXPLANATION: Final = "`machine` is a machine of Orrery's: give pytest --orrery, and each test gets its own"
 
@@ -141,6 +143,7 @@ class Grader:
                 settings.get("engine", "fast"),
                 lab=settings.get("lab"),
                 usyscall=settings.get("usyscall", False),
+                layout=settings.get("layout"),
                 programs=[sources / name for name in settings.get("programs", ())],
                 files=settings.get("files"),
                 max_time_s=settings.get("max_time", self._max_time_s),

@@ -34,6 +34,7 @@ class Recipe(NamedTuple):
     for_program: bool = False
     lab: int | None = None  # None: the year that Machine takes by itself
     usyscall: bool = False
+    layout: str | None = None
 
 
 def image_stamp(path: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 from processes import descendants, left
 from source_tree import changed_tree
 
+from kernel.abi import disk
 from kernel.kernel import KernelPanic
 from orrery import (
     BadInput,
@@ -121,6 +122,17 @@ def test_the_year_of_the_labs(nursery: Nursery, tmp_path: Path) -> None:
         assert machine.sh("info").endswith("info: unknown sys call 23\n-1\n")
     with pytest.raises(BadInput, match="lab 2018"):
         nursery.machine(lab=2018)
+
+
+@pytest.mark.parametrize("files", [{}, {"more": "x"}])
+def test_the_layout_of_the_disk(nursery: Nursery, files: dict[str, str]) -> None:
+    size = 4 * len(orrery_cli.default_files()["usertests"])
+    assert size > disk.MAXFILE * disk.BSIZE
+    for layout, said in (("lab", ""), ("stock", "cat: write error\n"), (None, "cat: write error\n")):
+        with nursery.machine(files=files, layout=layout) as machine:
+            assert machine.sh(f"cat {'usertests ' * 4}> f") == said
+    with pytest.raises(BadInput, match="layout 'big'"):
+        nursery.machine(files=files, layout="big")
 
 
 def test_it_takes_milliseconds(nursery: Nursery) -> None:
