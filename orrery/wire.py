@@ -24,6 +24,11 @@ LENGTH_BYTES: Final = 8
 MESSAGE_BYTES_MAX: Final = 1 << 32  # as much RAM as a machine can have
 
 
+def plain(value: Value) -> Value:
+    """`value` as it can be sent where it has tuples with names: those are of classes of ours."""
+    return tuple(plain(part) for part in value) if isinstance(value, tuple | list) else value
+
+
 class Hangup(Exception):
     """The other end of the wire has been closed."""
 

@@ -4,7 +4,9 @@ Started by replica.py as `python -m orrery.debugger.inside FD`, so that it has o
 has.  Each copy serves a wire of its own, and carries out one call after the other on its Target:
 
     call      (name, arguments), for "fork" with a socket for the new copy's wire
-    answer    (whether it went well, result or parcel, (moment, current process, console output))
+    answer    (whether it went well, result or parcel, (moment, current process, console output, registers))
+
+The hart's registers come with the answer to what ran, because who steps wants them next.
 
 A copy that nobody asks to run is a checkpoint.  It ends when its wire is hung up; so when the caller goes,
 all go.
@@ -27,14 +29,15 @@ from emu.ram import PAGE_SIZE
 from orrery import parcel
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
-from orrery.debugger.stops import Stopped
+from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.trail import Trail
 from orrery.machine import Machine
-from orrery.wire import Hangup, Value, Wire
+from orrery.wire import Hangup, Value, Wire, plain
 
-NOWHERE: Final = ((0, False, 3, 0), 0, b"")
+MOVES: Final = ("run", "step")
+NOWHERE: Final = ((0, False, 3, 0), 0, b"", None)
 """The state that comes with an answer where there is no machine."""
 
 
@@ -47,7 +50,7 @@ def main() -> None:
         options, _ = wire.receive()
         warnings: list[str] = []
         try:
-            machine = Machine(**options, warn=warnings.append)
+            machine = Machine(**_overlaid(options), warn=warnings.append)
         except Exception as error:  # any: it is raised again at the caller
             wire.send((False, parcel.wrap(error), NOWHERE))
             return
@@ -57,6 +60,11 @@ def main() -> None:
         gc.freeze()
         Inside(wire, machine).serve(warnings)
     os._exit(0)
+
+
+def _overlaid(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with which the drive stays as it is: there is more than one future."""
+    return {**options, "snapshot": True} if options.get("drive") is not None else options
 
 
 class Inside:
@@ -83,7 +91,7 @@ class Inside:
             "run": self._run,
             "scan": self._scan,
             "set_places": lambda places: target.set_places(Place(*place) for place in places),
-            "step": target.step,
+            "step": self._step,
             "trace": target.trace,
             "walk": lambda goal, ticks: Trail(machine, target).walk(Moment(*goal), ticks),
         }
@@ -98,12 +106,13 @@ class Inside:
             except Exception as error:  # any: it is raised again at the caller
                 self._answer(False, parcel.wrap(error))
             else:
-                self._answer(True, result)
+                self._answer(True, result, moved=name in MOVES)
 
-    def _answer(self, done: bool, value: Value) -> None:
+    def _answer(self, done: bool, value: Value, *, moved: bool = False) -> None:
         target = self._target
-        state = (tuple(target.moment), target.current, target.take_output())
-        self._wire.send((done, _plain(value), state))
+        registers = target.registers(KERNEL) if moved else None
+        state = (tuple(target.moment), target.current, target.take_output(), registers)
+        self._wire.send((done, plain(value), state))
 
     # --- copies ---
 
@@ -140,6 +149,16 @@ class Inside:
 
     def _run(self, limit: Value, patience_s: float) -> Stopped:
         """Resume, for not much more than `patience_s` of wall time."""
+        self._have_patience(patience_s)
+        return _sliced(self._target.resume(Moment(*limit) if isinstance(limit, tuple) else limit))
+
+    def _step(self, n: int, pid: int | None, patience_s: float) -> tuple[Stopped, int]:
+        """Make steps, and give how many were made."""
+        self._have_patience(patience_s)
+        return _sliced(self._target.step(n, pid)), self._target.steps_made
+
+    def _have_patience(self, patience_s: float) -> None:
+        """Stop what runs now after so much wall time."""
         end = time.monotonic() + patience_s
         target = self._target
 
@@ -148,8 +167,6 @@ class Inside:
                 target.ask_stop()
 
         target.on_slice = on_slice
-        stopped = target.resume(Moment(*limit) if isinstance(limit, tuple) else limit)
-        return stopped._replace(why="slice") if stopped.why == "interrupt" else stopped
 
     def _scan(
         self, limit: Value, inclusive: bool, stops_max: int, patience_s: float
@@ -172,11 +189,9 @@ class Inside:
                 return found, count, stopped._replace(why="limit" if at_limit else "slice")
 
 
-def _plain(value: Value) -> Value:
-    """`value` as a wire takes it: named tuples as tuples."""
-    if isinstance(value, tuple | list):
-        return tuple(_plain(part) for part in value)
-    return value
+def _sliced(stopped: Stopped) -> Stopped:
+    """In here nobody asks for a stop but patience."""
+    return stopped._replace(why="slice") if stopped.why == "interrupt" else stopped
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ NAMES: Final = (*(f"x{i}" for i in range(32)), "pc", *(f"f{i}" for i in range(32
 PC: Final = NAMES.index("pc")
 PRIV: Final = NAMES.index("priv")
 SATP: Final = NAMES.index("satp")
+INDICES: Final = tuple(S_VIEWS[name][0] if name in S_VIEWS else e.NAMES[name] for name in NAMES)
+VIEWED: Final = tuple((NAMES.index(name), mask) for name, (_, mask) in S_VIEWS.items())
 PRIVILEGES: Final = (USER, SUPERVISOR, MACHINE)
 
 
@@ -32,12 +34,14 @@ class Registers:
     """Of `machine`, which stands still."""
 
     def __init__(self, machine: "Machine") -> None:
-        self._machine: Final = machine
         self._hart: Final = machine.board.hart
 
     def read(self, p: Proc | None) -> list[int]:
         """The values for NAMES: the hart's for None, else those of the program that `p` runs."""
-        values = [self._machine.reg(name) for name in NAMES]
+        regs = self._hart.regs
+        values = [regs[index] for index in INDICES]
+        for i, mask in VIEWED:
+            values[i] &= regs[e.MIDELEG] if mask is None else mask
         if p is not None:
             values[1:PC] = p.tf[TF_RA : TF_RA + PC - 1].tolist()
             values[PC], values[SATP], values[PRIV] = p.tf[TF_EPC], p.satp, USER

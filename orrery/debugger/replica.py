@@ -18,6 +18,7 @@ from orrery.errors import CannotGoOn
 from orrery.wire import Hangup, Value, Wire
 from toolchain.paths import ROOT
 
+END_S_MAX: Final = 5  # of wall time, which the first process gets to end by itself
 PSS: Final = "Pss:"  # memory of a process, pages that it shares divided by how many share them; in KiB
 
 
@@ -30,10 +31,13 @@ class Replica:
         self.moment = Moment(0, False, 3, 0)
         self.current = 0
         self.output = bytearray()  # of the console, not taken yet
+        self.registers: list[int] | None = None  # the hart's, where they came with the last answer
         self.future = 0  # which of the timeline's futures it knows
         self._places: tuple[Place, ...] = ()
         self._kinds: frozenset[str] = frozenset()
         self._greeted = False
+        self.lost = False  # the process has gone without a word
+        self._process: subprocess.Popen[bytes] | None = None  # of the first one, which is the others' parent
 
     @classmethod
     def start(cls, options: dict[str, Value]) -> tuple["Replica", tuple[str, ...]]:
@@ -49,7 +53,7 @@ class Replica:
                 pass_fds=[far.fileno()],
             )
         replica = cls(wire, process.pid)
-        replica._greeted = True
+        replica._greeted, replica._process = True, process
         wire.send(options)
         return replica, tuple(replica.answer())
 
@@ -79,7 +83,7 @@ class Replica:
             (done, value, state), _ = self._wire.receive()
         except Hangup:
             raise self._lost() from None
-        moment, self.current, output = state
+        moment, self.current, output, self.registers = state
         self.moment = Moment(*moment)
         self.output += output
         if not done:
@@ -108,6 +112,13 @@ class Replica:
     def close(self) -> None:
         """Let the process go. Closing twice is harmless."""
         self._wire.close()
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                process.wait(END_S_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _greet(self) -> None:
         """Take the word with which a new copy begins."""
@@ -122,5 +133,6 @@ class Replica:
             raise self._lost() from None
 
     def _lost(self) -> CannotGoOn:
+        self.lost = True
         self.close()
         return CannotGoOn("the process of the machine has ended: it was killed, or has crashed")

@@ -32,6 +32,7 @@ class Tape:
     def __init__(self, changes: Iterable[Change] = ()) -> None:
         self._changes: Final = list(changes)
         self.done = 0
+        self.ended = False  # the machine has come to the end of what was recorded
 
     @property
     def next(self) -> Change | None:

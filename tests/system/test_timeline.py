@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -21,6 +22,7 @@ from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.timeline import Timeline
 from orrery.errors import BadInput, CannotGoOn
+from toolchain import image
 
 # A run with all that could differ: fork, preemption, writes to the disk, console input, time that jumps.
 BUSY = """
@@ -321,6 +323,63 @@ def test_an_interrupt_ends_a_run_that_would_not() -> None:
         assert it.reverse_resume().why in ("interrupt", "begin")
         it.on_slice = lambda: None
         assert it.goto(moment).moment == moment
+
+
+def test_a_step_of_one_that_never_runs_again_can_be_interrupted() -> None:
+    """The child spins for ever, its parent waits for it."""
+    source = "int main(void) { if (fork() == 0) for (;;); wait(0); return 0; }"
+    with Timeline(**options(source, MEM_MIB)) as it:
+        it.run_until("syscall:wait")
+        assert it.step(3, PID).why == "step"
+        calls = []
+        it.on_slice = lambda: calls.append(it.ask_stop()) if len(calls) > 2 else calls.append(None)
+        assert it.step(100_000, PID).why == "interrupt"
+        assert it.current != PID
+
+
+def test_many_steps_are_as_many_single_ones(ended: Timeline) -> None:
+    ended.goto(ended.moment.ticks // 2)
+    begin = ended.moment
+    far = ended.step(5_000).moment
+    ended.goto(begin)
+    for _ in range(5):
+        ended.step(1_000)
+    assert ended.moment == far
+    ended.reverse_step(10)
+    assert ended.step(10).moment == far
+
+
+def test_checkpoints_keep_within_their_memory() -> None:
+    with Timeline(**options(LONG, MEM_MIB), memory_bytes_max=60 << 20, spacing_s=0.01) as it:
+        for line in LINES:
+            if it.resume().why == "asleep":
+                it.type(line)
+        end = it.resume().moment
+        assert sum(it._history._bytes.values()) <= 60 << 20
+        assert 3 <= len(it.checkpoints) <= 20
+        digest = it.digest()
+        it.goto(end.ticks // 3)
+        it.goto(end)
+        assert it.digest() == digest
+
+
+def test_the_public_engine_goes_back_too() -> None:
+    moment, _ = reference(SHORT)[3]
+    with Timeline(**options(SHORT, MEM_MIB), engine="public", changes=tape(SHORT)) as it:
+        assert it.resume(moment).moment == moment
+        path = [it.step().moment for _ in range(20)]
+        for earlier in reversed(path[:-1]):
+            assert it.reverse_step().moment == earlier
+
+
+def test_a_drive_is_left_as_it_is(tmp_path: Path) -> None:
+    drive = tmp_path / "fs.img"
+    drive.write_bytes(image.default_image())
+    with Timeline(drive=str(drive), mem_mib=MEM_MIB) as it:
+        it.resume()
+        it.type(b"echo new > file\n")
+        it.resume()
+    assert drive.read_bytes() == image.default_image()
 
 
 def test_what_cannot_be_made_is_said() -> None:

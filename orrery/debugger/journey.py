@@ -1,0 +1,270 @@
+"""A journey through the time of a machine: forward, to any moment, and back by steps.
+
+The part of Timeline (timeline.py) that moves; search.py builds on it.  The machine is in processes of its own
+(inside.py): the cursor, which runs, and checkpoints, forks of it that stand still.  Nothing runs backwards.
+To go back is to fork the nearest checkpoint before the goal and let that run up to it, which is exact: a run
+is decided by its beginning and by what came in from outside, and that was recorded.
+
+        o----------o----------o-----o--o--oo--->  cursor
+        beginning                 checkpoints, closer near the cursor
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Final, ParamSpec, Self
+
+from orrery.debugger import events
+from orrery.debugger.history import History
+from orrery.debugger.moment import Moment
+from orrery.debugger.place import Place
+from orrery.debugger.pylines import PyLine
+from orrery.debugger.replica import Replica
+from orrery.debugger.stops import Stopped
+from orrery.debugger.tape import Change
+from orrery.wire import Value, plain
+
+_P = ParamSpec("_P")
+
+MEMORY_BYTES_MAX: Final = 1 << 30
+CHECKPOINTS_MAX: Final = 256
+SLICE_S: Final = 0.03  # of wall time, between two looks at what else there is to do
+SPACING_S: Final = 0.09  # of wall time between checkpoints of a machine that goes on
+APPROACH_TICKS: Final = (40_000_000, 4_000_000, 200_000)
+"""How far before a goal checkpoints are left on the way to it: going back from there takes little time."""
+
+APPROACH_FACTOR: Final = 4  # one that is so many times as far is as good
+TRAIL_TICKS: Final = 1_000
+STEPS_MAX: Final = 2_000  # at a time; they take some 10 us each
+
+
+class Interrupted(Exception):
+    """Somebody asked for a stop."""
+
+
+def interruptible(go: Callable[_P, Stopped]) -> Callable[_P, Stopped]:
+    """A method of Journey that ends where the cursor is when somebody asks for a stop."""
+
+    @wraps(go)
+    def going(*args: _P.args, **keywords: _P.kwargs) -> Stopped:
+        try:
+            return go(*args, **keywords)
+        except Interrupted:
+            journey = args[0]
+            assert isinstance(journey, Journey), "only its methods are decorated"
+            return journey.stopped("interrupt")
+
+    return going
+
+
+class Journey:
+    """Of a machine by `options`, which are those of orrery.Machine as plain values; see Timeline."""
+
+    def __init__(
+        self,
+        *,
+        memory_bytes_max: int = MEMORY_BYTES_MAX,
+        checkpoints_max: int = CHECKPOINTS_MAX,
+        spacing_s: float = SPACING_S,
+        changes: Iterable[Change] = (),
+        **options: Value,
+    ) -> None:
+        first, self.warnings = Replica.start(options)
+        self._history: Final = History(first, memory_bytes_max, checkpoints_max)
+        self._changes: Final = list(changes)  # all of this future
+        self._future = 1  # its number
+        self._cursor = self._informed(first.fork())
+        self._spacing_s: Final = spacing_s
+        self._ran_s = 0.0  # wall time since the last checkpoint
+        self._trail: list[Moment] = []  # moments that follow each other, step by step
+        self._places: tuple[Place, ...] = ()
+        self._kinds: frozenset[str] = frozenset()
+        self._interrupted = False
+        self.on_slice: Callable[[], None] = lambda: None
+
+    def close(self) -> None:
+        """Let all processes go. Closing twice is harmless."""
+        self._cursor.close()
+        self._history.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def moment(self) -> Moment:
+        """Where the cursor is."""
+        return self._cursor.moment
+
+    @property
+    def current(self) -> int:
+        """The process that the hart works for, or KERNEL."""
+        return self._cursor.current
+
+    def take_output(self) -> bytes:
+        """What the console has shown since the last time, or since the cursor was taken back."""
+        taken = bytes(self._cursor.output)
+        self._cursor.output.clear()
+        return taken
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that was done to the machine from outside, in this future."""
+        return tuple(self._changes)
+
+    @property
+    def checkpoints(self) -> tuple[Moment, ...]:
+        """Where there are checkpoints now."""
+        return self._history.moments
+
+    # --- going forward, as Target ---
+
+    def set_places(self, places: Iterable[Place]) -> None:
+        """From now on stop at these places, and at no others."""
+        self._places = tuple(places)
+
+    def catch(self, kinds: Iterable[str]) -> None:
+        """From now on stop at these events, see events.py; raises ValueError for one that there is not."""
+        kinds = frozenset(kinds)
+        events.check(kinds)
+        self._kinds = kinds
+
+    def ask_stop(self) -> None:
+        """Make what runs return; for another thread, a signal handler, or on_slice."""
+        self._interrupted = True
+
+    @interruptible
+    def resume(self, limit: Moment | int | None = None) -> Stopped:
+        """Run until something happens, or until `limit`, a moment or ticks. A place at pc does not count."""
+        self._cursor.equip(self._places, self._kinds)
+        return self._run(self._cursor, limit)
+
+    @interruptible
+    def step(self, n: int = 1, pid: int | None = None) -> Stopped:
+        """Make `n` steps: an instruction, a trap's entry, a gate or a wait each; as in Target."""
+        self._cursor.equip(self._places, self._kinds)
+        while True:
+            value, made = self._cursor.call("step", min(n, STEPS_MAX), pid, SLICE_S)
+            n -= made
+            stopped = Stopped.of(value)
+            if stopped.why not in ("slice", "step") or (stopped.why == "step" and not n):
+                return stopped
+            self._look_up()
+
+    def trace(self) -> tuple[Stopped, tuple[PyLine, ...]]:
+        """Make one step, and tell which lines of the kernel's Python ran in it; as in Target."""
+        self._cursor.equip(self._places, self._kinds)
+        stopped, lines = self._cursor.call("trace")
+        return Stopped.of(stopped), tuple(PyLine(*one) for one in lines)
+
+    def _run(self, runner: Replica, limit: Moment | int | None) -> Stopped:
+        """Let `runner` run as it is equipped, and leave checkpoints on its way; raises Interrupted."""
+        while True:
+            began = time.monotonic()
+            runner.ask("run", plain(limit), SLICE_S)
+            self._history.measure()  # while the machine runs
+            stopped = Stopped.of(runner.answer())
+            self._ran_s += time.monotonic() - began
+            if self._ran_s > self._spacing_s and self._is_far(runner.moment.ticks, APPROACH_TICKS[-1]):
+                self._checkpoint(runner)
+            if stopped.why != "slice":
+                return stopped
+            self._look_up()
+
+    def _is_far(self, ticks: int, distance: int) -> bool:
+        """Whether there is no checkpoint within `distance` before a time."""
+        base = self._history.before(ticks)
+        return base is None or base.moment.ticks < ticks - distance
+
+    def _checkpoint(self, runner: Replica) -> None:
+        """Leave one where `runner` is; not in the middle of a wait, which is a single step."""
+        if not runner.moment.waiting:
+            self._ran_s = 0.0
+            self._history.add(runner.fork(), self.moment.ticks)
+
+    def _look_up(self) -> None:
+        """See what else there is to do; raises Interrupted."""
+        self.on_slice()
+        if self._interrupted:
+            self._interrupted = False
+            raise Interrupted
+
+    # --- going back ---
+
+    @interruptible
+    def goto(self, goal: Moment | int) -> Stopped:
+        """Go to a moment, or to the first one at or after a time in ticks; forward as far as it goes."""
+        return self._go(goal)
+
+    def _go(self, goal: Moment | int) -> Stopped:
+        ticks = goal.ticks if isinstance(goal, Moment) else goal
+        if self.moment == goal:
+            return self.stopped("limit")
+        there = self._history.at(goal) if isinstance(goal, Moment) else None
+        if there is not None:
+            self._take(there)
+            return self.stopped("limit")
+        base = self._history.before(ticks) or self._history.first
+        if not base.moment.ticks <= self.moment.ticks < ticks:
+            self._take(base)
+        self._cursor.equip((), frozenset())
+        self._approach(self._cursor, ticks)
+        return self._run(self._cursor, goal)
+
+    @interruptible
+    def reverse_step(self, n: int = 1) -> Stopped:
+        """Go back by `n` steps; `begin` where there are not as many."""
+        for _ in range(n):
+            before = self._previous()
+            if before is None:
+                return self.stopped("begin")
+            self._go(before)
+        return self.stopped("step")
+
+    def _take(self, base: Replica) -> None:
+        """Go on with a copy of `base`; the newest moment that has been reached is kept."""
+        old, self._cursor = self._cursor, self._informed(base.fork())
+        self._cursor.output.clear()
+        newest = old.moment.ticks > self._history.moments[-1].ticks
+        if newest and not old.moment.waiting and not old.lost:
+            self._history.add(old, self.moment.ticks)
+        else:
+            old.close()
+
+    def _informed(self, copy: Replica) -> Replica:
+        """`copy`, told what is to come in from outside."""
+        if copy.future != self._future:
+            copy.call("load", plain(self._changes))
+            copy.future = self._future
+        return copy
+
+    def _approach(self, runner: Replica, ticks: int) -> None:
+        """Run to shortly before `ticks`, and leave checkpoints on the way where there are none."""
+        for distance in APPROACH_TICKS:
+            far = self._is_far(ticks, APPROACH_FACTOR * distance)
+            if far and runner.moment.ticks < ticks - distance:
+                self._run(runner, ticks - distance)
+                self._checkpoint(runner)
+
+    def _previous(self) -> Moment | None:
+        """The moment one step before the cursor's; None at the beginning."""
+        now = self.moment
+        if now not in self._trail[1:]:
+            base = self._history.before(now.ticks)
+            if base is None:
+                return None
+            walker = self._informed(base.fork())
+            try:
+                self._approach(walker, now.ticks)
+                trail = walker.call("walk", tuple(now), now.ticks - TRAIL_TICKS)
+            finally:
+                walker.close()
+            self._trail = [Moment(*one) for one in trail]
+            assert len(trail) > 1, "a trail begins before the moment to which it leads"
+        return self._trail[self._trail.index(now) - 1]
+
+    def stopped(self, why: str) -> Stopped:
+        """Stopped, where the cursor is."""
+        return Stopped(why, self.moment, self.current)

@@ -1,0 +1,87 @@
+"""The search for what happened last: who wrote this, when was the last fork.
+
+The part of Timeline (timeline.py) that goes back to a stop.  Where the last one was is only known when the
+way here has been gone through, so copies of older states go through it again, the nearest part first:
+
+    checkpoint          checkpoint      here
+    |-------------------|---------------|
+                        |--x---x-----x-->          the last of these; or, if there is none,
+    |--x--------------->                           of those
+
+Where stops are dense, as in a loop, the later half of the rest is looked through first.
+"""
+
+from typing import Final
+
+from orrery.debugger.journey import SLICE_S, Journey, interruptible
+from orrery.debugger.moment import Moment
+from orrery.debugger.replica import Replica
+from orrery.debugger.stops import Stopped
+
+STOPS_MAX: Final = 200
+"""How many stops a copy makes before it looks further on."""
+
+HALVED_TICKS_MIN: Final = 100_000
+
+
+class Search(Journey):
+    """A journey that can go to where something happened."""
+
+    def run_until(self, event: str, *, backwards: bool = False) -> Stopped:
+        """Go to where `event` (see events.py) happens next, or happened last."""
+        places, kinds = self._places, self._kinds
+        self.catch({event})
+        self._places = ()
+        try:
+            return self.reverse_resume() if backwards else self.resume()
+        finally:
+            self._places, self._kinds = places, kinds
+
+    @interruptible
+    def reverse_resume(self) -> Stopped:
+        """Go back to the last place, or event, that resume would stop at on its way here.
+
+        For an access to a watched place that is the moment before it.  `begin` where there is none.
+        """
+        limit, inclusive = self.moment, False
+        found = None
+        while found is None and (base := self._history.before(limit.ticks)) is not None:
+            begin = base.moment
+            found = self._last_stop(base.fork(), limit, inclusive)
+            limit, inclusive = begin, True
+        if found is None:
+            self._go(self._history.first.moment)
+            return self.stopped("begin")
+        self._go(found.since or found.moment)
+        return found._replace(moment=self.moment, pid=self.current)
+
+    def _last_stop(self, runner: Replica, limit: Moment, inclusive: bool) -> Stopped | None:
+        """The last stop on the way of `runner`, which is let go, up to `limit`; raises Interrupted.
+
+        Where stops are dense it looks in the later half first.
+        """
+        found = None
+        try:
+            self._informed(runner)
+            while True:
+                runner.equip(self._places, self._kinds)
+                scan = runner.call("scan", tuple(limit), inclusive, STOPS_MAX, SLICE_S)
+                found = Stopped.of(scan[0]) if scan[0] is not None else found
+                if Stopped.of(scan[2]).why != "slice":
+                    return found
+                self._look_up()
+                half = (runner.moment.ticks + limit.ticks) // 2
+                if scan[1] == STOPS_MAX and half - runner.moment.ticks > HALVED_TICKS_MIN:
+                    return self._last_of_halves(runner, half, limit, inclusive) or found
+        finally:
+            runner.close()
+
+    def _last_of_halves(self, runner: Replica, half: int, limit: Moment, inclusive: bool) -> Stopped | None:
+        earlier = runner.fork()
+        try:
+            runner.equip((), frozenset())
+            self._run(runner, half)
+            later = self._last_stop(runner.fork(), limit, inclusive)
+            return later or self._last_stop(earlier, runner.moment, inclusive=True)
+        finally:
+            earlier.close()
