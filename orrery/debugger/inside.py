@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from emu.ram import PAGE_SIZE
 from orrery import parcel
+from orrery.debugger.blame import who_writes
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.debugger.stops import KERNEL, Stopped
@@ -93,6 +94,7 @@ class Inside:
             "set_places": lambda places: target.set_places(Place(*place) for place in places),
             "step": self._step,
             "trace": target.trace,
+            "who_writes": lambda place: who_writes(machine, Place(*place), target.step),
             "walk": lambda goal, ticks: Trail(machine, target).walk(Moment(*goal), ticks),
         }
 

@@ -139,7 +139,7 @@ class Journey:
     def resume(self, limit: Moment | int | None = None) -> Stopped:
         """Run until something happens, or until `limit`, a moment or ticks. A place at pc does not count."""
         self._cursor.equip(self._places, self._kinds)
-        return self._run(self._cursor, limit)
+        return self._explained(self._run(self._cursor, limit))
 
     @interruptible
     def step(self, n: int = 1, pid: int | None = None) -> Stopped:
@@ -150,7 +150,7 @@ class Journey:
             n -= made
             stopped = Stopped.of(value)
             if stopped.why not in ("slice", "step") or (stopped.why == "step" and not n):
-                return stopped
+                return self._explained(stopped)
             self._look_up()
 
     def trace(self) -> tuple[Stopped, tuple[PyLine, ...]]:
@@ -172,6 +172,19 @@ class Journey:
             if stopped.why != "slice":
                 return stopped
             self._look_up()
+
+    def _explained(self, stopped: Stopped) -> Stopped:
+        """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
+        if stopped.why != "place" or not stopped.detail or stopped.since is None or stopped.place is None:
+            return stopped
+        base = self._history.before(stopped.since.ticks + 1) or self._history.first
+        copy = self._informed(base.fork())
+        try:
+            self._run(copy, stopped.since)
+            line = copy.call("who_writes", plain(stopped.place))
+        finally:
+            copy.close()
+        return stopped._replace(detail=f"{line}, {stopped.detail}") if line else stopped
 
     def _is_far(self, ticks: int, distance: int) -> bool:
         """Whether there is no checkpoint within `distance` before a time."""

@@ -53,7 +53,7 @@ class Search(Journey):
             self._go(self._history.first.moment)
             return self.stopped("begin")
         self._go(found.since or found.moment)
-        return found._replace(moment=self.moment, pid=self.current)
+        return self._explained(found)._replace(moment=self.moment, pid=self.current)
 
     def _last_stop(self, runner: Replica, limit: Moment, inclusive: bool) -> Stopped | None:
         """The last stop on the way of `runner`, which is let go, up to `limit`; raises Interrupted.

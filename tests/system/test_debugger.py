@@ -192,7 +192,8 @@ def test_lines_backwards(session: Session) -> None:
 def test_what_the_kernel_writes_is_told(session: Session) -> None:
     session.say("watch buffer")
     said = session.say("c")
-    assert "Written by the kernel behind gate usertrap, read of process 2 (prog)" in said
+    assert "Written by kernel/usercopy.py:" in said
+    assert "the kernel behind gate usertrap, read of process 2 (prog)\n" in said
     assert session.say("up 2", "p buffer") == '$1 = "hello"\n'
 
 

@@ -204,8 +204,13 @@ def test_who_wrote_this_is_found_backwards(ended: Timeline) -> None:
 def test_what_the_kernel_wrote_is_found_at_its_gate(ended: Timeline) -> None:
     ended.set_places([Place(PID, AT["text"], 5, "w")])
     stopped = ended.reverse_resume()
-    assert stopped.detail == "the kernel behind gate usertrap, read of process 2 (prog)"
+    assert stopped.detail.startswith("kernel/usercopy.py:")
+    assert stopped.detail.endswith(
+        " in UserCopy.copyout, the kernel behind gate usertrap, read of process 2 (prog)"
+    )
     assert ended.read(PID, AT["text"], 5) == bytes(5)
+    assert ended.resume().detail == stopped.detail
+    ended.reverse_step()
     ended.set_places(())
     ended.step()
     assert ended.read(PID, AT["text"], 5) == b"hello"
