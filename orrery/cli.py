@@ -1,4 +1,4 @@
-"""The command line: `orrery boot | run | debug | record | replay | cc | mkfs | lsfs | doctor`.
+"""The command line: `orrery boot | run | gdb | debug | record | replay | cc | mkfs | lsfs | doctor`.
 
 Every expected error ends in `main`, as one line on stderr and exit status 2.  What a command needs is
 imported when it runs, so that boot's prompt comes quickly.
@@ -41,6 +41,7 @@ MACHINE_OPTIONS: Final = {
     "--lab": True,
     "--usyscall": False,
     "--layout": True,
+    "--gdb": True,
 }
 MKFS_OPTIONS: Final = {"--layout": True, "--size": True}
 
@@ -131,13 +132,13 @@ def _open_standard_files() -> None:
 def _normalised(arguments: list[str]) -> list[str]:
     """The arguments in a form that argparse takes.
 
-    --strace takes its file only after `=`.  In `run FILE args...` the machine's long options may come
-    behind FILE too; everything else there, and all behind `--`, is for the program.  Those of mkfs may stand
-    between its files.
+    --strace takes its file only after `=`.  In `run FILE args...`, and in gdb's, the machine's long options
+    may come behind FILE too; everything else there, and all behind `--`, is for the program.  Those of mkfs
+    may stand between its files.
     """
     if arguments[:1] == ["record"]:
         return _before_command(arguments)
-    if not arguments or arguments[0] not in (*RECORDED, "debug", "mkfs"):
+    if not arguments or arguments[0] not in (*RECORDED, "gdb", "debug", "mkfs"):
         return arguments
     if arguments[0] == "mkfs":
         ours, files = _split(arguments[1:], MKFS_OPTIONS)
@@ -203,6 +204,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine_options(run)
     run.add_argument("program", metavar="FILE", help="the program")
     run.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
+    gdb = command("gdb", _gdb, "run a program and start a gdb on it, stopped in main")
+    _add_machine_options(gdb)
+    gdb.add_argument("program", metavar="FILE", help="the program")
+    gdb.add_argument("args", metavar="ARG", nargs="*", help="its arguments, as for run")
     debug = command("debug", _debug, "run a program, stopped in main, under the built-in debugger")
     _add_hardware_options(debug)
     debug.add_argument(
@@ -250,6 +255,9 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     add("--max-time", metavar="S", help="limit of virtual time, in seconds")
     add("--timeout", metavar="S", help="limit of wall time, in seconds")
     _add_hardware_options(parser)
+    add("-s", dest="gdb", action="store_const", const=GDB_PORT, help="serve a gdb on port 1234")
+    add("-S", dest="gdb_wait", action="store_true", help="start only when a gdb has come and says so")
+    add("--gdb", metavar="[HOST:]PORT", help="serve a gdb there (default host: this computer alone)")
 
 
 def _add_hardware_options(parser: argparse.ArgumentParser) -> None:
@@ -287,6 +295,8 @@ def _boot(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from orrery.watch import Watch
 
+    if options.gdb is not None or options.gdb_wait:
+        raise BadInput("--watch: each change is another machine, and a gdb stays with one; leave one out")
     if not options.c and not os.isatty(0):
         raise BadInput("--watch: nobody is at a terminal to type; give a line with -c")
     words = [word for word in options.words if word != "--watch"]
@@ -322,6 +332,8 @@ def _record(options: argparse.Namespace) -> int:
     run = _parser().parse_args(_normalised(words), argparse.Namespace(words=words, record=options.out))
     if command == "boot" and run.watch:
         raise BadInput("record: --watch makes many runs; record one of them")
+    if run.gdb is not None or run.gdb_wait:
+        raise BadInput("record: a gdb may change the run, which is not recorded; leave -s, -S and --gdb out")
     function: Command = run.function
     return function(run)
 
@@ -331,6 +343,12 @@ def _replay(options: argparse.Namespace) -> int:
     from orrery.debugger import recording
 
     return replay.play(recording.load(options.recording), options.drive, say)
+
+
+def _gdb(options: argparse.Namespace) -> int:
+    from orrery.gdb import client
+
+    return client.run(options.words[1:], options.program)
 
 
 def _machine(options: argparse.Namespace, make: "Callable[..., Machine]") -> "Machine":
@@ -398,7 +416,25 @@ def _session_options(
         timeout_s=None if timeout_s is None else float(timeout_s),
         digest=options.digest,
         strace_fd=_strace_fd(options.strace),
+        gdb=_gdb_address(options),
+        gdb_wait=options.gdb_wait,
     )
+
+
+def _gdb_address(options: argparse.Namespace) -> tuple[str, int] | None:
+    """Where a gdb server is asked for."""
+    text = options.gdb if options.gdb is not None or not options.gdb_wait else GDB_PORT
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > PORT_MAX:
+        raise BadInput(f"--gdb {text}: no port; give a number up to {PORT_MAX}, as in --gdb {GDB_PORT}")
+    return host.strip("[]") or LOOPBACK, int(port)
+
+
+GDB_PORT: Final = "1234"
+PORT_MAX: Final = 65535
+LOOPBACK: Final = "127.0.0.1"
 
 
 def _strace_fd(name: str | None) -> int | None:

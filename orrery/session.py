@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from emu.clock import PS_PER_TICK
 from emu.events import NEVER
@@ -23,6 +23,9 @@ from orrery.output import CommandOutput, Everything, Filter, HostOutput, Program
 from orrery.script import Lines, Script
 from orrery.signals import Signals
 from orrery.strace import Strace
+
+if TYPE_CHECKING:
+    from orrery.gdb.server import Server
 
 BAD_INPUT: Final = 2
 TIMEOUT: Final = 124
@@ -52,7 +55,8 @@ class Options:
 
     `commands` are -c lines; `again` are typed at a terminal before the person types.  `program` says that
     the machine is for one program (run), not for a shell.  `strace_fd` is a file descriptor for strace; the
-    limits are in virtual ticks and seconds of wall time.
+    limits are in virtual ticks and seconds of wall time.  `gdb` is the address of a gdb server, which the
+    machine waits for with `gdb_wait`.
     """
 
     commands: tuple[bytes, ...] = ()
@@ -62,6 +66,8 @@ class Options:
     digest: bool = False
     max_ticks: int | None = None
     timeout_s: float | None = None
+    gdb: tuple[str, int] | None = None
+    gdb_wait: bool = False
 
 
 class Session:
@@ -73,8 +79,9 @@ class Session:
         self._say: Final = say
         self._host: Final = HostOutput(STDOUT, machine.ask_stop)
         self._front: Console
+        self._server: Server | None = None
         self._trace = self._host  # where strace goes
-        self._panic: Exception | None = None
+        self._report = ""  # of a panic
 
     @property
     def shown(self) -> str:
@@ -86,6 +93,10 @@ class Session:
     def play(self) -> int:
         """Run to the end; the exit status."""
         machine, options = self._machine, self._options
+        if options.gdb is not None:
+            from orrery.gdb.server import Server
+
+            self._server = Server(machine, options.gdb, self._say, wait=options.gdb_wait)
         strace = self._strace()
         with Signals(options.timeout_s) as signals:
             signals.attach(machine.ask_stop)
@@ -93,6 +104,8 @@ class Session:
             if strace is not None:
                 strace.finish()
             status = self._status(stop, signals)
+        if self._server is not None:
+            self._server.close()
         if options.digest:
             self._say(f"digest: {machine.digest()}")
             self._say(f"time: {machine.time_ps} ps")
@@ -128,20 +141,34 @@ class Session:
             machine.front = self._front
             try:
                 limit = NEVER if self._options.max_ticks is None else self._options.max_ticks
-                stop = machine.run(limit)
+                stop = (
+                    machine.run(limit) if self._server is None else self._debug(self._server, limit, signals)
+                )
             except Exception as error:  # any: the kernel or the hardware has broken a rule of its own
-                self._panic = error
+                from orrery import postmortem
+
+                self._report = postmortem.report(machine, error)
                 stop = Stop.ASKED
         self._greeting = shown.finish()
         return stop
 
+    def _debug(self, server: "Server", limit: int, signals: Signals) -> Stop:
+        """Run with a gdb server."""
+
+        def ended() -> bool:
+            broken = self._host.error or self._trace.error
+            return self._front.status is not None or signals.came or broken is not None
+
+        stopped = server.run(limit, self._front, signals, ended)
+        if stopped.why == "panic":
+            self._report = stopped.detail
+        return {"limit": Stop.LIMIT, "asleep": Stop.ASLEEP}.get(stopped.why, Stop.ASKED)
+
     def _status(self, stop: Stop, signals: Signals) -> int:
         """Why the run ended: the exit status, with a line on stderr where the guest did not end it."""
         machine = self._machine
-        if self._panic is not None:
-            from orrery import postmortem
-
-            return self._broken_off(PANIC, f"panic: {postmortem.report(machine, self._panic)}")
+        if self._report:
+            return self._broken_off(PANIC, f"panic: {self._report}")
         if self._front.status is not None:
             return self._front.status
         if machine.board.exit_code is not None:

@@ -18,6 +18,7 @@ class Signals:
     """A `with` statement in which signals and `timeout_s` seconds of wall time (None: no limit) are noted.
 
     `terminated` is the number of the signal that came, or 0; `timed_out` says that time is over.
+    `visitors` are file descriptors of others, which end waiting too; `visited` says that one did.
     """
 
     def __init__(self, timeout_s: float | None) -> None:
@@ -26,6 +27,8 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
         self.terminated = 0
         self.timed_out = False
+        self.visitors: Final[set[int]] = set()
+        self.visited = False
 
     @property
     def came(self) -> bool:
@@ -39,8 +42,9 @@ class Signals:
             ask_stop()
 
     def wait(self, fd: int, seconds: float | None) -> bool:
-        """Wait until `fd` can be read; False when the time was over, or a signal came."""
-        ready, _, _ = select.select([fd, self._wake_r], [], [], seconds)
+        """Wait until `fd` can be read; False when the time was over, or a signal or a visitor came."""
+        ready, _, _ = select.select([fd, self._wake_r, *self.visitors], [], [], seconds)
+        self.visited = not self.visitors.isdisjoint(ready)
         if self._wake_r in ready:
             os.read(self._wake_r, 64)
         return fd in ready

@@ -82,12 +82,24 @@ class Programs:
         self._known: Final[dict[bytes, DebugInfo]] = {}  # by the file's content
 
     def find(self, p: Proc) -> DebugInfo | None:
-        """What is known of the program that `p` runs, or None."""
+        """What is known of the program that `p` runs, or None; it has lines."""
+        return next((info for _, info in self._loaded(p) if info.has_lines), None)
+
+    def file(self, p: Proc) -> bytes:
+        """The ELF file that `p` runs, one with lines if there is one; nothing where none is found."""
+        without_lines = b""
+        for elf, info in self._loaded(p):
+            if info.has_lines:
+                return elf
+            without_lines = without_lines or elf
+        return without_lines
+
+    def _loaded(self, p: Proc) -> Iterator[tuple[bytes, DebugInfo]]:
+        """The ELF files whose code `p` has in memory."""
         for elf in self._candidates(p.name):
             info = self._info(elf)
             if info is not None and self._is_loaded(p, info):
-                return info
-        return None
+                yield elf, info
 
     def _candidates(self, name: str) -> Iterator[bytes]:
         """ELF files that a process of this name may run: of modules, on the disk, of the default image."""
@@ -117,8 +129,7 @@ class Programs:
                 self._known[elf] = DebugInfo(elf)
             except ValueError:
                 return None
-        info = self._known[elf]
-        return info if info.has_lines else None
+        return self._known[elf]
 
     def _is_loaded(self, p: Proc, info: DebugInfo) -> bool:
         """Whether the code of the file is what `p` has in memory."""

@@ -104,7 +104,7 @@ class Terminal:
         began = time.monotonic()
         key = self._signals.wait(self._fd, seconds)
         passed = int((time.monotonic() - began) * TICKS_PER_S)
-        early = key or self._signals.came or seconds is None
+        early = key or self._signals.came or self._signals.visited or seconds is None
         clock.advance_to(min(clock.now + passed, until_ticks) if early else until_ticks)
         if key:
             self._read()
@@ -123,6 +123,8 @@ class Terminal:
         """Take the keys that are there, and while the monitor is open all that come: time stands still."""
         self._take()
         while self._prompt is not None and self.status is None and not self._signals.came:
+            if self._signals.visited:
+                return
             if self._signals.wait(self._fd, None):
                 self._take()
 

@@ -44,6 +44,38 @@ def kernel_elf() -> bytes:
     return _built("kernel", [*_COMMON, _ASM], _make_kernel)
 
 
+def kernel_elf_with_lines(gates: Mapping[str, tuple[str, Path, int]]) -> bytes:
+    """The kernel's ELF for debuggers: the same code, but these gates are at functions and lines of Python."""
+    from tempfile import TemporaryDirectory
+
+    from toolchain import cc
+
+    name = "gates.S"
+    shown = f"./{_ASM.relative_to(paths.ROOT) / name}"
+    lines = [f'#line 1 "{shown}"']
+    for number, line in enumerate((_ASM / name).read_text().splitlines(), 1):
+        words = line.split()
+        if words[:1] == ["gate"] and words[1] in gates:
+            function, path, at = gates[words[1]]
+            lines += [f'#line {at} "{path}"', f"gate {words[1]}, {function}", f'#line {number + 1} "{shown}"']
+        else:
+            lines.append(line)
+    with TemporaryDirectory(prefix="orrery-") as directory:
+        (Path(directory) / name).write_text("\n".join(lines) + "\n")
+        for header in _ASM.glob("*.h"):
+            (Path(directory) / header.name).write_bytes(header.read_bytes())
+        sources = sorted(_ASM.glob("*.S"))
+        changed = [Path(directory) / name if source.name == name else source for source in sources]
+        return cc.link_freestanding(changed, _ASM / "kernel.ld")
+
+
+def trampoline_elf() -> bytes:
+    """The trampoline at the address where it runs, for debuggers."""
+    from toolchain import cc
+
+    return cc.link_freestanding([_ASM / "trampoline.S"], _ASM / "trampoline.ld")
+
+
 def programs() -> dict[str, list[Path]]:
     """Name and sources of every program in the default image: a file, or a directory with several."""
     found: dict[str, list[Path]] = {}

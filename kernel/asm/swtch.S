@@ -10,6 +10,8 @@
 .globl swtch
 swtch:
         .cfi_startproc
+        .cfi_escape 0x0f, 1, 0x30       # a frame address below all others, whichever stack sp is in
+        .cfi_same_value sp
         each_callee_saved sd, a0
         each_callee_saved ld, a1
         ret

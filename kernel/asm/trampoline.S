@@ -8,6 +8,7 @@
 # an address space or switched to another, not at every trap (see the chapter on traps).
 
 #include "asm.h"
+#include "cfi.h"
 
 .section .trampoline, "ax"
 .balign 4096
@@ -18,13 +19,17 @@ trampoline:
 .globl uservec
 uservec:
         .cfi_startproc
-        .cfi_signal_frame
-        .cfi_undefined ra
+        .cfi_return_column CFI_PC
+        cfi_pc_of_trap
         csrw    sscratch, a0            # the one free word: it holds the user's a0 meanwhile
+        .cfi_register a0, CSR_SSCRATCH
         li      a0, TRAPFRAME
         each_user_register sd
+        cfi_each_saved
+        cfi_stack_in_trapframe
         csrr    t0, sscratch
         sd      t0, TF_A0(a0)
+        cfi_saved 10
 
         ld      sp, TF_KERNEL_SP(a0)
         ld      tp, TF_HARTID(a0)
@@ -38,8 +43,11 @@ uservec:
 .globl userret
 userret:
         .cfi_startproc
-        .cfi_signal_frame
-        .cfi_undefined ra
+        .cfi_return_column CFI_PC
+        .cfi_register CFI_PC, CSR_SEPC
+        cfi_stack_in_trapframe
+        cfi_each_saved
+        cfi_saved 10
         csrw    satp, a0
         li      a0, TRAPFRAME
         sc.d    zero, zero, (a0)        # fails, and drops a reservation that another process may have left

@@ -14,6 +14,7 @@ from orrery.debugger.pylines import PyLine, PyLines
 from orrery.debugger.registers import Registers
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change, Tape
+from orrery.stacks import Programs
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
@@ -69,6 +70,11 @@ class Target(Forward):
         from orrery.monitor import Monitor
 
         return Monitor(self._machine).execute(line)
+
+    def program(self, pid: int) -> bytes:
+        """The ELF file that a process runs, with its DWARF if that is to be had; raises LookupError."""
+        p = self._process(pid)
+        return Programs(self._machine).file(p) if p is not None else b""
 
     def digest(self) -> str:
         """As Machine.digest."""

@@ -1,0 +1,93 @@
+"""Breakpoints and watchpoints as gdb sets them, and as places of processes.
+
+The types of the packets Z and z:
+
+    0  before an instruction, told as swbreak     2  behind a store     4  behind either
+    1  the same, told as hwbreak                  3  behind a load
+
+Nothing is written into the guest's memory for any of them.  One that is set for an inferior is met by its
+process alone; one for the kernel's is met whoever it works for.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from kernel.abi.memlayout import KERNBASE
+from orrery.debugger.place import ALL, Place
+from orrery.debugger.target import KERNEL
+from orrery.gdb.errors import EINVAL, Refused, number
+
+KINDS: Final = {b"0": "x", b"1": "x", b"2": "w", b"3": "r", b"4": "rw"}
+ATTRIBUTES: Final = {b"0": "swbreak", b"1": "hwbreak", b"2": "watch", b"3": "rwatch", b"4": "awatch"}
+SIZE_MAX: Final = 4096
+COUNT_MAX: Final = 1024
+
+
+class _Set(NamedTuple):
+    """One that is set."""
+
+    type: bytes
+    place: Place
+
+
+class Breakpoints:
+    """Those of one client. `changed` gets all places when there are others."""
+
+    def __init__(self, changed: Callable[[list[Place]], None]) -> None:
+        self._changed: Final = changed
+        self._set: Final[dict[_Set, None]] = {}
+
+    def insert(self, pid: int, text: bytes) -> None:
+        """Carry out a packet Z, without its letter; raises Refused."""
+        one = _parsed(pid, text)
+        if len(self._set) >= COUNT_MAX:
+            raise Refused(EINVAL)
+        if one not in self._set:
+            self._set[one] = None
+            self._tell()
+
+    def remove(self, pid: int, text: bytes) -> None:
+        """Carry out a packet z; one that is not set is none the less gone."""
+        if self._set.pop(_parsed(pid, text), self) is not self:
+            self._tell()
+
+    def forget(self, pid: int) -> None:
+        """Remove those of a process."""
+        gone = [one for one in self._set if one.place.pid == pid and pid != ALL]
+        for one in gone:
+            del self._set[one]
+        if gone:
+            self._tell()
+
+    def clear(self) -> None:
+        """Remove all."""
+        if self._set:
+            self._set.clear()
+            self._tell()
+
+    def in_program(self, pid: int) -> bool:
+        """Whether there are any in the program of a process, not in the kernel's part of its traps."""
+        return any(one.place.pid == pid and one.place.va < KERNBASE for one in self._set)
+
+    def watches(self, pid: int) -> bool:
+        """Whether there are watchpoints for a process."""
+        return any(one.place.pid == pid and one.place.kinds != "x" for one in self._set)
+
+    def attribute(self, place: Place) -> str:
+        """How a stop at `place` is told."""
+        return next((ATTRIBUTES[one.type] for one in self._set if one.place == place), "swbreak")
+
+    def _tell(self) -> None:
+        self._changed([one.place for one in self._set])
+
+
+def _parsed(pid: int, text: bytes) -> _Set:
+    """type,address,kind: of a breakpoint, kind is the length of an instruction, else how many bytes."""
+    parts = text.partition(b";")[0].split(b",")
+    if len(parts) != 3 or parts[0] not in KINDS:
+        raise Refused(EINVAL)
+    kinds = KINDS[parts[0]]
+    va, size = number(parts[1]), number(parts[2])
+    if not 0 < size <= SIZE_MAX:
+        raise Refused(EINVAL)
+    return _Set(parts[0], Place(ALL if pid == KERNEL else pid, va, 1 if kinds == "x" else size, kinds))

@@ -1,0 +1,112 @@
+"""`orrery gdb`: a program, a machine that runs it, and a stock gdb on that machine, stopped in main.
+
+Called by cli.py.  The machine is `orrery run` in a process of its own, in a process group of its own, so that
+^C is for gdb; it reads nothing from the terminal, which is gdb's, and ends with it.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from orrery.errors import BadInput
+from toolchain.paths import ROOT
+
+NAMES: Final = (
+    "gdb-multiarch", "riscv64-unknown-elf-gdb", "riscv64-linux-gnu-gdb", "riscv64-elf-gdb", "gdb",
+)  # fmt: skip
+"""What a gdb that knows RISC-V may be called; the last one may not."""
+
+ANNOUNCEMENT: Final = "waiting for gdb: target remote :"
+NONE_FOUND: Final = (
+    "no gdb that knows RISC-V: install gdb-multiarch (Debian, Ubuntu), riscv64-elf-gdb (Arch), or in this "
+    "Python's environment `pip install gdb-for-pwndbg`"
+)
+PROBE_S_MAX: Final = 20.0
+
+
+def find() -> str | None:
+    """A gdb that knows RISC-V: one of this Python's environment, or of the PATH; None where there is none."""
+    beside = Path(sys.executable).with_name("gdb")
+    names = (*NAMES[:-1], str(beside), NAMES[-1])
+    paths = (shutil.which(name) for name in names)
+    return next((path for path in paths if path is not None and _knows_riscv(path)), None)
+
+
+def _knows_riscv(gdb: str) -> bool:
+    command = [gdb, "-nx", "-batch", "-ex", "set architecture riscv:rv64"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PROBE_S_MAX, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return b"is set to" in done.stdout
+
+
+def commands(port: int, program: str) -> list[str]:
+    """What gdb is told at its start."""
+    directories = " ".join(f'"{path}"' for path in (Path(program).resolve().parent, ROOT))
+    return [
+        "set breakpoint pending on",
+        f"directory {directories}",
+        f"target remote :{port}",
+        "tbreak main",
+        "continue",
+        "set breakpoint pending auto",
+    ]
+
+
+def run(words: Sequence[str], program: str) -> int:
+    """Debug `program`; `words` are those of `orrery run` for it. Returns the exit status of gdb, or of the
+    machine where that did not start. Raises BadInput where there is no gdb.
+    """
+    gdb = find()
+    if gdb is None:
+        raise BadInput(NONE_FOUND)
+    machine = subprocess.Popen(
+        [sys.executable, "-m", "orrery", "run", "--gdb", "0", "-S", *words],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        process_group=0,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))},
+    )
+    try:
+        port = _port(machine)
+        if port is None:
+            return machine.wait()
+        arguments = [word for command in commands(port, program) for word in ("-ex", command)]
+        before = signal.signal(signal.SIGINT, lambda *_: None)  # gdb takes ^C
+        try:
+            return subprocess.run([gdb, "-q", *arguments], check=False).returncode
+        finally:
+            signal.signal(signal.SIGINT, before)
+    finally:
+        machine.terminate()
+        machine.wait()
+
+
+def _port(machine: "subprocess.Popen[bytes]") -> int | None:
+    """Where the machine waits for gdb, None if it has ended; what it says besides is passed on."""
+    assert machine.stderr is not None, "its stderr is a pipe"
+    for line in machine.stderr:
+        text = line.decode(errors="replace")
+        if ANNOUNCEMENT in text:
+            _pass_on(machine)
+            return int(text.rpartition(":")[2])
+        sys.stderr.write(text)
+    return None
+
+
+def _pass_on(machine: "subprocess.Popen[bytes]") -> None:
+    """Show on stderr what the machine says from now on."""
+    import threading
+
+    def copy() -> None:
+        assert machine.stderr is not None, "its stderr is a pipe"
+        for line in machine.stderr:
+            sys.stderr.write(line.decode(errors="replace"))
+
+    threading.Thread(target=copy, daemon=True).start()

@@ -1,0 +1,118 @@
+"""Processes as gdb knows them: inferiors with one thread each, and the kernel as one more.
+
+An inferior has its process's number, and its thread the same: p5.5.  The kernel without a process (the
+scheduler, the idle loop) is an inferior once gdb has seen the hart there: its number is one that no process
+comes to.  What gdb has detached it is not told of again.
+
+A gdb that finds a new inferior in the list of threads takes it for the one that has stopped.  So the list has
+only those that gdb was told of, and of the others it is told by an event each (runner.py).
+"""
+
+from typing import Final
+from xml.sax.saxutils import escape, quoteattr
+
+from orrery.debugger.target import KERNEL
+from orrery.gdb.debuggee import Debuggee
+from orrery.gdb.errors import EINVAL, ESRCH, Refused, number
+
+KERNEL_ID: Final = 1_000_000_000
+ALL: Final = -1
+ANY: Final = 0
+
+
+class Inferiors:
+    """The processes of `debuggee`, for one client. `multi`: that knows of several inferiors."""
+
+    def __init__(self, debuggee: Debuggee) -> None:
+        self._debuggee: Final = debuggee
+        self.multi = False
+        self.known: Final[set[int]] = set()  # pids that the client was told of
+        self.half_known: Final[set[int]] = set()  # told of when it came
+        self.detached: Final[set[int]] = set()
+        self.chosen: int | None = None  # whom packets without a thread are about; None: whoever is current
+
+    # --- names ---
+
+    def current(self) -> int:
+        """The process that the hart works for, or KERNEL."""
+        return self._debuggee.current
+
+    def meet_all(self, first: int) -> None:
+        """The client has come, and learns of all that there are; all about `first` only."""
+        strangers = [pid for pid in self._strangers() if pid != first]
+        self.known.update(strangers)
+        self.half_known.update(strangers)
+
+    def to_introduce(self) -> list[int]:
+        """Processes that the client does not know of, or only half."""
+        return [*self._strangers(), *sorted(self.half_known - self.detached)]
+
+    def _strangers(self) -> list[int]:
+        pids = [one.pid for one in self._debuggee.processes()]
+        if self.current() == KERNEL:
+            pids.append(KERNEL)
+        return [pid for pid in pids if pid not in self.known and pid not in self.detached]
+
+    def listed(self) -> list[int]:
+        """All pids that the client knows of, those of processes that have ended meanwhile among them."""
+        return sorted(self.known - self.detached)
+
+    def name(self, pid: int) -> str:
+        """What a person calls it; raises Refused."""
+        if pid == KERNEL:
+            return "kernel"
+        return next((one.name for one in self._debuggee.processes() if one.pid == pid), "ended")
+
+    def state(self, pid: int) -> str:
+        """In words."""
+        if pid == KERNEL:
+            return "the scheduler"
+        one = next((one for one in self._debuggee.processes() if one.pid == pid), None)
+        if one is None:
+            return "ended"
+        return f"{one.state}, the hart works for it" if one.current else one.state
+
+    # --- thread-ids, as packets have them ---
+
+    def thread(self, pid: int) -> str:
+        """The thread-id of a process."""
+        shown = self.shown(pid)
+        return f"p{shown:x}.{shown:x}" if self.multi else f"{shown:x}"
+
+    def shown(self, pid: int) -> int:
+        """The number of a process's inferior."""
+        return KERNEL_ID if pid == KERNEL else pid
+
+    def pid(self, thread: bytes) -> int:
+        """The process of a thread-id; ALL or the current one for those that name none; raises Refused."""
+        process, _, part = thread[1:].partition(b".") if thread[:1] == b"p" else (thread, b"", b"")
+        if process == b"-1":
+            return ALL
+        shown = number(process)
+        if part not in (b"", b"-1") and number(part) not in (ANY, shown):
+            raise Refused(ESRCH)
+        if shown == ANY:
+            return self.current()
+        return KERNEL if shown == KERNEL_ID else shown
+
+    def inferior(self, text: bytes) -> int:
+        """The process of a number alone."""
+        shown = number(text)
+        if shown == ANY:
+            raise Refused(EINVAL)
+        return KERNEL if shown == KERNEL_ID else shown
+
+    def has(self, pid: int) -> bool:
+        """Whether there is this process."""
+        return pid == KERNEL or any(one.pid == pid for one in self._debuggee.processes())
+
+    # --- the list ---
+
+    def threads_xml(self) -> bytes:
+        """All threads, for qXfer:threads:read."""
+        lines = (
+            f'<thread id="{self.thread(pid)}" core="0" name={quoteattr(self.name(pid))}>'
+            f"{escape(self.state(pid))}</thread>\n"
+            for pid in self.listed()
+        )
+        return f'<?xml version="1.0"?>\n<threads>\n{"".join(lines)}</threads>\n'.encode()

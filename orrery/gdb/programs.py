@@ -1,0 +1,115 @@
+"""What the processes run, as files for gdb, and where the kernel's code is.
+
+Each process's program is found by its name and held against what is in memory (orrery/stacks.py), so that gdb
+has the symbols of what really runs.  The kernel's assembly is told as two shared libraries, which every
+process has: that is what makes a stock gdb load them by itself, and unwind through a trap.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+from emu.hart import USER
+from kernel.abi import elf
+from kernel.abi.memlayout import TRAPFRAME
+from kernel.proc import TF_EPC, TF_RA, TF_WORDS
+from kernel.sched import Scheduler
+from kernel.trap import Trap
+from orrery.debugger.registers import NAMES, PC, PRIV
+from orrery.debugger.target import KERNEL
+from orrery.gdb.debuggee import Debuggee
+from orrery.gdb.errors import ENOENT, Refused
+from orrery.gdb.files import Files
+
+KERNEL_FILE: Final = "kernel.elf"
+TRAMPOLINE_FILE: Final = "trampoline.elf"
+CONTEXT: Final = ("x1", "x2", "x8", "x9", *(f"x{i}" for i in range(18, 28)))
+"""What swtch saves, in this order."""
+
+WORD_BYTES: Final = 8
+SECTION: Final = '<section address="0x0"/>'
+SHF_ALLOC: Final = 2
+
+
+class Programs:
+    """Of `debuggee`'s processes. `kernel` and `trampoline` are ELF files of the kernel's code."""
+
+    def __init__(self, debuggee: Debuggee, kernel: bytes, trampoline: bytes) -> None:
+        self._debuggee: Final = debuggee
+        self.files: Final = Files()
+        header = elf.Header.unpack(kernel)
+        assert header is not None, "the kernel is an ELF file"
+        self._context = elf.symbols(kernel, header)["cpu_context"]
+        self._libraries: Final = [
+            (self.files.add(name, content), _section_count(content))
+            for name, content in ((KERNEL_FILE, kernel), (TRAMPOLINE_FILE, trampoline))
+        ]
+
+    @classmethod
+    def of(cls, debuggee: Debuggee) -> Self:
+        """Those of `debuggee`, with the kernel's code as the source tree has it."""
+        from toolchain import image
+
+        functions: dict[str, Callable[..., object]] = {
+            "main": Scheduler._main, "usertrap": Trap._usertrap, "kerneltrap": Trap.kerneltrap,
+            "forkret": Scheduler._process, "resumed": Scheduler.call,
+        }  # fmt: skip
+        gates = {name: _place(function) for name, function in functions.items()}
+        kernel = image.kernel_elf_with_lines(gates)
+        # A program is to have the name `main` for itself.
+        return cls(debuggee, kernel.replace(b"\0main\0", b"\0boot\0"), image.trampoline_elf())
+
+    def path(self, pid: int) -> str:
+        """The file that a process executes; raises Refused where it is not known."""
+        if pid == KERNEL:
+            return f"/{KERNEL_FILE}"
+        name = next((one.name for one in self._debuggee.processes() if one.pid == pid), "")
+        program = self._debuggee.program(pid) if name else b""
+        if not program:
+            raise Refused(ENOENT)
+        return self.files.add(name, program)
+
+    def libraries_xml(self) -> bytes:
+        """The kernel's code as libraries, for qXfer:libraries:read. gdb adds 0 to their addresses."""
+        lines = ["<library-list>"]
+        for path, section_count in self._libraries:
+            lines.append(f'<library name="{path}">{SECTION * section_count}</library>')
+        return "\n".join((*lines, "</library-list>\n")).encode()
+
+    def scheduler_registers(self, live: list[int]) -> list[int]:
+        """The registers of the scheduler's thread while a process has the hart, from its saved context."""
+        data = self._debuggee.read(KERNEL, self._context, len(CONTEXT) * WORD_BYTES)
+        values = list(live)
+        values[:PC] = [0] * PC
+        for index, name in enumerate(CONTEXT):
+            at = index * WORD_BYTES
+            values[NAMES.index(name)] = int.from_bytes(data[at : at + WORD_BYTES], "little")
+        values[PC] = values[1]
+        return values
+
+    def user_registers(self, pid: int, live: list[int]) -> list[int]:
+        """The registers of a process in user mode, from its trapframe."""
+        data = self._debuggee.read(pid, TRAPFRAME, TF_WORDS * WORD_BYTES)
+        words = [
+            int.from_bytes(data[at : at + WORD_BYTES], "little") for at in range(0, len(data), WORD_BYTES)
+        ]
+        values = list(live)
+        values[1:PC] = words[TF_RA : TF_RA + PC - 1]
+        values[PC] = words[TF_EPC]
+        values[PRIV] = USER
+        return values
+
+
+def _place(function: Callable[..., object]) -> tuple[str, Path, int]:
+    """Name, file and line at which a function of Python begins."""
+    code = function.__code__
+    return code.co_qualname, Path(code.co_filename), code.co_firstlineno
+
+
+def _section_count(program: bytes) -> int:
+    """How many sections of an ELF file are in memory."""
+    from io import BytesIO
+
+    from elftools.elf.elffile import ELFFile
+
+    return sum(bool(section["sh_flags"] & SHF_ALLOC) for section in ELFFile(BytesIO(program)).iter_sections())

@@ -1,0 +1,301 @@
+"""Letting the machine go on for gdb, and telling it why it stands still again.
+
+All processes go on together, as one machine does, whichever gdb names; a step counts for the process that it
+is for.  gdb would stop at the end of each process that it knows of, so it is told of an end only where
+somebody is interested: where the process has a breakpoint in its program, was stopped in, or stepped.
+
+That a process runs another program is told too, as an exec event: gdb then loads the symbols, and sets the
+breakpoints that were waiting for them.  Of a program in which it sets none it is told once, until the machine
+stops for a person again.  Of processes that came otherwise gdb is told before such a stop in the same way,
+one by one: it takes the inferior in, reads the description of its registers and the libraries, and goes on;
+but the machine does not.  The same for those that were there when it came, of which it has read only the
+symbols then.
+
+Two more things that gdb does not expect of a stop.  In a process that it did not let go on itself: so it is
+asked to, by its libraries again.  In the one that it found when it came, before a person has let that go on:
+there it says nothing and waits for ever, so it is told of another one.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from orrery.debugger import events
+from orrery.debugger.target import KERNEL, Stopped
+from orrery.gdb.breakpoints import Breakpoints
+from orrery.gdb.debuggee import Debuggee
+from orrery.gdb.errors import EINVAL, Refused, number
+from orrery.gdb.inferiors import ALL, Inferiors
+from orrery.gdb.programs import Programs
+
+SIGINT: Final = 2
+SIGTRAP: Final = 5
+SIGABRT: Final = 6
+SIGSEGV: Final = 11
+LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, and goes on by itself
+LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
+OURS: Final = frozenset(("exec", "end", "crash"))  # events that gdb is told of by itself
+
+
+class _Stop(NamedTuple):
+    """A stop reply, and which process it is about."""
+
+    pid: int
+    packet: bytes
+
+
+class Runner:
+    """Of one client. `say` shows a person a text; `on_look` is called now and then while it steps.
+
+    `tells_exec`, `tells_kind`: the client knows of exec events, and of swbreak and hwbreak.
+    `over` is set by the stop after which nothing more comes: the machine is off.
+    """
+
+    def __init__(
+        self,
+        debuggee: Debuggee,
+        inferiors: Inferiors,
+        breakpoints: Breakpoints,
+        programs: Programs,
+        say: Callable[[str], None],
+    ) -> None:
+        self._debuggee: Final = debuggee
+        self._inferiors: Final = inferiors
+        self._breakpoints: Final = breakpoints
+        self._programs: Final = programs
+        self._say: Final = say
+        self._queue: Final[deque[_Stop]] = deque()  # what gdb is told before the machine goes on
+        self._kinds: frozenset[str] = frozenset()  # of events that a person asked for
+        self._told: Final[dict[str, int]] = {}  # programs without breakpoints that gdb was told of, by whom
+        self._ended: Final[dict[int, str]] = {}  # by pid: how processes ended whose end gdb does not know
+        self._named = ALL  # the process that gdb let go on
+        self._first: int | None = None  # the one that gdb found when it came, until it lets that go on
+        self.crashed = KERNEL  # the process that was killed at this stop
+        self.interesting: Final[set[int]] = set()
+        self.tells_exec = False
+        self.tells_kind = False
+        self.over: Stopped | None = None
+        self.limit: int | None = None  # ticks at which the run ends
+        self.on_look: Callable[[], bool] = lambda: False
+        self._catch()
+
+    # --- packets ---
+
+    def why(self) -> bytes:
+        """The answer to `?`, with which a connection begins."""
+        current = self._inferiors.current()
+        self._inferiors.meet_all(current)
+        self._first = current
+        self._queue.clear()
+        self.interesting.add(current)
+        self._queue.append(self._stop(current, SIGTRAP, ""))
+        return self._next()
+
+    def stopped_in(self, pid: int, signal: int = SIGTRAP, attribute: str = "") -> bytes:
+        """That the machine stands still, in process `pid`, for a person to look at."""
+        self.interesting.add(pid)
+        self._told.clear()
+        for other in self._inferiors.to_introduce() if self.tells_exec else ():
+            if not self._breakpoints.watches(other):  # gdb gives up watchpoints at an exec
+                self._introduce(other)
+        pid, signal, attribute = self._audible(pid, signal, attribute)
+        if self._named not in (pid, ALL) and self._inferiors.multi:
+            self._queue.append(self._stop(pid, SIGTRAP, LIBRARIES))
+        self._queue.append(self._stop(pid, signal, attribute))
+        return self._next()
+
+    def _audible(self, pid: int, signal: int, attribute: str) -> tuple[int, int, str]:
+        """The stop in the first process, or what gdb is told in its place while it would not notice."""
+        if pid != self._first or self._named in (pid, ALL):
+            return pid, signal, attribute
+        if signal != SIGINT:
+            self._say(f"this happened in {self._inferiors.name(pid)}, inferior 1\n")
+        return self._named, signal, ""
+
+    def _introduce(self, pid: int) -> None:
+        """Have gdb told of a process, new or not: at an exec it reads all about it."""
+        self._inferiors.half_known.discard(pid)
+        try:
+            path = self._programs.path(pid)
+        except Refused:
+            return  # without symbols it is of no use
+        self._queue.append(self._stop(pid, SIGTRAP, f"exec:{path.encode().hex()};"))
+        self._queue.append(self._stop(pid, SIGTRAP, LIBRARIES))
+
+    def _next(self) -> bytes:
+        """What gdb is to be told first; it takes that process for the chosen one."""
+        stop = self._queue.popleft()
+        self._inferiors.chosen = stop.pid
+        return stop.packet
+
+    def vcont(self, text: bytes) -> bytes:
+        """vCont with its actions: who is to step, or all go on."""
+        if self._queue:
+            return self._next()
+        actions = [action.partition(b":") for action in text.split(b";") if action]
+        if not actions:
+            raise Refused(EINVAL)
+        self._named = self._inferiors.pid(actions[0][2]) if actions[0][2] else ALL
+        if self._named in (self._first, ALL):
+            self._first = None
+        for action, _, thread in actions:
+            pid = self._inferiors.pid(thread) if thread else self._inferiors.current()
+            pid = self._inferiors.current() if pid == ALL else pid
+            if pid in self._ended and (len(actions) == 1 or pid == self.crashed):
+                return self._end(pid, self._ended[pid])
+            if action[:1] in (b"s", b"S"):
+                return self.step(pid)
+            if action[:1] == b"r":
+                first, _, last = action[1:].partition(b",")
+                return self.step(pid, range(number(first), number(last)))
+            if action[:1] not in (b"c", b"C", b"t"):
+                raise Refused(EINVAL)
+        return self.cont()
+
+    def awaits(self, pid: int) -> None:
+        """gdb has set a breakpoint in process `pid`: its program is one to be told of."""
+        for path in [path for path, one in self._told.items() if one == pid]:
+            del self._told[path]
+
+    def cont(self) -> bytes:
+        """Go on until something happens that gdb is to know."""
+        if self.crashed in self._ended:
+            return self._end(self.crashed, self._ended[self.crashed])
+        while True:
+            answer = self._told_of(self._debuggee.resume(self.limit))
+            if answer is not None:
+                return answer
+
+    def step(self, pid: int, within: range = range(0)) -> bytes:
+        """One step of a process, or more while its pc is `within`."""
+        self.interesting.add(pid)
+        only = None if pid == KERNEL else pid
+        count = 0
+        while True:
+            stopped = self._debuggee.step(1, only)
+            answer = self._told_of(stopped)
+            if answer is not None and (stopped.why != "step" or stopped.moment.pc not in within):
+                return answer
+            count += 1
+            if count % LOOK_STEPS == 0 and self.on_look():
+                return self.stopped_in(self._inferiors.current(), SIGINT)
+
+    def back(self, go: Callable[[], Stopped]) -> bytes:
+        """Backwards, by a step or to the last stop; the events that gdb is told of are none then."""
+        self._debuggee.catch(self._kinds)
+        stopped = go()
+        self._catch()
+        self.crashed = KERNEL
+        return self._told_of(stopped) or self.stopped_in(stopped.pid)
+
+    def catch(self, kinds: list[str]) -> str:
+        """Stop at these events for a person; what to tell them."""
+        try:
+            self._debuggee.catch(OURS | set(kinds))
+        except ValueError as error:
+            return f"{error}\n"
+        self._kinds = frozenset(kinds)
+        return f"stops at: {', '.join(sorted(self._kinds)) or 'no event'}\n"
+
+    def _catch(self) -> None:
+        self._debuggee.catch(OURS | self._kinds)
+
+    # --- why the machine stands still ---
+
+    def _told_of(self, stopped: Stopped) -> bytes | None:
+        """What gdb is told of a stop; None where it is not to know."""
+        if stopped.why == "event":
+            return self._event(stopped)
+        if stopped.why == "place":
+            return self._place(stopped)
+        if stopped.why in ("exit", "limit", "asleep"):
+            self.over = stopped
+            return self._end(self._last(), f"W{stopped.status:02x}")
+        if stopped.why == "panic":
+            self._say(f"the kernel has panicked: {stopped.detail}\n")
+            return self.stopped_in(stopped.pid, SIGABRT)
+        if stopped.why == "begin":
+            return self.stopped_in(stopped.pid, SIGTRAP, "replaylog:begin;")
+        return self.stopped_in(stopped.pid, SIGINT if stopped.why == "interrupt" else SIGTRAP)
+
+    def _last(self) -> int:
+        """An inferior that gdb knows, to tell it that the machine is off."""
+        known = self._inferiors.known - self._inferiors.detached
+        return KERNEL if KERNEL in known else max(known, default=KERNEL)
+
+    def _place(self, stopped: Stopped) -> bytes:
+        place = stopped.place
+        assert place is not None, "a stop at a place tells which"
+        attribute = self._breakpoints.attribute(place)
+        if place.kinds == "x":
+            return self.stopped_in(stopped.pid, SIGTRAP, f"{attribute}:;" if self.tells_kind else "")
+        if stopped.detail:
+            self._say(f"written by {stopped.detail}\n")
+        pid = place.pid if place.pid and self._inferiors.has(place.pid) else stopped.pid
+        return self.stopped_in(pid, SIGTRAP, f"{attribute}:{max(stopped.va, place.va):x};")
+
+    def _event(self, stopped: Stopped) -> bytes | None:
+        kind, _, text = stopped.detail.partition(" ")
+        if kind in self._kinds or kind.partition(":")[0] in self._kinds:
+            self._say(f"{kind}: {text}\n")
+            return self.stopped_in(stopped.pid)
+        if kind == "exec" and self.tells_exec:
+            return self._exec(stopped.pid)
+        if kind == "crash":
+            return self._crash(stopped.pid, text)
+        return self._ending(stopped.pid, int(text.rpartition(" ")[2])) if kind == "end" else None
+
+    def _exec(self, pid: int) -> bytes | None:
+        """Process `pid` runs another program."""
+        if pid in self._inferiors.detached:
+            return None
+        try:
+            path = self._programs.path(pid)
+        except Refused:
+            return None
+        if pid not in self._inferiors.known and path in self._told:
+            return None
+        self._told[path] = pid
+        self._introduce(pid)
+        return self._next()
+
+    def _crash(self, pid: int, text: str) -> bytes | None:
+        """Process `pid` was killed for what it did; a person may look at it before gdb knows of its end."""
+        if not self._is_interesting(pid):
+            return self._ending(pid, events.KILLED)
+        self._say(f"{text}\n")
+        self.crashed, self._ended[pid] = pid, f"X{SIGSEGV:02x}"
+        self._queue.append(self._stop(pid, SIGSEGV, ""))
+        return self._next()
+
+    def _ending(self, pid: int, status: int) -> bytes | None:
+        """Process `pid` has ended."""
+        how = f"W{status:02x}"
+        if pid in self._inferiors.detached or pid not in self._inferiors.known:
+            return None
+        if self._is_interesting(pid):
+            return self._end(pid, how)
+        self._ended[pid] = how
+        return None
+
+    def _is_interesting(self, pid: int) -> bool:
+        return pid in self.interesting or self._breakpoints.in_program(pid)
+
+    def _end(self, pid: int, how: str) -> bytes:
+        """Tell gdb of an end, as W or X with a status."""
+        self._breakpoints.forget(pid)
+        self._inferiors.known.discard(pid)
+        self.interesting.discard(pid)
+        self._ended.pop(pid, None)
+        self._told.clear()
+        self.crashed = KERNEL
+        return (
+            f"{how};process:{self._inferiors.shown(pid):x}".encode()
+            if self._inferiors.multi
+            else how.encode()
+        )
+
+    def _stop(self, pid: int, signal: int, attribute: str) -> _Stop:
+        self._inferiors.known.add(pid)
+        thread = self._inferiors.thread(pid)
+        return _Stop(pid, f"T{signal:02x}{attribute}thread:{thread};".encode())

@@ -1,0 +1,275 @@
+"""The server: waits for a gdb on a TCP port while a machine runs, and serves one at a time.
+
+Made by session.py, which lets it run the machine in its place.  All is done in the machine's own thread: when
+a slice is over, and while the machine is idle, the server looks at its sockets, and where gdb wants something
+it asks the machine to stop.
+
+    nobody there   the machine runs; a client that comes makes it stop
+    stopped        packets are carried out; keys for the console are kept
+    running        at gdb's wish; 0x03 stops it
+
+A client that goes, whether it says so or not, leaves the machine running as if it had never been there.
+"""
+
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from emu.events import NEVER
+from orrery.debugger.target import Stopped, Target
+from orrery.errors import BadInput
+from orrery.gdb.packet import INTERRUPT, Item, Kind, Parser, encode
+from orrery.gdb.programs import Programs
+from orrery.gdb.stub import Stub
+from orrery.machine import Front, Machine
+from orrery.signals import Signals
+
+LOOPBACK: Final = "127.0.0.1"
+STDIN: Final = 0
+RECEIVE_BYTES: Final = 1 << 16
+SEND_S_MAX: Final = 10.0  # a client that takes nothing for so long has gone
+BAD_PACKET: Final = b"E16"
+GOING: Final = (b"vCont;", b"c", b"s", b"C", b"S")  # packets that let the machine go on
+
+
+class Console(Front, Protocol):
+    """Who sits at the machine's console; `status` is set when they have switched it off."""
+
+    status: int | None
+
+
+class Server:
+    """Listens on `address` for a gdb to debug `machine` with. Raises BadInput where that cannot be.
+
+    `wait`: the machine is not to start before one has come.  `say` prints a line for a person.
+    """
+
+    def __init__(
+        self, machine: Machine, address: tuple[str, int], say: Callable[[str], None], *, wait: bool
+    ) -> None:
+        host, port = address
+        try:
+            self._listening: Final = socket.create_server(address, backlog=1)
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise BadInput(f"no gdb server on {host}:{port}: {why}; give another port with --gdb") from error
+        self._listening.setblocking(False)
+        self.port: Final[int] = self._listening.getsockname()[1]
+        if not host.startswith("127."):
+            say(
+                f"orrery: warning: the gdb server on {host}:{self.port} obeys whoever can reach this computer"
+            )
+        self._machine: Final = machine
+        self._target: Final = Target(machine)
+        self._programs: Final = Programs.of(self._target)
+        self._say: Final = say
+        self._wait = wait
+        self._client: _Client | None = None
+        self._limit: int | None = None
+
+    def close(self) -> None:
+        """Let the client and the port go."""
+        self._let_go()
+        self._listening.close()
+
+    # --- running the machine ---
+
+    def run(self, limit: int, console: Console, signals: Signals, ended: Callable[[], bool]) -> Stopped:
+        """Run the machine to its end, to virtual time `limit`, or until `ended`; why it stands still."""
+        self._console, self._signals, self._has_ended = console, signals, ended
+        self._limit = None if limit == NEVER else limit
+        self._machine.front = _Front(self, console)
+        signals.visitors.add(self._listening.fileno())
+        self._say(f"orrery: {'waiting for' if self._wait else 'ready for'} gdb: target remote :{self.port}")
+        while not ended():
+            if self._client is not None:
+                over = self._serve(self._client)
+                if over is not None:
+                    return over
+            elif self._wait:
+                self.pause()
+                self._accept()
+            else:
+                stopped = self._target.resume(self._limit)
+                if stopped.why != "interrupt":
+                    return stopped
+        return Stopped("interrupt", self._target.moment, self._target.current)
+
+    @property
+    def attached(self) -> bool:
+        """Whether a client is there."""
+        return self._client is not None
+
+    def look(self) -> bool:
+        """See to the sockets while the machine runs; whether it is to stop."""
+        wanted = self._client is not None and self._client.look()
+        if self._accept() or wanted or self._has_ended():
+            self._target.ask_stop()
+            return True
+        return False
+
+    def pause(self) -> None:
+        """Wait until something comes: from a client, from the console's terminal, or a signal."""
+        at_terminal = os.isatty(STDIN)
+        self._signals.wait(STDIN if at_terminal else self._listening.fileno(), None)
+        if at_terminal:
+            self._console.slice()
+
+    def _serve(self, client: "_Client") -> Stopped | None:
+        """Carry out packets until the client has gone or the run has ended; the stop that ended it."""
+        while client.alive and client.over is None and not self._has_ended():
+            if not client.work():
+                self.pause()
+                client.look()
+                self._accept()
+        if client.killed:
+            self._console.status = 0
+        over = client.over
+        self._let_go()
+        return over
+
+    def _accept(self) -> bool:
+        """Take a client that has come, or send it away; whether there is a new one."""
+        if self._client is not None and not self._client.alive:
+            return False  # the next one's turn comes when that is cleared away
+        try:
+            sock, _ = self._listening.accept()
+        except OSError:  # nobody, or one that has gone again
+            return False
+        if self._client is not None:
+            sock.close()
+            return False
+        self._wait = False
+        self._client = _Client(sock, self._target, self._programs, self.look, self._limit)
+        self._signals.visitors.add(sock.fileno())
+        return True
+
+    def _let_go(self) -> None:
+        if self._client is not None:
+            self._signals.visitors.discard(self._client.fileno())
+            self._client.close()
+            self._client = None
+
+
+class _Client:
+    """A gdb that is connected."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        target: Target,
+        programs: Programs,
+        look: Callable[[], bool],
+        limit: int | None,
+    ) -> None:
+        sock.settimeout(SEND_S_MAX)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket: Final = sock
+        self._target: Final = target
+        self._parser: Final = Parser()
+        self._items: Final[deque[Item]] = deque()
+        self._stub: Final = Stub(target, programs, self._send)
+        self._stub.runner.on_look = look
+        self._stub.runner.limit = limit
+        self._last = b""  # what was sent last, in case it did not arrive
+        self._acks = True
+        self._running = False
+        self.alive = True
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def over(self) -> Stopped | None:
+        """The stop after which the machine does not go on."""
+        return self._stub.runner.over
+
+    @property
+    def killed(self) -> bool:
+        """Whether the client wants the machine switched off."""
+        return self._stub.killed
+
+    def close(self) -> None:
+        """Leave the machine as it was."""
+        self._stub.leave()
+        self._socket.close()
+
+    def look(self) -> bool:
+        """Take what has come in; whether the machine, if it runs, is to stop for it."""
+        stop = not self.alive
+        while self.alive and select.select([self._socket], [], [], 0)[0]:
+            try:
+                data = self._socket.recv(RECEIVE_BYTES)
+            except OSError:
+                data = b""
+            self.alive = bool(data)
+            for item in self._parser.feed(data):
+                if item.kind is Kind.INTERRUPT and self._running:
+                    stop = True
+                else:
+                    self._items.append(item)
+        return stop or not self.alive
+
+    def work(self) -> bool:
+        """Carry out one thing that has come in; whether there was one."""
+        if not self._items:
+            return False
+        item = self._items.popleft()
+        if item.kind is Kind.PACKET:
+            self._carry_out(item.payload)
+        elif item.kind is Kind.BAD:
+            self._transmit(b"-" if self._acks else encode(BAD_PACKET))
+        elif item.kind is Kind.NACK and self._acks:
+            self._transmit(self._last)
+        return True
+
+    def _carry_out(self, payload: bytes) -> None:
+        if self._acks:
+            self._transmit(b"+")
+        if payload.startswith(GOING) and INTERRUPT in self._items:
+            self._items.remove(INTERRUPT)  # it came before the machine could go
+            self._target.ask_stop()
+        self._running = True
+        answer = self._stub.handle(payload)
+        self._running = False
+        if answer is not None:
+            self._send(answer)
+        self._acks = not self._stub.no_ack
+        if self._stub.detached or self._stub.killed:
+            self.alive = False
+
+    def _send(self, payload: bytes) -> None:
+        self._last = encode(payload)
+        self._transmit(self._last)
+
+    def _transmit(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError:
+            self.alive = False
+
+
+class _Front:
+    """The machine's front end under `server`: the console's, with a look at the sockets now and then."""
+
+    def __init__(self, server: Server, console: Console) -> None:
+        self._server: Final = server
+        self._console: Final = console
+        self.output: Final = console.output
+        self.waits: Final = console.waits
+
+    def idle(self, until_ticks: int) -> bool:
+        if self._server.look() or self._console.idle(until_ticks):
+            self._server.look()
+            return True
+        if until_ticks == NEVER and self._server.attached:
+            self._server.pause()  # gdb may have an idea
+            return True
+        return False
+
+    def slice(self) -> None:
+        self._console.slice()
+        self._server.look()

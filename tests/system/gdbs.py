@@ -1,0 +1,148 @@
+"""Machines with a gdb server for tests, a stock gdb for them, and a client that sends what gdb would not."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import pytest
+from orrery_cli import INCLUDES
+
+from orrery.gdb import client
+from orrery.gdb.packet import Kind, Parser, encode
+
+WALL_S_MAX = 60
+SETTINGS = ("set pagination off", "set confirm off", "set breakpoint pending on", "set style enabled off")
+
+
+@cache
+def gdb_path() -> str:
+    """A gdb; skips the test that asks where there is none."""
+    path = client.find()
+    if path is None:
+        pytest.skip(client.NONE_FOUND)
+    return path
+
+
+class Served:
+    """`orrery words...` as a process with a gdb server on `port`; its console is a pipe."""
+
+    def __init__(self, *words: str | Path, wait: bool = True) -> None:
+        command, *rest = map(str, words)
+        options = ["--gdb", "0", *(["-S"] if wait else [])]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "orrery", command, *options, *rest],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.errors: list[str] = []
+        self.port = self._port()
+
+    def _port(self) -> int:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            text = line.decode()
+            self.errors.append(text)
+            found = re.search(r"gdb: target remote :(\d+)$", text.strip())
+            if found:
+                return int(found[1])
+        raise AssertionError(f"no port was announced: {self.errors}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self, stdin: bytes = b"") -> tuple[int, str, str]:
+        """Wait for the end: status, what was printed, what was said besides."""
+        out, err = self.process.communicate(stdin, timeout=WALL_S_MAX)
+        return self.process.returncode, out.decode(), "".join(self.errors) + err.decode()
+
+    def gdb(self, *commands: str) -> str:
+        """What a stock gdb prints when it carries out the commands on this machine, and quits."""
+        lines = [*SETTINGS, f"target remote :{self.port}", *commands]
+        arguments = [word for line in lines for word in ("-ex", line)]
+        done = subprocess.run(
+            [gdb_path(), "-nx", "-q", "-batch", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=WALL_S_MAX,
+            env={**os.environ, "DEBUGINFOD_URLS": ""},
+            check=False,
+        )
+        return done.stdout.decode(errors="replace")
+
+
+class Client:
+    """A client of the server that sends packets by hand."""
+
+    def __init__(self, port: int, features: str = "multiprocess+;swbreak+") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=WALL_S_MAX)
+        self._parser = Parser()
+        self._payloads: list[bytes] = []
+        self.acks: list[Kind] = []
+        if features:
+            self.ask(f"qSupported:{features}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, payload: str | bytes) -> None:
+        """Send a packet."""
+        self.socket.sendall(encode(payload.encode() if isinstance(payload, str) else payload))
+
+    def ask(self, payload: str | bytes) -> str:
+        """Send a packet; the answer to it."""
+        self.send(payload)
+        return self.answer()
+
+    def answer(self) -> str:
+        """The next packet; EOFError where the server has closed."""
+        while not self._payloads:
+            self._receive()
+        self.socket.sendall(b"+")
+        return self._payloads.pop(0).decode()
+
+    def next_ack(self) -> Kind:
+        """The next + or -."""
+        while not self.acks:
+            self._receive()
+        return self.acks.pop(0)
+
+    def _receive(self) -> None:
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise EOFError
+        for item in self._parser.feed(data):
+            if item.kind is Kind.PACKET:
+                self._payloads.append(item.payload)
+            else:
+                self.acks.append(item.kind)
+
+
+def source(directory: Path, name: str, text: str) -> Path:
+    """A file with a C program."""
+    path = directory / f"{name}.c"
+    path.write_text(INCLUDES + text)
+    return path
+
+
+def in_order(text: str, patterns: Sequence[str]) -> None:
+    """Each pattern is found behind the one before."""
+    at = 0
+    for pattern in patterns:
+        found = re.compile(pattern, re.MULTILINE).search(text, at)
+        assert found, f"no {pattern!r} behind {text[:at][-300:]!r} in:\n{text}"
+        at = found.end()
