@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import breakdown, flame, memory, profiling, report, rival
+from bench import breakdown, flame, memory, profiling, report, rival, timetravel
 from bench.memory import MemoryResult
 from bench.report import Result
 from bench.rows import ROWS, USERTESTS, Measurer, Row, Start, measure_start, measure_whole
 from bench.terminal import BenchError, Terminal
+from bench.timetravel import Measure
 
 PARTS_KEY = "parts"
 MEMORY_KEY = "memory"
-KEYS = (*(row.key for row in ROWS), MEMORY_KEY, PARTS_KEY)
+TIME_KEY = "time"
+KEYS = (*(row.key for row in ROWS), MEMORY_KEY, TIME_KEY, PARTS_KEY)
 PROFILED = {row.key: row for row in (*ROWS, USERTESTS["quick"]) if row.command}
 REPEATS = 5
 
@@ -98,6 +100,7 @@ def _measure(options: argparse.Namespace) -> int:
     parts, failures = None, {r.row.name: r.failure for r in results if r.failure}
     memory_results = _measure_memory(options)
     failures |= {r.row.name: r.failure for r in memory_results if r.failure}
+    measures = _measure_time(options, failures)
     if PARTS_KEY in _keys(options):
         try:
             parts = breakdown.measure()
@@ -108,7 +111,7 @@ def _measure(options: argparse.Namespace) -> int:
     if options.json:
         _write(
             options.json,
-            json.dumps(report.as_json(results, memory_results, parts, failures), indent=2) + "\n",
+            json.dumps(report.as_json(results, memory_results, measures, parts, failures), indent=2) + "\n",
         )
     return 1 if failures else 0
 
@@ -123,6 +126,22 @@ def _measure_memory(options: argparse.Namespace) -> list[MemoryResult]:
             print(report.memory_line(result), flush=True)
         print()
     return results
+
+
+def _measure_time(options: argparse.Namespace, failures: dict[str, str]) -> list[Measure]:
+    """Measure what going back in time takes, if that was asked for, and print it."""
+    measures: list[Measure] = []
+    if TIME_KEY in _keys(options):
+        print(report.time_header(), flush=True)
+        try:
+            for found in timetravel.measure():
+                measures.append(found)
+                print(report.time_line(found), flush=True)
+        except BenchError as error:
+            failures[TIME_KEY] = str(error)
+            print(f"{TIME_KEY}: failed: {error}")
+        print()
+    return measures
 
 
 def _plot(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Results, as text and as JSON.  Pure: no measuring here, so that tests can say what a table shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -9,11 +9,13 @@ from bench.breakdown import Breakdown
 from bench.memory import MemoryResult, Plotted
 from bench.rival import REFERENCE, REFERENCE_SOURCE
 from bench.rows import MICRO, Row
+from bench.timetravel import Measure
 
 NAME_WIDTH = 20
 VALUE_WIDTH = 14
 PART_WIDTH = 44
 MEMORY_WIDTH = 46
+TIME_WIDTH = 60
 BAR_WIDTH = 60
 
 
@@ -105,6 +107,20 @@ def memory_line(result: MemoryResult) -> str:
     return f"{row.name:{MEMORY_WIDTH}}{values}{result.speedup:{VALUE_WIDTH}.2f}  {goal:11}{row.rival}{note}"
 
 
+def time_header() -> str:
+    """The first line of the table of time travel."""
+    return f"{'time travel; wall time':{TIME_WIDTH}}{'ours':>{VALUE_WIDTH}}{'':10}  goal"
+
+
+def time_line(found: Measure) -> str:
+    """One measure of that table."""
+    line = f"{found.name:{TIME_WIDTH}}{found.value:{VALUE_WIDTH},.1f} {found.unit:9}"
+    if found.goal is not None:
+        verdict = "reached" if found.passed else "MISSED"
+        line += f"  {'at least' if found.more else 'at most'} {found.goal:,g}: {verdict}"
+    return f"{line}  {found.note}".rstrip()
+
+
 def plot_text(plotted: Plotted) -> str:
     """A curve as a column of bars, whose lengths are the times."""
     longest = max(took_s for _, took_s in plotted.points)
@@ -127,6 +143,7 @@ def plot_csv(curves: Sequence[Plotted]) -> str:
 def as_json(
     results: Sequence[Result],
     memory: Sequence[MemoryResult],
+    time: Sequence[Measure],
     breakdown: Breakdown | None,
     failures: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -145,6 +162,7 @@ def as_json(
             }
             for result in results
         ],
+        "time": [{**asdict(found), "passed": found.passed} for found in time],
         "memory": [
             {
                 "name": result.row.name,

@@ -20,6 +20,7 @@ from bench.report import Result
 from bench.rows import ROWS, USERTESTS, Measurer, Row
 from bench.sampling import Profile, Sampler
 from bench.terminal import BenchError, Terminal
+from bench.timetravel import Measure
 from kernel.abi import disk, fcntl
 from toolchain import fsimage, mkfs, paths
 
@@ -345,3 +346,11 @@ def _executable(path: Path, code: str) -> Path:
     path.write_text(f"#!{sys.executable}\n{code}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
+
+
+def test_goals_of_time_travel_are_told() -> None:
+    fast = Measure("a step", 4.0, "ms", 20)
+    assert (fast.passed, report.time_line(fast).endswith("at most 20: reached")) == (True, True)
+    slow = Measure("steps", 9.5, "a second", 10_000, more=True, note="why")
+    assert (slow.passed, report.time_line(slow).endswith("at least 10,000: MISSED  why")) == (False, True)
+    assert Measure("as it is", 1.0, "%").passed is None
