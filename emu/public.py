@@ -116,7 +116,7 @@ class PublicEngine:
         pc = self.regs[e.PC]
         exits = [] if word in (MRET, SRET) else [pc + length & MASK64]
         page = pc & ~0xFFF
-        self._uc.ctl_remove_cache(page, page + 0x1000)
+        self._uc.ctl_remove_cache(page, min(page + 0x1000, MASK64))
         self._uc.ctl_set_exits(exits)
         self.cells[e.STEPPING] = length
         error = self._emulate()

@@ -39,6 +39,17 @@ def test_a_limit_is_the_first_boundary_at_or_after_it(engine: str) -> None:
 
 
 @EACH
+@BOTH_WAYS
+@pytest.mark.parametrize("pc", [0xFFF, 0xFFE, 0x003, 1])
+def test_nothing_is_at_the_top_of_the_address_space(engine: str, stepped: bool, pc: int) -> None:
+    """The last page: addresses behind it wrap. The trap's handler runs from there on."""
+    made = machine(engine, NOP)
+    made.hart.regs[e.PC] = (1 << 64) - 1 - pc & ~1
+    go(made, 40, stepped)
+    assert made.hart.regs[e.SCAUSE] == 12 and made.hart.regs[e.STVAL] >> 12 == (1 << 52) - 1
+
+
+@EACH
 def test_a_run_ends_when_it_is_asked_to(engine: str) -> None:
     """At the event that asks, and once."""
     made = spinning(engine)
