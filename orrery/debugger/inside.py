@@ -86,6 +86,7 @@ class Inside:
             "page_sums": self._page_sums,
             "output": lambda: None,
             "processes": target.processes,
+            "program": target.program,
             "read": target.read,
             "read_physical": target.read_physical,
             "registers": target.registers,

@@ -44,6 +44,11 @@ class Timeline(Search):
         data: bytes = self._cursor.call("read_physical", pa, n)
         return data
 
+    def program(self, pid: int) -> bytes:
+        """The ELF file that a process runs, with its DWARF if that is to be had; raises LookupError."""
+        program: bytes = self._cursor.call("program", pid)
+        return program
+
     def console_digest(self) -> str:
         """As Machine.console_digest."""
         digest: str = self._cursor.call("console_digest")

@@ -170,7 +170,7 @@ int main(void) {
 }
 """
 AT = symbols(WRITER)
-KERNELTRAP = kernel_symbols()["kerneltrap"]
+KERNELTRAP, KERNELVEC = (kernel_symbols()[name] for name in ("kerneltrap", "kernelvec"))
 
 
 @pytest.fixture
@@ -246,6 +246,39 @@ def test_going_to_a_time_stops_behind_it(ended: Timeline) -> None:
     assert ended.goto(end.ticks * 2).why == "exit" and ended.moment == end
 
 
+@pytest.mark.parametrize(
+    ("places", "kinds"),
+    [
+        ([Place(ALL, TRAMPOLINE)], ()),
+        ([Place(PID, symbols(SHORT)["sum"], 4, "w"), Place(PID + 1, symbols(SHORT)["main"])], ()),
+        ([Place(ALL, kernel_symbols()["idle"])], ("fork", "syscall:write", "fault")),
+    ],
+)
+def test_the_way_back_meets_the_stops_of_the_way_forward(
+    short: Timeline, places: list[Place], kinds: tuple[str, ...]
+) -> None:
+    short.set_places(())
+    short.catch(())
+    end = short.goto(1 << 60).moment
+    middle = short.goto(11_000_000).moment
+    short.set_places(places)
+    short.catch(kinds)
+    forward = []
+    while len(forward) < 40 and (stopped := short.resume()).why in ("place", "event"):
+        forward.append(stopped.since or stopped.moment)
+    last = short.moment
+    if short.step().why == "exit":
+        short.goto(last)
+    backward = []
+    while short.reverse_resume().why in ("place", "event") and short.moment.ticks >= middle.ticks:
+        backward.append(short.moment)
+    # A step forward made the last one one of the past.
+    assert backward[::-1] == forward[: len(backward)] and len(backward) >= len(forward) - 1 > 5
+    short.set_places(())
+    short.catch(())
+    assert short.goto(end).moment == end
+
+
 # --- other futures ---
 
 
@@ -317,6 +350,21 @@ def test_a_panic_can_be_gone_back_from() -> None:
         assert it.goto(before.ticks - 100_000).why == "limit"
         assert it.resume().why == "panic"
         assert it.reverse_step().why == "step" and it.moment < panic.moment
+
+
+def test_a_hart_that_can_do_nothing_more_can_be_gone_back_from() -> None:
+    with Timeline(**options("int main(void) { kill(1); exit(0); }", MEM_MIB)) as it:
+        it.run_until("syscall:kill")
+        before = it.moment
+        assert it.write_physical(KERNELVEC, b"\0\0\0\0")
+        assert it.set_register(0, NAMES.index("stvec"), KERNELVEC)
+        assert it.set_register(0, NAMES.index("pc"), KERNELVEC)
+        looping = it.moment
+        panic = it.resume()
+        assert panic.why == "panic" and "faults itself" in panic.detail
+        assert it.reverse_step().moment == looping
+        assert it.reverse_step().moment.ticks < before.ticks
+        assert it.resume().moment == panic.moment
 
 
 def test_an_interrupt_ends_a_run_that_would_not() -> None:
