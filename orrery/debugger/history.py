@@ -36,6 +36,7 @@ class History:
         self._checkpoints: Final = [first]
         self._bytes: Final[dict[Replica, int]] = {}
         self._unmeasured: Replica | None = None
+        self._cursor_ticks = first.moment.ticks  # where somebody looked last
         self._memory_bytes_max: Final = memory_bytes_max
         self._count_max: Final = count_max
 
@@ -70,6 +71,7 @@ class History:
             return
         self._checkpoints.insert(i, checkpoint)
         self._unmeasured = self._checkpoints[max(i - 1, 0)]
+        self._cursor_ticks = cursor_ticks
         self._thin(cursor_ticks)
 
     def measure(self) -> None:
@@ -80,6 +82,7 @@ class History:
         if self._unmeasured is not None:
             self._bytes[self._unmeasured] = self._unmeasured.memory_bytes
             self._unmeasured = None
+            self._thin(self._cursor_ticks)
 
     def forget_after(self, moment: Moment) -> None:
         """Let go of what is later than `moment`, or at its time and not it."""
