@@ -34,6 +34,7 @@ class Forward(ABC):
         self._stops: Final = Stops(machine, self._memory)
         self.tape: Final = tape
         self.steps_made = 0  # by the last call of step
+        self.heeds_end = True  # stop where a recording ends
         self._interrupted = False
         self._panic = ""
         self._output = bytearray()
@@ -203,8 +204,8 @@ class Forward(ABC):
         code = self._machine.board.exit_code
         if code is not None:
             return self._stops.stopped("exit", status=code & 0xFF)
-        if self.tape.ended:
-            self.tape.ended = False
+        ended, self.tape.ended = self.tape.ended, False
+        if ended and self.heeds_end:
             return self._stops.stopped("end")
         met = self._stops.met(moved=moved)
         if met is None and self._interrupted:

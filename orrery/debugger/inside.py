@@ -150,9 +150,10 @@ class Inside:
 
     # --- running ---
 
-    def _run(self, limit: Value, patience_s: float) -> Stopped:
+    def _run(self, limit: Value, patience_s: float, heeds_end: bool = False) -> Stopped:
         """Resume, for not much more than `patience_s` of wall time."""
         self._have_patience(patience_s)
+        self._target.heeds_end = heeds_end
         return _sliced(self._target.resume(Moment(*limit) if isinstance(limit, tuple) else limit))
 
     def _step(self, n: int, pid: int | None, patience_s: float) -> tuple[Stopped, int]:

@@ -139,7 +139,7 @@ class Journey:
     def resume(self, limit: Moment | int | None = None) -> Stopped:
         """Run until something happens, or until `limit`, a moment or ticks. A place at pc does not count."""
         self._cursor.equip(self._places, self._kinds)
-        return self._explained(self._run(self._cursor, limit))
+        return self._explained(self._run(self._cursor, limit, heeds_end=True))
 
     @interruptible
     def step(self, n: int = 1, pid: int | None = None) -> Stopped:
@@ -159,11 +159,11 @@ class Journey:
         stopped, lines = self._cursor.call("trace")
         return Stopped.of(stopped), tuple(PyLine(*one) for one in lines)
 
-    def _run(self, runner: Replica, limit: Moment | int | None) -> Stopped:
+    def _run(self, runner: Replica, limit: Moment | int | None, *, heeds_end: bool = False) -> Stopped:
         """Let `runner` run as it is equipped, and leave checkpoints on its way; raises Interrupted."""
         while True:
             began = time.monotonic()
-            runner.ask("run", plain(limit), SLICE_S)
+            runner.ask("run", plain(limit), SLICE_S, heeds_end)
             self._history.measure()  # while the machine runs
             stopped = Stopped.of(runner.answer())
             self._ran_s += time.monotonic() - began
@@ -177,7 +177,8 @@ class Journey:
         """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
         if stopped.why != "place" or not stopped.detail or stopped.since is None or stopped.place is None:
             return stopped
-        base = self._history.before(stopped.since.ticks + 1) or self._history.first
+        base = self._history.at(stopped.since) or self._history.before(stopped.since.ticks)
+        assert base is not None, "nothing is written before there is a checkpoint"
         copy = self._informed(base.fork())
         try:
             self._run(copy, stopped.since)

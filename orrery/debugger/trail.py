@@ -49,6 +49,7 @@ class Trail:
             finally:  # it may be the kernel's end
                 self._behind = hart.cells[e.NOW]
 
+        target.heeds_end = False
         loop.on_gate, target.on_idle = gate, self._on_idle
         try:
             target.resume(ticks)

@@ -98,8 +98,15 @@ def test_a_timeline_goes_through_a_recording(tmp_path: Path) -> None:
     recording = load(str(path))
     assert recording.end is not None
     with Timeline(**recording.machine, changes=tape_of(recording)) as it:
-        assert it.resume().moment == recording.end.moment
+        stopped = it.resume()
+        assert (stopped.why, stopped.moment) == ("end", recording.end.moment)
         assert it.digest() == recording.end.digest
+        behind = it.resume()
+        assert (behind.why, it.take_output()[-5:]) == ("asleep", b"hi\n$ ")
+        it.reverse_step(5)
+        assert it.step(5).moment == behind.moment
+        it.goto(0)
+        assert it.goto(behind.moment).moment == behind.moment, "past the end"
         assert it.run_until("exec", backwards=True).detail == "exec process 5 runs cat"
         it.goto(recording.end.moment)
         assert it.digest() == recording.end.digest
