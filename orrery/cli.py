@@ -222,6 +222,9 @@ def _parser() -> argparse.ArgumentParser:
     replay = command("replay", _replay, "make a recorded run again, the same to the instruction")
     replay.add_argument("recording", metavar="RUN.ORR", help="the recording")
     replay.add_argument("--drive", metavar="IMG", help="where the image is now with which the run began")
+    replay.add_argument(
+        "--gdb", nargs="?", const=GDB_PORT, metavar="[HOST:]PORT", help="wait for a gdb there (default: 1234)"
+    )
     cc = command("cc", _cc, "compile and link a user program")
     cc.add_argument("-o", dest="out", metavar="OUT", required=True, help="the ELF file to write")
     cc.add_argument("sources", metavar="SRC", nargs="+", help="C or assembly sources")
@@ -295,7 +298,7 @@ def _boot(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from orrery.watch import Watch
 
-    if options.gdb is not None or options.gdb_wait:
+    if _is_served(options):
         raise BadInput("--watch: each change is another machine, and a gdb stays with one; leave one out")
     if not options.c and not os.isatty(0):
         raise BadInput("--watch: nobody is at a terminal to type; give a line with -c")
@@ -332,7 +335,7 @@ def _record(options: argparse.Namespace) -> int:
     run = _parser().parse_args(_normalised(words), argparse.Namespace(words=words, record=options.out))
     if command == "boot" and run.watch:
         raise BadInput("record: --watch makes many runs; record one of them")
-    if run.gdb is not None or run.gdb_wait:
+    if _is_served(run):
         raise BadInput("record: a gdb may change the run, which is not recorded; leave -s, -S and --gdb out")
     function: Command = run.function
     return function(run)
@@ -342,7 +345,7 @@ def _replay(options: argparse.Namespace) -> int:
     from orrery import replay
     from orrery.debugger import recording
 
-    return replay.play(recording.load(options.recording), options.drive, say)
+    return replay.play(recording.load(options.recording), options.drive, say, _gdb_address(options))
 
 
 def _gdb(options: argparse.Namespace) -> int:
@@ -371,7 +374,7 @@ def _debug(options: argparse.Namespace) -> int:
 
 
 def _keywords(options: argparse.Namespace) -> dict[str, Any]:
-    """Machine's, as far as options say them. Who records leaves the drive as it is."""
+    """Machine's, as far as options say them. Who records or debugs leaves the drive as it is."""
     from kernel.abi.syscalls import LAB_YEAR
 
     return {
@@ -379,7 +382,7 @@ def _keywords(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "mem_mib": options.mem,
         "engine": options.engine,
-        "snapshot": options.snapshot or options.record is not None,
+        "snapshot": options.snapshot or options.record is not None or _is_served(options),
         "lab": LAB_YEAR if options.lab is None else options.lab,
         "usyscall": options.usyscall,
         "layout": options.layout,
@@ -397,9 +400,18 @@ def _play(
         from orrery import record
 
         return record.play(machine, settings, say, options.record, {**_keywords(options), **more})
+    from dataclasses import replace
+
     from orrery.session import Session
 
+    if settings.gdb is not None:
+        settings = replace(settings, made_by={**_keywords(options), **more})
     return Session(machine, settings, say).play()
+
+
+def _is_served(options: argparse.Namespace) -> bool:
+    """Whether there is to be a gdb server."""
+    return getattr(options, "gdb", None) is not None or getattr(options, "gdb_wait", False)
 
 
 def _session_options(
@@ -423,7 +435,7 @@ def _session_options(
 
 def _gdb_address(options: argparse.Namespace) -> tuple[str, int] | None:
     """Where a gdb server is asked for."""
-    text = options.gdb if options.gdb is not None or not options.gdb_wait else GDB_PORT
+    text = options.gdb or (GDB_PORT if getattr(options, "gdb_wait", False) else None)
     if text is None:
         return None
     host, _, port = text.rpartition(":")

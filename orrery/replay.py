@@ -7,6 +7,7 @@ all that the machine is must be the recorded one.
 from collections.abc import Callable
 from typing import Final
 
+from emu.events import NEVER
 from kernel.proc import Proc
 from orrery.debugger.recording import Recording, image_digest
 from orrery.debugger.stops import Stopped
@@ -56,8 +57,16 @@ def tape_of(recording: Recording) -> tuple[Change, ...]:
     return (*recording.changes, *end)
 
 
-def play(recording: Recording, drive: str | None, say: Callable[[str], None]) -> int:
-    """Make the run again; the exit status of then. Raises BadInput where it becomes another run."""
+def play(
+    recording: Recording,
+    drive: str | None,
+    say: Callable[[str], None],
+    gdb: tuple[str, int] | None = None,
+) -> int:
+    """Make the run again; the exit status of then. Raises BadInput where it becomes another run.
+
+    With an address for a gdb server, that waits for a gdb before it starts.
+    """
     if recording.shown not in FILTERS:
         raise BadInput(f"{recording.path}: a damaged recording ({recording.shown!r}); record it anew")
     with machine_for(recording, drive) as machine:
@@ -67,13 +76,50 @@ def play(recording: Recording, drive: str | None, say: Callable[[str], None]) ->
         with Signals(None) as signals:
             signals.attach(replay.ask_stop)
             try:
-                stopped = replay.resume()
+                if gdb is None:
+                    stopped = replay.resume()
+                else:
+                    stopped = _debugged(recording, drive, say, machine, replay, signals, gdb)
             except Astray as error:
                 raise BadInput(f"{recording.path}: {error}") from error
             shown.finish()
         if signals.terminated:
             return BY_SIGNAL + signals.terminated
         return _verdict(recording, stopped, machine, say)
+
+
+class _Console:
+    """What a server takes for the console's front: there is nobody, and `replay` is it."""
+
+    def __init__(self, replay: Replay) -> None:
+        self.output: Final = replay.output
+        self.waits: Final = replay.waits
+        self.idle: Final = replay.idle
+        self.slice: Final = replay.slice
+        self.status: int | None = None
+
+
+def _debugged(
+    recording: Recording,
+    drive: str | None,
+    say: Callable[[str], None],
+    machine: Machine,
+    replay: Replay,
+    signals: Signals,
+    address: tuple[str, int],
+) -> Stopped:
+    """Make the run with a gdb server."""
+    from orrery.gdb.server import Server
+    from orrery.gdb.traveller import Traveller
+
+    made_by = {**recording.machine, "drive": drive or recording.machine["drive"]}
+    traveller = Traveller(machine, replay, made_by, tape_of(recording))
+    server = Server(machine, traveller, address, say, wait=True, replays=True)
+    console = _Console(replay)
+    try:
+        return server.run(NEVER, console, signals, lambda: signals.came or console.status is not None)
+    finally:
+        server.close()
 
 
 def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Callable[[str], None]) -> int:

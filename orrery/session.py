@@ -10,10 +10,10 @@ script for a console, watches the limits, and says on stderr why a run ended tha
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from emu.clock import PS_PER_TICK
 from emu.events import NEVER
@@ -56,7 +56,7 @@ class Options:
     `commands` are -c lines; `again` are typed at a terminal before the person types.  `program` says that
     the machine is for one program (run), not for a shell.  `strace_fd` is a file descriptor for strace; the
     limits are in virtual ticks and seconds of wall time.  `gdb` is the address of a gdb server, which the
-    machine waits for with `gdb_wait`.
+    machine waits for with `gdb_wait`; `made_by` is what the machine was made by, so that gdb can go back.
     """
 
     commands: tuple[bytes, ...] = ()
@@ -68,6 +68,7 @@ class Options:
     timeout_s: float | None = None
     gdb: tuple[str, int] | None = None
     gdb_wait: bool = False
+    made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Session:
@@ -94,9 +95,7 @@ class Session:
         """Run to the end; the exit status."""
         machine, options = self._machine, self._options
         if options.gdb is not None:
-            from orrery.gdb.server import Server
-
-            self._server = Server(machine, options.gdb, self._say, wait=options.gdb_wait)
+            self._server = self._listen(options.gdb)
         strace = self._strace()
         with Signals(options.timeout_s) as signals:
             signals.attach(machine.ask_stop)
@@ -151,6 +150,14 @@ class Session:
                 stop = Stop.ASKED
         self._greeting = shown.finish()
         return stop
+
+    def _listen(self, address: tuple[str, int]) -> "Server":
+        from orrery.debugger.target import Target
+        from orrery.gdb.server import Server
+        from orrery.gdb.traveller import Traveller
+
+        traveller = Traveller(self._machine, Target(self._machine), self._options.made_by)
+        return Server(self._machine, traveller, address, self._say, wait=self._options.gdb_wait)
 
     def _debug(self, server: "Server", limit: int, signals: Signals) -> Stop:
         """Run with a gdb server."""

@@ -1,6 +1,6 @@
-"""What the server asks of a machine under a debugger: debugger/target.py's Target, or a timeline.
+"""What the server asks of a machine under a debugger: debugger/target.py's Target, or a traveller.
 
-A timeline can go back in time too, and gdb is told so.
+A traveller (traveller.py) can go back in time too, and gdb is told so.
 """
 
 from collections.abc import Iterable
@@ -45,8 +45,8 @@ class Debuggee(Protocol):
 
 @runtime_checkable
 class Reversible(Protocol):
-    """What can go back."""
+    """What can go back; raises CannotGoOn."""
 
-    def reverse_step(self, n: int = 1) -> Stopped: ...
+    def reverse_step(self, pid: int) -> Stopped: ...
 
     def reverse_resume(self) -> Stopped: ...

@@ -32,6 +32,11 @@ SIGINT: Final = 2
 SIGTRAP: Final = 5
 SIGABRT: Final = 6
 SIGSEGV: Final = 11
+FINISHED: Final = {
+    "exit": "the machine is switched off, with status {}",
+    "end": "the recording ends here",
+    "asleep": "all processes wait for ever",
+}
 LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, and goes on by itself
 LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
 OURS: Final = frozenset(("exec", "end", "crash"))  # events that gdb is told of by itself
@@ -68,6 +73,8 @@ class Runner:
         self._kinds: frozenset[str] = frozenset()  # of events that a person asked for
         self._told: Final[dict[str, int]] = {}  # programs without breakpoints that gdb was told of, by whom
         self._ended: Final[dict[int, str]] = {}  # by pid: how processes ended whose end gdb does not know
+        self._stepped_for_watch: int | None = None  # the process that gdb steps once behind a watchpoint
+        self._off = False  # gdb knows that the machine is switched off
         self._named = ALL  # the process that gdb let go on
         self._first: int | None = None  # the one that gdb found when it came, until it lets that go on
         self.crashed = KERNEL  # the process that was killed at this stop
@@ -168,25 +175,52 @@ class Runner:
 
     def step(self, pid: int, within: range = range(0)) -> bytes:
         """One step of a process, or more while its pc is `within`."""
+        if self._is_settled(pid):
+            return self._stop(pid, SIGTRAP, "").packet
         self.interesting.add(pid)
         only = None if pid == KERNEL else pid
         count = 0
         while True:
             stopped = self._debuggee.step(1, only)
             answer = self._told_of(stopped)
+            if stopped.why == "event" and self._queue:
+                self._queue.append(self._stop(pid, SIGTRAP, ""))  # gdb forgets at an exec that it steps
             if answer is not None and (stopped.why != "step" or stopped.moment.pc not in within):
                 return answer
             count += 1
             if count % LOOK_STEPS == 0 and self.on_look():
                 return self.stopped_in(self._inferiors.current(), SIGINT)
 
-    def back(self, go: Callable[[], Stopped]) -> bytes:
-        """Backwards, by a step or to the last stop; the events that gdb is told of are none then."""
+    def back(self, go: Callable[[], Stopped], steps: int | None = None) -> bytes:
+        """Backwards, by a step of process `steps` or to the last stop.
+
+        What gdb is told of by itself happens forwards only.
+        """
+        if self._queue:
+            return self._next()
+        if steps is not None and self._is_settled(steps):
+            return self._stop(steps, SIGTRAP, "").packet
         self._debuggee.catch(self._kinds)
-        stopped = go()
-        self._catch()
-        self.crashed = KERNEL
+        try:
+            stopped = go()
+        finally:
+            self._catch()
+        self.crashed, self._off = KERNEL, False
+        self._ended.clear()
         return self._told_of(stopped) or self.stopped_in(stopped.pid)
+
+    def _is_settled(self, pid: int) -> bool:
+        """Whether gdb only asks for the step that it makes over an access before it looks at what changed.
+
+        It believes that a watchpoint of RISC-V stops before the access.  It looks at the threads only when it
+        stops for a person.
+        """
+        awaited, self._stepped_for_watch = self._stepped_for_watch, None
+        return awaited == pid
+
+    def shown(self) -> None:
+        """gdb has stopped for a person: what it asks for now, it means."""
+        self._stepped_for_watch = None
 
     def catch(self, kinds: list[str]) -> str:
         """Stop at these events for a person; what to tell them."""
@@ -208,7 +242,11 @@ class Runner:
             return self._event(stopped)
         if stopped.why == "place":
             return self._place(stopped)
-        if stopped.why in ("exit", "limit", "asleep"):
+        if stopped.why in FINISHED and not self._off:
+            self._off = True
+            self._say(f"{FINISHED[stopped.why].format(stopped.status)}; to go on is to leave it\n")
+            return self.stopped_in(stopped.pid)
+        if stopped.why in (*FINISHED, "limit"):
             self.over = stopped
             return self._end(self._last(), f"W{stopped.status:02x}")
         if stopped.why == "panic":
@@ -232,6 +270,7 @@ class Runner:
         if stopped.detail:
             self._say(f"written by {stopped.detail}\n")
         pid = place.pid if place.pid and self._inferiors.has(place.pid) else stopped.pid
+        self._stepped_for_watch = pid
         return self.stopped_in(pid, SIGTRAP, f"{attribute}:{max(stopped.va, place.va):x};")
 
     def _event(self, stopped: Stopped) -> bytes | None:

@@ -19,11 +19,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from emu.events import NEVER
-from orrery.debugger.target import Stopped, Target
+from orrery.debugger.moment import Moment
+from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput
 from orrery.gdb.packet import INTERRUPT, Item, Kind, Parser, encode
 from orrery.gdb.programs import Programs
 from orrery.gdb.stub import Stub
+from orrery.gdb.traveller import Traveller
 from orrery.machine import Front, Machine
 from orrery.signals import Signals
 
@@ -42,13 +44,21 @@ class Console(Front, Protocol):
 
 
 class Server:
-    """Listens on `address` for a gdb to debug `machine` with. Raises BadInput where that cannot be.
+    """Listens on `address` for a gdb to debug `machine` with, as `debuggee`; raises BadInput.
 
-    `wait`: the machine is not to start before one has come.  `say` prints a line for a person.
+    `wait`: the machine is not to start before one has come.  `say` prints a line for a person.  Where all
+    wait for ever and a gdb is there, the machine waits for that too, unless it `replays`: it is at its end.
     """
 
     def __init__(
-        self, machine: Machine, address: tuple[str, int], say: Callable[[str], None], *, wait: bool
+        self,
+        machine: Machine,
+        debuggee: Traveller,
+        address: tuple[str, int],
+        say: Callable[[str], None],
+        *,
+        wait: bool,
+        replays: bool = False,
     ) -> None:
         host, port = address
         try:
@@ -63,16 +73,19 @@ class Server:
                 f"orrery: warning: the gdb server on {host}:{self.port} obeys whoever can reach this computer"
             )
         self._machine: Final = machine
-        self._target: Final = Target(machine)
-        self._programs: Final = Programs.of(self._target)
+        self._debuggee: Final = debuggee
+        debuggee.on_slice = lambda: None if self.look() else None
+        self._programs: Final = Programs.of(debuggee)
         self._say: Final = say
         self._wait = wait
+        self._replays: Final = replays
         self._client: _Client | None = None
         self._limit: int | None = None
 
     def close(self) -> None:
-        """Let the client and the port go."""
+        """Let the client, the past and the port go."""
         self._let_go()
+        self._debuggee.close()
         self._listening.close()
 
     # --- running the machine ---
@@ -93,21 +106,21 @@ class Server:
                 self.pause()
                 self._accept()
             else:
-                stopped = self._target.resume(self._limit)
+                stopped = self._debuggee.resume(self._limit)
                 if stopped.why != "interrupt":
                     return stopped
-        return Stopped("interrupt", self._target.moment, self._target.current)
+        return Stopped("interrupt", Moment.of(self._machine.board.hart), KERNEL)
 
     @property
-    def attached(self) -> bool:
-        """Whether a client is there."""
-        return self._client is not None
+    def is_patient(self) -> bool:
+        """Whether to wait for a client where nothing else can happen."""
+        return self._client is not None and not self._replays
 
     def look(self) -> bool:
         """See to the sockets while the machine runs; whether it is to stop."""
         wanted = self._client is not None and self._client.look()
         if self._accept() or wanted or self._has_ended():
-            self._target.ask_stop()
+            self._debuggee.ask_stop()
             return True
         return False
 
@@ -143,7 +156,7 @@ class Server:
             sock.close()
             return False
         self._wait = False
-        self._client = _Client(sock, self._target, self._programs, self.look, self._limit)
+        self._client = _Client(sock, self._debuggee, self._programs, self.look, self._limit)
         self._signals.visitors.add(sock.fileno())
         return True
 
@@ -160,7 +173,7 @@ class _Client:
     def __init__(
         self,
         sock: socket.socket,
-        target: Target,
+        debuggee: Traveller,
         programs: Programs,
         look: Callable[[], bool],
         limit: int | None,
@@ -168,10 +181,10 @@ class _Client:
         sock.settimeout(SEND_S_MAX)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket: Final = sock
-        self._target: Final = target
+        self._debuggee: Final = debuggee
         self._parser: Final = Parser()
         self._items: Final[deque[Item]] = deque()
-        self._stub: Final = Stub(target, programs, self._send)
+        self._stub: Final = Stub(debuggee, programs, self._send)
         self._stub.runner.on_look = look
         self._stub.runner.limit = limit
         self._last = b""  # what was sent last, in case it did not arrive
@@ -194,6 +207,7 @@ class _Client:
 
     def close(self) -> None:
         """Leave the machine as it was."""
+        self._debuggee.come_back()
         self._stub.leave()
         self._socket.close()
 
@@ -231,7 +245,7 @@ class _Client:
             self._transmit(b"+")
         if payload.startswith(GOING) and INTERRUPT in self._items:
             self._items.remove(INTERRUPT)  # it came before the machine could go
-            self._target.ask_stop()
+            self._debuggee.ask_stop()
         self._running = True
         answer = self._stub.handle(payload)
         self._running = False
@@ -265,7 +279,7 @@ class _Front:
         if self._server.look() or self._console.idle(until_ticks):
             self._server.look()
             return True
-        if until_ticks == NEVER and self._server.attached:
+        if until_ticks == NEVER and self._server.is_patient:
             self._server.pause()  # gdb may have an idea
             return True
         return False

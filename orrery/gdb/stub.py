@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from orrery.debugger.target import KERNEL
+from orrery.errors import CannotGoOn
 from orrery.gdb.breakpoints import KINDS as TYPES
 from orrery.gdb.breakpoints import Breakpoints
 from orrery.gdb.debuggee import Debuggee, Reversible
@@ -196,11 +197,17 @@ class Stub:
     # --- going on, and the end ---
 
     def _back(self, rest: bytes) -> bytes:
-        if not isinstance(self._debuggee, Reversible):
+        past = self._debuggee
+        if not isinstance(past, Reversible) or rest not in (b"s", b"c"):
             return UNKNOWN
-        if rest == b"s":
-            return self.runner.back(self._debuggee.reverse_step)
-        return self.runner.back(self._debuggee.reverse_resume) if rest == b"c" else UNKNOWN
+        pid = self._pid
+        try:
+            if rest == b"c":
+                return self.runner.back(past.reverse_resume)
+            return self.runner.back(lambda: past.reverse_step(pid), pid)
+        except CannotGoOn as error:
+            self._print(f"{error}\n")
+            raise Refused(EINVAL) from error
 
     def _detach(self, rest: bytes) -> bytes:
         if rest[:1] != b";":
@@ -303,6 +310,7 @@ class Stub:
         if thing == b"features" and annex == b"target.xml":
             data = target_xml()
         elif thing == b"threads" and not annex:
+            self.runner.shown()
             data = self._inferiors.threads_xml()
         elif thing == b"libraries" and not annex:
             data = self._programs.libraries_xml()

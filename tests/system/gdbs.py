@@ -34,7 +34,7 @@ class Served:
 
     def __init__(self, *words: str | Path, wait: bool = True) -> None:
         command, *rest = map(str, words)
-        options = ["--gdb", "0", *(["-S"] if wait else [])]
+        options = ["--gdb=0", *(["-S"] if wait else [])]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "orrery", command, *options, *rest],
             stdin=subprocess.PIPE,

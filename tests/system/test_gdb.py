@@ -99,6 +99,51 @@ def test_watching_what_the_program_and_the_kernel_write(served: Served) -> None:
     ])  # fmt: skip
 
 
+def test_back_to_the_last_write_and_on_to_the_present(served: Served) -> None:
+    said = served.gdb(
+        "tbreak read", "continue", "p sum", "watch sum", "reverse-continue", "x/i $pc", "bt",
+        "reverse-continue", "p sum",
+        "continue", "p sum", "delete", "reverse-stepi", "stepi", "set var sum = 9", "info inferiors",
+        "tbreak usertrap", "reverse-continue", "bt", "tbreak printf", "continue", "p sum",
+    )  # fmt: skip
+    in_order(said, [
+        r"hit Temporary breakpoint 1, read", r"\$1 = 6",
+        r"Old value = 6\nNew value = 3", r"=> .*\tsw\t", r"^#0 .* in add \(n=n@entry=3\)", r"^#1 .*in main",
+        r"Old value = 3\nNew value = 1", r"\$2 = 1",
+        r"Old value = 1\nNew value = 3", r"\$3 = 3", r"Cannot access memory|Could not", r"target:/prog",
+        r"hit Temporary breakpoint 3.*usertrap", r"^#0  usertrap", r"^#1 .*exec|^#1 ",
+        r"hit Temporary breakpoint 4.*printf", r"= 7",
+    ])  # fmt: skip
+    assert served.end()[:2] == (7, "hello 7\n"), "the machine itself went on from where it was"
+
+
+def test_back_from_the_end_of_the_machine(served: Served) -> None:
+    said = served.gdb(
+        "tbreak main", "continue", "continue", "inferior 1", "continue",
+        "monitor catch end", "reverse-continue", "reverse-stepi", "info inferiors", "bt", "p sum",
+    )  # fmt: skip
+    in_order(said, [
+        r"process 2\) exited with code 07", r"switched off, with status 7",
+        r"^end: process 2 \(prog\) ends with status 7", r"^usertrap \(\)",
+        r"\* \d+ +process 2 .*target:/prog", r"^#0  usertrap", r"^#1 .*exit", r"\$1 = 7",
+    ])  # fmt: skip
+
+
+def test_a_replay_is_looked_at_back_and_forth(tmp_path: Path) -> None:
+    recording = tmp_path / "run.orr"
+    recorded = orrery("record", "-o", recording, "run", source(tmp_path, "prog", PROGRAM))
+    with Served("replay", recording, wait=False) as served:
+        said = served.gdb(
+            "tbreak printf", "continue", "watch sum", "reverse-continue", "bt", "delete", "stepi", "p sum",
+            "continue", "inferior 1", "continue", "reverse-stepi", "continue", "continue",
+        )  # fmt: skip
+        status, out, err = served.end()
+    in_order(
+        said, [r"printf", r"Old value = 7\nNew value = 6", r"^#0 .*in add", r"= 7", r"recording ends|off"]
+    )
+    assert (status, out) == (7, recorded.out) and "the same run" in err
+
+
 def test_a_breakpoint_in_cat_hits_in_cat_alone() -> None:
     with Served("boot", "-c", "wc README", "-c", "cat README", "-c", "echo done") as served:
         said = served.gdb("break copy", "continue", "info inferiors", "continue")
@@ -173,8 +218,7 @@ def test_wrong_requests_are_answered_by_errors_and_harm_nothing(served: Served, 
         "qNothing",
         "QNothing",
         "Z9,0,4",
-        "bs",
-        "bc",
+        "bx",
         "vFile:unlink:00",
         "\x01",
     ):

@@ -1,0 +1,219 @@
+"""A traveller: the machine of a session under gdb, and its past.
+
+The machine runs in this process, with the person's console, as it would without gdb: that is the present.
+The past is made when gdb first goes back: a Timeline of a machine that is made in the same way, to which the
+same is done at the same moments.  It is behind the present, or level with it, and is brought up to it when
+gdb goes back from there.  Going on from the past leads to the present again, and then the machine goes on.
+
+        present   o------------------------------->x
+        past      o---------------------->|            gdb is here: looks, steps, runs either way
+
+Nothing can be changed in the past: the machine of the session has gone on from there already.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from orrery.debugger.place import Place
+from orrery.debugger.stops import KERNEL, Stopped
+from orrery.debugger.tape import Change
+from orrery.debugger.target import ProcessInfo, Target
+from orrery.debugger.timeline import Timeline
+from orrery.errors import CannotGoOn
+from orrery.machine import Machine
+from orrery.wire import Value
+
+SWITCH: Final = "switch"
+
+
+class Traveller:
+    """`target` is that of `machine`, which was made by `made_by`, Machine's keyword arguments.
+
+    `changes`: all that will be done to it, where that is known; else what is typed is noted.  `on_slice` is
+    called now and then while the past runs, and may call ask_stop.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        target: Target,
+        made_by: Mapping[str, Value],
+        changes: Iterable[Change] | None = None,
+    ) -> None:
+        self._present: Final = target
+        self._made_by: Final = made_by
+        self._changes: Final = list(changes or ())
+        self._known = 0  # how many of them the past knows
+        self._is_replay: Final = changes is not None
+        if not self._is_replay:
+            machine.keyboard.on_type.append(lambda keys: self._note("type", keys))
+        self._past: Timeline | None = None
+        self._here: Target | Timeline = target
+        self._places: tuple[Place, ...] = ()
+        self._kinds: frozenset[str] = frozenset()
+        self._programs: Final[dict[tuple[int, str], bytes]] = {}
+        self.on_slice: Callable[[], None] = lambda: None
+
+    def close(self) -> None:
+        """Let the past go."""
+        self.come_back()
+        if self._past is not None:
+            self._past.close()
+            self._past = None
+
+    def come_back(self) -> None:
+        """Be in the present."""
+        self._here = self._present
+
+    def _note(self, name: str, *arguments: Value) -> None:
+        self._changes.append(Change(self._present.moment, name, arguments))
+
+    # --- looking ---
+
+    @property
+    def current(self) -> int:
+        return self._here.current
+
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        return self._here.processes()
+
+    def registers(self, pid: int) -> list[int]:
+        return self._here.registers(pid)
+
+    def read(self, pid: int, va: int, n: int) -> bytes:
+        return self._here.read(pid, va, n)
+
+    def monitor(self, line: str) -> str:
+        return self._here.monitor(line)
+
+    def program(self, pid: int) -> bytes:
+        """As Target.program; in the past what is remembered of the present."""
+        name = next((one.name for one in self.processes() if one.pid == pid), "")
+        if self._here is self._present:
+            self._programs[pid, name] = self._present.program(pid)
+        return self._programs.get((pid, name), b"")
+
+    # --- changing ---
+
+    def set_register(self, pid: int, index: int, value: int) -> bool:
+        return self._change("set_register", pid, index, value)
+
+    def write(self, pid: int, va: int, data: bytes) -> bool:
+        return self._change("write", pid, va, data)
+
+    def kill(self, pid: int) -> bool:
+        return self._change("kill", pid)
+
+    def _change(self, name: str, *arguments: Value) -> bool:
+        if self._here is not self._present:
+            return False
+        change = Change(self._present.moment, name, arguments)
+        done = self._present.change(name, *arguments)
+        if done and self._is_replay:  # what was to come does not
+            self._changes[:] = self._present.tape.changes()
+            self.close()
+        elif done:
+            self._changes.append(change)
+        return done
+
+    # --- going forward ---
+
+    def set_places(self, places: Iterable[Place]) -> None:
+        self._places = tuple(places)
+        self._present.set_places(self._places)
+
+    def catch(self, kinds: Iterable[str]) -> None:
+        kinds = frozenset(kinds)
+        self._present.catch(kinds)
+        self._kinds = kinds
+
+    def ask_stop(self) -> None:
+        self._here.ask_stop()
+
+    def resume(self, limit: int | None = None) -> Stopped:
+        """As Target.resume; from the past at most to the present, and on from there."""
+        if self._past is not None and self._here is self._past:
+            self._equip(self._past)
+            stopped = self._past.resume(self._present.moment)
+            if stopped.why in ("place", "event", "interrupt") and not self._has_arrived(self._past):
+                return stopped
+            self.come_back()
+            if stopped.why != "limit":
+                return stopped
+        return self._present.resume(limit)
+
+    def step(self, n: int = 1, pid: int | None = None) -> Stopped:
+        if self._past is None or self._here is not self._past:
+            return self._present.step(n, pid)
+        self._equip(self._past)
+        stopped = self._past.step(n, pid)
+        if self._has_arrived(self._past):
+            self.come_back()
+        return stopped
+
+    def _has_arrived(self, past: Timeline) -> bool:
+        now = self._present.moment
+        return past.moment == now or past.moment.ticks > now.ticks
+
+    # --- going back ---
+
+    def reverse_step(self, pid: int) -> Stopped:
+        """Back by one step, or more up to the last that was made for process `pid`."""
+        past = self._go_back()
+        stopped = self._caught_up(past) or past.reverse_step()
+        while stopped.why == "step" and pid != KERNEL and past.current != pid:
+            if past.current == KERNEL:
+                stopped = past.reverse_step()
+                continue
+            past.set_places(())
+            past.catch({SWITCH})
+            stopped = past.reverse_resume()  # to where the scheduler took who is running
+            if stopped.why == "event":
+                stopped = past.reverse_step()
+        return stopped
+
+    def reverse_resume(self) -> Stopped:
+        """Back to the last stop."""
+        past = self._go_back()
+        stopped = self._caught_up(past)
+        if stopped is not None:
+            return stopped
+        self._equip(past)
+        return past.reverse_resume()
+
+    def _go_back(self) -> Timeline:
+        """The past, which is made where there is none."""
+        if self._past is None:
+            self._past = Timeline(changes=self._changes, **self._made_by)
+            self._known = len(self._changes)
+            self._past.on_slice = lambda: self.on_slice()
+        return self._past
+
+    def _caught_up(self, past: Timeline) -> Stopped | None:
+        """Be in the past, level with the present if we were there; a stop if that was interrupted."""
+        if self._here is past:
+            return None
+        self._here = past
+        past.set_places(())
+        past.catch(())
+        for change in self._changes[self._known :]:
+            if past.goto(change.moment).why == "interrupt":
+                return self._interrupted(past)
+            past.change(change.name, *change.arguments)
+            self._known += 1
+        if past.goto(self._present.moment).why == "interrupt":
+            return self._interrupted(past)
+        if past.moment != self._present.moment or past.registers(KERNEL) != self._present.registers(KERNEL):
+            self.close()
+            raise CannotGoOn(
+                "the run cannot be made again: something else than gdb and the console changed it"
+            )
+        return None
+
+    def _interrupted(self, past: Timeline) -> Stopped:
+        self.come_back()
+        return Stopped("interrupt", self._present.moment, self._present.current)
+
+    def _equip(self, past: Timeline) -> None:
+        past.set_places(self._places)
+        past.catch(self._kinds)
