@@ -74,7 +74,7 @@ class Server:
             )
         self._machine: Final = machine
         self._debuggee: Final = debuggee
-        debuggee.on_slice = lambda: None if self.look() else None
+        debuggee.on_slice = self.look
         self._programs: Final = Programs.of(debuggee)
         self._say: Final = say
         self._wait = wait

@@ -52,7 +52,7 @@ class Traveller:
         self._places: tuple[Place, ...] = ()
         self._kinds: frozenset[str] = frozenset()
         self._programs: Final[dict[tuple[int, str], bytes]] = {}
-        self.on_slice: Callable[[], None] = lambda: None
+        self.on_slice: Callable[[], object] = lambda: None
 
     def close(self) -> None:
         """Let the past go."""
@@ -186,8 +186,11 @@ class Traveller:
         if self._past is None:
             self._past = Timeline(changes=self._changes, **self._made_by)
             self._known = len(self._changes)
-            self._past.on_slice = lambda: self.on_slice()
+            self._past.on_slice = self._look
         return self._past
+
+    def _look(self) -> None:
+        self.on_slice()
 
     def _caught_up(self, past: Timeline) -> Stopped | None:
         """Be in the past, level with the present if we were there; a stop if that was interrupted."""
