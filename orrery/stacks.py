@@ -112,11 +112,11 @@ class Programs:
     def _on_disk(self, name: str) -> Iterator[bytes]:
         from toolchain.fsimage import BadImage, FsImage
 
-        drive = self._machine.board.drive
-        if drive is None:
-            return
+        drive, fs = self._machine.board.drive, self._machine.kernel.fs
+        if drive is None or not hasattr(fs, "layout"):
+            return  # before it is mounted nobody can run what is on it
         try:
-            image = FsImage(drive.read(0, drive.capacity), layout=self._machine.kernel.fs.layout.name)
+            image = FsImage(drive.read(0, drive.capacity), layout=fs.layout.name)
             for entry in image.walk():
                 if _matches(entry.path.encode(), name):
                     yield image.read(entry.path)

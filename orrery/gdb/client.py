@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,12 +29,13 @@ NONE_FOUND: Final = (
 PROBE_S_MAX: Final = 20.0
 
 
-def find() -> str | None:
-    """A gdb that knows RISC-V: one of this Python's environment, or of the PATH; None where there is none."""
+def found() -> Iterator[str]:
+    """The gdbs that know RISC-V: of the PATH and of this Python's environment, or the one that GDB names."""
     beside = Path(sys.executable).with_name("gdb")
-    names = (*NAMES[:-1], str(beside), NAMES[-1])
+    chosen = os.environ.get("GDB")
+    names = (chosen,) if chosen else (*NAMES[:-1], str(beside), NAMES[-1])
     paths = (shutil.which(name) for name in names)
-    return next((path for path in paths if path is not None and _knows_riscv(path)), None)
+    return (path for path in dict.fromkeys(paths) if path is not None and _knows_riscv(path))
 
 
 def _knows_riscv(gdb: str) -> bool:
@@ -63,7 +64,7 @@ def run(words: Sequence[str], program: str) -> int:
     """Debug `program`; `words` are those of `orrery run` for it. Returns the exit status of gdb, or of the
     machine where that did not start. Raises BadInput where there is no gdb.
     """
-    gdb = find()
+    gdb = next(found(), None)
     if gdb is None:
         raise BadInput(NONE_FOUND)
     machine = subprocess.Popen(

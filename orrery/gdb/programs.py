@@ -27,8 +27,6 @@ CONTEXT: Final = ("x1", "x2", "x8", "x9", *(f"x{i}" for i in range(18, 28)))
 """What swtch saves, in this order."""
 
 WORD_BYTES: Final = 8
-SECTION: Final = '<section address="0x0"/>'
-SHF_ALLOC: Final = 2
 
 
 class Programs:
@@ -41,7 +39,7 @@ class Programs:
         assert header is not None, "the kernel is an ELF file"
         self._context = elf.symbols(kernel, header)["cpu_context"]
         self._libraries: Final = [
-            (self.files.add(name, content), _section_count(content))
+            (self.files.add(name, content), _base(content))
             for name, content in ((KERNEL_FILE, kernel), (TRAMPOLINE_FILE, trampoline))
         ]
 
@@ -70,10 +68,14 @@ class Programs:
         return self.files.add(name, program)
 
     def libraries_xml(self) -> bytes:
-        """The kernel's code as libraries, for qXfer:libraries:read. gdb adds 0 to their addresses."""
+        """The kernel's code as libraries, for qXfer:libraries:read: each is where it was linked to be.
+
+        That is told by segment.  Were it told by section, gdb would have all of them begin at 0, and gdb 18
+        takes one that begins where another does for the same.
+        """
         lines = ["<library-list>"]
-        for path, section_count in self._libraries:
-            lines.append(f'<library name="{path}">{SECTION * section_count}</library>')
+        for path, base in self._libraries:
+            lines.append(f'<library name="{path}"><segment address="{base:#x}"/></library>')
         return "\n".join((*lines, "</library-list>\n")).encode()
 
     def scheduler_registers(self, live: list[int]) -> list[int]:
@@ -106,10 +108,8 @@ def _place(function: Callable[..., object]) -> tuple[str, Path, int]:
     return code.co_qualname, Path(code.co_filename), code.co_firstlineno
 
 
-def _section_count(program: bytes) -> int:
-    """How many sections of an ELF file are in memory."""
-    from io import BytesIO
-
-    from elftools.elf.elffile import ELFFile
-
-    return sum(bool(section["sh_flags"] & SHF_ALLOC) for section in ELFFile(BytesIO(program)).iter_sections())
+def _base(program: bytes) -> int:
+    """The address at which the first segment of an ELF file begins."""
+    header = elf.Header.unpack(program)
+    assert header is not None, "the kernel's code is an ELF file"
+    return next(segment.vaddr for segment in elf.segments(program, header))

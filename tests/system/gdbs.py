@@ -21,12 +21,12 @@ SETTINGS = ("set pagination off", "set confirm off", "set breakpoint pending on"
 
 
 @cache
-def gdb_path() -> str:
-    """A gdb; skips the test that asks where there is none."""
-    path = client.find()
-    if path is None:
+def gdb_paths() -> tuple[str, ...]:
+    """All gdbs; skips the test that asks where there is none."""
+    paths = tuple(client.found())
+    if not paths:
         pytest.skip(client.NONE_FOUND)
-    return path
+    return paths
 
 
 class Served:
@@ -66,12 +66,12 @@ class Served:
         out, err = self.process.communicate(stdin, timeout=WALL_S_MAX)
         return self.process.returncode, out.decode(), "".join(self.errors) + err.decode()
 
-    def gdb(self, *commands: str) -> str:
-        """What a stock gdb prints when it carries out the commands on this machine, and quits."""
+    def gdb(self, *commands: str, path: str = "") -> str:
+        """What a stock gdb (at `path`) prints that carries out the commands on this machine."""
         lines = [*SETTINGS, f"target remote :{self.port}", *commands]
         arguments = [word for line in lines for word in ("-ex", line)]
         done = subprocess.run(
-            [gdb_path(), "-nx", "-q", "-batch", *arguments],
+            [path or gdb_paths()[0], "-nx", "-q", "-batch", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

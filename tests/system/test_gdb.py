@@ -80,6 +80,14 @@ def test_each_step_is_one_instruction_all_the_way_round_a_system_call(served: Se
     assert names[:4] == ["uservec", "usertrap", "userret", "pipe"]
 
 
+def test_a_stop_before_any_disk_is_mounted(served: Served) -> None:
+    said = served.gdb("tbreak kerneltrap", "continue", "bt", "stepi", "detach")
+    in_order(said, [
+        r"breakpoint 1.*, kerneltrap \(\)", r"^#0  kerneltrap", r"^#1 .* in kernelvec", r"^kernelvec \(\)",
+    ])  # fmt: skip
+    assert served.end()[:2] == (7, "hello 7\n")
+
+
 def test_stepping_over_a_system_call(served: Served) -> None:
     said = served.gdb("break pipe", "continue", "nexti", "nexti", "x/i $pc", "info threads")
     in_order(said, [r"hit Breakpoint 1, pipe", r"<pipe\+6>:\s+ret"])
