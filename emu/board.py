@@ -61,12 +61,14 @@ class Board:
         self.bus.attach(at.CLINT, at.CLINT_SIZE, self.clint)
         self.bus.attach(at.PLIC, at.PLIC_SIZE, self.plic)
         self.bus.attach(at.UART0, PAGE_SIZE, self.uart)
+        self.virtio: Final[list[VirtioMmio]] = []  # by slot
         for slot in range(at.VIRTIO_COUNT):
             irq = self.plic.line(at.VIRTIO0_IRQ + slot)
             device = VirtioMmio(self.ram, irq)
             if slot == 0 and drive is not None:
                 device = VirtioBlk(self.ram, irq, self.clock, self.events, drive)
             self.bus.attach(at.VIRTIO0 + slot * at.VIRTIO_STRIDE, at.VIRTIO_STRIDE, device)
+            self.virtio.append(device)
         self.hart.regs[e.PC] = self.ram.base
 
     def _finish(self, code: int) -> None:

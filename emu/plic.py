@@ -27,7 +27,7 @@ SOURCE_COUNT: Final = 96  # sources 1 to 95; source 0 means "none"
 PRIORITY_MAX: Final = 7
 
 # Offsets, as drawn above; the kernel's driver (kernel/plic.py) has them from here.
-_PENDING: Final = 0x1000
+PENDING: Final = 0x1000
 ENABLE: Final = 0x2000
 ENABLE_STRIDE: Final = 0x80
 CONTEXT: Final = 0x20_0000
@@ -69,11 +69,11 @@ class Plic(Device):
     def load(self, offset: int, size: int) -> int:
         if size != 4 or offset & 3:
             return 0
-        if offset < _PENDING:
+        if offset < PENDING:
             source = offset // 4
             return self._priority[source] if source < SOURCE_COUNT else 0
         if offset < ENABLE:
-            return _word(self._pending, (offset - _PENDING) // 4)
+            return _word(self._pending, (offset - PENDING) // 4)
         if offset < CONTEXT:
             context, rest = divmod(offset - ENABLE, ENABLE_STRIDE)
             return _word(self._enabled[context], rest // 4) if context < len(self._enabled) else 0
@@ -87,7 +87,7 @@ class Plic(Device):
     def store(self, offset: int, size: int, value: int) -> None:
         if size != 4 or offset & 3:
             return
-        if offset < _PENDING:
+        if offset < PENDING:
             self._set_priority(offset // 4, value & PRIORITY_MAX)
         elif ENABLE <= offset < CONTEXT:
             context, rest = divmod(offset - ENABLE, ENABLE_STRIDE)

@@ -23,7 +23,7 @@ each new reason, as emu/plic.py asks.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from emu.device import Device, SetLevel
 
@@ -34,8 +34,8 @@ DATA, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR = range(8)
 
 # Reasons to interrupt, numbered as IER enables them.
 IER_RX: Final = 1 << 0
-_IER_TX_EMPTY: Final = 1 << 1
-_IER_LINE_STATUS: Final = 1 << 2
+IER_TX_EMPTY: Final = 1 << 1
+IER_LINE_STATUS: Final = 1 << 2
 _IER_MASK: Final = 0x0F
 
 _IIR_NONE: Final = 0x01
@@ -53,13 +53,26 @@ _RX_TRIGGER: Final = (1, 4, 8, 14)  # bytes, by bits 7:6 of FCR
 LCR_8_BITS: Final = 0b11  # to a byte; of no effect here, like the divisor
 LCR_DLAB: Final = 1 << 7
 _MCR_MASK: Final = 0x1F
-_MCR_LOOP: Final = 1 << 4
+MCR_LOOP: Final = 1 << 4
 
 LSR_DATA_READY: Final = 1 << 0
 _LSR_OVERRUN: Final = 1 << 1
 LSR_TX_EMPTY: Final = 1 << 5 | 1 << 6  # holding register, and shift register too
 
 _MSR_CONNECTED: Final = 0xB0  # carrier, data set ready, clear to send
+
+
+class UartState(NamedTuple):
+    """The chip as it stands, for who looks: to read some of its registers would change it."""
+
+    received: int  # bytes that wait to be read, of `capacity`
+    capacity: int
+    divisor: int
+    ier: int
+    lcr: int
+    mcr: int
+    overrun: bool
+    reasons: int  # enabled ones for which it interrupts, in the bits of IER
 
 
 class Uart(Device):
@@ -80,14 +93,22 @@ class Uart(Device):
         self._reasons = 0  # enabled reasons to interrupt at the last update, in the bits of IER
 
     @property
+    def state(self) -> UartState:
+        """How it stands."""
+        return UartState(
+            len(self._received), self._capacity, self._divisor, self._ier, self._lcr, self._mcr,
+            self._overrun, self._reasons,
+        )  # fmt: skip
+
+    @property
     def room(self) -> int:
         """How many bytes `receive` can take now without losing one."""
-        return 0 if self._mcr & _MCR_LOOP else self._capacity - len(self._received)
+        return 0 if self._mcr & MCR_LOOP else self._capacity - len(self._received)
 
     def receive(self, byte: int) -> None:
         """A byte (0 to 255) comes in. If there is no room it is lost as on the real chip, and LSR tells."""
         assert 0 <= byte <= 0xFF, f"a serial line carries bytes, not {byte}"
-        if not self._mcr & _MCR_LOOP:  # looped back, the chip does not listen to the line
+        if not self._mcr & MCR_LOOP:  # looped back, the chip does not listen to the line
             self._push(byte)
 
     def load(self, offset: int, size: int) -> int:
@@ -137,11 +158,11 @@ class Uart(Device):
         if len(self._received) >= self._capacity:
             self._overrun = True
             if self._fcr & FCR_ENABLE:
-                self._update(_IER_LINE_STATUS)
+                self._update(IER_LINE_STATUS)
                 return
             self._received.clear()
         self._received.append(byte)
-        self._update(IER_RX | _IER_LINE_STATUS)
+        self._update(IER_RX | IER_LINE_STATUS)
 
     def _read_data(self) -> int:
         if not self._received:
@@ -151,17 +172,17 @@ class Uart(Device):
         return byte
 
     def _write_data(self, byte: int) -> None:
-        if self._mcr & _MCR_LOOP:
+        if self._mcr & MCR_LOOP:
             self._push(byte)
         else:
             self._transmit(byte)
         self._tx_empty_reason = True
-        self._update(_IER_TX_EMPTY)
+        self._update(IER_TX_EMPTY)
 
     def _write_ier(self, value: int) -> None:
         # Enabling the transmitter's interrupt tells at once of the empty transmitter, acknowledged or not.
-        if (self._ier ^ value) & _IER_TX_EMPTY:
-            self._tx_empty_reason = bool(value & _IER_TX_EMPTY)
+        if (self._ier ^ value) & IER_TX_EMPTY:
+            self._tx_empty_reason = bool(value & IER_TX_EMPTY)
         self._ier = value
         self._update(0)
 
@@ -180,12 +201,12 @@ class Uart(Device):
 
     def _interrupt_shown(self) -> int:
         """The low bits of IIR: the most important reason."""
-        if self._reasons & _IER_LINE_STATUS:
+        if self._reasons & IER_LINE_STATUS:
             return _IIR_LINE_STATUS
         if self._reasons & IER_RX:
             below = self._fcr & FCR_ENABLE and len(self._received) < _RX_TRIGGER[self._fcr >> 6]
             return _IIR_RX_TIMEOUT if below else _IIR_RX
-        return _IIR_TX_EMPTY if self._reasons & _IER_TX_EMPTY else _IIR_NONE
+        return _IIR_TX_EMPTY if self._reasons & IER_TX_EMPTY else _IIR_NONE
 
     def _read_lsr(self) -> int:
         status = LSR_TX_EMPTY
@@ -199,7 +220,7 @@ class Uart(Device):
 
     def _modem_status(self) -> int:
         """MSR. Looped back, the modem's four lines are the four outputs of MCR."""
-        if not self._mcr & _MCR_LOOP:
+        if not self._mcr & MCR_LOOP:
             return _MSR_CONNECTED
         return (self._mcr & 0x0C) << 4 | (self._mcr & 0x02) << 3 | (self._mcr & 0x01) << 5
 
@@ -209,9 +230,9 @@ class Uart(Device):
         if self._received:
             reasons |= IER_RX
         if self._tx_empty_reason:
-            reasons |= _IER_TX_EMPTY
+            reasons |= IER_TX_EMPTY
         if self._overrun:
-            reasons |= _IER_LINE_STATUS
+            reasons |= IER_LINE_STATUS
         reasons &= self._ier
         before = self._reasons
         self._reasons = reasons

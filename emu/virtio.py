@@ -15,7 +15,7 @@ Source: Virtual I/O Device (VIRTIO) 1.1, sections 2.1, 3.1, 4.2.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from emu.device import Device, SetLevel
 from emu.ram import Ram
@@ -69,12 +69,21 @@ _NO_SHARED_MEMORY: Final = 0xFFFF_FFFF  # length and address of a region that do
 
 
 @dataclass(slots=True)
-class _QueueSetup:
+class QueueSetup:
     """What the driver has said of a queue; `queue` is there while it is ready."""
 
     size: int = 0
     tables_pa: list[int] = field(default_factory=lambda: [0, 0, 0])  # descriptors, available, used
     queue: VirtQueue | None = None
+
+
+class TransportState(NamedTuple):
+    """A transport as it stands, for who looks: features as the driver has accepted them, bits by STATUS_*."""
+
+    status: int
+    interrupt_status: int
+    features: int
+    queues: tuple[QueueSetup, ...]
 
 
 class VirtioMmio(Device):
@@ -89,6 +98,11 @@ class VirtioMmio(Device):
         self.broken = ""  # why the device needs a reset, "" if it does not
         self._irq: Final = irq
         self._forget()
+
+    @property
+    def state(self) -> TransportState:
+        """How it stands; registers would show only the queue that is selected."""
+        return TransportState(self._status, self._interrupt_status, self._accepted, tuple(self._queues))
 
     # What a subclass fills in.
 
@@ -140,7 +154,7 @@ class VirtioMmio(Device):
         self._accepted_word = 0
         self._accepted = 0
         self._selected = 0
-        self._queues: list[_QueueSetup] = [_QueueSetup() for _ in range(self.queue_count)]
+        self._queues: list[QueueSetup] = [QueueSetup() for _ in range(self.queue_count)]
 
     def _write_status(self, value: int) -> None:
         if value == 0:
@@ -160,7 +174,7 @@ class VirtioMmio(Device):
     def _offered_features(self) -> int:
         return self.features >> 32 * self._offer_word & 0xFFFF_FFFF if self._offer_word < 2 else 0
 
-    def _setup(self) -> _QueueSetup | None:
+    def _setup(self) -> QueueSetup | None:
         """The queue that the driver has selected, if the device has it."""
         return self._queues[self._selected] if self._selected < len(self._queues) else None
 

@@ -48,7 +48,7 @@ HEADER: Final = Struct("<IIQ")
 _CONFIG: Final = Struct("<QII4xI")  # capacity, (size_max, seg_max, geometry: not offered), block size
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
     """A chain in work, and when it will be done."""
 
     queue: VirtQueue
@@ -80,10 +80,20 @@ class VirtioBlk(VirtioMmio):
         self._id: Final = serial.encode("ascii").ljust(ID_SIZE, b"\0")
         assert len(self._id) == ID_SIZE, f"a disk's serial has up to {ID_SIZE} characters, not {serial!r}"
         self._latency_ticks: Final = latency_ticks
-        self._requests: Final[deque[_Request]] = deque()  # in work, in order
+        self._requests: Final[deque[Request]] = deque()  # in work, in order
         self._timer: Event | None = None  # for the first of them
         self._busy_until = 0  # when the last of them is done
         super().__init__(ram, irq)
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """Those in work, in the order in which they will be done."""
+        return tuple(self._requests)
+
+    def asked(self, chain: Chain) -> tuple[int, int]:
+        """What the header of a request says now: its type, one of TYPE_*, and sector."""
+        kind, _, sector = HEADER.unpack(gather(self.ram, chain.readable, 0, HEADER.size))
+        return kind, sector
 
     def config(self) -> bytes:
         return _CONFIG.pack(self._drive.capacity, 0, 0, SECTOR_SIZE)
@@ -96,7 +106,7 @@ class VirtioBlk(VirtioMmio):
                 break
             earliest = max(self._clock.now + self._latency_ticks, self._busy_until)
             self._busy_until = earliest + (size - HEADER.size - 1) * TICKS_PER_BYTE
-            self._requests.append(_Request(queue, chain, self._busy_until))
+            self._requests.append(Request(queue, chain, self._busy_until))
         self._set_timer()
 
     def stop(self) -> None:
@@ -123,7 +133,7 @@ class VirtioBlk(VirtioMmio):
 
     def _perform(self, chain: Chain) -> tuple[int, int]:
         """Do what the request asks: (its status, bytes of data written to RAM)."""
-        kind, _, sector = HEADER.unpack(gather(self.ram, chain.readable, 0, HEADER.size))
+        kind, sector = self.asked(chain)
         try:
             if kind == TYPE_IN:
                 return self._read(chain, sector)

@@ -72,6 +72,21 @@ class VirtQueue:
             if pa % alignment or not ram.holds(pa, table_size):
                 self.broken = f"a queue's tables lie aligned in RAM, not at {pa:#x}"
 
+    @property
+    def taken(self) -> int:
+        """How many chains were taken so far, modulo 2**16: up to where the available ring was read."""
+        return self._available_index
+
+    @property
+    def given_back(self) -> int:
+        """How many of them were given back, modulo 2**16: the index of the used ring."""
+        return self._used_index
+
+    @property
+    def offered(self) -> int:
+        """How many the driver has made available, modulo 2**16; not checked."""
+        return self._load_u16(self._available + 2)
+
     def pop(self) -> Chain | None:
         """The next chain that the driver has made available; None if there is none or the queue is broken."""
         if self.broken:

@@ -37,20 +37,20 @@ class Log:
 
     def __init__(self, k: "Kernel") -> None:
         self._k = k
-        self._start = 0  # block number of the header
-        self._capacity = 0  # blocks that a commit can have; 0 until mounted
+        self.start = 0  # block number of the header
+        self.capacity = 0  # blocks that a commit can have; 0 until mounted
         self._header: Buf  # pinned as long as we are mounted; only the log uses it
-        self._clearing: Request | None = None  # step 4 of the last commit
-        self._room: dict[Proc, int] = {}  # how many blocks each running operation may still write
-        self._changing: list[Proc] = []  # the processes whose operation has changed something
-        self._changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
-        self._committing = False
+        self.clearing: Request | None = None  # step 4 of the last commit
+        self.room: dict[Proc, int] = {}  # how many blocks each running operation may still write
+        self.changing: list[Proc] = []  # the processes whose operation has changed something
+        self.changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
+        self.committing = False
 
     def mount(self, dev: int, start: int, nlog: int) -> None:
         """Use the `nlog` blocks from `start` on as the log, and finish a commit that a crash cut short."""
-        self._start = start
-        self._capacity = min(nlog - 1, HEADER_ENTRIES_MAX)
-        if self._capacity < MAXOPBLOCKS:
+        self.start = start
+        self.capacity = min(nlog - 1, HEADER_ENTRIES_MAX)
+        if self.capacity < MAXOPBLOCKS:
             self._k.panic(f"log: {nlog} blocks are too few, an operation may need {MAXOPBLOCKS}")
         self._header = self._k.cache.bread(dev, start)
         self._k.cache.bpin(self._header)
@@ -61,22 +61,22 @@ class Log:
 
     def begin_op(self) -> None:
         """Begin an operation; sleeps until the log has room for it."""
-        assert self._capacity, "no operation before the file system is mounted"
-        while self._committing or self._spare < MAXOPBLOCKS:
+        assert self.capacity, "no operation before the file system is mounted"
+        while self.committing or self.spare < MAXOPBLOCKS:
             self._k.sleep(self)
-        self._room[self._k.myproc()] = MAXOPBLOCKS
+        self.room[self._k.myproc()] = MAXOPBLOCKS
 
     def end_op(self) -> None:
         """End an operation. The last one of those that run commits them all, and waits for the disk."""
         p = self._k.myproc()
-        assert p in self._room and not self._committing, "end_op without begin_op"
-        del self._room[p]
-        if p in self._changing:
-            self._changing.remove(p)
-        if not self._room and self._changed:
-            self._committing = True
+        assert p in self.room and not self.committing, "end_op without begin_op"
+        del self.room[p]
+        if p in self.changing:
+            self.changing.remove(p)
+        if not self.room and self.changed:
+            self.committing = True
             self._commit()
-            self._committing = False
+            self.committing = False
         self._k.wakeup(self)
 
     __enter__ = begin_op  # with k.log: ...
@@ -89,60 +89,60 @@ class Log:
     @property
     def outstanding(self) -> int:
         """How many operations have begun and not ended."""
-        return len(self._room)
+        return len(self.room)
 
     @property
-    def _spare(self) -> int:
+    def spare(self) -> int:
         """Blocks of the log that nothing is in and nobody was promised."""
-        return self._capacity - len(self._changed) - sum(self._room.values())
+        return self.capacity - len(self.changed) - sum(self.room.values())
 
     def claim(self, blocks: int) -> int:
         """Ask for room to write `blocks` more; gives how many the running operation may write in any case."""
-        room = self._room[self._k.myproc()]
-        room += max(0, min(blocks - room, self._spare))
-        self._room[self._k.myproc()] = room
+        room = self.room[self._k.myproc()]
+        room += max(0, min(blocks - room, self.spare))
+        self.room[self._k.myproc()] = room
         return room
 
     def write(self, buf: Buf) -> None:
         """Make the change that was made to a locked buffer part of the running operation."""
         p = self._k.myproc()
-        assert p in self._room, f"a change outside of an operation: {buf}"
-        if p not in self._changing:
-            self._changing.append(p)
-        if buf.blockno not in self._changed:
+        assert p in self.room, f"a change outside of an operation: {buf}"
+        if p not in self.changing:
+            self.changing.append(p)
+        if buf.blockno not in self.changed:
             if not self.claim(1):
                 self._k.panic("log: an operation writes too many blocks")
-            self._room[p] -= 1
+            self.room[p] -= 1
             self._k.cache.bpin(buf)
-            self._changed[buf.blockno] = buf
+            self.changed[buf.blockno] = buf
 
     def has_changed_something(self, p: "Proc") -> bool:
         """Whether `p` is in an operation that cannot be given up any more without leaving half of it."""
-        return p in self._changing
+        return p in self.changing
 
     def drain(self) -> None:
         """Wait until the disk shows no trace of the last commit: what to do before power-off."""
-        if self._clearing is not None:
-            self._k.disk.wait(self._clearing)
+        if self.clearing is not None:
+            self._k.disk.wait(self.clearing)
 
     # --- commit ---
 
     def _commit(self) -> None:
         """Steps 1 to 4. Nobody changes a buffer meanwhile: all operations have ended and none can begin."""
         disk = self._k.disk
-        bufs = sorted(self._changed.values(), key=lambda buf: buf.blockno)  # neighbours go in one request
-        copies = [(blockno, buf.pa) for blockno, buf in enumerate(bufs, self._start + 1)]
+        bufs = sorted(self.changed.values(), key=lambda buf: buf.blockno)  # neighbours go in one request
+        copies = [(blockno, buf.pa) for blockno, buf in enumerate(bufs, self.start + 1)]
         self.drain()
         disk.wait(*disk.submit_runs(WRITE, copies))
         disk.wait(self._write_header(bufs))
         self._install(bufs)
-        self._changed = {}
+        self.changed = {}
 
     def _install(self, bufs: list[Buf]) -> None:
         """Steps 3 and 4, the latter only begun; unpins the buffers."""
         disk = self._k.disk
         disk.wait(*disk.submit_runs(WRITE, [(buf.blockno, buf.pa) for buf in bufs]))
-        self._clearing = self._write_header([])
+        self.clearing = self._write_header([])
         for buf in bufs:
             self._k.cache.bunpin(buf)
 
@@ -152,16 +152,16 @@ class Log:
         words[0] = len(bufs)
         for i, buf in enumerate(bufs, 1):
             words[i] = buf.blockno
-        (request,) = self._k.disk.submit_runs(WRITE, [(self._start, self._header.pa)])
+        (request,) = self._k.disk.submit_runs(WRITE, [(self.start, self._header.pa)])
         return request
 
     def _recover(self, dev: int) -> None:
         """Finish the commit that the header on disk tells of: bring the copies home."""
         count, *blocknos = self._header.words.tolist()
-        if count > self._capacity:
-            self._k.panic(f"log: the header names {count} blocks, the log has {self._capacity}")
+        if count > self.capacity:
+            self._k.panic(f"log: the header names {count} blocks, the log has {self.capacity}")
         homes = []
-        for at, blockno in enumerate(blocknos[:count], self._start + 1):
+        for at, blockno in enumerate(blocknos[:count], self.start + 1):
             copy, home = self._k.cache.bread(dev, at), self._k.cache.bclear(dev, blockno)
             home.data[:] = copy.data
             self._k.cache.bpin(home)

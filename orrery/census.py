@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAPFRAME
+from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_V
 from kernel.kernel import Kernel
 from kernel.lab.mmap import SharedMemory
@@ -92,26 +92,29 @@ class Census:
 
     def _kernel(self) -> None:
         """The kernel's page table owns its tables and the stacks; the rest that it maps is for all to use."""
-        k, stacks = self._k, {p.kstack_va for p in self._k.procs.slots}
-        self._own(k.pagetable, "page tables", "the kernel, as a page table")
+        k, stacks = self._k, {p.kstack_va: p for p in self._k.procs.slots}
+        self._own(k.pagetable, "page tables", f"the kernel, {_table_text(LEVELS - 1, 0)}")
         for va, pte, level, _ in self._entries(k.pagetable):
             if self._is_table(pte, level):
-                self._own(target(pte), "page tables", "the kernel, as a page table")
+                self._own(target(pte), "page tables", f"the kernel, {_table_text(level - 1, va)}")
             elif va in stacks:
-                self._own(target(pte), "kernel stacks", f"the kernel, at {va:#x}")
+                p = stacks[va]
+                whose = str(p) if p.pid else "no process"
+                text = f"the kernel, at {va:#x}: the kernel stack of {whose}, slot {p.slot}"
+                self._own(target(pte), "kernel stacks", text)
 
     def _process(self, p: Proc) -> None:
         self._own(p.trapframe_pa, "trapframes", f"{p}, as its trapframe")
-        self._own_table(p, p.pagetable)
+        self._own_table(p, p.pagetable, LEVELS - 1, 0)
         for va, pte, level, table_pa in self._entries(p.pagetable):
             if self._is_table(pte, level):
-                self._own_table(p, target(pte))
+                self._own_table(p, target(pte), level - 1, va)
             elif va < TRAPFRAME:
                 self._own_leaf(Leaf(p, va, pte, level, table_pa))
 
-    def _own_table(self, p: Proc, table: int) -> None:
+    def _own_table(self, p: Proc, table: int, level: int, va: int) -> None:
         self.sharers.setdefault(table, []).append(str(p))
-        self._own(table, "page tables", f"{p}, as a page table")
+        self._own(table, "page tables", f"{p}, {_table_text(level, va)}")
         if len(self.sharers[table]) > 1:
             self._kinds[table] = "page tables, shared"
 
@@ -139,6 +142,11 @@ class Census:
 
     def _is_table(self, pte: int, level: int) -> bool:
         return level > 0 and not pte & LEAF and self._k.ram.holds(target(pte), PGSIZE)
+
+
+def _table_text(level: int, va: int) -> str:
+    last = va + (PGSIZE << INDEX_BITS * (level + 1)) - 1
+    return f"as a page table of level {level}, for {va:#x} to {min(last, MAXVA - 1):#x}"
 
 
 def shared_memories(k: Kernel) -> list[SharedMemory]:

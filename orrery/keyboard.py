@@ -33,6 +33,11 @@ class Keyboard:
         """Whether keys were typed that the guest's console has not got yet."""
         return bool(self._keys) or self._board.uart.room < FIFO_SIZE
 
+    @property
+    def waiting(self) -> int:
+        """How many keys were typed that there is no room for in the UART yet."""
+        return len(self._keys)
+
     def type(self, keys: bytes) -> None:
         """Type `keys`, behind those that still wait."""
         for tell in self.on_type:

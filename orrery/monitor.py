@@ -9,65 +9,34 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from emu import board_map as at
 from emu import engine as e
 from emu.clock import PS_PER_TICK
-from emu.csr import MTIME_TICKS
-from emu.events import NEVER, Event
-from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MASK64, S_EXTERNAL, S_SOFT, S_TIMER
-from emu.plic import SOURCE_COUNT
-from kernel.abi.memlayout import (
-    MAXVA,
-    PGMASK,
-    PGSHIFT,
-    PGSIZE,
-    SUPERPGSIZE,
-    TRAMPOLINE,
-    TRAPFRAME,
-    USYSCALL,
-)
+from emu.events import NEVER
+from emu.hart import MASK64
+from kernel.abi.memlayout import MAXVA, PGSHIFT, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
 from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_V
 from kernel.proc import Proc
 from orrery import mappings, pages, stacks
-from orrery.census import Census
 from orrery.machine import Machine
+from orrery.reports.devices import device_lines
+from orrery.reports.frames import frame_lines
+from orrery.reports.interrupts import event_text, interrupt_lines
+from orrery.reports.log import log_lines
+from orrery.reports.schedule import schedule_lines
+from orrery.reports.words import MTIME_PS, PRIVILEGES, BadCommand, devices, not_ram, number, seconds
 
 KERNEL_PID: Final = 0  # stands for the kernel itself: its page table, the scheduler's thread
 BYTES_DEFAULT: Final = 64
 BYTES_MAX: Final = 4096
+NOT_STARTED: Final = "the kernel has not started"
 A_LINE: Final = 16  # bytes in a line of a dump
-EVENTS_MAX: Final = 8  # shown
-PS_PER_S: Final = 10**12
-MTIME_PS: Final = MTIME_TICKS * PS_PER_TICK
-PRIVILEGES: Final = {0: "user", 1: "supervisor", 3: "machine"}
-INTERRUPTS: Final = {
-    S_SOFT: "S software", M_SOFT: "M software", S_TIMER: "S timer", M_TIMER: "M timer",
-    S_EXTERNAL: "S external", M_EXTERNAL: "M external",
-}  # fmt: skip
 CSRS: Final = (
     "mstatus", "mie", "mip", "mideleg", "medeleg", "mtvec", "mepc", "mcause", "mtval", "mscratch",
     "satp", "stvec", "sepc", "scause", "stval", "sscratch",
 )  # fmt: skip
 X_NAMES: Final = tuple(name for name in e.NAMES if not name[1:].isdigit() or name[0] not in "xf")[:32]
-DEVICES: Final = (
-    (at.FINISHER, at.FINISHER_SIZE, "the test finisher"),
-    (at.CLINT, at.CLINT_SIZE, "the CLINT"),
-    (at.PLIC, at.PLIC_SIZE, "the PLIC"),
-    (at.UART0, at.UART0_SIZE, "the UART"),
-    (at.VIRTIO0, at.VIRTIO_COUNT * at.VIRTIO_STRIDE, "virtio"),
-)
-EVENT_MAKERS: Final = {
-    "SupervisorTimer": "the timer (stimecmp)",
-    "Clint": "the CLINT's timer",
-    "VirtioBlk": "the disk",
-    "Keyboard": "the keyboard",
-}
-
-
-class BadCommand(Exception):
-    """The line is no command; the text says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +94,7 @@ class Monitor:
 
     def ps(self) -> Iterator[str]:
         if not self._has_started:
-            yield "the kernel has not started"
+            yield NOT_STARTED
             return
         yield "  pid  ppid  state       size            pc  name             waits for"
         for p in self.kernel.procs:
@@ -139,7 +108,7 @@ class Monitor:
         if va is None:
             yield from self._mappings(p)
         else:
-            yield from self._walk(p, _number(va, "a virtual address"))
+            yield from self._walk(p, number(va, "a virtual address"))
 
     def vmas(self, pid: str) -> Iterator[str]:
         p = self._process(pid)
@@ -156,46 +125,44 @@ class Monitor:
         yield f"{whose}, the innermost call first:"
         yield from stacks.kernel_lines(self._machine, p) or ["(no kernel thread)"]
 
-    def frames(self, address: str | None = None) -> Iterator[str]:
-        if not self._has_started:
-            yield "the kernel has not started: no frame has an owner"
-        elif address is None:
-            yield from self._frame_counts()
+    def frames(self, frame: str | None = None) -> Iterator[str]:
+        if self._has_started:
+            yield from frame_lines(self.kernel, frame)
         else:
-            yield from self._frame_owners(_number(address, "a physical address"))
+            yield "the kernel has not started: no frame has an owner"
 
     def memory(self) -> Iterator[str]:
         yield from mappings.memory_lines(self.kernel)
 
     def irq(self) -> Iterator[str]:
-        hart, regs = self._machine.board.hart, self._machine.board.hart.regs
-        pending = regs[e.MIP] | hart.lines
-        takeable = hart.takeable_interrupt()
-        yield f"hart 0: {'waits in a wfi' if hart.waiting else 'runs'}, in {PRIVILEGES[hart.privilege]} mode"
-        yield f"  enabled by mie:  {_interrupts(regs[e.MIE])}"
-        yield f"  pending in mip:  {_interrupts(pending)}"
-        yield f"  lines held high: {_interrupts(hart.lines)}"
-        yield f"  taken next:      {INTERRUPTS[takeable] if takeable is not None else 'none'}"
-        yield from self._plic()
-        yield "events to come:"
-        yield from self._events()
+        yield from interrupt_lines(self._machine.board)
+
+    def sched(self) -> Iterator[str]:
+        yield from schedule_lines(self.kernel) if self._has_started else [NOT_STARTED]
+
+    def log(self) -> Iterator[str]:
+        yield from log_lines(self.kernel)
+
+    def devices(self) -> Iterator[str]:
+        yield from device_lines(self.kernel, self._machine.keyboard)
 
     def time(self) -> Iterator[str]:
-        clock, events = self._machine.board.clock, self._machine.board.events
-        timer = self._machine.board.timer
-        due = "off" if timer.compare == MASK64 else f"at {_seconds(timer.compare * MTIME_PS)}"
-        yield f"virtual time  {_seconds(clock.time_ps)}, {clock.now} ticks of {PS_PER_TICK} ps"
+        board = self._machine.board
+        clock, events, timer = board.clock, board.events, board.timer
+        due = "off" if timer.compare == MASK64 else f"at {seconds(timer.compare * MTIME_PS)}"
+        coming = "none" if events.next_ticks == NEVER else event_text(board, events.pending()[0])
+        yield f"virtual time  {seconds(clock.time_ps)}, {clock.now} ticks of {PS_PER_TICK} ps"
         yield f"time CSR      {timer.time}, in units of {MTIME_PS // 1000} ns"
-        yield f"kernel ticks  {self.kernel.timer.ticks}, of {_seconds(TICK_PS)}"
+        yield f"kernel ticks  {self.kernel.timer.ticks}, of {seconds(TICK_PS)}"
         yield f"timer         {due}"
-        yield f"next event    {'none' if events.next_ticks == NEVER else self._event(events.pending()[0])}"
+        yield f"next event    {coming}"
 
     def x(self, where: str, count: str | None = None) -> Iterator[str]:
-        n = BYTES_DEFAULT if count is None else _number(count, "a number of bytes")
+        n = BYTES_DEFAULT if count is None else number(count, "a number of bytes")
         if not 0 < n <= BYTES_MAX:
             raise BadCommand(f"x: {n} bytes: give from 1 to {BYTES_MAX}")
         pid, colon, address = where.rpartition(":")
-        start = _number(address, "an address")
+        start = number(address, "an address")
         places: Sequence[int | None] = range(start, start + n)
         if colon:
             root = self._root(self._process(pid))
@@ -203,7 +170,7 @@ class Monitor:
         ram = self.kernel.ram
         data = [ram.bytes[pa - ram.base] if pa is not None and ram.holds(pa, 1) else None for pa in places]
         if data.count(None) == n:
-            raise BadCommand(f"{start:#x}: {'not mapped' if places[0] is None else _not_ram(places[0])}")
+            raise BadCommand(f"{start:#x}: {'not mapped' if places[0] is None else not_ram(places[0])}")
         yield from _dump(start, data)
 
     def regs(self) -> Iterator[str]:
@@ -228,7 +195,7 @@ class Monitor:
 
     def _process(self, word: str) -> Proc | None:
         """The process with this number; None stands for the kernel."""
-        pid = _number(word, "the number of a process, or 0 for the kernel")
+        pid = number(word, "the number of a process, or 0 for the kernel")
         if not self._has_started:
             raise BadCommand(f"{word}: the kernel has not started, so there is no process")
         if pid == KERNEL_PID:
@@ -266,7 +233,7 @@ class Monitor:
             return "trampoline"
         if p is None:
             slot = next((s for s in self.kernel.procs.slots if s.kstack_va == one.va), None)
-            return f"kernel stack of slot {slot.slot}" if slot is not None else _devices(one.pa, one.size)
+            return f"kernel stack of slot {slot.slot}" if slot is not None else devices(one.pa, one.size)
         if one.va == TRAPFRAME:
             return "trapframe"
         if one.va == USYSCALL:
@@ -305,72 +272,6 @@ class Monitor:
         owners = self.kernel.frames.owners(pa)
         return f", shared by {owners} processes" if owners > 1 else ""
 
-    # --- frames ---
-
-    def _frame_counts(self) -> Iterator[str]:
-        frames, ram = self.kernel.frames, self.kernel.ram
-        counts = Census(self.kernel).kinds()
-        yield f"{frames.free_frames:>6} free"
-        for kind, count in sorted(counts.items()):
-            yield f"{count:>6} {kind}"
-        yield f"{(ram.end - frames.first_pa) // PGSIZE:>6} in all, from {frames.first_pa:#x} to {ram.end:#x}"
-
-    def _frame_owners(self, address: int) -> Iterator[str]:
-        frames, ram, pa = self.kernel.frames, self.kernel.ram, address & ~PGMASK
-        if not ram.holds(address, 1):
-            raise BadCommand(f"{address:#x}: {_not_ram(address)}; RAM is from {ram.base:#x} to {ram.end:#x}")
-        if pa < frames.first_pa:
-            yield f"{address:#x} is the kernel's own: {self._part(address)}"
-            return
-        census = Census(self.kernel)
-        pa, owners = census.whole(pa), census.owners_of(pa)
-        size = ", a superpage," if pa in census.inside.values() else ""
-        yield f"frame {pa:#x}{size} counts {frames.owners(pa)} owners" + (":" if owners else "; it is free")
-        for owner in owners:
-            yield f"  {owner}"
-
-    def _part(self, address: int) -> str:
-        """Which part of the kernel's RAM `address` is in; see the picture in kernel/kernel.py."""
-        image = self.kernel.image
-        if address < image.etext:
-            return "text"
-        return "data" if address < image.end else "the buffer cache or the disk's queue"
-
-    # --- interrupts and events ---
-
-    def _plic(self) -> Iterator[str]:
-        plic = self._machine.board.plic
-        pending, machine, supervisor = (
-            sum(plic.load(base + 4 * word, 4) << 32 * word for word in range(SOURCE_COUNT // 32))
-            for base in (0x1000, 0x2000, 0x2080)
-        )
-        thresholds = plic.load(0x20_0000, 4), plic.load(0x20_1000, 4)
-        yield f"PLIC: thresholds {thresholds[0]} (M mode), {thresholds[1]} (S mode)"
-        for source in range(1, SOURCE_COUNT):
-            states = (
-                ("pending", pending),
-                ("claimed", plic.claimed),
-                ("enabled for M", machine),
-                ("enabled for S", supervisor),
-            )
-            shown = [name for name, bits in states if bits >> source & 1]
-            if shown:
-                priority = plic.load(4 * source, 4)
-                yield f"  {source:>2} {_source(source):<8} priority {priority}, {', '.join(shown)}"
-
-    def _events(self) -> Iterator[str]:
-        events = self._machine.board.events.pending()
-        for event in events[:EVENTS_MAX]:
-            yield f"  {self._event(event)}"
-        if len(events) > EVENTS_MAX:
-            yield f"  and {len(events) - EVENTS_MAX} more"
-        if not events:
-            yield "  none"
-
-    def _event(self, event: Event) -> str:
-        now = self._machine.board.clock.now
-        return f"in {_seconds((event.ticks - now) * PS_PER_TICK)}: {_maker(event)}"
-
     # --- code ---
 
     def _where(self, pc: int) -> str:
@@ -391,8 +292,13 @@ COMMANDS: Final[Sequence[Command]] = (
     Command("pt", "PID [VA]", "page table: what is mapped, or the walk to VA (PID 0: kernel)", Monitor.pt),
     Command("vmas", "PID", "memory mappings: rights, what is behind, how many pages are there", Monitor.vmas),
     Command("stack", "PID", "backtrace in C, and in the kernel's Python (PID 0: scheduler)", Monitor.stack),
-    Command("frames", "[ADDR]", "how many page frames are used for what, or who owns one", Monitor.frames),
+    Command(
+        "frames", "[FRAME]", "what page frames are used for, or who owns one: number, address", Monitor.frames
+    ),
     Command("memory", "", "free memory, and the counts of faults, copies, reads and writes", Monitor.memory),
+    Command("sched", "", "who runs, who is next, who sleeps on what; the saved contexts", Monitor.sched),
+    Command("log", "", "the file system's log: operations, transaction, commit, buffers", Monitor.log),
+    Command("devices", "", "UART, PLIC, CLINT, disk: their state, and the disk's queue", Monitor.devices),
     Command("irq", "", "interrupts: the hart's, the PLIC's, and the events to come", Monitor.irq),
     Command("time", "", "virtual time, the timer, the next event", Monitor.time),
     Command("x", "[PID:]ADDR [N]", "dump N bytes of memory, physical or a process's", Monitor.x),
@@ -414,54 +320,7 @@ def find(word: str) -> Command:
     return found[0]
 
 
-def _number(word: str, what: str) -> int:
-    """A number, not negative, as C writes it."""
-    try:
-        value = int(word, 0)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise BadCommand(f"{word}: give {what}, in decimal or as 0x...")
-    return value
-
-
 # --- words for what is seen ---
-
-
-def _seconds(time_ps: int) -> str:
-    """A time exactly, in seconds."""
-    whole, rest = divmod(time_ps, PS_PER_S)
-    return f"{whole}.{f'{rest:012}'.rstrip('0') or '0'} s"
-
-
-def _interrupts(bits: int) -> str:
-    """The names of interrupts, by their bits in mip."""
-    return ", ".join(name for number, name in INTERRUPTS.items() if bits >> number & 1) or "none"
-
-
-def _source(source: int) -> str:
-    """The device at an input of the PLIC."""
-    if source == at.UART0_IRQ:
-        return "UART"
-    slot = source - at.VIRTIO0_IRQ
-    return f"virtio {slot}" if 0 <= slot < at.VIRTIO_COUNT else "?"
-
-
-def _maker(event: Event) -> str:
-    """Whose event it is."""
-    owner = getattr(event.fn, "__self__", None)
-    name = type(owner).__name__ if owner is not None else event.fn.__qualname__.partition(".")[0]
-    return EVENT_MAKERS.get(name, name)
-
-
-def _devices(pa: int, size: int) -> str:
-    """The devices that have addresses in [pa, pa+size)."""
-    return ", ".join(name for base, length, name in DEVICES if base < pa + size and pa < base + length)
-
-
-def _not_ram(pa: int) -> str:
-    device = _devices(pa, 1)
-    return f"a register of {device}; to read it might change it" if device else "no RAM there"
 
 
 def _entry(step: pages.Step) -> str:

@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from blocks import DOCS, shape
 
 from emu.clock import TICKS_PER_S
+from kernel.abi.memlayout import PGSHIFT
 from orrery import Machine, pages
-from orrery.monitor import COMMANDS, Monitor
+from orrery.monitor import COMMANDS, Monitor, find
 from toolchain import cc
 
 HOLDER = DOCS.parent / "tests" / "system" / "programs" / "holder.c"
 DOCUMENT = DOCS / "monitor.md"
 BLOCK = re.compile(r"(?<=^```text\n)\(orrery\) (?P<command>.*)\n(?:.*\n)*?(?=^```$)", re.MULTILINE)
 DUMPED = re.compile(r"^0x\w{10}  (\w\w .*)$", re.MULTILINE)  # code, which changes with every edit
-A_TEXT_FRAME = re.compile(r"(?<=frames )0x\w+")  # stands for the first of the shell's text
+A_TEXT_FRAME = re.compile(r"(?<=frame )0x\w+")  # stands for the number of the first of the shell's text
 
 
 @contextmanager
@@ -36,7 +37,8 @@ def made_again(monitor: Monitor, command: str) -> str:
     kernel = monitor.kernel
     shell = kernel.procs.find(2)
     assert shell is not None
-    command = A_TEXT_FRAME.sub(hex(pages.find(kernel.ram, shell.pagetable, 0) or 0), command)
+    pa = pages.find(kernel.ram, shell.pagetable, 0) or 0
+    command = A_TEXT_FRAME.sub(hex(pa >> PGSHIFT), command)
     return f"(orrery) {command}\n{monitor.execute(command)}"
 
 
@@ -49,7 +51,8 @@ def test_the_document_shows_what_the_monitor_says() -> None:
     with monitor() as at_rest:
         for command, block in blocks:
             assert comparable(block) == comparable(made_again(at_rest, command))
-    assert {command.split()[0] for command, _ in blocks} == {c.name for c in COMMANDS} - {"regs", "quit"}
+    shown = {find(command.split()[0]).name for command, _ in blocks}
+    assert shown == {c.name for c in COMMANDS} - {"regs", "quit"}
 
 
 def main() -> None:

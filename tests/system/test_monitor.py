@@ -3,6 +3,7 @@
 import random
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from toolchain import cc, fsimage, image
 
 COMMAND_LINES = [
     "help", "ps", "irq", "time", "memory", "regs", "frames", "frames 0x87f00000", "pt 0", "stack 0",
+    "sched", "log", "devices", "frame 0x80210", "frame 0x80003", "frame 0",
     *(f"{line} {pid}" for pid in range(1, 9) for line in ("pt", "stack", "vmas")),
     *(f"pt {pid} 0x3ff8" for pid in range(1, 9)),
     "x 0x80000000 100", "x 1:0 4096", "x 0:0x80000000", "pt 2 0x3fffffe000", "nonsense", "p", "pt", "x zz",
@@ -419,6 +421,86 @@ def test_frames_names_the_owners(machine: Machine, monitor: Monitor) -> None:
     assert monitor.execute("frames 0x80000000") == "0x80000000 is the kernel's own: text\n"
     free = monitor.execute("frames 0x87ffffff")
     assert free == "frame 0x87fff000 counts 0 owners; it is free\n"
+
+
+def test_a_frame_goes_by_its_number_too(machine: Machine, monitor: Monitor) -> None:
+    kernel = machine.kernel
+    for p in kernel.procs:
+        for pa, what in (
+            (p.trapframe_pa, f"{p}, as its trapframe"),
+            (p.pagetable, f"{p}, as a page table of level 2, for 0x0 to 0x3fffffffff"),
+            (pages.find(kernel.ram, kernel.pagetable, p.kstack_va) or 0, f"the kernel stack of {p}, slot"),
+        ):
+            answer = monitor.execute(f"frame {pa >> 12:#x}")
+            assert answer == monitor.execute(f"frames {pa:#x}") == monitor.execute(f"fr {pa >> 12}")
+            assert answer.startswith(f"frame {pa:#x} counts 1 owner:\n  ") and what in answer
+    assert monitor.execute("frame 0x80001").endswith("text, the trampoline, which every process maps\n")
+    buf = next(buf for buf in kernel.cache.buffers.values() if buf.valid)
+    assert monitor.execute(f"frame {buf.pa:#x}").endswith(f"the buffer cache, the buffer of {buf}\n")
+    for word, answer in (("0x88000", "0x88000: no RAM there"), ("-1", "-1: give the number of a page frame")):
+        assert monitor.execute(f"frame {word}").startswith(answer)
+
+
+def test_sched_tells_who_runs_and_in_which_order_the_others_will(tmp_path: Path) -> None:
+    text = "int main(void) { fork(); fork(); if (fork() == 0) sleep(50); for (;;); }"
+    with running(compile_text(tmp_path, "prog", text)) as machine:
+        kernel, monitor, seen = machine.kernel, Monitor(machine), set()
+        while machine.board.clock.now < 4 * TICKS_PER_S:
+            machine.run(machine.board.clock.now + TICKS_PER_S // 7)
+            lines = monitor.execute("sched").splitlines()
+            rows = [line.split() for line in lines if re.match(r" *(\d+|now|-) +\d+ ", line)]
+            assert {int(row[1]) for row in rows} == {p.pid for p in kernel.procs}
+            turns = [int(row[1]) for row in rows if row[0] != "-"]
+            current = kernel.sched.current
+            assert current is not None and turns == [current.pid, *(p.pid for p in kernel.sched.ready)]
+            assert lines[0].startswith(f"hart 0 works for {current}, in ") and "ends the turn" in lines[2]
+            for row in rows[1:]:
+                p = kernel.procs.find(int(row[1]))
+                assert p is not None and row[6:8] in (
+                    ["resumed", hex(p.context[1])], ["forkret", hex(p.context[1])],
+                )  # fmt: skip
+            seen.add(current.pid)
+        assert len(seen) == 4 and sum("tick 5" in line for line in lines) == 4
+
+
+def test_log_and_devices_follow_a_commit() -> None:
+    with Machine().boot() as machine:
+        log, disk, monitor = machine.kernel.log, machine.board.virtio[0], Monitor(machine)
+        machine.type("echo hello > x; cat x README > y; sync\n")
+        seen: Counter[str] = Counter()
+        for _ in range(600):
+            machine.run(machine.board.clock.now + 20_000)
+            shown = monitor.execute("log")
+            commit = re.search(r"^commit: (.*)$", shown, re.MULTILINE)
+            on_disk = re.search(r"^header on disk: names (no )?blocks ?([\d, ]*);", shown, re.MULTILINE)
+            assert commit is not None and on_disk is not None
+            seen[commit[1]] += 1
+            assert f"operations under way: {log.outstanding or 'none'}\n" in shown
+            if "go home" in commit[1]:
+                assert on_disk[2] == ", ".join(map(str, sorted(log.changed)))
+            for blockno in log.changed:
+                assert re.search(rf"^ +{blockno}  0x\w+ +\d+  ", shown, re.MULTILINE)
+            devices = monitor.execute("devices")
+            queue = disk.state.queues[0].queue
+            assert queue is not None and f"{queue.taken:>5}, {queue.in_flight} of them in work" in devices
+            assert len(re.findall(r"^    head \d+: (?:read|write) of \d+ bytes", devices, re.MULTILINE)) == (
+                queue.in_flight
+            )
+            seen["waits"] += bool(
+                re.search(r"from block \d+ on, done in 0\.0000\d+ s; process \d+ ", devices)
+            )
+        assert {"none", "runs: its blocks go home", "runs: the log is written, then the header"} <= set(seen)
+        assert "done; the header is being cleared" in seen and seen["waits"] > 10
+
+
+def test_devices_names_each(monitor: Monitor) -> None:
+    shown = monitor.execute("devices")
+    for part in (
+        "0x10000000    10  UART      0 of 16 bytes wait", "interrupts for: bytes received; now: none",
+        "virtio 0  disk of ", "status 0xf: driver ok", "nothing is plugged into virtio 1, 2, 3, 4, 5, 6, 7",
+        "console: process 2 (sh) waits for a line; room for 128 keys; 0 keys typed",
+    ):  # fmt: skip
+        assert part in shown
 
 
 def test_irq_and_time_tell_what_comes(machine: Machine, monitor: Monitor) -> None:

@@ -1,0 +1,1 @@
+"""What the console monitor tells of a machine that stands still, one noun a file; nothing here changes it."""

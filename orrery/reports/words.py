@@ -1,0 +1,91 @@
+"""Words that the monitor's reports share: numbers as a person writes them, times, names of what is where.
+
+A line that is no command raises BadCommand; monitor.py prints it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from emu import board_map as at
+from emu.clock import PS_PER_TICK
+from emu.csr import MTIME_TICKS
+from emu.events import Event
+
+PS_PER_S: Final = 10**12
+MTIME_PS: Final = MTIME_TICKS * PS_PER_TICK
+PRIVILEGES: Final = {0: "user", 1: "supervisor", 3: "machine"}
+DEVICES: Final = (
+    (at.FINISHER, at.FINISHER_SIZE, "the test finisher"),
+    (at.CLINT, at.CLINT_SIZE, "the CLINT"),
+    (at.PLIC, at.PLIC_SIZE, "the PLIC"),
+    (at.UART0, at.UART0_SIZE, "the UART"),
+    (at.VIRTIO0, at.VIRTIO_COUNT * at.VIRTIO_STRIDE, "virtio"),
+)
+EVENT_MAKERS: Final = {
+    "SupervisorTimer": "the timer (stimecmp)",
+    "Clint": "the CLINT's timer",
+    "VirtioBlk": "the disk",
+    "Keyboard": "the keyboard",
+}
+
+
+class BadCommand(Exception):
+    """The line is no command; the text says what to write instead."""
+
+
+def number(word: str, what: str) -> int:
+    """A number, not negative, as C writes it; raises BadCommand."""
+    try:
+        value = int(word, 0)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise BadCommand(f"{word}: give {what}, in decimal or as 0x...")
+    return value
+
+
+def seconds(time_ps: int) -> str:
+    """A time exactly, in seconds."""
+    whole, rest = divmod(time_ps, PS_PER_S)
+    return f"{whole}.{f'{rest:012}'.rstrip('0') or '0'} s"
+
+
+def in_seconds(ticks: int) -> str:
+    """So many clock ticks, in seconds."""
+    return seconds(ticks * PS_PER_TICK)
+
+
+def counted(n: int, noun: str) -> str:
+    """`n` of something."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def bits(value: int, names: Mapping[int, str]) -> str:
+    """The names of the bits that are set."""
+    return ", ".join(name for bit, name in names.items() if value & bit) or "none"
+
+
+def source(number: int) -> str:
+    """The device at an input of the PLIC."""
+    if number == at.UART0_IRQ:
+        return "UART"
+    slot = number - at.VIRTIO0_IRQ
+    return f"virtio {slot}" if 0 <= slot < at.VIRTIO_COUNT else "?"
+
+
+def maker(event: Event) -> str:
+    """Whose event it is."""
+    owner = getattr(event.fn, "__self__", None)
+    name = type(owner).__name__ if owner is not None else event.fn.__qualname__.partition(".")[0]
+    return EVENT_MAKERS.get(name, name)
+
+
+def devices(pa: int, size: int) -> str:
+    """The devices that have addresses in [pa, pa+size)."""
+    return ", ".join(name for base, length, name in DEVICES if base < pa + size and pa < base + length)
+
+
+def not_ram(pa: int) -> str:
+    """What is at an address that RAM has not."""
+    device = devices(pa, 1)
+    return f"a register of {device}; to read it might change it" if device else "no RAM there"
