@@ -162,11 +162,17 @@ class Session:
     def _debug(self, server: "Server", limit: int, signals: Signals) -> Stop:
         """Run with a gdb server."""
 
+        is_script = isinstance(self._front, Script)
+
         def ended() -> bool:
             broken = self._host.error or self._trace.error
-            return self._front.status is not None or signals.came or broken is not None
+            left = not is_script and self._front.status is not None
+            return left or signals.came or broken is not None
 
-        stopped = server.run(limit, self._front, signals, ended)
+        def finished() -> int | None:
+            return self._front.status if is_script else None
+
+        stopped = server.run(limit, self._front, signals, ended, finished)
         if stopped.why == "panic":
             self._report = stopped.detail
         return {"limit": Stop.LIMIT, "asleep": Stop.ASLEEP}.get(stopped.why, Stop.ASKED)

@@ -50,7 +50,8 @@ class _Stop(NamedTuple):
 
 
 class Runner:
-    """Of one client. `say` shows a person a text; `on_look` is called now and then while it steps.
+    """Of one client. `say` shows a person a text; `on_look` is called now and then while it steps, and
+    `has_ended` says whether the machine is being switched off from elsewhere.
 
     `tells_exec`, `tells_kind`: the client knows of exec events, and of swbreak and hwbreak.
     `over` is set by the stop after which nothing more comes: the machine is off.
@@ -84,6 +85,7 @@ class Runner:
         self.over: Stopped | None = None
         self.limit: int | None = None  # ticks at which the run ends
         self.on_look: Callable[[], bool] = lambda: False
+        self.has_ended: Callable[[], bool] = lambda: False
         self._catch()
 
     # --- packets ---
@@ -185,6 +187,8 @@ class Runner:
             answer = self._told_of(stopped)
             if stopped.why == "event" and self._queue:
                 self._queue.append(self._stop(pid, SIGTRAP, ""))  # gdb forgets at an exec that it steps
+            if answer is None and stopped.why == "event" and only in (None, stopped.pid):
+                return self.stopped_in(stopped.pid)  # the step is made, whatever happened in it
             if answer is not None and (stopped.why != "step" or stopped.moment.pc not in within):
                 return answer
             count += 1
@@ -246,7 +250,7 @@ class Runner:
             self._off = True
             self._say(f"{FINISHED[stopped.why].format(stopped.status)}; to go on is to leave it\n")
             return self.stopped_in(stopped.pid)
-        if stopped.why in (*FINISHED, "limit"):
+        if stopped.why in (*FINISHED, "limit") or (stopped.why == "interrupt" and self.has_ended()):
             self.over = stopped
             return self._end(self._last(), f"W{stopped.status:02x}")
         if stopped.why == "panic":
@@ -282,6 +286,8 @@ class Runner:
             return self._exec(stopped.pid)
         if kind == "crash":
             return self._crash(stopped.pid, text)
+        if kind == "exit":  # nobody asked for these: it is the one that was to step
+            return self.stopped_in(stopped.pid)
         return self._ending(stopped.pid, int(text.rpartition(" ")[2])) if kind == "end" else None
 
     def _exec(self, pid: int) -> bytes | None:
@@ -311,6 +317,8 @@ class Runner:
         """Process `pid` has ended."""
         how = f"W{status:02x}"
         if pid in self._inferiors.detached or pid not in self._inferiors.known:
+            return None
+        if not self._inferiors.multi:  # the client would take it for the end of all
             return None
         if self._is_interesting(pid):
             return self._end(pid, how)

@@ -90,9 +90,20 @@ class Server:
 
     # --- running the machine ---
 
-    def run(self, limit: int, console: Console, signals: Signals, ended: Callable[[], bool]) -> Stopped:
-        """Run the machine to its end, to virtual time `limit`, or until `ended`; why it stands still."""
+    def run(
+        self,
+        limit: int,
+        console: Console,
+        signals: Signals,
+        ended: Callable[[], bool],
+        finished: Callable[[], int | None] = lambda: None,
+    ) -> Stopped:
+        """Run the machine to its end, to virtual time `limit`, or until `ended`; why it stands still.
+
+        `finished`: as of Traveller.  A client that is there may look at such an end, and go back from it.
+        """
         self._console, self._signals, self._has_ended = console, signals, ended
+        self._debuggee.finished = finished
         self._limit = None if limit == NEVER else limit
         self._machine.front = _Front(self, console)
         signals.visitors.add(self._listening.fileno())
@@ -105,6 +116,8 @@ class Server:
             elif self._wait:
                 self.pause()
                 self._accept()
+            elif finished() is not None:
+                break
             else:
                 stopped = self._debuggee.resume(self._limit)
                 if stopped.why != "interrupt":
@@ -114,7 +127,7 @@ class Server:
     @property
     def is_patient(self) -> bool:
         """Whether to wait for a client where nothing else can happen."""
-        return self._client is not None and not self._replays
+        return self._client is not None and not self._replays and self._debuggee.finished() is None
 
     def look(self) -> bool:
         """See to the sockets while the machine runs; whether it is to stop."""
@@ -157,6 +170,7 @@ class Server:
             return False
         self._wait = False
         self._client = _Client(sock, self._debuggee, self._programs, self.look, self._limit)
+        self._client.ends_with(self._has_ended)
         self._signals.visitors.add(sock.fileno())
         return True
 
@@ -194,6 +208,10 @@ class _Client:
 
     def fileno(self) -> int:
         return self._socket.fileno()
+
+    def ends_with(self, ended: Callable[[], bool]) -> None:
+        """From now on tell the client of an end that `ended` tells of."""
+        self._stub.runner.has_ended = ended
 
     @property
     def over(self) -> Stopped | None:

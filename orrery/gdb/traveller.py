@@ -30,7 +30,8 @@ class Traveller:
     """`target` is that of `machine`, which was made by `made_by`, Machine's keyword arguments.
 
     `changes`: all that will be done to it, where that is known; else what is typed is noted.  `on_slice` is
-    called now and then while the past runs, and may call ask_stop.
+    called now and then while the past runs, and may call ask_stop.  `finished` tells the exit status when the
+    present does not go on, although the guest has not switched it off.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Traveller:
         self._kinds: frozenset[str] = frozenset()
         self._programs: Final[dict[tuple[int, str], bytes]] = {}
         self.on_slice: Callable[[], object] = lambda: None
+        self.finished: Callable[[], int | None] = lambda: None
 
     def close(self) -> None:
         """Let the past go."""
@@ -140,16 +142,27 @@ class Traveller:
             self.come_back()
             if stopped.why != "limit":
                 return stopped
-        return self._present.resume(limit)
+        return self._over() or self._last_word(self._present.resume(limit))
 
     def step(self, n: int = 1, pid: int | None = None) -> Stopped:
         if self._past is None or self._here is not self._past:
-            return self._present.step(n, pid)
+            return self._over() or self._last_word(self._present.step(n, pid))
         self._equip(self._past)
         stopped = self._past.step(n, pid)
         if self._has_arrived(self._past):
             self.come_back()
         return stopped
+
+    def _over(self) -> Stopped | None:
+        """The stop of a present that does not go on."""
+        status = self.finished()
+        if status is None:
+            return None
+        return Stopped("exit", self._present.moment, self._present.current, status=status)
+
+    def _last_word(self, stopped: Stopped) -> Stopped:
+        """`stopped`, or that the console has finished the run meanwhile, which asks the machine to stop."""
+        return (self._over() or stopped) if stopped.why in ("interrupt", "asleep") else stopped
 
     def _has_arrived(self, past: Timeline) -> bool:
         now = self._present.moment

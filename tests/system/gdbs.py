@@ -66,6 +66,12 @@ class Served:
         out, err = self.process.communicate(stdin, timeout=WALL_S_MAX)
         return self.process.returncode, out.decode(), "".join(self.errors) + err.decode()
 
+    def no_more_input(self) -> None:
+        """The console is at its end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.stdin = None
+
     def gdb(self, *commands: str, path: str = "") -> str:
         """What a stock gdb (at `path`) prints that carries out the commands on this machine."""
         lines = [*SETTINGS, f"target remote :{self.port}", *commands]

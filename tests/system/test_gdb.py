@@ -1,13 +1,14 @@
 """A stock gdb on a machine: its own words, run as a script; and clients that do what no gdb does."""
 
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gdbs import Client, Served, in_order, source
+from gdbs import WALL_S_MAX, Client, Served, in_order, source
 from orrery_cli import orrery
 
 PROGRAM = """
@@ -287,6 +288,35 @@ def test_killing_ends_the_machine(served: Served) -> None:
     with Client(served.port) as client:
         client.send("k")
         assert served.end()[:2] == (0, "")
+
+
+@pytest.mark.parametrize("lines", [(), ("-c", "echo hi")])
+def test_a_shell_that_gets_no_more_input_ends_before_the_client_s_eyes(lines: tuple[str, ...]) -> None:
+    with Served("boot", *lines) as served, Client(served.port, features="") as client:
+        served.no_more_input()
+        client.ask("?")
+        client.send("c")
+        said = bytes.fromhex(client.answer()[1:]).decode()
+        assert "switched off, with status 0" in said and client.answer().startswith("T05")
+        end = client.ask("p20")
+        assert client.ask("bs").startswith("T05") and client.ask("p20") != end
+        assert client.ask("s").startswith("T05") and client.ask("p20") == end
+        client.send("s")
+        assert client.answer().startswith("O") and client.answer().startswith("T05")
+        assert client.ask("c") == "W00"
+        assert served.process.wait(WALL_S_MAX) == 0
+
+
+def test_a_signal_to_the_machine_ends_it_for_the_client_too(tmp_path: Path) -> None:
+    with (
+        Served("run", source(tmp_path, "spin", SPIN)) as served,
+        Client(served.port, features="") as client,
+    ):
+        client.ask("?")
+        client.send("c")
+        time.sleep(0.3)
+        served.process.terminate()
+        assert client.answer().startswith("W") and served.end()[0] == 128 + signal.SIGTERM
 
 
 def test_registers_and_memory_are_written(served: Served) -> None:
