@@ -229,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     cc.add_argument("-o", dest="out", metavar="OUT", required=True, help="the ELF file to write")
     cc.add_argument("sources", metavar="SRC", nargs="+", help="C or assembly sources")
     cc.add_argument("-v", "--verbose", action="store_true", help="print all that the compiler says")
+    cc.add_argument("-O0", dest="optimize", action="store_false", help="do not optimize: for a debugger")
     mkfs = command("mkfs", _mkfs, "make a disk image; a leading _ of a file's name is dropped")
     mkfs.add_argument("image", metavar="IMG", help="the image to write")
     mkfs.add_argument("files", metavar="FILE", nargs="*", help="what goes into its root directory")
@@ -494,7 +495,9 @@ def _cc(options: argparse.Namespace) -> int:
     from toolchain import cc
 
     try:
-        program = cc.compile_user(options.sources, warn=lambda text: say(text.rstrip("\n")))
+        program = cc.compile_user(
+            options.sources, optimize=options.optimize, warn=lambda text: say(text.rstrip("\n"))
+        )
     except cc.CompileError as error:
         if options.verbose:
             say(error.details.rstrip("\n"))

@@ -38,6 +38,7 @@ FOREIGN = set(e.NAMES) | _words(
     "NEXT WRITE",  # flags of virtio
     "switch memoryview finally while struct nlink addrs",  # Python's, greenlet's and C's
     "x d p->lock",
+    "miDebuggerPath remotetimeout subProcess",  # of launch.json and gdb
     "pytest str max_time",  # of the guide to grading: pytest's, Python's and a setting of its marker
 )
 

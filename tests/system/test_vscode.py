@@ -1,0 +1,192 @@
+"""Debugging with VS Code: what .vscode/launch.json says is done here as VS Code does it, without VS Code.
+
+debugpy has the kernel's Python, a gdb the program in C, both at once on one machine.
+"""
+
+import ast
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dap import Session
+from editor import ROOT, Workspace, settings
+from gdbs import gdb_paths
+from mi import Gdb
+
+SYSFILE = ROOT / "kernel/sysfile.py"
+SCORES = ROOT / "docs/examples/scores.c"
+PROGRAM = """#include "user/user.h"
+
+int fds[2];
+
+int add(int a, int b)
+{
+    int sum = a + b;
+    return sum;
+}
+
+int main(void)
+{
+    int total = add(30, 5);
+    pipe(fds);
+    total = add(total, 7);
+    printf("total %d\\n", total);
+    return 3;
+}
+"""
+SCRIPT = """
+from orrery import Machine
+with Machine(mem_mib=32) as machine:
+    print(machine.boot().sh("echo one two"))
+"""
+BOOT = "Orrery: boot, the kernel under debugpy"
+RUN = "Orrery: run this C file, the kernel under debugpy"
+PYTHON = "Orrery: this Python file, with its machines"
+BOTH = "Orrery: this C file under gdb, and the kernel under debugpy"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Path]:
+    """A C file, with a name that no other has: what it is compiled to is in build/, in the tree."""
+    path = tmp_path / f"p{uuid.uuid4().hex[:8]}.c"
+    path.write_text(PROGRAM)
+    yield path
+    (ROOT / "build" / path.stem).unlink(missing_ok=True)
+
+
+def first_line(file: Path, function: str) -> int:
+    """That of a function's body, behind its docstring."""
+    tree = ast.parse(file.read_text())
+    (found,) = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function
+    ]
+    body = found.body
+    return body[1 if ast.get_docstring(found) is not None else 0].lineno
+
+
+def c_line(file: Path, text: str) -> int:
+    """The line that says this."""
+    (found,) = [i for i, line in enumerate(file.read_text().splitlines(), 1) if text in line]
+    return found
+
+
+def test_breaking_in_the_kernel_and_in_c_at_once(program: Path) -> None:
+    for gdb in gdb_paths():
+        break_in_both(program, gdb)
+
+
+def break_in_both(program: Path, gdb_path: str) -> None:
+    kernel_side, c_side = Workspace(program, gdb_path).compound(BOTH)
+    in_pipe = first_line(SYSFILE, "sys_pipe")
+    with Gdb(c_side) as gdb, Session(kernel_side) as python:
+        connection = gdb.start_connecting()
+        python.set_breakpoints(SYSFILE, in_pipe)
+        python.begin()
+        gdb.finish_connecting(connection)
+        gdb.set_breakpoint(program, c_line(program, "return sum"))
+        gdb.resume()
+
+        stop = gdb.stopped()
+        assert 'reason="breakpoint-hit"' in stop and f'fullname="{program}"' in stop
+        assert gdb.functions()[:2] == ["add", "main"]
+        assert gdb.variables() == {"a": "30", "b": "5", "sum": "35"}
+
+        gdb.resume()
+        frames = python.stopped()
+        assert [frame["name"] for frame in frames][:3] == ["sys_pipe", "dispatch", "_usertrap"]
+        assert (frames[0]["source"]["path"], frames[0]["line"]) == (str(SYSFILE), in_pipe)
+        assert python.value("(p.pid, p.name)", frames[0]) == repr((2, program.stem))
+        assert gdb.runs, "for gdb the machine is in the system call still"
+
+        python.resume("next")
+        assert python.stopped()[0]["line"] > in_pipe
+        assert gdb.runs
+        python.resume()
+        gdb.stopped()
+        assert gdb.variables() == {"a": "35", "b": "7", "sum": "42"}
+        gdb.resume("finish")
+        assert 'func="main"' in gdb.stopped()
+
+        gdb.resume()
+        assert 'reason="exited",exit-code="03"' in gdb.stopped()
+        gdb.quit()
+        status, shown = python.end()
+    assert status == 3
+    assert shown.endswith("total 42\n")
+
+
+def test_the_first_time_as_the_page_tells_it() -> None:
+    kernel_side, c_side = Workspace(SCORES, gdb_paths()[0]).compound(BOTH)
+    with Gdb(c_side) as gdb, Session(kernel_side) as python:
+        connection = gdb.start_connecting()
+        python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_write"))
+        python.begin()
+        gdb.finish_connecting(connection)
+        gdb.set_breakpoint(SCORES, c_line(SCORES, "strcpy(player->name, name)"))
+        for name in ("Ada", "Bob", "Eve", "Ada Lovelace"):
+            gdb.resume()
+            assert f'fullname="{SCORES}"' in gdb.stopped()
+            assert gdb.functions()[:2] == ["set_name", "main"]
+            variables = gdb.variables()
+            assert set(variables) == {"player", "name"}
+            assert name in variables["name"]
+        gdb.resume()
+        frames = python.stopped()
+        assert [frame["name"] for frame in frames][:4] == ["sys_write", "dispatch", "_usertrap", "process"]
+        assert python.value("p.name", frames[0]) == "'scores'"
+        assert gdb.runs
+        python.set_breakpoints(SYSFILE)
+        python.resume()
+        assert 'reason="exited' in gdb.stopped()
+        gdb.quit()
+        assert "Lovelace" not in python.end()[1], "the bug that docs/debugger.md finds"
+
+
+def test_the_shell_at_a_terminal_with_breakpoints_that_come_later() -> None:
+    machine = Workspace(SYSFILE).configuration(BOOT)
+    with Session(machine) as python:
+        python.begin()
+        python.until_shown(b"$ ")
+        python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_write"), condition="p.name == 'echo'")
+        python.type(b"echo one two\n")
+        frame = python.stopped()[0]
+        assert python.value("n", frame) == "4", "it writes word by word"
+        python.set_breakpoints(SYSFILE)
+        python.resume("stepOut")
+        assert python.stopped()[0]["name"] == "dispatch"
+        python.resume()
+        python.until_shown(b"one two\r\n$ ")
+        python.type(b"\x01x")
+        assert python.end()[0] == 0
+
+
+def test_a_c_file_alone(program: Path) -> None:
+    with Session(Workspace(program).configuration(RUN)) as python:
+        python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_pipe"))
+        python.begin()
+        assert python.value("p.name", python.stopped()[0]) == repr(program.stem)
+        python.resume()
+        status, shown = python.end()
+    assert (status, shown[-9:]) == (3, "total 42\n")
+
+
+def test_a_script_with_a_machine(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with Session(Workspace(script).configuration(PYTHON)) as python:
+        python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_write"), condition="p.name == 'echo'")
+        python.begin()
+        frames = python.stopped()
+        assert (frames[0]["name"], python.value("p.name", frames[0])) == ("sys_write", "'echo'")
+        python.set_breakpoints(SYSFILE)
+        python.resume()
+        status, shown = python.end()
+    assert status == 0
+    assert "one two\n" in shown
+
+
+def test_no_configuration_lets_debugpy_follow_processes_that_fork() -> None:
+    ours = [one for one in settings("launch.json")["configurations"] if one["type"] == "debugpy"]
+    assert len(ours) == 4
+    assert all(one["subProcess"] is False for one in ours)
