@@ -1,21 +1,19 @@
-"""Going back in time: every moment has one state, from wherever the machine comes to it."""
+"""Going back in time: by steps, to what happened last, and to other futures."""
 
 import os
 import signal
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from random import Random
 
 import pytest
 from debugged import PID, kernel_symbols, options, symbols
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.abi.memlayout import TRAMPOLINE
 from orrery import Machine
 from orrery.debugger.history import NEAR_TICKS, victim
-from orrery.debugger.moment import Moment
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.registers import NAMES
 from orrery.debugger.tape import Change
@@ -47,7 +45,6 @@ SHORT = BUSY.replace("ROUNDS", "3").replace("SPIN", "60000")
 LONG = BUSY.replace("ROUNDS", "8").replace("SPIN", "1200000")
 LINES = (b"one\n", b"two\x7f\x7fz\n", b"three\n")
 MEM_MIB = 16
-POINTS = 16
 
 
 @cache
@@ -60,40 +57,6 @@ def tape(source: str) -> tuple[Change, ...]:
                 target.type(line)
         assert target.resume().why == "exit"
         return target.tape.changes()
-
-
-@cache
-def reference(source: str) -> tuple[tuple[Moment, str], ...]:
-    """Moments all over the run with their digests, from a machine that went through it once.
-
-    Every other one is in the trampoline, on the way into the kernel or out of it.
-    """
-    chance = Random(1)
-    found = []
-    with Machine(**options(source, MEM_MIB)) as machine:
-        target = Target(machine)
-        target.tape.load(tape(source))
-        for ticks in chosen(source, chance):
-            target.resume(ticks)
-            if len(found) % 2:
-                target.set_places([Place(ALL, TRAMPOLINE)])  # where uservec begins
-                target.resume()
-                target.set_places(())
-                target.step(chance.randrange(80))
-            found.append((target.moment, target.digest()))
-    return tuple(dict.fromkeys(found))
-
-
-def chosen(source: str, chance: Random) -> list[int]:
-    """Some times at which the hart does not wait."""
-    times = []
-    with Machine(**options(source, MEM_MIB)) as machine:
-        target = Target(machine)
-        target.tape.load(tape(source))
-        while target.resume(target.moment.ticks + chance.randrange(1, 400_000)).why == "limit":
-            if not target.moment.waiting:
-                times.append(target.moment.ticks)
-    return sorted(chance.sample(times, min(POINTS, len(times))))
 
 
 def timeline(source: str, checkpoints_max: int = 6) -> Timeline:
@@ -110,45 +73,6 @@ def timeline(source: str, checkpoints_max: int = 6) -> Timeline:
 def short() -> Iterator[Timeline]:
     with timeline(SHORT) as it:
         yield it
-
-
-@pytest.fixture(scope="module")
-def long() -> Iterator[Timeline]:
-    with timeline(LONG) as it:
-        yield it
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(which=st.integers(0, POINTS - 1), steps=st.integers(0, 40))
-def test_every_moment_has_one_state_from_wherever_it_is_reached(
-    short: Timeline, which: int, steps: int
-) -> None:
-    go_and_return(short, SHORT, which, steps)
-    assert len(short.checkpoints) <= 6
-
-
-@pytest.mark.long
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(which=st.integers(0, POINTS - 1), steps=st.integers(0, 100))
-def test_every_moment_of_a_long_run_has_one_state(long: Timeline, which: int, steps: int) -> None:
-    go_and_return(long, LONG, which, steps)
-
-
-def go_and_return(it: Timeline, source: str, which: int, steps: int) -> None:
-    """Go to one of the reference's moments, some steps forward, and as many back."""
-    points = reference(source)
-    moment, digest = points[which % len(points)]
-    assert it.goto(moment).moment == moment
-    assert it.digest() == digest
-    path = [moment]
-    while len(path) <= steps and it.step().why == "step":
-        path.append(it.moment)
-    there = it.digest()
-    for earlier in reversed(path[:-1]):
-        assert it.reverse_step().moment == earlier
-    assert it.digest() == digest
-    assert it.goto(path[-1]).moment == path[-1]
-    assert it.digest() == there
 
 
 # --- back to where something happened ---
@@ -417,9 +341,11 @@ def test_checkpoints_keep_within_their_memory() -> None:
 
 
 def test_the_public_engine_goes_back_too() -> None:
-    moment, _ = reference(SHORT)[3]
     with Timeline(**options(SHORT, MEM_MIB), engine="public", changes=tape(SHORT)) as it:
-        assert it.resume(moment).moment == moment
+        it.run_until("syscall:fork")
+        it.set_places([Place(ALL, TRAMPOLINE)])
+        assert it.resume().moment.pc == TRAMPOLINE
+        it.set_places(())
         path = [it.step().moment for _ in range(20)]
         for earlier in reversed(path[:-1]):
             assert it.reverse_step().moment == earlier
