@@ -6,10 +6,12 @@ so that the guest gets every key; C-a is the way to the machine itself, as in QE
 """
 
 import os
+import sys
 import termios
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 from emu.clock import PS_PER_TICK, TICKS_PER_S
@@ -20,6 +22,7 @@ from orrery.output import Filter, Write
 from orrery.signals import Signals
 
 if TYPE_CHECKING:
+    from orrery.breakpoint import Breakpoint
     from orrery.prompt import Prompt
 
 READ_MAX: Final = 4096  # keys read at a time
@@ -61,6 +64,7 @@ class Terminal:
         self._prompt: Prompt | None = None  # the monitor's, while that is open
         self._history: Final[list[bytes]] = []  # what was typed there
         self._unfinished = b""  # the console's last line, which has no newline yet
+        self._breakpoint: Breakpoint | None = None  # one for all, as it knows what was set in it
         self.status: int | None = None
 
     def __enter__(self) -> Self:
@@ -70,11 +74,34 @@ class Terminal:
         raw[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON | termios.ISTRIP)
         raw[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
         raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
+        self._raw = raw
         termios.tcsetattr(self._fd, termios.TCSADRAIN, raw)
+        self._before_hook = sys.breakpointhook
+        # Another debugger that asked for breakpoint() gets it: debugpy, or one that is named there.
+        if self._before_hook is sys.__breakpointhook__ and not os.environ.get("PYTHONBREAKPOINT"):
+            sys.breakpointhook = self._stop_python
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.breakpointhook = self._before_hook
         termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    @contextmanager
+    def cooked(self) -> Iterator[None]:
+        """A `with` statement in which the terminal is as it was, for somebody else who reads lines."""
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._raw)
+
+    def _stop_python(self) -> None:
+        """Somebody's code has called breakpoint()."""
+        from orrery.breakpoint import Breakpoint
+
+        if self._breakpoint is None:
+            self._breakpoint = Breakpoint(self.cooked, self._switch_off)
+        self._breakpoint.stop_in(sys._getframe(1))
 
     # --- as a front end ---
 
