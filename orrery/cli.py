@@ -202,11 +202,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine_options(boot)
     run = command("run", _run, "run a C or assembly source, or an ELF file, as a user program")
     _add_machine_options(run)
+    run.add_argument("--for-gdb", action="store_true", help=argparse.SUPPRESS)  # from orrery/gdb/client.py
     run.add_argument("program", metavar="FILE", help="the program")
     run.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
     gdb = command("gdb", _gdb, "run a program and start a gdb on it, stopped in main")
     _add_machine_options(gdb)
-    gdb.add_argument("program", metavar="FILE", help="the program")
+    gdb.add_argument("program", metavar="FILE", help="the program; a source is compiled without optimization")
     gdb.add_argument("args", metavar="ARG", nargs="*", help="its arguments, as for run")
     debug = command("debug", _debug, "run a program, stopped in main, under the built-in debugger")
     _add_hardware_options(debug)
@@ -315,7 +316,9 @@ def _run(options: argparse.Namespace) -> int:
     from toolchain import fsimage, image
 
     settings = _session_options(options, program=True)
-    program = programs.load(options.program, options.args, lambda text: say(text.rstrip("\n")))
+    program = programs.load(
+        options.program, options.args, lambda text: say(text.rstrip("\n")), optimize=not options.for_gdb
+    )
     init = fsimage.FsImage(image.default_image()).read("/init")
     make = partial(
         Machine,
@@ -431,6 +434,7 @@ def _session_options(
         strace_fd=_strace_fd(options.strace),
         gdb=_gdb_address(options),
         gdb_wait=options.gdb_wait,
+        gdb_owns=getattr(options, "for_gdb", False),
     )
 
 

@@ -55,8 +55,9 @@ class Options:
 
     `commands` are -c lines; `again` are typed at a terminal before the person types.  `program` says that
     the machine is for one program (run), not for a shell.  `strace_fd` is a file descriptor for strace; the
-    limits are in virtual ticks and seconds of wall time.  `gdb` is the address of a gdb server, which the
-    machine waits for with `gdb_wait`; `made_by` is what the machine was made by, so that gdb can go back.
+    limits are in virtual ticks and seconds of wall time.  `gdb` is the address of a gdb server; with
+    `gdb_wait` the machine waits for a gdb, and with `gdb_owns` it ends with it.  `made_by` is what the
+    machine was made by, so that gdb can go back.
     """
 
     commands: tuple[bytes, ...] = ()
@@ -68,6 +69,7 @@ class Options:
     timeout_s: float | None = None
     gdb: tuple[str, int] | None = None
     gdb_wait: bool = False
+    gdb_owns: bool = False
     made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -157,7 +159,10 @@ class Session:
         from orrery.gdb.traveller import Traveller
 
         traveller = Traveller(self._machine, Target(self._machine), self._options.made_by)
-        return Server(self._machine, traveller, address, self._say, wait=self._options.gdb_wait)
+        options = self._options
+        return Server(
+            self._machine, traveller, address, self._say, wait=options.gdb_wait, owned=options.gdb_owns
+        )
 
     def _debug(self, server: "Server", limit: int, signals: Signals) -> Stop:
         """Run with a gdb server."""

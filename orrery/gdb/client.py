@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from orrery.errors import BadInput
+from toolchain import headers
 from toolchain.paths import ROOT
 
 NAMES: Final = (
@@ -26,6 +28,7 @@ NONE_FOUND: Final = (
     "no gdb that knows RISC-V: install gdb-multiarch (Debian, Ubuntu), riscv64-elf-gdb (Arch), or in this "
     "Python's environment `pip install gdb-for-pwndbg`"
 )
+INCLUDE, ASSEMBLY = "include", ".S"  # where the generated sources are, as DWARF has it
 PROBE_S_MAX: Final = 20.0
 
 
@@ -47,17 +50,28 @@ def _knows_riscv(gdb: str) -> bool:
     return b"is set to" in done.stdout
 
 
-def commands(port: int, program: str) -> list[str]:
-    """What gdb is told at its start."""
-    directories = " ".join(f'"{path}"' for path in (Path(program).resolve().parent, ROOT))
-    return [
-        "set breakpoint pending on",
-        f"directory {directories}",
-        f"target remote :{port}",
-        "tbreak main",
-        "continue",
-        "set breakpoint pending auto",
-    ]
+def _scripts(port: int, program: str, where: Path) -> list[Path]:
+    """What gdb is told at its start, as files in directory `where`, with the sources that are in no tree.
+
+    Of what it says on the way only the end is shown: the program in main, or where it begins, if it has none.
+    A script ends at its first error, so what must be done in any case is in one of its own.
+    """
+    generated = where / INCLUDE
+    generated.mkdir()
+    for name, text in headers.generate().items():
+        if name.endswith(ASSEMBLY):
+            (generated / name).write_text(text)
+    directories = " ".join(f'"{path}"' for path in (Path(program).resolve().parent, ROOT, where))
+    texts = (
+        f"directory {directories}\nset logging file {os.devnull}\nset logging redirect on\n",
+        f"set logging enabled on\ntarget remote :{port}\nadvance main\n",
+        "set logging enabled off\nset logging redirect off\nset logging file gdb.txt\n",
+        "frame\n",
+    )
+    paths = [where / f"{i}.gdb" for i in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
 
 
 def run(words: Sequence[str], program: str) -> int:
@@ -68,25 +82,32 @@ def run(words: Sequence[str], program: str) -> int:
     if gdb is None:
         raise BadInput(NONE_FOUND)
     machine = subprocess.Popen(
-        [sys.executable, "-m", "orrery", "run", "--gdb", "0", "-S", *words],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "orrery", "run", "--for-gdb", "--gdb", "0", "-S", *words],
+        stdin=subprocess.PIPE,  # which stays open and empty
         stderr=subprocess.PIPE,
         process_group=0,
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))},
     )
     try:
         port = _port(machine)
-        if port is None:
-            return machine.wait()
-        arguments = [word for command in commands(port, program) for word in ("-ex", command)]
-        before = signal.signal(signal.SIGINT, lambda *_: None)  # gdb takes ^C
-        try:
-            return subprocess.run([gdb, "-q", *arguments], check=False).returncode
-        finally:
-            signal.signal(signal.SIGINT, before)
+        return machine.wait() if port is None else _debug(gdb, port, program)
     finally:
         machine.terminate()
         machine.wait()
+
+
+def _debug(gdb: str, port: int, program: str) -> int:
+    """Run `gdb` on the machine that waits for it; its exit status."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # gdb takes ^C
+    try:
+        with TemporaryDirectory(prefix="orrery-gdb-") as directory:
+            scripts = _scripts(port, program, Path(directory))
+            words = [word for path in scripts for word in ("-x", str(path))]
+            # All symbols come from the machine.
+            environment = {**os.environ, "DEBUGINFOD_URLS": ""}
+            return subprocess.run([gdb, "-q", *words], env=environment, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _port(machine: "subprocess.Popen[bytes]") -> int | None:

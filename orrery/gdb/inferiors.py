@@ -11,6 +11,7 @@ only those that gdb was told of, and of the others it is told by an event each (
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
+from kernel.abi.ps import STATE_NAMES, ZOMBIE
 from orrery.debugger.target import KERNEL
 from orrery.gdb.debuggee import Debuggee
 from orrery.gdb.errors import EINVAL, ESRCH, Refused, number
@@ -48,7 +49,8 @@ class Inferiors:
         return [*self._strangers(), *sorted(self.half_known - self.detached)]
 
     def _strangers(self) -> list[int]:
-        pids = [one.pid for one in self._debuggee.processes()]
+        zombie = STATE_NAMES[ZOMBIE]  # gdb knows of its end, or will not hear of it
+        pids = [one.pid for one in self._debuggee.processes() if one.current or one.state != zombie]
         if self.current() == KERNEL:
             pids.append(KERNEL)
         return [pid for pid in pids if pid not in self.known and pid not in self.detached]

@@ -2,14 +2,15 @@
 
 All processes go on together, as one machine does, whichever gdb names; a step counts for the process that it
 is for.  gdb would stop at the end of each process that it knows of, so it is told of an end only where
-somebody is interested: where the process has a breakpoint in its program, was stopped in, or stepped.
+somebody is interested: where the process was stopped in, or stepped, or has a breakpoint of its own in its
+program.
 
 That a process runs another program is told too, as an exec event: gdb then loads the symbols, and sets the
-breakpoints that were waiting for them.  Of a program in which it sets none it is told once, until the machine
-stops for a person again.  Of processes that came otherwise gdb is told before such a stop in the same way,
-one by one: it takes the inferior in, reads the description of its registers and the libraries, and goes on;
-but the machine does not.  The same for those that were there when it came, of which it has read only the
-symbols then.
+breakpoints that were waiting for them.  The same for a child whose parent has breakpoints in its program: it
+gets them, too.  Of a program in which gdb sets none it is told once, until the machine stops for a person
+again.  Of processes that came otherwise gdb is told before such a stop in the same way, one by one: it takes
+the inferior in, reads the description of its registers and the libraries, and goes on; but the machine does
+not.  The same for those that were there when it came, of which it has read only the symbols then.
 
 Two more things that gdb does not expect of a stop.  In a process that it did not let go on itself: so it is
 asked to, by its libraries again.  In the one that it found when it came, before a person has let that go on:
@@ -39,7 +40,7 @@ FINISHED: Final = {
 }
 LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, and goes on by itself
 LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
-OURS: Final = frozenset(("exec", "end", "crash"))  # events that gdb is told of by itself
+OURS: Final = frozenset(("fork", "exec", "end", "crash"))  # events that gdb is told of by itself
 
 
 class _Stop(NamedTuple):
@@ -74,6 +75,7 @@ class Runner:
         self._kinds: frozenset[str] = frozenset()  # of events that a person asked for
         self._told: Final[dict[str, int]] = {}  # programs without breakpoints that gdb was told of, by whom
         self._ended: Final[dict[int, str]] = {}  # by pid: how processes ended whose end gdb does not know
+        self._children: Final[set[int]] = set()  # that have their breakpoints from their parents
         self._stepped_for_watch: int | None = None  # the process that gdb steps once behind a watchpoint
         self._off = False  # gdb knows that the machine is switched off
         self._named = ALL  # the process that gdb let go on
@@ -284,6 +286,8 @@ class Runner:
             return self.stopped_in(stopped.pid)
         if kind == "exec" and self.tells_exec:
             return self._exec(stopped.pid)
+        if kind == "fork":
+            return self._fork(stopped.pid, int(text.rpartition(" ")[2]))
         if kind == "crash":
             return self._crash(stopped.pid, text)
         if kind == "exit":  # nobody asked for these: it is the one that was to step
@@ -304,6 +308,14 @@ class Runner:
         self._introduce(pid)
         return self._next()
 
+    def _fork(self, pid: int, child: int) -> bytes | None:
+        """Process `pid` has a child: breakpoints of its program are to be the child's too."""
+        if not self.tells_exec or not self._breakpoints.in_program(pid):
+            return None
+        self._children.add(child)
+        self._introduce(child)
+        return self._next() if self._queue else None
+
     def _crash(self, pid: int, text: str) -> bytes | None:
         """Process `pid` was killed for what it did; a person may look at it before gdb knows of its end."""
         if not self._is_interesting(pid):
@@ -320,7 +332,7 @@ class Runner:
             return None
         if not self._inferiors.multi:  # the client would take it for the end of all
             return None
-        if self._is_interesting(pid):
+        if self._is_interesting(pid) and (pid in self.interesting or pid not in self._children):
             return self._end(pid, how)
         self._ended[pid] = how
         return None

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from emu.events import NEVER
+from emu.hart import USER
 from orrery.debugger.moment import Moment
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput
@@ -46,8 +47,10 @@ class Console(Front, Protocol):
 class Server:
     """Listens on `address` for a gdb to debug `machine` with, as `debuggee`; raises BadInput.
 
-    `wait`: the machine is not to start before one has come.  `say` prints a line for a person.  Where all
-    wait for ever and a gdb is there, the machine waits for that too, unless it `replays`: it is at its end.
+    `wait`: the machine is not to start before one has come.  `owned`: it goes no further than to the first
+    instruction of its program, and ends when the first client has gone.  `say` prints a line for a person.
+    Where all wait for ever and a gdb is there, the machine waits for that too, unless it `replays`: it is at
+    its end.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Server:
         say: Callable[[str], None],
         *,
         wait: bool,
+        owned: bool = False,
         replays: bool = False,
     ) -> None:
         host, port = address
@@ -78,6 +82,7 @@ class Server:
         self._programs: Final = Programs.of(debuggee)
         self._say: Final = say
         self._wait = wait
+        self._owned: Final = owned
         self._replays: Final = replays
         self._client: _Client | None = None
         self._limit: int | None = None
@@ -107,6 +112,8 @@ class Server:
         self._limit = None if limit == NEVER else limit
         self._machine.front = _Front(self, console)
         signals.visitors.add(self._listening.fileno())
+        if self._owned:
+            self._enter_program()
         self._say(f"orrery: {'waiting for' if self._wait else 'ready for'} gdb: target remote :{self.port}")
         while not ended():
             if self._client is not None:
@@ -123,6 +130,14 @@ class Server:
                 if stopped.why != "interrupt":
                     return stopped
         return Stopped("interrupt", Moment.of(self._machine.board.hart), KERNEL)
+
+    def _enter_program(self) -> None:
+        """Run to the first instruction of the first program that a process executes."""
+        self._debuggee.catch(("exec",))
+        stopped = self._debuggee.resume(self._limit)
+        self._debuggee.catch(())
+        while stopped.why in ("event", "step") and stopped.moment.priv != USER:
+            stopped = self._debuggee.step(1, stopped.pid)
 
     @property
     def is_patient(self) -> bool:
@@ -151,7 +166,7 @@ class Server:
                 self.pause()
                 client.look()
                 self._accept()
-        if client.killed:
+        if client.killed or self._owned:
             self._console.status = 0
         over = client.over
         self._let_go()

@@ -101,7 +101,8 @@ class Stub:
         pid = self._inferiors.pid(thread)
         if pid != ALL and not self._inferiors.has(pid) and pid not in self._inferiors.known:
             raise Refused(ESRCH)
-        self._inferiors.chosen = None if pid == ALL or thread in (b"0", b"p0.0") else pid
+        if pid != ALL and thread not in (b"0", b"p0.0"):
+            self._inferiors.chosen = pid  # whoever names none means the one that it was told of last
         return OK
 
     def _alive(self, rest: bytes) -> bytes:

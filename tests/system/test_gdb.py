@@ -38,6 +38,19 @@ int main(void) {
     return 5;
 }
 """
+FAMILY = """
+__attribute__((noinline)) int mine(int i) { return i + 5; }
+int main(void)
+{
+    int sum = 0, status;
+    for (int i = 0; i < 2; i++)
+        if (fork() == 0)
+            exit(mine(i));
+    while (wait(&status) > 0)
+        sum += status;
+    return sum - 4;
+}
+"""
 SPIN = "volatile long count; int main(void) { for (;;) count++; }"
 
 
@@ -116,7 +129,7 @@ def test_back_to_the_last_write_and_on_to_the_present(served: Served) -> None:
         "tbreak usertrap", "reverse-continue", "bt", "tbreak printf", "continue", "p sum",
     )  # fmt: skip
     in_order(said, [
-        r"hit Temporary breakpoint 1, read", r"\$1 = 6",
+        r"hit Temporary breakpoint 1[.\d]*, read", r"\$1 = 6",
         r"Old value = 6\nNew value = 3", r"=> .*\tsw\t", r"^#0 .* in add \(n=n@entry=3\)", r"^#1 .*in main",
         r"Old value = 3\nNew value = 1", r"\$2 = 1",
         r"Old value = 1\nNew value = 3", r"\$3 = 3", r"Cannot access memory|Could not", r"target:/prog",
@@ -193,9 +206,30 @@ def test_attaching_while_all_wait_and_again_after_detaching(tmp_path: Path) -> N
 
 
 def test_the_gdb_command(program: Path) -> None:
-    done = orrery("gdb", program, stdin="bt\ninfo inferiors\ndelete\nprint 6*7\n")
-    in_order(done.out, [r"hit Temporary breakpoint 1.*main", r"^\(gdb\) #0  main", r"target:/prog", r"= 42"])
+    done = orrery("gdb", program, stdin="bt\ninfo inferiors\ntbreak write\ncontinue\nprint 6*7\n")
+    assert done.out.startswith("#0  main () at "), "it says where the program is, and nothing else"
+    in_order(done.out, [
+        r"^\d+\t +for \(", r"^\(gdb\) #0  main", r"^\* .*target:/prog",
+        r"hit Temporary breakpoint 1.*write", r"^\d+\t +li a7, 16", r"= 42",
+    ])  # fmt: skip
+    assert "hello" not in done.out, "the machine ends with its gdb"
     assert orrery("gdb", program.with_name("none.c")).status == 2
+
+
+def test_a_breakpoint_is_the_childrens_too(tmp_path: Path) -> None:
+    with Served("run", source(tmp_path, "family", FAMILY)) as served:
+        said = served.gdb(
+            "tbreak main", "continue", "next", "break mine", "next", "next", "continue", "bt", "info threads",
+            "detach inferior 4", "inferior 2", "continue", "delete", "continue", "inferior 2", "continue",
+        )  # fmt: skip
+    in_order(said, [
+        r"hit Temporary breakpoint 1", r"process 3 is executing new program: /family",
+        r"process 4 is executing new program", r"hit Breakpoint 2[.\d]*, mine \(i=.*0\)",
+        r"^#0  mine \(i=.*0\)", r"^#1 .* in main", r"2\.1.*\(sleep\)",
+        r"process 3\) detached", r"hit Breakpoint 2[.\d]*, mine \(i=.*1\)",
+        r"process 4\) exited with code 06", r"process 2\) exited with code 07",
+    ])  # fmt: skip
+    assert "new program" not in said[said.index("detached") :], "what has ended does not begin again"
 
 
 # --- clients by hand ---
