@@ -172,7 +172,7 @@ def _split(words: list[str], options: Mapping[str, bool]) -> tuple[list[str], li
             return ours, [*program, *rest]
         if name in options or (not program and word.startswith("-")):
             ours.append(word)
-            if options.get(word, word == "-m"):
+            if options.get(word, word in ("-m", "-c")):
                 ours.extend(word for _, word in zip(range(1), rest))  # noqa: B905  (one word, if there is one)
         else:
             program.append(word)
@@ -209,10 +209,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine_options(gdb)
     gdb.add_argument("program", metavar="FILE", help="the program; a source is compiled without optimization")
     gdb.add_argument("args", metavar="ARG", nargs="*", help="its arguments, as for run")
-    debug = command("debug", _debug, "run a program, stopped in main, under the built-in debugger")
+    debug = command("debug", _debug, "debug a program, a boot or a recorded run with the built-in debugger")
     _add_hardware_options(debug)
     debug.add_argument(
-        "program", metavar="FILE", help="the program; a source is compiled without optimization"
+        "-c", action="append", default=[], metavar="LINE", help="without FILE: type LINE for the shell"
+    )
+    debug.add_argument(
+        "program",
+        metavar="FILE",
+        nargs="?",
+        help="a program, or a source, which is compiled without optimization, or a recording; "
+        "without it a machine boots to a shell",
     )
     debug.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
     record = command("record", _record, "record a run, so that it can be made again")
@@ -285,10 +292,7 @@ def _boot(options: argparse.Namespace) -> int:
         return _watch(options)
     from orrery.machine import Machine
 
-    lines = [line for text in options.c for line in os.fsencode(text).split(b"\n")]
-    if options.c and lines[-1] == b"" and len(lines) > 1:
-        lines.pop()  # the text ended in a newline
-    settings = _session_options(options, commands=tuple(lines))
+    settings = _session_options(options, commands=_command_lines(options.c))
     with _machine(options, Machine) as machine:
         if options.watched is not None:
             from orrery import watched
@@ -368,13 +372,38 @@ def _debug(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from orrery import program as programs
-    from orrery.debugger import console
+    from orrery.debugger import launch
 
-    program = programs.load(
-        options.program, options.args, lambda text: say(text.rstrip("\n")), optimize=False
-    )
     options.snapshot, options.record = options.drive is not None, None  # the drive is left as it is
-    return console.debug(program, Path(options.program).resolve().parent, _keywords(options))
+    path = options.program
+    if path is None:
+        return launch.boot(_command_lines(options.c), _keywords(options))
+    if options.c:
+        raise BadInput(f"-c: types a line for a shell, and {path} runs without one; leave out -c or {path}")
+    if launch.is_recording(path):
+        return _debug_recording(options)
+    program = programs.load(path, options.args, lambda text: say(text.rstrip("\n")), optimize=False)
+    return launch.program(program, Path(path).resolve().parent, _keywords(options))
+
+
+def _debug_recording(options: argparse.Namespace) -> int:
+    from orrery.debugger import launch
+
+    given = [word for word in options.words[1:] if word.startswith("-") and not word.startswith("--drive")]
+    if given or options.args:
+        raise BadInput(
+            f"{(given or options.args)[0]}: {options.program} says what machine it is, and what runs there; "
+            "only --drive can be given with a recording"
+        )
+    return launch.recorded(options.program, options.drive)
+
+
+def _command_lines(texts: Sequence[str]) -> tuple[bytes, ...]:
+    """The lines of all -c."""
+    lines = [line for text in texts for line in os.fsencode(text).split(b"\n")]
+    if texts and lines[-1] == b"" and len(lines) > 1:
+        lines.pop()  # the text ended in a newline
+    return tuple(lines)
 
 
 def _keywords(options: argparse.Namespace) -> dict[str, Any]:

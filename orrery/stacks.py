@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from emu import engine as e
 from emu.hart import USER
+from kernel.abi.elf import PROGRAM_SIZE, Header, segments
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.proc import TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP, Proc
 from orrery.decode import POINTER, Decoder
@@ -94,6 +95,16 @@ class Programs:
             without_lines = without_lines or elf
         return without_lines
 
+    def named(self, name: str) -> bytes:
+        """The ELF file that exec would take for this name; one with lines if there is one of that code."""
+        there = b""
+        for program in self._candidates(name):
+            there = there or program
+            info = self._info(program)
+            if info is not None and info.has_lines and _has_code(there, info):
+                return program
+        return there
+
     def _loaded(self, p: Proc) -> Iterator[tuple[bytes, DebugInfo]]:
         """The ELF files whose code `p` has in memory."""
         for elf in self._candidates(p.name):
@@ -112,11 +123,11 @@ class Programs:
     def _on_disk(self, name: str) -> Iterator[bytes]:
         from toolchain.fsimage import BadImage, FsImage
 
-        drive, fs = self._machine.board.drive, self._machine.kernel.fs
-        if drive is None or not hasattr(fs, "layout"):
-            return  # before it is mounted nobody can run what is on it
+        drive = self._machine.board.drive
+        if drive is None:
+            return
         try:
-            image = FsImage(drive.read(0, drive.capacity), layout=fs.layout.name)
+            image = FsImage(drive.read(0, drive.capacity), layout=self._machine.made_by["layout"])
             for entry in image.walk():
                 if _matches(entry.path.encode(), name):
                     yield image.read(entry.path)
@@ -135,6 +146,22 @@ class Programs:
         """Whether the code of the file is what `p` has in memory."""
         code = info.code
         return bool(code) and all(self._decoder.peek(p, va, len(data)) == data for va, data in code)
+
+
+def _has_code(program: bytes, info: DebugInfo) -> bool:
+    """Whether an ELF file loads the code of `info`."""
+    header = Header.unpack(program)
+    if header is None or header.phoff + header.phnum * PROGRAM_SIZE > len(program):
+        return False
+    loaded = segments(program, header)
+    return all(
+        any(
+            program[one.offset + va - one.vaddr :].startswith(data)
+            for one in loaded
+            if one.vaddr <= va and va + len(data) <= one.vaddr + one.filesz
+        )
+        for va, data in info.code
+    )
 
 
 def _matches(path: bytes, name: str) -> bool:

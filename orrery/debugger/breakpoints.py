@@ -16,14 +16,16 @@ from orrery.dwarf import DebugInfo
 
 WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw"}
 CATCH: Final = "catchpoint"
+EXEC: Final = "exec"  # the event
 
 
 @dataclass
 class Breakpoint:
     """One of the table. `text` is what the person asked for, and `where` what was found.
 
-    A breakpoint has `addresses` in the program `info` (None: in all address spaces); a watchpoint `size`
-    bytes of process `pid`, a value of `type` which was `old` and is `seen`; a catchpoint the event `text`.
+    A breakpoint has `addresses` in the program `info`, named `program` (None: in all address spaces), or is
+    `pending` until one runs that has the place; a watchpoint `size` bytes of process `pid`, a value of `type`
+    which was `old` and is `seen`; a catchpoint the event `text`.
     """
 
     kind: str
@@ -32,6 +34,8 @@ class Breakpoint:
     where: str = ""
     addresses: tuple[int, ...] = ()
     info: DebugInfo | None = None
+    program: str = ""
+    pending: bool = False
     pid: int = ALL
     size: int = 1
     condition: str = ""
@@ -48,13 +52,14 @@ class Breakpoint:
         kinds = WATCHES.get(self.kind, "x")
         if self.kind == CATCH or not self.enabled:
             return ()
-        return tuple(Place(self.pid, address, self.size, kinds) for address in self.addresses)
+        return tuple(Place(self.pid, one, self.size, kinds, self.program) for one in self.addresses)
 
 
 class Breakpoints:
     """The table, for `target`.
 
-    `program_of` is asked for a process's program, `holds` whether a condition is true in a process.
+    `program_of` is asked for a process's program, `holds` whether a condition is true in a process, and
+    `settle` to find the place of a pending breakpoint in the program that a process has begun to run.
     """
 
     def __init__(
@@ -62,11 +67,14 @@ class Breakpoints:
         target: Timeline,
         program_of: Callable[[int], DebugInfo | None],
         holds: Callable[[str, int], bool],
+        settle: Callable[[Breakpoint, int], None],
     ) -> None:
         self._target: Final = target
         self._program_of: Final = program_of
         self._holds: Final = holds
+        self._settle: Final = settle
         self._last = 0
+        self._more: tuple[Place, ...] = ()  # that a step stops at
         self.all: list[Breakpoint] = []
 
     def add(self, made: Breakpoint) -> Breakpoint:
@@ -96,8 +104,10 @@ class Breakpoints:
 
     def arm(self, *more: Place) -> None:
         """Have the target stop at all of them, and at `more`."""
+        self._more = more
         self._target.set_places((*(place for one in self.all for place in one.places), *more))
-        self._target.catch({one.text for one in self.all if one.kind == CATCH and one.enabled})
+        kinds = {one.text for one in self.all if one.kind == CATCH and one.enabled}
+        self._target.catch(kinds | {EXEC for one in self.all if one.pending})
 
     def remember(self) -> None:
         """Take what the watched places hold for known: the machine is about to go on."""
@@ -107,6 +117,8 @@ class Breakpoints:
 
     def judged(self, stopped: Stopped) -> Breakpoint | None:
         """The one that the person wants to stop at here, and it has been hit once more."""
+        if stopped.why == "event" and stopped.detail.startswith(EXEC):
+            self._settle_pending(stopped.pid)
         for one in self.all:
             if one.enabled and self._concerns(one, stopped):
                 if one.condition and not self._holds(one.condition, stopped.pid):
@@ -116,6 +128,14 @@ class Breakpoints:
                     self.delete(one.number)
                 return one
         return None
+
+    def _settle_pending(self, pid: int) -> None:
+        """A process runs another program, which may have the places that breakpoints wait for."""
+        pending = [one for one in self.all if one.pending]
+        for one in pending:
+            self._settle(one, pid)
+        if not all(one.pending for one in pending):
+            self.arm(*self._more)
 
     def _concerns(self, one: Breakpoint, stopped: Stopped) -> bool:
         if stopped.why == "event":

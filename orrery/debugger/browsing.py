@@ -1,16 +1,13 @@
 """Commands that look at code: the stack and its frames, list, disassemble, info line, symbol and source."""
 
 import re
-from typing import Final
 
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame
 from orrery.debugger.looking import instructions
+from orrery.debugger.resolving import resolve
 from orrery.debugger.values import Unavailable
-
-LINES: Final = 10
-"""How many lines `list` shows."""
 
 
 def backtrace(debugger: Debugger, argument: str) -> str:
@@ -69,18 +66,19 @@ def list_(debugger: Debugger, argument: str) -> str:
     """list [LINE | FIRST,LAST | FUNCTION | FILE:LINE]"""
     place = debugger.frame.place if debugger.frames else None
     file, last = debugger.listed
+    lines = int(debugger.settings["listsize"])
     if argument:
         file, first, last = _lines(debugger, argument)
     elif file:
-        first, last = last + 1, last + LINES
+        first, last = last + 1, last + lines
     elif place is not None:
-        file, first = place.file, max(place.line - LINES // 2, 1)
-        last = first + LINES - 1
+        file, first = place.file, max(place.line - lines // 2, 1)
+        last = first + lines - 1
     else:
         file, first, last = _lines(debugger, "main")
     current = place.line if place is not None and place.file == file else 0
-    lines = debugger.sources.extract(file, first, last, current)
-    if not lines:
+    shown = debugger.sources.extract(file, first, last, current)
+    if not shown:
         count = len(debugger.sources.lines(file))
         raise Unavailable(
             f"Line number {first} out of range; {file} has {count} lines."
@@ -88,7 +86,7 @@ def list_(debugger: Debugger, argument: str) -> str:
             else f"{file}: No such file."
         )
     debugger.listed = (file, last)
-    return "\n".join(lines) + "\n"
+    return "\n".join(shown) + "\n"
 
 
 def _lines(debugger: Debugger, text: str) -> tuple[str, int, int]:
@@ -98,13 +96,14 @@ def _lines(debugger: Debugger, text: str) -> tuple[str, int, int]:
     if (found := re.fullmatch(r"(?:([^:\s]+):)?(\d+)", text)) is not None:
         middle, file = int(found[2]), found[1] or debugger.current_file
     else:
-        addresses, info = debugger.resolve(text)
+        addresses, info = resolve(debugger, text)
         place = next(iter((info or debugger.programs.kernel).places(addresses[0])), None)
         if place is None:
             raise Unavailable(f"No line is known for {text}.")
         middle, file = place.line, place.file
-    first = max(middle - LINES // 2, 1)
-    return file, first, first + LINES - 1
+    lines = int(debugger.settings["listsize"])
+    first = max(middle - lines // 2, 1)
+    return file, first, first + lines - 1
 
 
 def source(debugger: Debugger, argument: str) -> str:
@@ -117,7 +116,7 @@ def source(debugger: Debugger, argument: str) -> str:
 def line(debugger: Debugger, argument: str) -> str:
     """info line [LOCATION]: where its code is."""
     if argument:
-        addresses, info = debugger.resolve(argument)
+        addresses, info = resolve(debugger, argument)
     else:
         addresses, info = (debugger.frame.at,), debugger.frame.info
     place = next(iter(info.places(addresses[0])), None) if info is not None else None

@@ -1,4 +1,4 @@
-"""The console of `orrery debug`: it starts the program's machine, reads commands and shows what they say.
+"""The console of `orrery debug`: it reads commands and shows what they say.
 
 At a terminal a line can be edited and completed, earlier ones come back, and C-c stops a machine that runs;
 otherwise the lines come from stdin, and are shown with their answers.
@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +16,8 @@ from orrery.debugger import moving
 from orrery.debugger.breakpoints import CATCH, Breakpoint
 from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.timeline import Timeline
-from orrery.program import Program
+from orrery.debugger.resolving import place_in, resolve
 from orrery.session import BY_SIGNAL
-from orrery.wire import Value
-from toolchain import fsimage, image
 from toolchain.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -33,21 +29,17 @@ PROMPT: Final = "(orrery) "
 HISTORY: Final = "debug_history"  # in the cache
 
 
-def debug(program: Program, directory: Path, settings: dict[str, Value]) -> int:
-    """Debug `program`, whose sources are in `directory`, on a machine with `settings`; the exit status."""
-    init = fsimage.FsImage(image.default_image()).read("/init")
-    with Timeline(
-        init_argv=(b"/init", *program.argv),
-        modules={b"/init": init, program.name: program.elf},
-        **settings,
-    ) as timeline:
-        debugger = Debugger(timeline, {os.fsdecode(program.name): program.elf}, [directory])
-        console = Console(debugger, sys.stdout.write)
-        try:
-            console.run(_typed(console.commands) if os.isatty(0) else _piped())
-        except BrokenPipeError:  # as a program that wrote to a reader that has gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return BY_SIGNAL + signal.SIGPIPE
+def talk(debugger: Debugger) -> int:
+    """Debug with the person at stdin, from the program's main or the machine's first instruction on.
+
+    The exit status.
+    """
+    console = Console(debugger, sys.stdout.write)
+    try:
+        console.run(_typed(console.commands) if os.isatty(0) else _piped())
+    except BrokenPipeError:  # as a program that wrote to a reader that has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BY_SIGNAL + signal.SIGPIPE
     return 0
 
 
@@ -60,12 +52,13 @@ class Console:
         self.commands: Final = Commands(debugger)
 
     def run(self, lines: Iterable[str]) -> None:
-        """Stop in the program's main, then carry out `lines` to the end, or to quit."""
+        """Go to the beginning, then carry out `lines` to the end, or to quit."""
         timeline = self._debugger.target
         before = signal.signal(signal.SIGINT, self._interrupt)
         timeline.on_slice = self._look_up
         try:
-            self._say(to_main(self._debugger))
+            begin = at_power_on if self._debugger.programs.first is None else to_main
+            self._say(begin(self._debugger))
             for line in lines:
                 self._debugger.stepper.asked = False
                 self._say(self.commands.execute(line))
@@ -88,6 +81,12 @@ class Console:
         sys.stdout.flush()
 
 
+def at_power_on(debugger: Debugger) -> str:
+    """Where a machine is that has not run."""
+    text = "The machine is switched on and has run nothing yet; `continue` lets it go.\n"
+    return text + moving.position(debugger, changed=True)
+
+
 def to_main(debugger: Debugger) -> str:
     """Run until the program that the debugger was given is in main."""
     breakpoints, stepper = debugger.breakpoints, debugger.stepper
@@ -98,8 +97,9 @@ def to_main(debugger: Debugger) -> str:
     breakpoints.delete(made.number)
     if stopped.why == "event":
         debugger.moved(stopped.pid)
-        addresses, info = debugger.resolve("main")
-        breakpoints.add(Breakpoint("breakpoint", "main", addresses=addresses, info=info, temporary=True))
+        main = Breakpoint("breakpoint", "main", temporary=True)
+        place_in(debugger, main, resolve(debugger, "main"))
+        breakpoints.add(main)
         stopped = stepper.resume()
         stepper.judged = None
     breakpoints.restart_numbers()

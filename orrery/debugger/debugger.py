@@ -13,10 +13,12 @@ from orrery.debugger.breakpoints import Breakpoints
 from orrery.debugger.ctypes import ULONG, VOID, CType, pointer_to
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame, frames
-from orrery.debugger.locations import FILE_LINE, Locations
+from orrery.debugger.locations import Locations
 from orrery.debugger.moment import Moment
 from orrery.debugger.programs import Programs
 from orrery.debugger.registers import NAMES
+from orrery.debugger.resolving import settle
+from orrery.debugger.settings import Settings
 from orrery.debugger.source import Sources
 from orrery.debugger.stepping import Stepper
 from orrery.debugger.timeline import Timeline
@@ -34,9 +36,12 @@ class Debugger:
 
     def __init__(self, target: Timeline, own: Mapping[str, bytes], directories: Sequence[Path] = ()) -> None:
         self.target: Final = target
+        self.settings: Final = Settings()
         self.programs: Final = Programs(target, own)
         self.sources: Final = Sources(directories)
-        self.breakpoints: Final = Breakpoints(target, self.programs.find, self._holds)
+        self.breakpoints: Final = Breakpoints(
+            target, self.programs.find, self._holds, lambda one, pid: settle(self, one, pid)
+        )
         self.stepper: Final = Stepper(target, self.programs, self.breakpoints)
         self.pid = target.current
         self.walk: Walk | None = None
@@ -116,23 +121,6 @@ class Debugger:
             self._locations[info] = Locations(info)
         return self._locations[info]
 
-    def resolve(self, text: str) -> tuple[tuple[int, ...], DebugInfo | None]:
-        """The addresses of a location, and its program; None: the kernel's. Raises Unavailable."""
-        info = self.info
-        if text.startswith("*"):
-            address = evaluate(text[1:], self).whole
-            return (address,), info if info is not None and info.function(address) else None
-        if info is not None:
-            if (found := FILE_LINE.match(text)) is not None:
-                file = found["file"] or self.program_file
-                return tuple(self.locations(info).at_line(file, int(found["line"]))[1]), info
-            if addresses := self.locations(info).named(text):
-                return tuple(addresses), info
-        if text in self.programs.symbols:
-            at = self.programs.symbols[text]
-            return (self.programs.user_address(at),), None
-        raise Unavailable(f'Function "{text}" not defined.')
-
     @property
     def current_file(self) -> str:
         """The source of the selected frame, or of main."""
@@ -143,11 +131,15 @@ class Debugger:
     def program_file(self) -> str:
         """The source of the program that is selected, or whose frame is the nearest; or of main."""
         info = self.info
+        return self.source_of(info) if info is not None else ""
+
+    def source_of(self, info: DebugInfo) -> str:
+        """That source of a program which its innermost frame is in, or that of its main."""
         place = next((one.place for one in self.frames[self.level :] if one.place and one.info is info), None)
         if place is not None:
             return place.file
-        main = self.locations(info).function("main") if info is not None else None
-        rows = info.lines(main) if info is not None and main is not None else []
+        main = self.locations(info).function("main")
+        rows = info.lines(main) if main is not None else []
         return rows[0].file if rows else ""
 
     def name_at(self, address: int) -> str:

@@ -55,8 +55,6 @@ def main() -> None:
         except Exception as error:  # any: it is raised again at the caller
             wire.send((False, parcel.wrap(error), NOWHERE))
             return
-        # Nobody waits for the copies. Not before: a compiler that builds the image waits for its own.
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         gc.collect()
         gc.freeze()
         Inside(wire, machine).serve(warnings)
@@ -74,6 +72,7 @@ class Inside:
     def __init__(self, wire: Wire, machine: Machine) -> None:
         self._wire = wire
         self._machine: Final = machine
+        self._copies: list[int] = []  # processes that may have ended
         self._target: Final = Target(machine)
         target = self._target
         self._calls: Final[dict[str, Callable[..., Value]]] = {
@@ -87,6 +86,7 @@ class Inside:
             "output": lambda: None,
             "processes": target.processes,
             "program": target.program,
+            "program_named": target.program_named,
             "read": target.read,
             "read_physical": target.read_physical,
             "registers": target.registers,
@@ -121,10 +121,13 @@ class Inside:
 
     def _fork(self, passenger: socket.socket) -> int:
         """Make a copy; the parent returns its pid, the copy 0, each to its own wire."""
+        self._copies = [copy for copy in self._copies if not os.waitpid(copy, os.WNOHANG)[0]]
         pid = os.fork()
         if pid:
+            self._copies.append(pid)
             passenger.close()
             return pid
+        self._copies = []
         gc.freeze()  # a collection would write to every page that holds an object, and so copy it
         self._wire.close()
         self._wire = Wire(passenger)

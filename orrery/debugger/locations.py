@@ -69,6 +69,10 @@ class Locations:
                 return row.address, end
         return None
 
+    def has_source(self, file: str) -> bool:
+        """Whether the program has code of this file."""
+        return any(row.file.endswith(file) for row in self._by_file().get(_last(file), ()))
+
     @property
     def files(self) -> list[str]:
         """The sources that the program has code of."""

@@ -43,12 +43,19 @@ def print_(debugger: Debugger, argument: str) -> str:
 
 
 def set_(debugger: Debugger, argument: str) -> str:
-    """set [var] EXPRESSION"""
+    """set [var] EXPRESSION, or set SETTING VALUE"""
+    if debugger.settings.set(argument):
+        return ""
     text = argument.removeprefix("variable ").removeprefix("var ")
     if "=" not in text:
         raise Unavailable("set what? As in set var count = 3, or set $a0 = 1")
     evaluate(text, debugger)
     return ""
+
+
+def show(debugger: Debugger, argument: str) -> str:
+    """show [SETTING]"""
+    return debugger.settings.show(argument)
 
 
 def whatis(debugger: Debugger, argument: str) -> str:

@@ -13,6 +13,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import Frame
 from orrery.debugger.place import Place
 from orrery.debugger.registers import NAMES, PRIV
+from orrery.debugger.resolving import resolve
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.values import Unavailable, Value
 from orrery.debugger.walk import Walk
@@ -23,6 +24,7 @@ ENDS = {
     "asleep": "All processes wait, and nothing will happen by itself; `type TEXT` types on the console.",
     "interrupt": "\nInterrupted.",
     "limit": "The time has come.",
+    "end": "The recording ends here.",
     "begin": "No more history: the machine has just been switched on.",
 }
 
@@ -93,7 +95,7 @@ def until(debugger: Debugger, argument: str) -> str:
 
 def advance(debugger: Debugger, argument: str) -> str:
     """To a location, or until the function has returned."""
-    addresses, _ = debugger.resolve(argument)
+    addresses, _ = resolve(debugger, argument)
     frame = debugger.frame
     callers = [one for one in debugger.frames[1:] if one.pc != frame.pc][:1]
     places = [Place(debugger.pid, address) for address in (*addresses, *(one.pc for one in callers))]

@@ -20,6 +20,8 @@ ALL: Final = 0  # as the pid of a place: it is one in every address space
 class Place(NamedTuple):
     """Stop process `pid`, or whoever it is (ALL), at [va, va + size).
 
+    With `program` only processes of that name, in their programs.
+
     `kinds` has "x" to stop before an instruction at `va` runs, "r" and "w" to stop behind one that reads or
     writes there.
     """
@@ -28,15 +30,16 @@ class Place(NamedTuple):
     va: int
     size: int = 1
     kinds: str = "x"
+    program: str = ""
 
     @property
     def bits(self) -> int:
         """`kinds` as the engine has them."""
         return sum(bit for kind, bit in KINDS.items() if kind in self.kinds)
 
-    def meets(self, pid: int, va: int, size: int, bits: int) -> bool:
-        """Whether an access by process `pid` is one to this place."""
-        there = self.va < va + size and va < self.va + self.size
+    def meets(self, pid: int, va: int, size: int, bits: int, program: str = "") -> bool:
+        """Whether an access by process `pid`, which runs `program`, is one to this place."""
+        there = self.va < va + size and va < self.va + self.size and self.program in ("", program)
         return there and self.pid in (ALL, pid) and bits & self.bits != 0
 
 
@@ -48,7 +51,11 @@ def spots(places: Iterable[Place], processes: dict[int, Proc], kernel_satp: int)
 
 def _spots(place: Place, processes: dict[int, Proc], kernel_satp: int) -> Iterator[Spot]:
     low, high = place.va, place.va + max(place.size, 1)
-    if place.pid == ALL:
+    if place.program:
+        for p in processes.values():
+            if p.name == place.program and place.pid in (ALL, p.pid):
+                yield Spot(low, high, place.bits, p.satp)
+    elif place.pid == ALL:
         yield Spot(low, high, place.bits)
     elif place.pid in processes:
         yield Spot(low, high, place.bits, processes[place.pid].satp)

@@ -1,10 +1,10 @@
 """The programs of processes, as a debugger knows them: by name, held against what is in memory.
 
-A target may be in another process, so all that is asked of it is `processes` and `read`.  Candidates for a
-name are the programs that the debugger was given and those of user/, compiled with DWARF when first wanted.
+The machine's process finds the ELF file of a process, or of a name (orrery/stacks.py); here they are kept as
+what DWARF says of them, one for each content, so that two processes of a program have the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
@@ -13,30 +13,66 @@ from kernel.abi.memlayout import PGSIZE, TRAMPOLINE
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.timeline import Timeline
 from orrery.dwarf import DebugInfo
-from toolchain import cc, image
-
-NAME_MAX: Final = 15  # bytes of a program's name that a process keeps
+from orrery.stacks import NAME_MAX
+from toolchain import image
 
 
 class Programs:
-    """Of the processes of `target`; `own` are ELF files by name that nobody else has."""
+    """Of the processes of `target`; `own` are ELF files that the debugger was given, by name."""
 
     def __init__(self, target: Timeline, own: Mapping[str, bytes]) -> None:
         self._target: Final = target
-        self._own: Final = own
-        self._infos: Final[dict[str, list[DebugInfo]]] = {}  # by name: those that it may be
+        self._infos: Final[dict[bytes, DebugInfo]] = {}  # by the file's content
+        self._known: Final[dict[str, list[DebugInfo]]] = {}  # by name: those that it has been
+        self._without: Final[set[tuple[int, str]]] = set()  # processes of whose program there is no file
+        for name, program in own.items():
+            self._keep(name[:NAME_MAX], program)
+        self.first: Final = next((infos[0] for infos in self._known.values()), None)
 
     def find(self, pid: int) -> DebugInfo | None:
         """The program that process `pid` runs; None if it is not known, or for no process."""
-        name = next((one.name for one in self._target.processes() if one.pid == pid), "")
+        name = self.name(pid)
         if pid == KERNEL or not name:
             return None
-        return next((info for info in self._known(name) if self._is_loaded(pid, info)), None)
+        known = (info for info in self._known.get(name, ()) if self._is_loaded(pid, info))
+        found = next(known, None)
+        if found is None and (pid, name) not in self._without:
+            found = self._keep(name, self._target.program(pid))
+            if found is None:
+                self._without.add((pid, name))
+        return found
+
+    def name(self, pid: int) -> str:
+        """Of the program that process `pid` runs; empty for no process."""
+        return next((one.name for one in self._target.processes() if one.pid == pid), "")
+
+    def named(self, name: str) -> DebugInfo | None:
+        """The program of this name, which need not run; None where there is none."""
+        name = name[:NAME_MAX]
+        known = self._known.get(name)
+        return known[0] if known else self._keep(name, self._target.program_named(name))
+
+    def of(self, info: DebugInfo) -> str:
+        """The name of a program."""
+        return next((name for name, infos in self._known.items() if info in infos), "")
 
     @property
-    def first(self) -> DebugInfo | None:
-        """The program that the debugger was given."""
-        return next((info for name in self._own for info in self._known(name)), None)
+    def known(self) -> dict[str, DebugInfo]:
+        """Those that have been met, the newest of each name."""
+        return {name: infos[-1] for name, infos in self._known.items()}
+
+    def _keep(self, name: str, program: bytes) -> DebugInfo | None:
+        if not program:
+            return None
+        if program not in self._infos:
+            try:
+                self._infos[program] = DebugInfo(program)
+            except ValueError:
+                return None
+        info, infos = self._infos[program], self._known.setdefault(name, [])
+        if info not in infos:
+            infos.append(info)
+        return info
 
     @cached_property
     def kernel(self) -> DebugInfo:
@@ -70,20 +106,6 @@ class Programs:
     def gates(self) -> range:
         """Where the gates are."""
         return range(self.symbols["gates"], self.symbols["gates_end"])
-
-    def _known(self, name: str) -> list[DebugInfo]:
-        if name not in self._infos:
-            self._infos[name] = [DebugInfo(one) for one in self._candidates(name)]
-        return self._infos[name]
-
-    def _candidates(self, name: str) -> Iterator[bytes]:
-        yield from (one for known, one in self._own.items() if known[:NAME_MAX] == name)
-        for known, sources in image.programs().items():
-            if known[:NAME_MAX] == name:
-                try:
-                    yield cc.compile_user(sources)
-                except (cc.CompileError, OSError):
-                    return  # a source that is being edited: addresses have to do
 
     def _is_loaded(self, pid: int, info: DebugInfo) -> bool:
         """Whether the code of the file is what the process has, as far as that is in memory."""

@@ -5,6 +5,7 @@ called, or in the caller after a return.  Interrupts and page faults on the way 
 step stops at the gate of the kernel, where Python goes on.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -43,6 +44,7 @@ class Stepper:
         self._breakpoints: Final = breakpoints
         self.judged: Breakpoint | None = None
         self.asked = False  # somebody wants a stop; may be set by a signal handler
+        self.lines: Final[deque[bytes]] = deque()  # to be typed, one whenever all wait
 
     # --- running ---
 
@@ -65,7 +67,7 @@ class Stepper:
         self._breakpoints.arm(*places)
         try:
             while True:
-                stopped = self._target.resume()
+                stopped = self._typed_for(self._target.resume)
                 if stopped.why not in ("place", "event") or self._is_wanted(stopped):
                     return stopped
                 if stopped.place in places and arrived(stopped):
@@ -79,9 +81,17 @@ class Stepper:
         if (interrupted := self.interrupted) is not None:
             return interrupted
         self._breakpoints.remember()
-        stopped = self._target.step(1, pid or None)
+        stopped = self._typed_for(lambda: self._target.step(1, pid or None))
         if stopped.why in ("place", "event") and not self._is_wanted(stopped):
             return stopped._replace(why="step")
+        return stopped
+
+    def _typed_for(self, go: Callable[[], Stopped]) -> Stopped:
+        """Where that leads to, with the lines typed that it waits for."""
+        stopped = go()
+        while stopped.why == "asleep" and self.lines:
+            self._target.type(self.lines.popleft() + b"\n")
+            stopped = go()
         return stopped
 
     def over_instruction(self, pid: int) -> Stopped:

@@ -10,6 +10,7 @@ from orrery.debugger import events
 from orrery.debugger.breakpoints import CATCH, Breakpoint
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
+from orrery.debugger.resolving import place_in, resolve, split
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.values import Unavailable
 
@@ -20,28 +21,35 @@ WATCH_BYTES_MAX: Final = 4096
 def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str:
     """break [LOCATION] [if CONDITION]"""
     text, condition = _conditional(argument)
-    if text:
-        addresses, info = debugger.resolve(text)
-    else:
-        addresses, info = (debugger.frame.pc,), debugger.info
-    place = next(iter(info.places(addresses[0])), None) if info is not None else None
-    where = f"in {place.function} at {place.where}" if place else debugger.name_at(addresses[0]).strip()
-    made = debugger.breakpoints.add(
-        Breakpoint(
-            "breakpoint",
-            text or f"*{addresses[0]:#x}",
-            where=where,
-            addresses=addresses,
-            info=info,
-            condition=condition,
-            temporary=temporary,
-        )
-    )
+    text = text or f"*{debugger.frame.pc:#x}"
+    made = Breakpoint("breakpoint", text, condition=condition, temporary=temporary)
     kind = "Temporary breakpoint" if temporary else "Breakpoint"
-    if len(addresses) > 1:
-        return f"{kind} {made.number} at {addresses[0]:#x}: {text}. ({len(addresses)} locations)\n"
+    try:
+        place_in(debugger, made, resolve(debugger, text))
+    except Unavailable as error:
+        if not _may_come(debugger, text):
+            raise
+        made.pending = True
+        debugger.breakpoints.add(made)
+        return f"{error}\n{kind} {made.number} ({text}) pending until a program that has it is run.\n"
+    debugger.breakpoints.add(made)
+    first = made.addresses[0]
+    if len(made.addresses) > 1:
+        return f"{kind} {made.number} at {first:#x}: {text}. ({len(made.addresses)} locations)\n"
+    place = next(iter(made.info.places(first)), None) if made.info is not None else None
     line = f": file {place.file}, line {place.line}." if place is not None else ""
-    return f"{kind} {made.number} at {addresses[0]:#x}{line}\n"
+    return f"{kind} {made.number} at {first:#x}{line}\n"
+
+
+def _may_come(debugger: Debugger, text: str) -> bool:
+    """Whether a location that there is not may be one of a program that is run later."""
+    name, _ = split(text)
+    if text.startswith("*") or (name and debugger.programs.named(name) is not None):
+        return False
+    pending = debugger.settings["breakpoint pending"]
+    if pending == "auto":
+        return bool(name) or debugger.programs.first is None
+    return pending == "on"
 
 
 def _conditional(argument: str) -> tuple[str, str]:
@@ -150,8 +158,10 @@ def table(debugger: Debugger) -> str:
     lines = ["Num  Type             Disp Enb Address            What"]
     for one in debugger.breakpoints.all:
         disposition, enabled = "del" if one.temporary else "keep", "y" if one.enabled else "n"
-        address = f"{one.addresses[0]:#018x}" if one.kind == "breakpoint" else " " * 18
+        address = f"{one.addresses[0]:#018x}" if one.kind == "breakpoint" and one.addresses else " " * 18
         what = one.where if one.kind == "breakpoint" else one.text
+        if one.pending:
+            address, what = f"{'<PENDING>':<18}", one.text
         lines.append(
             f"{one.number:<4} {one.kind:<16} {disposition:<4} {enabled:<3} {address} {what}".rstrip()
         )

@@ -77,6 +77,7 @@ class Stops:
         self._bound: tuple[Spot, ...] = ()  # what the engine has of them
         self._spaces: tuple[tuple[Proc, int, int], ...] = ()  # process, pid, satp that they are bound to
         self._awaited: set[int] = set()  # pids of places that are no process's yet
+        self._programs: set[str] = set()  # names of programs that have places
         self._writers: Final = Writers(machine, memory)
         self._written_since: Moment | None = None
         self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
@@ -142,8 +143,8 @@ class Stops:
 
     def _place(self, va: int, size: int, bits: int) -> Place | None:
         p = self._kernel.sched.current
-        pid = p.pid if p is not None else KERNEL
-        return next((place for place in self._places if place.meets(pid, va, size, bits)), None)
+        pid, name = (p.pid, p.name) if p is not None else (KERNEL, "")
+        return next((place for place in self._places if place.meets(pid, va, size, bits, name)), None)
 
     def _before(self, pc: int) -> Moment:
         """The moment before the load or store at `pc`, which has just retired."""
@@ -162,13 +163,22 @@ class Stops:
             self._written_since = now._replace(ticks=now.ticks - GATE_TICKS)
             self._machine.ask_stop()
         moved = any(p.pid != pid or p.satp != satp for p, pid, satp in self._spaces)
-        if moved or (self._awaited and any(p.pid in self._awaited for p in self._kernel.procs)):
+        if moved or ((self._awaited or self._programs) and self._has_come()):
             self._bind()
+
+    def _has_come(self) -> bool:
+        """Whether there is a process that has places and is not bound."""
+        bound = {pid for _, pid, _ in self._spaces}
+        return any(
+            p.pid in self._awaited or (p.name in self._programs and p.pid not in bound)
+            for p in self._kernel.procs
+        )
 
     def _bind(self) -> None:
         """Give the engine the places where they are now; it drops all translated code for that."""
         wanted = {place.pid for place in self._places}
-        processes = {p.pid: p for p in self._kernel.procs if p.pid in wanted}
+        self._programs = {place.program for place in self._places} - {""}
+        processes = {p.pid: p for p in self._kernel.procs if p.pid in wanted or p.name in self._programs}
         self._spaces = tuple((p, p.pid, p.satp) for p in processes.values())
         newest = max((p.pid for p in self._kernel.procs), default=0)
         self._awaited = {pid for pid in wanted if pid > newest}

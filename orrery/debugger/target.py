@@ -76,6 +76,10 @@ class Target(Forward):
         p = self._process(pid)
         return Programs(self._machine).file(p) if p is not None else b""
 
+    def program_named(self, name: str) -> bytes:
+        """The ELF file that exec would take for this name, in the same way; nothing where there is none."""
+        return Programs(self._machine).named(name)
+
     def digest(self) -> str:
         """As Machine.digest."""
         return self._machine.digest()

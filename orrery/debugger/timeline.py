@@ -49,6 +49,11 @@ class Timeline(Search):
         program: bytes = self._cursor.call("program", pid)
         return program
 
+    def program_named(self, name: str) -> bytes:
+        """The ELF file that exec would take for this name, in the same way; nothing where there is none."""
+        program: bytes = self._cursor.call("program_named", name)
+        return program
+
     def console_digest(self) -> str:
         """As Machine.console_digest."""
         digest: str = self._cursor.call("console_digest")

@@ -1,0 +1,57 @@
+"""Launching: what `orrery debug` debugs, as a timeline: a program, a whole boot, or a recorded run.
+
+Called by cli.py.  A drive is never changed: a timeline writes to an overlay, for it has more than one future.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from orrery import replay
+from orrery.debugger import recording
+from orrery.debugger.console import talk
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.timeline import Timeline
+from orrery.program import Program
+from orrery.wire import Value
+from toolchain import fsimage, image
+
+INIT: Final = b"/init"
+RECORDING: Final = b'{"recording"'  # with this such a file begins
+
+
+def program(program: Program, directory: Path, settings: Mapping[str, Value]) -> int:
+    """Debug `program`, whose sources are in `directory`, on a machine with `settings`; the exit status."""
+    init = fsimage.FsImage(image.default_image()).read("/init")
+    with Timeline(
+        init_argv=(INIT, *program.argv), modules={INIT: init, program.name: program.elf}, **settings
+    ) as timeline:
+        return talk(Debugger(timeline, {os.fsdecode(program.name): program.elf}, [directory]))
+
+
+def boot(lines: Sequence[bytes], settings: Mapping[str, Value]) -> int:
+    """Debug a machine that boots to a shell; `lines` are typed one by one when all wait."""
+    with Timeline(**settings) as timeline:
+        debugger = Debugger(timeline, {}, [Path()])
+        debugger.stepper.lines.extend(lines)
+        return talk(debugger)
+
+
+def recorded(path: str, drive: str | None) -> int:
+    """Debug the run in a recording; raises BadInput."""
+    run = recording.load(path)
+    replay.machine_for(run, drive).close()  # it is made with this disk, or refused
+    options = {**run.machine, "drive": drive or run.machine["drive"]}
+    own = {os.fsdecode(name): elf for name, elf in run.machine["modules"].items() if name != INIT}
+    with Timeline(changes=replay.tape_of(run), **options) as timeline:
+        return talk(Debugger(timeline, own, [Path(path).resolve().parent, Path()]))
+
+
+def is_recording(path: str) -> bool:
+    """Whether the file is one."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(RECORDING)) == RECORDING
+    except OSError:
+        return False
