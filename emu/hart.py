@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from emu import engine as e
-from emu.ram import Ram
+from emu.ram import PAGE_SIZE, Ram
 from emu.sv39 import Access, TranslationFault, translate
 
 USER: Final = 0
@@ -163,8 +163,14 @@ class Hart:
     def fetch(self) -> int:
         """The 16 or 32 bits at pc; raises TranslationFault."""
         pc = self.regs[e.PC]
-        low = self._parcel(pc)
-        return low | self._parcel(pc + 2 & MASK64) << 16 if low & 3 == 3 else low
+        offset = self._offset(pc)
+        ram = self.ram.bytes
+        low = ram[offset] | ram[offset + 1] << 8
+        if low & 3 != 3:
+            return low
+        if pc & PAGE_SIZE - 1 == PAGE_SIZE - 2:
+            offset = self._offset(pc + 2 & MASK64) - 2
+        return low | ram[offset + 2] << 16 | ram[offset + 3] << 24
 
     def instruction(self) -> int | None:
         """The 16 or 32 bits at pc, or None where they cannot be fetched."""
@@ -173,12 +179,12 @@ class Hart:
         except TranslationFault:
             return None
 
-    def _parcel(self, va: int) -> int:
+    def _offset(self, va: int) -> int:
+        """Where in RAM the 16 bits are that are fetched from `va`; raises TranslationFault."""
         pa = self.fetch_pa(va)
         if not self.ram.holds(pa, 2):
             raise TranslationFault(va, Access.FETCH.access_fault)
-        offset = pa - self.ram.base
-        return self.ram.bytes[offset] | self.ram.bytes[offset + 1] << 8
+        return pa - self.ram.base
 
 
 def _move(mstatus: int, enable: int, previous: int) -> int:

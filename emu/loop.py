@@ -114,6 +114,8 @@ class Loop:
 
     def at_break(self) -> bool:
         """Whether pc is at a breakpoint, for the address space in force."""
+        if not self._spots:
+            return False
         regs = self.hart.regs
         pc, satp = regs[e.PC], regs[e.SATP]
         return any(s.low == pc and s.kinds & e.FETCHES and s.satp in (0, satp) for s in self._spots)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from emu import engine as e
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.proc import Proc
@@ -125,7 +126,8 @@ class Forward(ABC):
     def _step(self, limit: int = NEVER) -> Stopped | None:
         if self._panic:
             return self._stops.stopped("panic", detail=self._panic)
-        before, loop, hart = self.moment, self._machine.board.loop, self._hart
+        loop, hart = self._machine.board.loop, self._hart
+        waited_at = hart.cells[e.NOW] if hart.waiting else None
         loop.hit = None
         if self._machine.board.exit_code is None:
             try:
@@ -136,7 +138,7 @@ class Forward(ABC):
             self.settle()
         if (met := self._met(moved=True)) is not None:
             return met
-        stuck = hart.waiting and not hart.wakes() and self.moment == before
+        stuck = hart.waiting and not hart.wakes() and waited_at == hart.cells[e.NOW]
         if not stuck or self._machine.board.events.next_ticks != NEVER:
             return None
         if self.tape.next is None:

@@ -45,6 +45,10 @@ class Target(Forward):
 
     # --- looking ---
 
+    def pids(self) -> tuple[int, ...]:
+        """The numbers of all processes, in the order of the table."""
+        return tuple([p.pid for p in self._kernel.procs])
+
     def processes(self) -> tuple[ProcessInfo, ...]:
         """All processes, in the order of the table."""
         current = self._kernel.sched.current

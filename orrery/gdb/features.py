@@ -4,6 +4,8 @@ gdb's own numbers of RISC-V registers are used where it has them, so that a gdb 
 understands the first 65.  `NUMBERS` leads from gdb's number to that of debugger/registers.py.
 """
 
+import struct
+from collections.abc import Sequence
 from typing import Final
 
 from orrery.debugger.registers import NAMES, PC
@@ -25,6 +27,11 @@ F: Final = (
 GENERAL_COUNT: Final = len(X) + 1 + len(F)
 """Registers that `g` gives: x0 to x31, pc, f0 to f31; gdb asks for the others one by one."""
 
+EXPEDITED: Final = (1, 2, 8, 32)
+"""ra, sp, fp and pc, which gdb asks for at each stop: told with it, they save it a packet."""
+
+EXPEDITED_FORM: Final = b"".join(b"%x:%%b;" % number for number in EXPEDITED)
+
 NUMBERS: Final[tuple[int, ...]] = (
     *range(GENERAL_COUNT),
     *(NAMES.index(name) for name in (*SUPERVISOR_CSRS, "priv")),
@@ -38,6 +45,17 @@ DOUBLE: Final = (
     '<union id="riscv_double"><field name="float" type="ieee_single"/>'
     '<field name="double" type="ieee_double"/></union>'
 )
+
+
+def words(values: Sequence[int]) -> bytes:
+    """Registers as packets have them."""
+    return struct.pack(f"<{len(values)}Q", *values).hex().encode()
+
+
+def expedited(values: Sequence[int]) -> bytes:
+    """Those that a stop tells; all are given, and are the first of registers.NAMES."""
+    text = words([values[number] for number in EXPEDITED])
+    return EXPEDITED_FORM % tuple(text[at : at + 16] for at in range(0, 16 * len(EXPEDITED), 16))
 
 
 def target_xml() -> bytes:

@@ -8,6 +8,7 @@ A gdb that finds a new inferior in the list of threads takes it for the one that
 only those that gdb was told of, and of the others it is told by an event each (runner.py).
 """
 
+from functools import lru_cache
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -49,11 +50,14 @@ class Inferiors:
         return [*self._strangers(), *sorted(self.half_known - self.detached)]
 
     def _strangers(self) -> list[int]:
-        zombie = STATE_NAMES[ZOMBIE]  # gdb knows of its end, or will not hear of it
-        pids = [one.pid for one in self._debuggee.processes() if one.current or one.state != zombie]
-        if self.current() == KERNEL:
-            pids.append(KERNEL)
-        return [pid for pid in pids if pid not in self.known and pid not in self.detached]
+        strangers = [pid for pid in self._debuggee.pids() if pid not in self.known | self.detached]
+        if strangers:
+            zombie = STATE_NAMES[ZOMBIE]  # gdb knows of its end, or will not hear of it
+            ended = {one.pid for one in self._debuggee.processes() if one.state == zombie and not one.current}
+            strangers = [pid for pid in strangers if pid not in ended]
+        if self.current() == KERNEL and KERNEL not in self.known | self.detached:
+            strangers.append(KERNEL)
+        return strangers
 
     def listed(self) -> list[int]:
         """All pids that the client knows of, those of processes that have ended meanwhile among them."""
@@ -87,15 +91,8 @@ class Inferiors:
 
     def pid(self, thread: bytes) -> int:
         """The process of a thread-id; ALL or the current one for those that name none; raises Refused."""
-        process, _, part = thread[1:].partition(b".") if thread[:1] == b"p" else (thread, b"", b"")
-        if process == b"-1":
-            return ALL
-        shown = number(process)
-        if part not in (b"", b"-1") and number(part) not in (ANY, shown):
-            raise Refused(ESRCH)
-        if shown == ANY:
-            return self.current()
-        return KERNEL if shown == KERNEL_ID else shown
+        pid = _told(thread)
+        return self.current() if pid is None else pid
 
     def inferior(self, text: bytes) -> int:
         """The process of a number alone."""
@@ -106,7 +103,7 @@ class Inferiors:
 
     def has(self, pid: int) -> bool:
         """Whether there is this process."""
-        return pid == KERNEL or any(one.pid == pid for one in self._debuggee.processes())
+        return pid == KERNEL or pid in self._debuggee.pids()
 
     # --- the list ---
 
@@ -118,3 +115,17 @@ class Inferiors:
             for pid in self.listed()
         )
         return f'<?xml version="1.0"?>\n<threads>\n{"".join(lines)}</threads>\n'.encode()
+
+
+@lru_cache(maxsize=32)  # each step names one
+def _told(thread: bytes) -> int | None:
+    """The process of a thread-id, ALL, or None for any; raises Refused."""
+    process, _, part = thread[1:].partition(b".") if thread[:1] == b"p" else (thread, b"", b"")
+    if process == b"-1":
+        return ALL
+    shown = number(process)
+    if part not in (b"", b"-1") and number(part) not in (ANY, shown):
+        raise Refused(ESRCH)
+    if shown == ANY:
+        return None
+    return KERNEL if shown == KERNEL_ID else shown

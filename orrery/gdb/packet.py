@@ -18,6 +18,7 @@ PACKET_BYTES_MAX: Final = 0x1_0000
 ESCAPE: Final = ord("}")
 ESCAPED_XOR: Final = 0x20
 CHECKSUM_CHARS: Final = 2
+WHOLE: Final = re.compile(rb"\$([^#$]*)#(..)", re.DOTALL)
 
 
 class Kind(Enum):
@@ -58,7 +59,11 @@ class Parser:
         items: list[Item] = []
         at = 0
         while at < len(data):
-            if self._packet is None:
+            if self._packet is None and (whole := WHOLE.match(data, at)):  # as most are
+                self._too_long = False
+                items.append(self._complete(whole[1], whole[2]))
+                at = whole.end()
+            elif self._packet is None:
                 at = self._between(data, at, items)
             else:
                 at = self._within(self._packet, data, at, items)

@@ -26,6 +26,7 @@ from orrery.debugger.target import KERNEL, Stopped
 from orrery.gdb.breakpoints import Breakpoints
 from orrery.gdb.debuggee import Debuggee
 from orrery.gdb.errors import EINVAL, Refused, number
+from orrery.gdb.features import expedited
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.programs import Programs
 
@@ -39,6 +40,7 @@ FINISHED: Final = {
     "asleep": "all processes wait for ever",
 }
 LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, and goes on by itself
+INTRODUCTIONS: Final = ("exec:", LIBRARIES)  # stops that are not for a person
 LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
 OURS: Final = frozenset(("fork", "exec", "end", "crash"))  # events that gdb is told of by itself
 
@@ -48,6 +50,7 @@ class _Stop(NamedTuple):
 
     pid: int
     packet: bytes
+    introduces: bool
 
 
 class Runner:
@@ -137,7 +140,13 @@ class Runner:
         """What gdb is to be told first; it takes that process for the chosen one."""
         stop = self._queue.popleft()
         self._inferiors.chosen = stop.pid
-        return stop.packet
+        return stop.packet if stop.introduces else stop.packet + self._expedited(stop.pid)
+
+    def _expedited(self, pid: int) -> bytes:
+        """Registers of the process that has stopped, so that gdb need not ask, where they are the hart's."""
+        if pid != self._inferiors.current() or pid == self.crashed != KERNEL:
+            return b""
+        return expedited(self._debuggee.registers(pid))
 
     def vcont(self, text: bytes) -> bytes:
         """vCont with its actions: who is to step, or all go on."""
@@ -186,12 +195,12 @@ class Runner:
         count = 0
         while True:
             stopped = self._debuggee.step(1, only)
-            answer = self._told_of(stopped)
+            answer = None if stopped.why == "step" and stopped.moment.pc in within else self._told_of(stopped)
             if stopped.why == "event" and self._queue:
                 self._queue.append(self._stop(pid, SIGTRAP, ""))  # gdb forgets at an exec that it steps
             if answer is None and stopped.why == "event" and only in (None, stopped.pid):
                 return self.stopped_in(stopped.pid)  # the step is made, whatever happened in it
-            if answer is not None and (stopped.why != "step" or stopped.moment.pc not in within):
+            if answer is not None:
                 return answer
             count += 1
             if count % LOOK_STEPS == 0 and self.on_look():
@@ -357,4 +366,5 @@ class Runner:
     def _stop(self, pid: int, signal: int, attribute: str) -> _Stop:
         self._inferiors.known.add(pid)
         thread = self._inferiors.thread(pid)
-        return _Stop(pid, f"T{signal:02x}{attribute}thread:{thread};".encode())
+        packet = f"T{signal:02x}{attribute}thread:{thread};".encode()
+        return _Stop(pid, packet, attribute.startswith(INTRODUCTIONS))

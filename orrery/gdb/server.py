@@ -12,8 +12,8 @@ A client that goes, whether it says so or not, leaves the machine running as if 
 """
 
 import os
-import select
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -33,7 +33,7 @@ from orrery.signals import Signals
 LOOPBACK: Final = "127.0.0.1"
 STDIN: Final = 0
 RECEIVE_BYTES: Final = 1 << 16
-SEND_S_MAX: Final = 10.0  # a client that takes nothing for so long has gone
+SEND_S_MAX: Final = 10  # a client that takes nothing for so long has gone
 BAD_PACKET: Final = b"E16"
 GOING: Final = (b"vCont;", b"c", b"s", b"C", b"S")  # packets that let the machine go on
 
@@ -165,7 +165,8 @@ class Server:
             if not client.work():
                 self.pause()
                 client.look()
-                self._accept()
+                if not client.has_work:
+                    self._accept()
         if client.killed or self._owned:
             self._console.status = 0
         over = client.over
@@ -207,7 +208,8 @@ class _Client:
         look: Callable[[], bool],
         limit: int | None,
     ) -> None:
-        sock.settimeout(SEND_S_MAX)
+        sock.setblocking(True)  # a timeout of Python's would cost a system call more at each packet
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_S_MAX, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket: Final = sock
         self._debuggee: Final = debuggee
@@ -246,19 +248,33 @@ class _Client:
 
     def look(self) -> bool:
         """Take what has come in; whether the machine, if it runs, is to stop for it."""
-        stop = not self.alive
-        while self.alive and select.select([self._socket], [], [], 0)[0]:
-            try:
-                data = self._socket.recv(RECEIVE_BYTES)
-            except OSError:
-                data = b""
-            self.alive = bool(data)
+        stop = False
+        is_full = True
+        while self.alive and is_full:
+            data = self._received()
+            is_full = len(data) == RECEIVE_BYTES
             for item in self._parser.feed(data):
                 if item.kind is Kind.INTERRUPT and self._running:
                     stop = True
                 else:
                     self._items.append(item)
         return stop or not self.alive
+
+    def _received(self) -> bytes:
+        """What has come in, which may be nothing."""
+        try:
+            data = self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        self.alive = bool(data)
+        return data
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to carry out."""
+        return bool(self._items)
 
     def work(self) -> bool:
         """Carry out one thing that has come in; whether there was one."""

@@ -14,7 +14,7 @@ from orrery.gdb.breakpoints import KINDS as TYPES
 from orrery.gdb.breakpoints import Breakpoints
 from orrery.gdb.debuggee import Debuggee, Reversible
 from orrery.gdb.errors import EFAULT, EINVAL, ESRCH, Refused, number, unhex
-from orrery.gdb.features import GENERAL_COUNT, NUMBERS, target_xml
+from orrery.gdb.features import GENERAL_COUNT, NUMBERS, target_xml, words
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.packet import PACKET_BYTES_MAX
 from orrery.gdb.programs import Programs
@@ -125,7 +125,7 @@ class Stub:
         return [values[number] for number in NUMBERS]
 
     def _read_general(self, rest: bytes) -> bytes:
-        return b"".join(map(word, self._registers()[:GENERAL_COUNT]))
+        return words(self._registers()[:GENERAL_COUNT])
 
     def _write_general(self, rest: bytes) -> bytes:
         data = unhex(rest)
@@ -142,7 +142,7 @@ class Stub:
         index = number(rest)
         if index >= len(NUMBERS):
             raise Refused(EINVAL)
-        return word(self._registers()[index])
+        return words([self._registers()[index]])
 
     def _write_one(self, rest: bytes) -> bytes:
         index, _, value = rest.partition(b"=")
@@ -332,11 +332,6 @@ class Stub:
             return OK
         self._print(self._debuggee.monitor(line))
         return OK
-
-
-def word(value: int) -> bytes:
-    """A register as packets have it."""
-    return value.to_bytes(WORD_BYTES, "little").hex().encode()
 
 
 def _range(text: bytes) -> tuple[int, int]:

@@ -76,6 +76,11 @@ class Traveller:
     def current(self) -> int:
         return self._here.current
 
+    def pids(self) -> tuple[int, ...]:
+        if self._here is self._present:
+            return self._present.pids()
+        return tuple(one.pid for one in self.processes())
+
     def processes(self) -> tuple[ProcessInfo, ...]:
         return self._here.processes()
 

@@ -312,7 +312,7 @@ def test_interrupting_a_program_that_computes_and_one_that_vanishes_meanwhile(tm
 
 def test_a_gdb_that_knows_of_one_process_only(served: Served) -> None:
     with Client(served.port, features="swbreak+") as client:
-        assert client.ask("?") == "T05thread:3b9aca00;"
+        assert client.ask("?").startswith("T05thread:3b9aca00;")
         assert client.ask("Z1,80000124,4") == "OK" and client.ask("c").startswith("T05hwbreak:;thread:")
         assert client.ask("p20") == (0x80000124).to_bytes(8, "little").hex()
         assert client.ask("s").startswith("T05thread:")
@@ -351,6 +351,23 @@ def test_a_signal_to_the_machine_ends_it_for_the_client_too(tmp_path: Path) -> N
         time.sleep(0.3)
         served.process.terminate()
         assert client.answer().startswith("W") and served.end()[0] == 128 + signal.SIGTERM
+
+
+def test_a_stop_tells_the_registers_that_gdb_asks_for_and_a_range_is_one_request(served: Served) -> None:
+    with Client(served.port) as client:
+        first = re.search(r"thread:([^;]+);", client.ask("?"))
+        assert first, "the first stop names its thread"
+        begin = client.ask("p20")
+        for request in ("s", "r80000000,80000010", "s"):
+            told = dict(
+                re.findall(r";([0-9a-f]+):([0-9a-f]{16})(?=;)", client.ask(f"vCont;{request}:{first[1]}"))
+            )
+            general = client.ask("g")
+            assert told == {f"{n:x}": general[16 * n : 16 * n + 16] for n in (1, 2, 8, 32)}
+            assert told["20"] != begin, "it went on"
+            pc = int.from_bytes(bytes.fromhex(told["20"]), "little")
+            assert request == "s" or not 0x80000000 <= pc < 0x80000010, "the range was left"
+            begin = told["20"]
 
 
 def test_registers_and_memory_are_written(served: Served) -> None:
