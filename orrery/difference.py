@@ -36,7 +36,7 @@ def diff(first: "Machine", second: "Machine") -> "Parting | None":
 
 def _options(machine: "Machine") -> dict[str, Any]:
     """What the machine was made by, as plain values."""
-    machine.past.check_drive()
+    machine.past.check_repeatable()
     options = {name: value for name, value in machine.made_by.items() if name != "warn"}
     drive = options["drive"]
     if isinstance(drive, os.PathLike):

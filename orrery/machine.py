@@ -132,6 +132,7 @@ class Machine:
         self._stuck = False
         self._hooks: list[tuple[str, Hook]] = []
         self.closed = False
+        self._running = False
         self.front: Front = self._dialogue
         self.board.loop.on_idle = self._on_idle
         self.board.loop.on_slice = lambda: self.front.slice()
@@ -235,6 +236,8 @@ class Machine:
     def goto(self, when: Snapshot | int) -> None:
         """Go to where a snapshot was taken, or to the first boundary at or behind a virtual time in ps.
 
+        What was done to the machine at that very time is yet to come; a time that never comes is the end.
+
         The machine makes its run again from power-on, which takes as long as the run took; no hook is called
         for that.  Hooks stay; other watchers do not, nor does what expect has not seen.  The run stays the
         same until the machine runs by itself (run, sh, expect) or is changed: that begins another future.
@@ -276,15 +279,25 @@ class Machine:
 
         A machine that the guest has switched off does not run, and counts as asked.
         """
-        if self.closed:
-            raise ValueError("this machine was closed; make another one")
+        self.check_at_rest()
         if self.board.exit_code is not None:
             return Stop.ASKED
         self._stuck = False
         self.past.forget_future()
-        stop = self.board.loop.run(limit_ticks)
+        self._running = True
+        try:
+            stop = self.board.loop.run(limit_ticks)
+        finally:
+            self._running = False
         self.hub.raise_error()
         return Stop.ASLEEP if self._stuck else stop
+
+    def check_at_rest(self) -> None:
+        """Raise ValueError if the machine was closed, or runs: this was called by a hook or its like."""
+        if self.closed:
+            raise ValueError("this machine was closed; make another one")
+        if self._running:
+            raise ValueError("this machine is running: a hook looks, and leaves the rest to who lets it run")
 
     def ask_stop(self) -> None:
         """Make run() return at the next occasion; front ends, hooks and signal handlers may call it."""

@@ -50,25 +50,30 @@ class Past:
     @property
     def snapshot(self) -> Snapshot:
         """Of now."""
+        self._machine.check_at_rest()
         return Snapshot(Moment.of(self._machine.board.hart), self.changes)
 
     def goto(self, when: Snapshot | int) -> None:
         """See Machine.goto. The machine has another past then."""
-        self.check_drive()
+        if not isinstance(when, Snapshot) and (not isinstance(when, int) or when < 0):
+            raise ValueError(f"{when!r} is no time: give a snapshot, or picoseconds since power-on")
+        self.check_repeatable()
         machine, changes = self._machine, self._tape.changes()
         machine.make_again()
         if isinstance(when, Snapshot):
             same = changes[: len(when.changes)] == when.changes
             machine.past.follow(when.changes, when.moment, changes[len(when.changes) :] if same else ())
         else:
-            machine.past.follow(changes, -(-when // PS_PER_TICK))
+            ticks = -(-when // PS_PER_TICK)
+            before = sum(change.moment.ticks < ticks for change in changes)
+            machine.past.follow(changes[:before], ticks, changes[before:])
         machine.call_hooks()
 
     def fork(self) -> "Machine":
         """See Machine.fork."""
         from orrery.machine import Machine
 
-        self.check_drive()
+        self.check_repeatable()
         other = Machine(**self._machine.made_by)
         other.past.follow(self.changes, self.snapshot.moment)
         return other
@@ -77,6 +82,7 @@ class Past:
         """See Machine.write."""
         from orrery.debugger.memory import Memory
 
+        self._machine.check_at_rest()
         now = Moment.of(self._machine.board.hart)
         if not Memory(self._machine).write_physical(pa, data):
             ram = self._machine.board.ram
@@ -113,8 +119,9 @@ class Past:
         if not self._following:
             self._tape.record(Change(Moment.of(self._machine.board.hart), "type", (keys,)))
 
-    def check_drive(self) -> None:
-        """Raise BadInput unless the drive can be had again as it was at power-on."""
+    def check_repeatable(self) -> None:
+        """Raise BadInput unless the drive can be had again as at power-on; ValueError as check_at_rest."""
+        self._machine.check_at_rest()
         made_by = self._machine.made_by
         drive = made_by["drive"]
         if isinstance(drive, str | os.PathLike) and not made_by["snapshot"]:

@@ -1,11 +1,13 @@
 """A script that goes back in time: snapshots, other futures, and where they part."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from orrery_cli import image_with
 
 from emu.drive import RamDrive
+from emu.ram import RAM_BASE
 from kernel.abi.memlayout import PGSIZE
 from kernel.proc import Proc
 from kernel.vm import pa_of
@@ -48,6 +50,43 @@ def test_a_time_is_gone_to_from_both_sides() -> None:
         it.goto(end * 10)
         assert it.time_ps >= end, "until all wait"
         assert it.sh("echo on") == "on\n"
+
+
+def test_a_time_is_gone_to_before_what_was_done_at_it() -> None:
+    with machine() as it:
+        prompt, digest = it.time_ps, it.digest()
+        it.sh("echo hi > x")
+        then = it.time_ps
+        it.goto(prompt)
+        assert (it.time_ps, it.digest()) == (prompt, digest)
+        it.goto(then)
+        assert it.time_ps == then and it.sh("cat x") == "hi\n"
+
+
+@pytest.mark.parametrize("when", [-1, 1.5, None, "soon"])
+def test_what_is_no_time_loses_nothing(when: Any) -> None:
+    with machine() as it:
+        digest = it.digest()
+        with pytest.raises(ValueError, match="is no time"):
+            it.goto(when)
+        assert it.digest() == digest
+
+
+def test_a_closed_machine_does_not_travel() -> None:
+    it = machine()
+    snapshot = it.snapshot()
+    it.close()
+    for travel in (it.fork, it.snapshot, lambda: it.goto(snapshot), lambda: it.write(RAM_BASE, b"x")):
+        with pytest.raises(ValueError, match="was closed"):
+            travel()
+
+
+def test_a_hook_cannot_take_its_machine_elsewhere() -> None:
+    for travel in (Machine.fork, Machine.snapshot, lambda it: it.goto(0), lambda it: it.sh("ls")):
+        with machine() as it:
+            it.on("syscall", lambda event, it=it, travel=travel: travel(it))
+            with pytest.raises(ValueError, match="is running"):
+                it.sh("echo x")
 
 
 def test_a_fork_is_another_future() -> None:
