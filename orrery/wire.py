@@ -52,6 +52,10 @@ class Wire:
         """Whether the other end has been closed."""
         return bool(self._poll.poll(0))
 
+    def answers(self, patience_s: float) -> bool:
+        """Whether a message, or the end, comes within so much wall time."""
+        return bool(select.select([self._socket], [], [], patience_s)[0])
+
     def send(self, message: Value, passenger: socket.socket | None = None) -> None:
         """Send `message`; `passenger` stays open here, too. Raises Hangup."""
         body = marshal.dumps(message)

@@ -40,7 +40,9 @@ class Forward(ABC):
         self._panic = ""
         self._output = bytearray()
         self.on_slice: Callable[[], None] = lambda: None
-        self.on_idle: Callable[[int], None] = lambda until_ticks: None
+        self.wait_began: Moment | None = None  # the last one
+        self.wait_ended = -1  # ticks
+        self._cut = -1  # a wait that was only cut, by a limit, goes on at this time
 
     @abstractmethod
     def _do(self, change: Change) -> bool:
@@ -237,8 +239,18 @@ class Forward(ABC):
 
     def idle(self, until_ticks: int) -> bool:
         """As Front.idle: nothing comes from outside while the machine runs."""
-        self.on_idle(until_ticks)
+        now = self.moment
+        if now.ticks != self._cut:
+            self.wait_began = now
+        due = min(self._machine.board.events.next_ticks, self.tape.next_ticks)
+        self.wait_ended = min(until_ticks, due)
+        self._cut = until_ticks if until_ticks < due else -1
         return False
+
+    @property
+    def is_wait_cut(self) -> bool:
+        """Whether the machine stands in the midst of a wait, where no step ends."""
+        return self._hart.waiting and self._cut == self._hart.cells[e.NOW]
 
     def slice(self) -> None:
         """As Front.slice."""

@@ -2,11 +2,12 @@
 
 Made and used by timeline.py.  There is always one at the beginning, so that every moment can be reached.
 Each takes memory, so they are thinned: one is let go the sooner, the farther it is from where somebody looks,
-and the closer its neighbours are to each other:
+and the closer its neighbours are to each other; but all that is far counts the same:
 
-    |    .    .    .    .    .    .   . . . ......cursor.... . . .   .
+    |       .       .       .      .    .  . ...cursor... .  .    .      .       .
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
@@ -17,31 +18,46 @@ from orrery.debugger.replica import Replica
 NEAR_TICKS: Final = 100_000
 """Checkpoints that are closer to the cursor than this are worth no more than those at this distance."""
 
+FAR: Final = 16
+"""Beyond this part of the run from the cursor they are at even distances: one can look anywhere."""
+
+FILLED: Final = 0.85  # of the limit: what runs takes more between two looks
+KEPT_MIN: Final = 2  # however much they take
+UNMEASURED_MAX: Final = 6
+MEASURING_S: Final = 0.006  # of wall time, at a time
+
 
 def victim(ticks: Sequence[int], cursor_ticks: int) -> int:
     """Which of the checkpoints at these times, in order and not just one, is missed least; not the first."""
 
+    far = max(ticks[-1] // FAR, NEAR_TICKS)
+
     def value(i: int) -> float:
         following = ticks[i + 1] if i + 1 < len(ticks) else ticks[i]
-        return (following - ticks[i - 1]) / (abs(ticks[i] - cursor_ticks) + NEAR_TICKS)
+        distance = abs(ticks[i] - cursor_ticks)
+        return (following - ticks[i - 1]) / (min(distance, far) + NEAR_TICKS)
 
     return min(range(1, len(ticks)), key=value)
 
 
 class History:
-    """Checkpoints, `count_max` and `memory_bytes_max` in all at the most."""
+    """Checkpoints: `count_max` at the most, and `memory_bytes_max` with the process that runs."""
 
     def __init__(self, first: Replica, memory_bytes_max: int, count_max: int) -> None:
         assert count_max >= 3, "a history has room for a beginning, an end and something between"
         self._checkpoints: Final = [first]
-        self._bytes: Final[dict[Replica, int]] = {}
-        self._unmeasured: Replica | None = None
+        self._bytes: Final[dict[Replica, int]] = {}  # what was measured last comes last
+        self._unmeasured: Final[dict[Replica, None]] = {first: None}
+        self._runner_bytes = 0
         self._cursor_ticks = first.moment.ticks  # where somebody looked last
-        self._memory_bytes_max: Final = memory_bytes_max
+        self._memory_bytes_max: Final = int(memory_bytes_max * FILLED)
         self._count_max: Final = count_max
 
     def __len__(self) -> int:
         return len(self._checkpoints)
+
+    def __contains__(self, checkpoint: Replica) -> bool:
+        return checkpoint in self._checkpoints
 
     @property
     def first(self) -> Replica:
@@ -52,6 +68,11 @@ class History:
     def moments(self) -> tuple[Moment, ...]:
         """Those of the checkpoints."""
         return tuple(checkpoint.moment for checkpoint in self._checkpoints)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Their processes."""
+        return tuple(checkpoint.pid for checkpoint in self._checkpoints)
 
     def before(self, ticks: int) -> Replica | None:
         """The last checkpoint earlier than `ticks`."""
@@ -70,19 +91,62 @@ class History:
             checkpoint.close()
             return
         self._checkpoints.insert(i, checkpoint)
-        self._unmeasured = self._checkpoints[max(i - 1, 0)]
+        self._unmeasured.update(dict.fromkeys(self._checkpoints[max(i - 1, 0) : i + 1]))
         self._cursor_ticks = cursor_ticks
-        self._thin(cursor_ticks)
+        self._thin()
 
-    def measure(self) -> None:
-        """Measure the memory of a checkpoint, if one is to be: it takes a millisecond.
+    def lose(self, checkpoint: Replica) -> bool:
+        """Its process has gone, or is to; False for the first, without which nothing can be reached."""
+        if checkpoint is self.first:
+            return False
+        self._drop(self._checkpoints.index(checkpoint))
+        return True
 
-        A new one shares nearly all with its successors to be; so that is done when it has one.
+    def give_way(self) -> bool:
+        """Let one go, where the host has no room for another process; False where there is none to spare."""
+        if len(self._checkpoints) < 2:
+            return False
+        self._drop(victim(self._times(), self._cursor_ticks))
+        return True
+
+    # --- memory ---
+
+    @property
+    def must_measure(self) -> bool:
+        """Whether so many have not been measured that this cannot wait."""
+        return len(self._unmeasured) > UNMEASURED_MAX
+
+    def measure(self, runner: Replica) -> None:
+        """Measure `runner`, which runs, and some checkpoints: each takes a millisecond or more; and thin.
+
+        What one takes changes when others come and go, so all are measured in turn.
         """
-        if self._unmeasured is not None:
-            self._bytes[self._unmeasured] = self._unmeasured.memory_bytes
-            self._unmeasured = None
-            self._thin(self._cursor_ticks)
+        end = time.monotonic() + MEASURING_S
+        self._runner_bytes = runner.memory_bytes
+        for one in [*self._unmeasured, *self._bytes]:
+            self._measure(one)
+            if time.monotonic() > end:
+                break
+        self._thin()
+
+    def _measure(self, one: Replica) -> None:
+        self._unmeasured.pop(one, None)
+        self._bytes.pop(one, None)
+        self._bytes[one] = one.memory_bytes
+
+    def _thin(self) -> None:
+        while len(self._checkpoints) > self._count_max:
+            self._drop(victim(self._times(), self._cursor_ticks))
+        while len(self._checkpoints) > KEPT_MIN and self._is_over():
+            i = victim(self._times(), self._cursor_ticks)
+            self._drop(i)
+            for neighbour in self._checkpoints[i - 1 : i + 1]:
+                self._measure(neighbour)  # what it shared with the one that went is its own now
+
+    def _is_over(self) -> bool:
+        return self._runner_bytes + sum(self._bytes.values()) > self._memory_bytes_max
+
+    # --- ends ---
 
     def forget_after(self, moment: Moment) -> None:
         """Let go of what is later than `moment`, or at its time and not it."""
@@ -97,18 +161,8 @@ class History:
     def _times(self) -> list[int]:
         return [checkpoint.moment.ticks for checkpoint in self._checkpoints]
 
-    def _thin(self, cursor_ticks: int) -> None:
-        while len(self._checkpoints) > 3 and self._is_over():
-            self._drop(victim(self._times(), cursor_ticks))
-
-    def _is_over(self) -> bool:
-        if len(self._checkpoints) > self._count_max:
-            return True
-        return sum(self._bytes.values()) > self._memory_bytes_max
-
     def _drop(self, i: int) -> None:
         checkpoint = self._checkpoints.pop(i)
         self._bytes.pop(checkpoint, None)
-        if checkpoint is self._unmeasured:
-            self._unmeasured = None
+        self._unmeasured.pop(checkpoint, None)
         checkpoint.close()

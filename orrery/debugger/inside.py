@@ -119,10 +119,14 @@ class Inside:
 
     # --- copies ---
 
-    def _fork(self, passenger: socket.socket) -> int:
-        """Make a copy; the parent returns its pid, the copy 0, each to its own wire."""
+    def _fork(self, passenger: socket.socket) -> int | str:
+        """Make a copy; the parent returns its pid or why there is none, the copy 0, each to its own wire."""
         self._copies = [copy for copy in self._copies if not os.waitpid(copy, os.WNOHANG)[0]]
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            passenger.close()
+            return error.strerror or str(error)
         if pid:
             self._copies.append(pid)
             passenger.close()

@@ -19,9 +19,10 @@ from orrery.debugger.history import History
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.debugger.pylines import PyLine
-from orrery.debugger.replica import Replica
+from orrery.debugger.replica import NoRoom, Replica
 from orrery.debugger.stops import Stopped
 from orrery.debugger.tape import Change
+from orrery.errors import CannotGoOn
 from orrery.wire import Value, plain
 
 _P = ParamSpec("_P")
@@ -29,6 +30,7 @@ _P = ParamSpec("_P")
 MEMORY_BYTES_MAX: Final = 1 << 30
 CHECKPOINTS_MAX: Final = 256
 SLICE_S: Final = 0.03  # of wall time, between two looks at what else there is to do
+PATIENCE_S: Final = 0.005  # a run that takes longer is used for something else
 SPACING_S: Final = 0.09  # of wall time between checkpoints of a machine that goes on
 APPROACH_TICKS: Final = (40_000_000, 4_000_000, 200_000)
 """How far before a goal checkpoints are left on the way to it: going back from there takes little time."""
@@ -119,6 +121,11 @@ class Journey:
         """Where there are checkpoints now."""
         return self._history.moments
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that there are for it now."""
+        return (self._cursor.pid, *self._history.pids)
+
     # --- going forward, as Target ---
 
     def set_places(self, places: Iterable[Place]) -> None:
@@ -164,7 +171,8 @@ class Journey:
         while True:
             began = time.monotonic()
             runner.ask("run", plain(limit), SLICE_S, heeds_end)
-            self._history.measure()  # while the machine runs
+            if not runner.answers(PATIENCE_S) or self._history.must_measure:
+                self._history.measure(runner)  # while the machine runs
             stopped = Stopped.of(runner.answer())
             self._ran_s += time.monotonic() - began
             if self._ran_s > self._spacing_s and self._is_far(runner.moment.ticks, APPROACH_TICKS[-1]):
@@ -177,9 +185,8 @@ class Journey:
         """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
         if stopped.why != "place" or not stopped.detail or stopped.since is None or stopped.place is None:
             return stopped
-        base = self._history.at(stopped.since) or self._history.before(stopped.since.ticks)
-        assert base is not None, "nothing is written before there is a checkpoint"
-        copy = self._informed(base.fork())
+        copy = self._copy_before(stopped.since.ticks)
+        assert copy is not None, "nothing is written before there is a checkpoint"
         try:
             self._run(copy, stopped.since)
             line = copy.call("who_writes", plain(stopped.place))
@@ -196,7 +203,35 @@ class Journey:
         """Leave one where `runner` is; not in the middle of a wait, which is a single step."""
         if not runner.moment.waiting:
             self._ran_s = 0.0
-            self._history.add(runner.fork(), self.moment.ticks)
+            try:
+                checkpoint = runner.fork()
+            except NoRoom:
+                self._history.give_way()
+            else:
+                self._history.add(checkpoint, self.moment.ticks)
+
+    def _copy_before(self, ticks: int) -> Replica | None:
+        """A copy of the last checkpoint earlier than `ticks`; None at the beginning."""
+        while (base := self._history.before(ticks)) is not None:
+            if (copy := self._copy(base)) is not None:
+                return copy
+        return None
+
+    def _copy(self, base: Replica) -> Replica | None:
+        """A copy of a checkpoint, told what is to come in; None where that has gone.
+
+        Somebody has killed it, or it gave way to the copy.
+        """
+        while base in self._history:
+            try:
+                return self._informed(base.fork())
+            except NoRoom:
+                if not self._history.give_way():
+                    raise
+            except CannotGoOn:
+                if not self._history.lose(base):
+                    raise
+        return None
 
     def _look_up(self) -> None:
         """See what else there is to do; raises Interrupted."""
@@ -214,15 +249,17 @@ class Journey:
 
     def _go(self, goal: Moment | int) -> Stopped:
         ticks = goal.ticks if isinstance(goal, Moment) else goal
-        if self.moment == goal:
+        if self.moment == goal and not self._cursor.lost:
             return self.stopped("limit")
         there = self._history.at(goal) if isinstance(goal, Moment) else None
-        if there is not None:
-            self._take(there)
+        if there is not None and (copy := self._copy(there)) is not None:
+            self._take(copy)
             return self.stopped("limit")
         base = self._history.before(ticks) or self._history.first
-        if not base.moment.ticks <= self.moment.ticks < ticks:
-            self._take(base)
+        if self._cursor.lost or not base.moment.ticks <= self.moment.ticks < ticks:
+            copy = self._copy_before(ticks) or self._copy(self._history.first)
+            assert copy is not None, "the first checkpoint is there, or it is said that it is not"
+            self._take(copy)
         self._cursor.equip((), frozenset())
         self._approach(self._cursor, ticks)
         return self._run(self._cursor, goal)
@@ -230,16 +267,22 @@ class Journey:
     @interruptible
     def reverse_step(self, n: int = 1) -> Stopped:
         """Go back by `n` steps; `begin` where there are not as many."""
-        for _ in range(n):
-            before = self._previous()
-            if before is None:
+        goal = self.moment
+        while n:
+            if not self._find_trail(goal):
+                self._go(self._history.first.moment)
                 return self.stopped("begin")
-            self._go(before)
+            at = self._trail.index(goal)
+            count = min(n, at)
+            goal = self._trail[at - count]
+            n -= count
+            self._look_up()
+        self._go(goal)
         return self.stopped("step")
 
-    def _take(self, base: Replica) -> None:
-        """Go on with a copy of `base`; the newest moment that has been reached is kept."""
-        old, self._cursor = self._cursor, self._informed(base.fork())
+    def _take(self, copy: Replica) -> None:
+        """Go on with `copy`; the newest moment that has been reached is kept."""
+        old, self._cursor = self._cursor, copy
         self._cursor.output.clear()
         newest = old.moment.ticks > self._history.moments[-1].ticks
         if newest and not old.moment.waiting and not old.lost:
@@ -262,22 +305,21 @@ class Journey:
                 self._run(runner, ticks - distance)
                 self._checkpoint(runner)
 
-    def _previous(self) -> Moment | None:
-        """The moment one step before the cursor's; None at the beginning."""
-        now = self.moment
-        if now not in self._trail[1:]:
-            base = self._history.before(now.ticks)
-            if base is None:
-                return None
-            walker = self._informed(base.fork())
-            try:
-                self._approach(walker, now.ticks)
-                trail = walker.call("walk", tuple(now), now.ticks - TRAIL_TICKS)
-            finally:
-                walker.close()
-            self._trail = [Moment(*one) for one in trail]
-            assert len(trail) > 1, "a trail begins before the moment to which it leads"
-        return self._trail[self._trail.index(now) - 1]
+    def _find_trail(self, goal: Moment) -> bool:
+        """Have the moments that lead to `goal` in the trail; False at the beginning."""
+        if goal in self._trail[1:]:
+            return True
+        walker = self._copy_before(goal.ticks)
+        if walker is None:
+            return False
+        try:
+            self._approach(walker, goal.ticks)
+            trail = walker.call("walk", tuple(goal), goal.ticks - TRAIL_TICKS)
+        finally:
+            walker.close()
+        self._trail = [Moment(*one) for one in trail]
+        assert len(trail) > 1, "a trail begins before the moment to which it leads"
+        return True
 
     def stopped(self, why: str) -> Stopped:
         """Stopped, where the cursor is."""

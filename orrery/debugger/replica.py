@@ -22,6 +22,13 @@ END_S_MAX: Final = 5  # of wall time, which the first process gets to end by its
 PSS: Final = "Pss:"  # memory of a process, pages that it shares divided by how many share them; in KiB
 
 
+class NoRoom(CannotGoOn):
+    """The host gives no process for another copy."""
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__(f"no process for a copy of the machine: {reason}; end some processes")
+
+
 class Replica:
     """The process `pid` at the other end of `wire`. Close it to let the process go."""
 
@@ -45,25 +52,31 @@ class Replica:
         wire, far = Wire.pair()
         path = os.pathsep.join(filter(None, (str(Path(ROOT)), os.environ.get("PYTHONPATH"))))
         with far:
-            process = subprocess.Popen(
-                # -P: the tree is what PYTHONPATH says, not what lies in the current directory
-                [sys.executable, "-P", "-m", "orrery.debugger.inside", str(far.fileno())],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-                pass_fds=[far.fileno()],
-            )
+            try:
+                process = subprocess.Popen(
+                    # -P: the tree is what PYTHONPATH says, not what lies in the current directory
+                    [sys.executable, "-P", "-m", "orrery.debugger.inside", str(far.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": path},
+                    pass_fds=[far.fileno()],
+                )
+            except OSError as error:
+                raise NoRoom(error.strerror) from error
         replica = cls(wire, process.pid)
         replica._greeted, replica._process = True, process
         wire.send(options)
         return replica, tuple(replica.answer())
 
     def fork(self) -> "Replica":
-        """A copy, which stops at no places."""
+        """A copy, which stops at no places; raises NoRoom."""
         wire, far = Wire.pair()
         with far:
             self._greet()
             self._send(("fork", ()), far)
-            copy = Replica(wire, self.answer())
+            pid = self.answer()
+        if isinstance(pid, str):
+            raise NoRoom(pid)
+        copy = Replica(wire, pid)
         copy.moment, copy.current, copy.future = self.moment, self.current, self.future
         return copy
 
@@ -76,6 +89,10 @@ class Replica:
         """Have Inside begin with call `name`; then there must be an `answer`."""
         self._greet()
         self._send((name, arguments))
+
+    def answers(self, patience_s: float) -> bool:
+        """Whether the result of what was asked comes within so much wall time."""
+        return self._wire.answers(patience_s)
 
     def answer(self) -> Value:
         """Wait for the result of what was asked."""
@@ -127,6 +144,8 @@ class Replica:
             self.answer()
 
     def _send(self, *message: Any) -> None:
+        if self.lost:
+            raise self._lost()
         try:
             self._wire.send(*message)
         except Hangup:

@@ -45,9 +45,9 @@ class Search(Journey):
         """
         limit, inclusive = self.moment, False
         found = None
-        while found is None and (base := self._history.before(limit.ticks)) is not None:
-            begin = base.moment
-            found = self._last_stop(base.fork(), limit, inclusive)
+        while found is None and (runner := self._copy_before(limit.ticks)) is not None:
+            begin = runner.moment
+            found = self._last_stop(runner, limit, inclusive)
             limit, inclusive = begin, True
         if found is None:
             self._go(self._history.first.moment)
@@ -62,7 +62,6 @@ class Search(Journey):
         """
         found = None
         try:
-            self._informed(runner)
             while True:
                 runner.equip(self._places, self._kinds)
                 scan = runner.call("scan", tuple(limit), inclusive, STOPS_MAX, SLICE_S)

@@ -29,9 +29,8 @@ class Trail:
     def __init__(self, machine: "Machine", target: Target) -> None:
         self._machine: Final = machine
         self._target: Final = target
-        self._before: Moment | None = None  # where the last gate or wait began
+        self._before: Moment | None = None  # where the last gate began
         self._behind = -1  # when it ended
-        self._cut = -1  # a wait that was only cut, by a limit, goes on at this time
 
     def walk(self, goal: Moment, ticks: int) -> list[Moment]:
         """The moments from the first at or after `ticks` up to `goal`, which is the last.
@@ -50,11 +49,11 @@ class Trail:
                 self._behind = hart.cells[e.NOW]
 
         target.heeds_end = False
-        loop.on_gate, target.on_idle = gate, self._on_idle
+        loop.on_gate = gate
         try:
             target.resume(ticks)
         finally:
-            loop.on_gate, target.on_idle = enter_kernel, lambda until_ticks: None
+            loop.on_gate = enter_kernel
         trail = self._first()
         while target.moment != goal:
             stopped = target.step(limit=goal.ticks)
@@ -65,15 +64,9 @@ class Trail:
 
     def _first(self) -> list[Moment]:
         """Where the walk begins: a wait that was cut is no moment of its own."""
-        now = self._target.moment
-        before = [self._before] if self._before is not None and self._behind == now.ticks else []
-        return before if now.waiting and self._cut == now.ticks else [*before, now]
-
-    def _on_idle(self, until_ticks: int) -> None:
-        """The hart is about to wait, not beyond `until_ticks`."""
-        now = self._target.moment
-        if now.ticks != self._cut:
-            self._before = now
-        due = min(self._machine.board.events.next_ticks, self._target.tape.next_ticks)
-        self._behind = min(until_ticks, due)
-        self._cut = until_ticks if until_ticks < due else -1
+        target = self._target
+        now = target.moment
+        for began, ended in (self._before, self._behind), (target.wait_began, target.wait_ended):
+            if began is not None and ended == now.ticks:
+                return [began] if target.is_wait_cut else [began, now]
+        return [now]

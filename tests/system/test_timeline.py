@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +19,7 @@ from orrery import Machine
 from orrery.debugger.history import NEAR_TICKS, victim
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.registers import NAMES
+from orrery.debugger.replica import NoRoom, Replica
 from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.timeline import Timeline
@@ -324,20 +328,163 @@ def test_many_steps_are_as_many_single_ones(ended: Timeline) -> None:
     assert ended.moment == far
     ended.reverse_step(10)
     assert ended.step(10).moment == far
+    assert ended.reverse_step(5_000).moment == begin
+    ended.goto(20_000)
+    assert ended.reverse_step(1 << 40).why == "begin" and ended.moment.ticks == 0
+
+
+def test_a_wait_is_one_step_back_wherever_checkpoints_are() -> None:
+    with Timeline(**options("int main(void) { sleep(3); return 0; }", MEM_MIB)) as it:
+        it.run_until("syscall:sleep")
+        while not it.moment.waiting:
+            it.step()
+        begin, behind = it.moment, it.step().moment
+        assert behind.ticks - begin.ticks > 100_000_000
+        it.resume()
+        it.goto((begin.ticks + behind.ticks) // 2)
+        it.goto(behind)
+        assert it.reverse_step().moment == begin
+
+
+# --- processes and memory ---
+
+DIRTY = """
+int main(void) {
+    int n = 8 << 20;
+    char *p = sbrk(n);
+    for (int round = 0; round < 60; round++)
+        for (int i = 0; i < n; i += 64) *(volatile long *)(p + i) = i * round;
+    return 0;
+}
+"""
+
+
+def memory_bytes(it: Timeline) -> int:
+    """What all processes take."""
+    return it._cursor.memory_bytes + sum(one.memory_bytes for one in it._history._checkpoints)
 
 
 def test_checkpoints_keep_within_their_memory() -> None:
-    with Timeline(**options(LONG, MEM_MIB), memory_bytes_max=60 << 20, spacing_s=0.01) as it:
-        for line in LINES:
-            if it.resume().why == "asleep":
-                it.type(line)
+    limit = 160 << 20
+    most = []
+    with Timeline(**options(DIRTY, MEM_MIB), memory_bytes_max=limit, spacing_s=0.01) as it:
+        it.on_slice = lambda: most.append(memory_bytes(it))
         end = it.resume().moment
-        assert sum(it._history._bytes.values()) <= 60 << 20
-        assert 3 <= len(it.checkpoints) <= 20
         digest = it.digest()
-        it.goto(end.ticks // 3)
+        for ticks in (end.ticks // 3, end.ticks // 5, end.ticks // 2):
+            it.goto(ticks)
+            it.reverse_step(2)
+            most.append(memory_bytes(it))
+        assert len(most) > 4 and max(most) <= limit
+        assert 2 <= len(it.checkpoints) < 20
         it.goto(end)
         assert it.digest() == digest
+
+
+def has_gone(pid: int) -> bool:
+    """Whether the process has ended, or is about to vanish."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until_gone(pids: tuple[int, ...]) -> None:
+    end = time.monotonic() + 20
+    while not all(has_gone(pid) for pid in pids):
+        assert time.monotonic() < end, f"{[pid for pid in pids if not has_gone(pid)]} are left"
+        time.sleep(0.01)
+
+
+def test_nothing_is_left_of_a_timeline_that_was_closed() -> None:
+    with Timeline(**options(DIRTY, MEM_MIB), spacing_s=0.01) as it:
+        it.resume()
+        pids = it.pids
+        assert len(pids) > 3 and not any(has_gone(pid) for pid in pids)
+    it.close()
+    wait_until_gone(pids)
+
+
+def test_nothing_is_left_of_a_front_that_was_killed() -> None:
+    script = """
+from orrery.debugger.timeline import Timeline
+it = Timeline(mem_mib=16, spacing_s=0.01)
+it.resume()
+it.type(b"usertests\\n")
+it.resume(500_000_000)
+print(*it.pids, flush=True)
+it.resume()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as front:
+        assert front.stdout is not None
+        pids = tuple(int(pid) for pid in front.stdout.readline().split())
+        front.kill()
+    assert len(pids) > 3
+    wait_until_gone(pids)
+
+
+def test_a_cursor_that_was_killed_is_missed_and_made_again(ended: Timeline) -> None:
+    moment, digest = ended.moment, ended.digest()
+    os.kill(ended._cursor.pid, signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(CannotGoOn, match="has ended"):
+            ended.step()
+    assert ended.goto(moment).moment == moment
+    assert ended.digest() == digest
+
+
+def test_checkpoints_that_were_killed_are_not_missed(short: Timeline) -> None:
+    end = short.goto(1 << 60).moment
+    short.goto(end.ticks // 2)
+    middle, digest = short.step().moment, short.digest()
+    short.goto(end)
+    for one in short._history._checkpoints[1:]:
+        os.kill(one.pid, signal.SIGKILL)
+    assert short.goto(middle).moment == middle and short.digest() == digest
+    for one in short._history._checkpoints[1:]:
+        os.kill(one.pid, signal.SIGKILL)
+    short.reverse_step(3)
+    assert short.step(3).moment == middle
+    for one in short._history._checkpoints[1:]:
+        os.kill(one.pid, signal.SIGKILL)
+    short.set_places([Place(ALL, TRAMPOLINE)])
+    assert short.reverse_resume().why == "place"
+    short.set_places(())
+    assert short.goto(end).moment == end
+
+
+def test_the_loss_of_the_first_checkpoint_is_said() -> None:
+    with Timeline(**options(WRITER, MEM_MIB)) as it:
+        it.resume()
+        for one in it._history._checkpoints:
+            os.kill(one.pid, signal.SIGKILL)
+        with pytest.raises(CannotGoOn, match="has ended"):
+            it.goto(1000)
+
+
+def test_a_host_that_gives_no_more_processes_gets_fewer_checkpoints() -> None:
+    """Those that there are give way; where none is left to do so, that is said."""
+    with Timeline(**options(DIRTY, MEM_MIB), spacing_s=0.01) as it:
+        end = it.resume(300_000_000).moment
+        real = Replica.fork
+        room = [3]
+
+        def fork(self: Replica) -> Replica:
+            if len(it.pids) > room[0]:
+                raise NoRoom("there is none")
+            return real(self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Replica, "fork", fork)
+            it.goto(end.ticks // 2)
+            assert len(it.pids) <= 4
+            it.reverse_step(2)
+            assert it.goto(end).moment == end
+            room[0] = 0
+            with pytest.raises(NoRoom, match="there is none; end some processes"):
+                it.goto(end.ticks // 2)
+        it.goto(end.ticks // 2)
+        assert it.goto(end).moment == end
 
 
 def test_the_public_engine_goes_back_too() -> None:
@@ -366,12 +513,6 @@ def test_what_cannot_be_made_is_said() -> None:
         Timeline(mem_mib=0)
     with pytest.raises(BadInput, match="no such file"):
         Timeline(drive="/nowhere.img")
-
-
-def test_a_process_that_was_killed_is_missed(ended: Timeline) -> None:
-    os.kill(ended._cursor.pid, signal.SIGKILL)
-    with pytest.raises(CannotGoOn, match="has ended"):
-        ended.step()
 
 
 # --- which checkpoints are kept ---
