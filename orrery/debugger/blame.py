@@ -7,11 +7,11 @@ by inside.py.
 
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from orrery.debugger.memory import Memory
 from orrery.debugger.place import ALL, Place
-from orrery.debugger.pylines import PyLines
+from orrery.debugger.tracer import Tracer
 from toolchain.paths import in_tree
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def who_writes(machine: "Machine", place: Place, step: Callable[[], object]) -> 
     p = machine.kernel.sched.current if place.pid == ALL else procs.find(place.pid)
     memory = Memory(machine)
     blame = _Blame(lambda: memory.read(p, place.va, place.size))
-    blame.watched(step)
+    blame.traced(step)
     return blame.found
 
 
-class _Blame(PyLines):
+class _Blame(Tracer):
     """Notes the line behind which `look` gives something else than before."""
 
     def __init__(self, look: Callable[[], bytes]) -> None:
@@ -38,11 +38,16 @@ class _Blame(PyLines):
         self._last = ""
         self.found = ""
 
-    def _event(self, frame: FrameType, event: str, argument: object) -> "Callable[..., Any] | None":
-        if not self.found:
-            if self._look() != self._seen:
-                self.found = self._last
-            if event == "line":
-                code = frame.f_code
-                self._last = f"{in_tree(code.co_filename)}:{frame.f_lineno} in {code.co_qualname}"
-        return self._event
+    def event(self, frame: FrameType) -> None:
+        """As Tracer.event."""
+        if self.found:
+            return
+        if self._look() != self._seen:
+            self.found = self._last
+        code = frame.f_code
+        self._last = f"{in_tree(code.co_filename)}:{frame.f_lineno} in {code.co_qualname}"
+
+    def left(self, frame: FrameType) -> None:
+        """As Tracer.left."""
+        if not self.found and self._look() != self._seen:
+            self.found = self._last

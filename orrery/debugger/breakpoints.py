@@ -25,7 +25,8 @@ class Breakpoint:
 
     A breakpoint has `addresses` in the program `info`, named `program` (None: in all address spaces), or is
     `pending` until one runs that has the place; a watchpoint `size` bytes of process `pid`, a value of `type`
-    which was `old` and is `seen`; a catchpoint the event `text`.
+    which was `old` and is `seen`; a catchpoint the event `text`.  One in the kernel's Python has `lines`,
+    each with its file.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Breakpoint:
     info: DebugInfo | None = None
     program: str = ""
     pending: bool = False
+    lines: tuple[tuple[str, int], ...] = ()
     pid: int = ALL
     size: int = 1
     condition: str = ""
@@ -45,6 +47,16 @@ class Breakpoint:
     seen: bytes = b""
     old: bytes = b""
     type: CType = VOID
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The events at which it stops, as the target has them."""
+        if not self.enabled:
+            return frozenset()
+        if self.kind == CATCH:
+            return frozenset((self.text,))
+        condition = f" if {self.condition}" if self.condition else ""
+        return frozenset(f"line:{file}:{line}{condition}" for file, line in self.lines)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -102,12 +114,17 @@ class Breakpoints:
         """The one with this number."""
         return next((one for one in self.all if one.number == number), None)
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The events at which the target is to stop."""
+        kinds = frozenset(kind for one in self.all for kind in one.kinds)
+        return kinds | {EXEC for one in self.all if one.pending}
+
     def arm(self, *more: Place) -> None:
         """Have the target stop at all of them, and at `more`."""
         self._more = more
         self._target.set_places((*(place for one in self.all for place in one.places), *more))
-        kinds = {one.text for one in self.all if one.kind == CATCH and one.enabled}
-        self._target.catch(kinds | {EXEC for one in self.all if one.pending})
+        self._target.catch(self.kinds)
 
     def remember(self) -> None:
         """Take what the watched places hold for known: the machine is about to go on."""
@@ -121,8 +138,8 @@ class Breakpoints:
             self._settle_pending(stopped.pid)
         for one in self.all:
             if one.enabled and self._concerns(one, stopped):
-                if one.condition and not self._holds(one.condition, stopped.pid):
-                    continue
+                if one.condition and not one.lines and not self._holds(one.condition, stopped.pid):
+                    continue  # a condition in Python was looked at there
                 one.hits += 1
                 if one.temporary:
                     self.delete(one.number)
@@ -139,6 +156,8 @@ class Breakpoints:
 
     def _concerns(self, one: Breakpoint, stopped: Stopped) -> bool:
         if stopped.why == "event":
+            if one.lines:
+                return stopped.detail in one.kinds
             happened = stopped.detail.partition(" ")[0]
             return one.kind == CATCH and one.text in (happened, happened.partition(":")[0])
         here = stopped.moment.pc in one.addresses

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emu import engine as e
+from orrery.debugger import gates
 from orrery.debugger.breakpoints import Breakpoints
 from orrery.debugger.ctypes import ULONG, VOID, CType, pointer_to
 from orrery.debugger.expressions import evaluate
@@ -43,6 +44,7 @@ class Debugger:
             target, self.programs.find, self._holds, lambda one, pid: settle(self, one, pid)
         )
         self.stepper: Final = Stepper(target, self.programs, self.breakpoints)
+        self.stepper.into_python = lambda stopped: gates.entered_at_stop(self, stopped)
         self.pid = target.current
         self.walk: Walk | None = None
         self.history: Final[list[Value]] = []  # $1, $2, ...
@@ -52,6 +54,7 @@ class Debugger:
         self.listed = ("", 0)  # file and last line of the last list
         self.examined = ("x", 4)  # format and unit of the last x
         self.next_address = 0  # what it would show next
+        self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the walk, shown at its end
         self.ended = False  # the machine will not run again
         self._registers: list[int] = []
         self._frames: list[Frame] | None = None

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from kernel.abi.syscalls import SYSCALLS, Syscall
 from kernel.proc import TF_A0, Proc
+from orrery.debugger import pystops
 from orrery.hooks import Watcher
 
 SYSCALL: Final = "syscall"
@@ -73,6 +74,6 @@ class Catcher(Watcher):
 def check(kinds: Iterable[str]) -> None:
     """Raise ValueError where one of `kinds` is no event."""
     calls = {f"{SYSCALL}:{call.name}" for call in SYSCALLS}
-    unknown = [kind for kind in kinds if kind not in KINDS and kind not in calls]
+    unknown = [kind for kind in kinds if not (kind in KINDS or kind in calls or pystops.is_kind(kind))]
     if unknown:
         raise ValueError(f"no such event: {', '.join(unknown)}; there are {', '.join(KINDS)}")

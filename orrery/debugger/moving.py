@@ -7,7 +7,8 @@ the gate.
 
 from collections.abc import Callable
 
-from orrery.debugger.breakpoints import WATCHES, Breakpoint
+from orrery.debugger import gates
+from orrery.debugger.breakpoints import CATCH, WATCHES, Breakpoint
 from orrery.debugger.ctypes import INT, LONG
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import Frame
@@ -16,7 +17,6 @@ from orrery.debugger.registers import NAMES, PRIV
 from orrery.debugger.resolving import resolve
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.values import Unavailable, Value
-from orrery.debugger.walk import Walk
 
 A0, FA0 = NAMES.index("x10"), NAMES.index("f10")
 OVER = ("exit", "panic")
@@ -31,12 +31,21 @@ ENDS = {
 
 def continue_(debugger: Debugger, argument: str) -> str:
     """Go on to a breakpoint."""
-    debugger.walk = None
-    for _ in range(count(argument) - 1):
-        stopped = debugger.stepper.resume()
+    for _ in range(count(argument)):
+        stopped = _to_stop(debugger)
         if stopped.why not in ("place", "event"):
-            return report(debugger, stopped)
-    return report(debugger, debugger.stepper.resume())
+            break
+    return report(debugger, stopped)
+
+
+def _to_stop(debugger: Debugger) -> Stopped:
+    """To the next one, in Python too."""
+    if debugger.walk is not None:
+        if gates.on(debugger, to_stop=True):
+            return Stopped("event", debugger.target.moment, debugger.pid)
+        if (behind := gates.leave(debugger)) is not None:
+            return behind
+    return debugger.stepper.resume()
 
 
 def step(debugger: Debugger, argument: str) -> str:
@@ -67,10 +76,16 @@ def finish(debugger: Debugger, argument: str) -> str:
     frame, level = debugger.frame, debugger.level
     said = f"Run till exit from #{level}  {debugger.describe(frame)}\n"
     if debugger.walk is not None and frame.python is not None:
-        if debugger.walk.forward(out=True):
+        gates.refresh(debugger)
+        debugger.stepper.judged = None
+        if debugger.walk.forward(out=True, stops=gates.wanted(debugger)):
             debugger.walked()
-            return said + position(debugger, changed=True)
-        debugger.walk = None
+            why = "step" if debugger.stepper.judged is None else "event"
+            return said + report(
+                debugger, Stopped(why, debugger.target.moment, debugger.pid), everything=True
+            )
+        if (behind := gates.leave(debugger)) is not None:
+            return said + report(debugger, behind)
     if frame.kernel:
         return said + report(debugger, debugger.stepper.leave_kernel(debugger.pid))
     caller = next((one for one in debugger.frames[level + 1 :] if one.pc != frame.pc), None)
@@ -110,29 +125,22 @@ def _step(debugger: Debugger, *, over: bool) -> Stopped:
     """A step by line, wherever the machine stands."""
     target, stepper, pid = debugger.target, debugger.stepper, debugger.pid
     if debugger.walk is not None:
-        if debugger.walk.forward(over=over):
-            debugger.walked()
-            return Stopped("step", target.moment, pid)
-        debugger.walk = None
+        if gates.on(debugger, over=over):
+            return Stopped("step" if stepper.judged is None else "event", target.moment, pid)
+        if (behind := gates.leave(debugger)) is not None:
+            return behind
         stopped = stepper.to_gate(pid)
     elif target.registers(pid)[PRIV]:
         stopped = stepper.leave_kernel(pid) if over else stepper.to_gate(pid)
     else:
         stopped = stepper.line(pid, over=over)
     if stopped.why == "step" and not over and target.moment.pc in debugger.programs.gates:
-        stopped = _enter_python(debugger)
+        stopped = gates.enter(debugger)
+        debugger.walked()
+        walk = debugger.walk
+        if walk is not None and walk.line.wanted and gates.wanted(debugger)(walk.line):
+            return stopped._replace(why="event")
     return stopped
-
-
-def _enter_python(debugger: Debugger) -> Stopped:
-    """Pass the gate, and stand at the first line that ran behind it."""
-    debugger.moved(debugger.pid)
-    outer = [frame for frame in debugger.frames if not frame.kernel]
-    debugger.breakpoints.remember()
-    stopped, lines = debugger.target.trace()
-    if lines:
-        debugger.walk = Walk(lines, outer)
-    return stopped._replace(why="step") if stopped.why in ("place", "event") else stopped
 
 
 def _repeated(debugger: Debugger, argument: str, one: Callable[[], Stopped], *, by_line: bool = True) -> str:
@@ -196,9 +204,11 @@ def printed(debugger: Debugger) -> str:
 
     Not in the middle of the kernel's Python: the machine has passed it, but the person has not.
     """
-    if debugger.walk is not None:
-        return ""
-    text = debugger.target.take_output().decode(errors="replace")
+    shown, debugger.unsaid = debugger.unsaid, b""
+    if debugger.walk is None:
+        shown += debugger.held + debugger.target.take_output()
+        debugger.held = b""
+    text = shown.decode(errors="replace")
     return text if not text or text.endswith("\n") else f"{text}\n"
 
 
@@ -213,7 +223,7 @@ def _function(frame: Frame) -> object:
 def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
     if one.kind not in WATCHES:
         kind = {"breakpoint": "Breakpoint", "catchpoint": "Catchpoint"}[one.kind]
-        what = f" ({stopped.detail.partition(' ')[2]})" if stopped.why == "event" else ""
+        what = f" ({stopped.detail.partition(' ')[2]})" if one.kind == CATCH else ""
         return f"\n{'Temporary breakpoint' if one.temporary else kind} {one.number}{what}, "
     title = {"r": "Hardware read watchpoint", "rw": "Hardware access (read/write) watchpoint"}
     text = f"\n{title.get(WATCHES[one.kind], 'Hardware watchpoint')} {one.number}: {one.text}\n\n"

@@ -4,30 +4,25 @@ A gate takes one step of the machine, and nothing can come between: no interrupt
 that the kernel itself switches to.  So its inside need not be stopped to be looked at.  It runs once, under
 sys.settrace, and what is kept of each line can be walked through afterwards, forwards and backwards.
 
-A greenlet has a trace function of its own, and frames that wait in one have not been told: so the switch
-from one to another is followed too, and the frames that wait there are given the function.
+A thread of the kernel that goes on in the middle of its functions has callers of which no line runs: they
+are kept too, as lines that `waits`, with what they were then.  Lines at which the person wants to stop
+(pystops.py) are marked.
 """
 
 import reprlib
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from types import CodeType, FrameType
+from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
-import greenlet
-
 from kernel.sched import Scheduler
-from kernel.trap import Trap
-from toolchain.paths import ROOT, in_tree
+from orrery.debugger.pystops import PyStops
+from orrery.debugger.tracer import Tracer, is_kernels
+from toolchain.paths import in_tree
 
-KERNEL: Final = str(Path(ROOT) / "kernel") + "/"
-PLUMBING: Final = tuple(
-    one.__code__ for one in (Scheduler.enter, Scheduler.run_hart, Scheduler.call, Trap.process)
-)
-"""How threads and the hart wait for each other: nothing of what the kernel does."""
+PROCESS: Final = Scheduler._process.__code__
+"""The thread of a process, of which a system call is a small part."""
 
-LINES_MAX: Final = 5000
+LINES_MAX: Final = 20_000
 SHOWN_MAX: Final = 80  # characters of a value
 
 _T = TypeVar("_T")
@@ -36,7 +31,7 @@ _T = TypeVar("_T")
 class PyLine(NamedTuple):
     """A line that is about to run: of the activation `frame` of a function, which `caller` called (0: none).
 
-    `variables` are names and values as they were then.
+    `variables` are names and values as they were then; `wanted` are the stops of pystops.py that it is.
     """
 
     frame: int
@@ -45,70 +40,56 @@ class PyLine(NamedTuple):
     file: str
     line: int
     variables: tuple[tuple[str, str], ...]
+    wanted: tuple[str, ...] = ()
+    waits: bool = False
 
 
-class PyLines:
-    """Records while `watched` runs."""
+class PyLines(Tracer):
+    """Records while `watched` runs; `kinds` are stops of pystops.py."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._stops: Final = PyStops(kinds)
         self._lines: Final[list[PyLine]] = []
         self._numbers: Final[dict[FrameType, int]] = {}
-        self._told: Final[list[FrameType]] = []
 
     def watched(self, work: Callable[[], _T]) -> tuple[_T, tuple[PyLine, ...]]:
         """What `work` returns, and the lines of the kernel that ran for it, LINES_MAX at most."""
-        old_trace, old_switch = sys.gettrace(), greenlet.settrace(self._switched)
-        sys.settrace(self._called)
         try:
-            result = work()
+            result = self.traced(work)
         finally:
-            sys.settrace(old_trace)
-            greenlet.settrace(old_switch)
-            for frame in self._told:
-                frame.f_trace = None
             self._numbers.clear()
-            self._told.clear()
         return result, tuple(self._lines)
 
-    def _switched(self, event: str, pair: tuple[Any, Any]) -> None:
-        """Called in the greenlet that goes on."""
-        sys.settrace(self._called)
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            if _is_kernels(frame.f_code) and frame.f_trace is None:
-                frame.f_trace = self._event
-                self._told.append(frame)
-            frame = frame.f_back
+    def event(self, frame: FrameType) -> None:
+        """As Tracer.event."""
+        if len(self._lines) < LINES_MAX:
+            caller = self._number_of_caller(frame)
+            wanted = self._stops.wanted(frame)
+            self._lines.append(self._line(frame, self._number(frame), caller)._replace(wanted=wanted))
 
-    def _called(self, frame: FrameType, event: str, argument: object) -> "Callable[..., Any] | None":
-        return self._event if _is_kernels(frame.f_code) else None
+    def _number_of_caller(self, frame: FrameType) -> int:
+        """The activation that called this one; one of which no line has run is kept as one that waits."""
+        caller = frame.f_back
+        while caller is not None and not is_kernels(caller.f_code):
+            caller = caller.f_back
+        if caller is None:
+            return 0
+        if caller not in self._numbers:
+            if caller.f_code is PROCESS:
+                return 0
+            above = self._number_of_caller(caller)
+            self._lines.append(self._line(caller, self._number(caller), above)._replace(waits=True))
+        return self._number(caller)
 
-    def _event(self, frame: FrameType, event: str, argument: object) -> "Callable[..., Any] | None":
-        if event == "line" and len(self._lines) < LINES_MAX:
-            code = frame.f_code
-            number, caller = self._number(frame), frame.f_back
-            while caller is not None and not _is_kernels(caller.f_code):
-                caller = caller.f_back
-            self._lines.append(
-                PyLine(
-                    number,
-                    self._number(caller) if caller is not None else 0,
-                    code.co_qualname,
-                    in_tree(code.co_filename),
-                    frame.f_lineno,
-                    tuple((name, _text(value)) for name, value in frame.f_locals.items()),
-                )
-            )
-        return self._event
+    def _line(self, frame: FrameType, number: int, caller: int) -> PyLine:
+        code = frame.f_code
+        variables = tuple((name, text(value)) for name, value in frame.f_locals.items())
+        return PyLine(number, caller, code.co_qualname, in_tree(code.co_filename), frame.f_lineno, variables)
 
     def _number(self, frame: FrameType) -> int:
         """Of an activation; the frame is kept until the end, so that no other gets its identity."""
         return self._numbers.setdefault(frame, len(self._numbers) + 1)
-
-
-def _is_kernels(code: CodeType) -> bool:
-    """Whether to tell of it; a comprehension is on the line that it stands in."""
-    return code.co_filename.startswith(KERNEL) and code not in PLUMBING and not code.co_name.endswith("comp>")
 
 
 class _Short(reprlib.Repr):
@@ -132,7 +113,8 @@ class _Short(reprlib.Repr):
 _SHORT: Final = _Short()
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A value in a few words."""
     try:
         return _SHORT.repr(value)
     except Exception:  # any: an object in the middle of its __init__ cannot tell what it is

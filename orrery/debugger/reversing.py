@@ -9,11 +9,13 @@ from typing import Final
 
 from emu.clock import TICKS_PER_S
 from emu.hart import USER
+from orrery.debugger import gates
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import SP, Frame
 from orrery.debugger.moment import Moment
 from orrery.debugger.moving import count, position, report
 from orrery.debugger.place import Place
+from orrery.debugger.pystops import is_kind
 from orrery.debugger.stepping import RETURNS, Spot
 from orrery.debugger.stops import Stopped
 from orrery.debugger.values import Unavailable
@@ -24,14 +26,25 @@ UNITS_PER_S: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 def continue_(debugger: Debugger, argument: str) -> str:
     """Back to the last stop."""
-    debugger.walk = None
-    breakpoints, stepper = debugger.breakpoints, debugger.stepper
+    breakpoints, stepper, target = debugger.breakpoints, debugger.stepper, debugger.target
+    if (walk := debugger.walk) is not None:
+        if gates.on(debugger, backwards=True, to_stop=True):
+            return report(debugger, Stopped("event", target.moment, debugger.pid))
+        debugger.walk = None
+        target.goto(walk.since)
+        gate = Stopped("place", target.moment, target.current)
+        stepper.judged = breakpoints.judged(gate)
+        if stepper.judged is not None:
+            return _back(debugger, gate)
     breakpoints.remember()
     breakpoints.arm()
     while True:
-        stopped = _resume(debugger)
-        stepper.judged = breakpoints.judged(stopped)
-        if stopped.why not in ("place", "event") or stepper.judged is not None:
+        stopped: Stopped | None = _resume(debugger)
+        if stopped is not None and is_kind(stopped.detail):
+            stopped = gates.entered_at_stop(debugger, stopped, backwards=True)
+        elif stopped is not None:
+            stepper.judged = breakpoints.judged(stopped)
+        if stopped is not None and (stopped.why not in ("place", "event") or stepper.judged is not None):
             return _back(debugger, stopped)
 
 
@@ -68,8 +81,10 @@ def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
     before = debugger.frame if debugger.frames else None
     stopped = Stopped("step", debugger.target.moment, debugger.pid)
     for _ in range(count(argument)):
-        if debugger.walk is not None and debugger.walk.back(over=over):
-            debugger.walked()
+        if debugger.walk is not None and gates.on(debugger, backwards=True, over=over):
+            if debugger.stepper.judged is not None:
+                stopped = Stopped("event", debugger.target.moment, debugger.pid)
+                break
             continue
         debugger.walk = None
         stopped = _line(debugger, over=over)
@@ -125,6 +140,7 @@ def _resume(debugger: Debugger) -> Stopped:
 def _back(debugger: Debugger, stopped: Stopped, *, before: Frame | None = None) -> str:
     """Where the machine stands now; nothing of what the console has shown on the way."""
     debugger.target.take_output()
+    debugger.unsaid, debugger.held = b"", b""
     return report(debugger, stopped, before=before)
 
 

@@ -15,6 +15,7 @@ from orrery.debugger.frames import SP
 from orrery.debugger.locations import Locations
 from orrery.debugger.place import Place
 from orrery.debugger.programs import Programs
+from orrery.debugger.pystops import is_kind
 from orrery.debugger.stops import Stopped
 from orrery.debugger.timeline import Timeline
 from orrery.dwarf import RA, DebugInfo, Function
@@ -35,7 +36,8 @@ class Spot(NamedTuple):
 class Stepper:
     """For `target`. Each step ends with why it did: "step", or what came between, such as a breakpoint.
 
-    `judged` is the breakpoint at which it stopped.
+    `judged` is the breakpoint at which it stopped.  `into_python` is to walk to a line in Python where the
+    target has come to one, or past it where the person does not want it.
     """
 
     def __init__(self, target: Timeline, programs: Programs, breakpoints: Breakpoints) -> None:
@@ -45,6 +47,7 @@ class Stepper:
         self.judged: Breakpoint | None = None
         self.asked = False  # somebody wants a stop; may be set by a signal handler
         self.lines: Final[deque[bytes]] = deque()  # to be typed, one whenever all wait
+        self.into_python: Callable[[Stopped], Stopped | None] = lambda stopped: None
 
     # --- running ---
 
@@ -68,8 +71,10 @@ class Stepper:
         try:
             while True:
                 stopped = self._typed_for(self._target.resume)
-                if stopped.why not in ("place", "event") or self._is_wanted(stopped):
+                if stopped.why not in ("place", "event"):
                     return stopped
+                if (judged := self._wanted(stopped)) is not None:
+                    return judged
                 if stopped.place in places and arrived(stopped):
                     return stopped._replace(why="step")
         finally:
@@ -82,8 +87,8 @@ class Stepper:
             return interrupted
         self._breakpoints.remember()
         stopped = self._typed_for(lambda: self._target.step(1, pid or None))
-        if stopped.why in ("place", "event") and not self._is_wanted(stopped):
-            return stopped._replace(why="step")
+        if stopped.why in ("place", "event"):
+            return self._wanted(stopped) or stopped._replace(why="step")
         return stopped
 
     def _typed_for(self, go: Callable[[], Stopped]) -> Stopped:
@@ -120,9 +125,12 @@ class Stepper:
             stopped = self.instruction(pid)
         return stopped
 
-    def _is_wanted(self, stopped: Stopped) -> bool:
+    def _wanted(self, stopped: Stopped) -> Stopped | None:
+        """The stop, if the person wants it, and walk to one in Python. `judged` is its breakpoint."""
+        if is_kind(stopped.detail):
+            return self.into_python(stopped)
         self.judged = self._breakpoints.judged(stopped)
-        return self.judged is not None
+        return stopped if self.judged is not None else None
 
     # --- lines ---
 

@@ -6,10 +6,11 @@ Each takes the debugger and what stood behind the command's name, and gives text
 import re
 from typing import Final
 
-from orrery.debugger import events
+from orrery.debugger import events, pycode
 from orrery.debugger.breakpoints import CATCH, Breakpoint
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
+from orrery.debugger.pycode import PY_LINE
 from orrery.debugger.resolving import place_in, resolve, split
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.values import Unavailable
@@ -24,9 +25,13 @@ def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str
     text = text or f"*{debugger.frame.pc:#x}"
     made = Breakpoint("breakpoint", text, condition=condition, temporary=temporary)
     kind = "Temporary breakpoint" if temporary else "Breakpoint"
+    if PY_LINE.match(text):
+        return _in_python(debugger, made, [_python_line(text)])
     try:
         place_in(debugger, made, resolve(debugger, text))
     except Unavailable as error:
+        if functions := pycode.named(text):
+            return _in_python(debugger, made, functions)
         if not _may_come(debugger, text):
             raise
         made.pending = True
@@ -39,6 +44,28 @@ def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str
     place = next(iter(made.info.places(first)), None) if made.info is not None else None
     line = f": file {place.file}, line {place.line}." if place is not None else ""
     return f"{kind} {made.number} at {first:#x}{line}\n"
+
+
+def _in_python(debugger: Debugger, made: Breakpoint, functions: list[pycode.PyFunction]) -> str:
+    """Enter a breakpoint in the kernel's Python into the table."""
+    made.lines = tuple((one.file, one.body) for one in functions)
+    made.where = f"in {functions[0].name} at {functions[0].file}:{functions[0].body}"
+    debugger.target.catch(made.kinds)  # raises ValueError for a condition that cannot be
+    debugger.breakpoints.add(made)
+    kind = "Temporary breakpoint" if made.temporary else "Breakpoint"
+    if len(functions) > 1:
+        where = ", ".join(f"{one.name} at {one.file}:{one.body}" for one in functions)
+        return f"{kind} {made.number} at {made.text}: {where}. ({len(functions)} locations)\n"
+    return f"{kind} {made.number} {made.where}.\n"
+
+
+def _python_line(text: str) -> pycode.PyFunction:
+    found = PY_LINE.match(text)
+    assert found is not None, "who asks has looked"
+    function = pycode.at_line(found["file"], int(found["line"]))
+    if function is None:
+        raise Unavailable(f"No line {found['line']} with code in a file {found['file']} of the kernel.")
+    return function
 
 
 def _may_come(debugger: Debugger, text: str) -> bool:
@@ -147,7 +174,12 @@ def condition(debugger: Debugger, argument: str) -> str:
     """condition N [EXPRESSION]"""
     number, _, text = argument.partition(" ")
     (one,) = _chosen(debugger, number)
-    one.condition = text.strip()
+    before, one.condition = one.condition, text.strip()
+    try:
+        debugger.breakpoints.arm()
+    except ValueError:
+        one.condition = before
+        raise
     return "" if one.condition else f"Breakpoint {one.number} now unconditional.\n"
 
 

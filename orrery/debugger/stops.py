@@ -4,6 +4,7 @@ Used by target.py alone, which lets the machine run and then asks `met`.  The en
 this adds what only Python sees: events of the kernel, and what the kernel writes to a watched place.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -14,6 +15,7 @@ from orrery.debugger import events
 from orrery.debugger.memory import Memory
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place, spots
+from orrery.debugger.pystops import PyStops
 from orrery.debugger.writers import Writers
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Stopped(NamedTuple):
     place      at a breakpoint, or behind an access to a watched `place`: `va` is what was touched, `access`
                "r", "w" or "rw"; where the kernel wrote in Python, `detail` says in what.  The access began at
                `since`: its instruction, or the gate
-    event      behind the gate in which something happened: `detail` is its kind, a blank and what it was
+    event      behind the gate in which something happened: `detail` is its kind, a blank and what it was;
+               for a line of the kernel's Python (pystops.py) the kind alone, and the gate began at `since`
     step       all steps were made               limit      the limit has come
     interrupt  somebody asked for a stop         asleep     all wait, and nothing will happen by itself
     begin      there is nothing before this      end        the recording ends here
@@ -79,7 +82,8 @@ class Stops:
         self._awaited: set[int] = set()  # pids of places that are no process's yet
         self._programs: set[str] = set()  # names of programs that have places
         self._writers: Final = Writers(machine, memory)
-        self._written_since: Moment | None = None
+        self._gate_since: Moment | None = None  # the moment before the gate in which something was met
+        self._lines = PyStops()
         self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
         self._catcher: Final = events.Catcher(self._caught)
         self._happening: events.Happening | None = None
@@ -90,7 +94,7 @@ class Stops:
         """At these places, and at no others."""
         self._places = tuple(places)
         self._writers.watch(place for place in self._places if "w" in place.kinds)
-        self._loop.on_gate = self._gate if self._places else self._enter_kernel
+        self._look_at_gates()
         self._bind()
 
     @property
@@ -106,11 +110,15 @@ class Stops:
             self._machine.hub.add(self._catcher)
         elif not kinds and self._catcher.kinds:
             self._machine.hub.remove(self._catcher)
+        if kinds != self._catcher.kinds:
+            self._lines = PyStops(kinds)
+            self._look_at_gates()
         self._catcher.kinds = kinds
 
     def begin(self) -> None:
         """The machine is about to go on from where it stands."""
         self._writers.remember()
+        self._lines.take()
         self._loop.hit = None
 
     # --- what it has come to ---
@@ -118,13 +126,15 @@ class Stops:
     def met(self, *, moved: bool) -> Stopped | None:
         """The first of them, if the machine has come to one; a breakpoint counts if it `moved` there."""
         happening, self._happening = self._happening, None
-        written, hit = self._writers.take(), self._loop.hit
+        written, hit, line = self._writers.take(), self._loop.hit, self._lines.take()
+        if line:
+            return self.stopped("event", detail=line, since=self._gate_since)
         if happening is not None:
             return self.stopped("event", detail=f"{happening.kind} {happening.text}")
         if written is not None:
             return self.stopped(
                 "place", detail=written.by, place=written.place, va=written.place.va, access="w",
-                since=self._written_since,
+                since=self._gate_since,
             )  # fmt: skip
         if hit is not None and (place := self._place(hit.va, hit.size_bytes, hit.kind)) is not None:
             access = ("r" if hit.kind & e.LOADS else "") + ("w" if hit.kind & e.STORES else "")
@@ -154,13 +164,20 @@ class Stops:
 
     # --- what the kernel tells ---
 
+    def _look_at_gates(self) -> None:
+        """If there is anything that the kernel may do behind one."""
+        self._loop.on_gate = self._gate if self._places or self._lines else self._enter_kernel
+
     def _gate(self, hart: "Hart") -> None:
-        """The hart is at a gate, while there are places: the kernel may write to one, or move one."""
+        """The hart is at a gate: the kernel may write to a place, move one, or come to a line."""
         self._writers.before(hart)
         now = Moment.of(hart)
-        self._enter_kernel(hart)
-        if self._writers.behind():
-            self._written_since = now._replace(ticks=now.ticks - GATE_TICKS)
+        if self._lines and sys.gettrace() is None:
+            self._lines.traced(lambda: self._enter_kernel(hart))
+        else:
+            self._enter_kernel(hart)
+        if self._writers.behind() or self._lines.hit:
+            self._gate_since = now._replace(ticks=now.ticks - GATE_TICKS)
             self._machine.ask_stop()
         moved = any(p.pid != pid or p.satp != satp for p, pid, satp in self._spaces)
         if moved or ((self._awaited or self._programs) and self._has_come()):

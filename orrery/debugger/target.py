@@ -138,7 +138,7 @@ class Target(Forward):
 
     def trace(self) -> tuple[Stopped, tuple[PyLine, ...]]:
         """Make one step, and tell which lines of the kernel's Python ran in it."""
-        return PyLines().watched(self.step)
+        return PyLines(self._stops.kinds).watched(self.step)
 
     # --- processes by number ---
 

@@ -3,45 +3,97 @@
 The machine itself stands behind the gate meanwhile; so do its memory and registers.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from orrery.debugger.frames import Frame
+from orrery.debugger.moment import Moment
 from orrery.debugger.pylines import PyLine
+from orrery.debugger.stops import Stopped
 from orrery.dwarf import Place
+
+Stops = Callable[[PyLine], bool]
+"""Whether the person wants to stop at a line that is marked for it."""
 
 
 class Walk:
-    """Over `lines`, of which there is one at least; `outer` are the frames of the program before the gate."""
+    """Over `lines`, of which there is one at least that does not wait.
 
-    def __init__(self, lines: tuple[PyLine, ...], outer: list[Frame]) -> None:
-        self._lines: Final = lines
+    `outer` are the frames of the program before the gate, which is at `since`; `behind` is how the machine
+    came to stand behind it.  `kinds` are the stops with which the lines were recorded.
+    """
+
+    def __init__(
+        self,
+        lines: tuple[PyLine, ...],
+        outer: list[Frame],
+        since: Moment,
+        behind: Stopped,
+        kinds: frozenset[str] = frozenset(),
+    ) -> None:
+        self._lines = lines
         self._outer: Final = outer
-        self._at = 0
-        self._depths: Final = [self._depth(i) for i in range(len(lines))]
+        self.since: Final = since
+        self.behind: Final = behind
+        self.kinds = kinds
+        self._at = next(i for i, one in enumerate(lines) if not one.waits)
+        depths: dict[int, int] = {0: -1}  # of activations: how many callers of them are known
+        for one in lines:
+            depths.setdefault(one.frame, depths.get(one.caller, -1) + 1)
+        self._depths: Final = [depths[one.frame] for one in lines]
 
     @property
     def line(self) -> PyLine:
         """The current one."""
         return self._lines[self._at]
 
-    def forward(self, *, over: bool = False, out: bool = False) -> bool:
-        """On to the next line; `over` the functions that this one calls, or `out` of its function.
+    @property
+    def index(self) -> int:
+        """Its place among all lines."""
+        return self._at
 
-        False, and behind all lines, where there is none.
+    def to_end(self) -> None:
+        """To the last line."""
+        self._at = len(self._lines) - 1
+
+    def mark(self, lines: tuple[PyLine, ...], kinds: frozenset[str]) -> None:
+        """Take the same lines, recorded with other stops."""
+        self._lines, self.kinds = lines, kinds
+
+    def forward(
+        self,
+        *,
+        over: bool = False,
+        out: bool = False,
+        to_stop: bool = False,
+        stops: Stops = lambda line: False,
+    ) -> bool:
+        """On to the next line; `over` the functions that this one calls, `out` of its function, or `to_stop`.
+
+        A line at which it `stops` comes first.  False, and behind all lines, where there is none.
         """
         for i in range(self._at + 1, len(self._lines)):
-            if not (over or out) or self._is_outside(i) or (over and self._is_in_frame(i)):
+            if self._ends(i, stops) or (
+                not (to_stop or self._lines[i].waits)
+                and (not (over or out) or self._is_outside(i) or (over and self._is_in_frame(i)))
+            ):
                 self._at = i
                 return True
         return False
 
-    def back(self, *, over: bool = False) -> bool:
-        """Back to the line before; False, and still at the first, where there is none."""
+    def back(self, *, over: bool = False, to_stop: bool = False, stops: Stops = lambda line: False) -> bool:
+        """Back to the line before, or `to_stop`; False, and still where it was, where there is none."""
         for i in reversed(range(self._at)):
-            if not over or self._is_outside(i) or self._is_in_frame(i):
+            if self._ends(i, stops) or (
+                not (to_stop or self._lines[i].waits)
+                and (not over or self._is_outside(i) or self._is_in_frame(i))
+            ):
                 self._at = i
                 return True
         return False
+
+    def _ends(self, at: int, stops: Stops) -> bool:
+        return bool(self._lines[at].wanted) and stops(self._lines[at])
 
     def _is_in_frame(self, at: int) -> bool:
         """Whether a line is of the same activation as the current one."""
@@ -61,12 +113,3 @@ class Walk:
                 found.append(Frame(0, 0, (), place=place, kernel=True, python=one.variables))
                 wanted = one.caller
         return [*found, *self._outer]
-
-    def _depth(self, at: int) -> int:
-        """How many callers of the line are known."""
-        depth, one = 0, self._lines[at]
-        wanted = one.caller
-        for i in reversed(range(at)):
-            if self._lines[i].frame == wanted:
-                depth, wanted = depth + 1, self._lines[i].caller
-        return depth

@@ -1,0 +1,89 @@
+"""The kernel's Python as a debugger's locations have it: its functions by name, and the lines that have code.
+
+The sources are compiled, not imported, so what is read here is what a machine's process has.
+
+    VirtualMemory.copy     a method; copy alone is every function of that name; vm.copy those of kernel/vm.py
+    uvmcopy                what xv6 calls it, where the names have nothing in common
+    kernel/vm.py:451       a line, or the next one that has code; vm.py:451 is enough
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType
+from typing import Final, NamedTuple
+
+from orrery.debugger.tracer import KERNEL
+from toolchain.paths import in_tree
+
+PY_LINE: Final = re.compile(r"(?P<file>[^:\s]+\.py):(?P<line>\d+)$")
+XV6: Final = {
+    "uvmcopy": "VirtualMemory.copy", "uvmalloc": "VirtualMemory.grow", "mappages": "VirtualMemory.map_range",
+    "uvmunmap": "VirtualMemory.unmap", "uvmfree": "VirtualMemory.free_user",
+}  # fmt: skip
+
+
+class PyFunction(NamedTuple):
+    """A function of the kernel, where its body begins, and its lines that have code."""
+
+    name: str
+    file: str
+    body: int
+    lines: tuple[int, ...]
+
+
+@cache
+def functions() -> tuple[PyFunction, ...]:
+    """All of them, methods and inner ones too, by file and line."""
+    return tuple(one for path in sorted(Path(KERNEL).rglob("*.py")) for one in _in_file(path))
+
+
+def named(name: str) -> list[PyFunction]:
+    """Those that a person may mean."""
+    name = XV6.get(name, name)
+    found = [one for one in functions() if one.name == name or one.name.endswith(f".{name}")]
+    module, _, rest = name.partition(".")
+    return found or [
+        one
+        for one in functions()
+        if Path(one.file).stem == module and rest and (one.name == rest or one.name.endswith(f".{rest}"))
+    ]
+
+
+def at_line(file: str, line: int) -> PyFunction | None:
+    """The function with this line, or with the next one that has code; its body is that line."""
+    candidates = [
+        (min(later), one)
+        for one in functions()
+        if f"/{one.file}".endswith(f"/{file}") and (later := [at for at in one.lines if at >= line])
+    ]
+    if not candidates:
+        return None
+    nearest = min(at for at, _ in candidates)
+    # Of functions within each other the innermost has fewest lines.
+    function = min((one for at, one in candidates if at == nearest), key=lambda one: len(one.lines))
+    return function._replace(body=nearest)
+
+
+def _in_file(path: Path) -> Iterator[PyFunction]:
+    code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    for one in _codes(code):
+        lines = tuple(sorted({line for _, _, line in one.co_lines() if line}))
+        body = [line for line in lines if line > one.co_firstlineno] or list(lines)
+        if body:
+            yield PyFunction(one.co_qualname, in_tree(one.co_filename), _first(one, body), tuple(body))
+
+
+def _first(code: CodeType, body: list[int]) -> int:
+    """The line that runs first: the one of a decorated function is not its lowest."""
+    return next((line for _, _, line in code.co_lines() if line in body), body[0])
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """The functions in a piece of code; a class body and a comprehension are none."""
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            if one.co_flags & 0x2 and not one.co_name.startswith("<"):  # CO_NEWLOCALS
+                yield one
+            yield from _codes(one)

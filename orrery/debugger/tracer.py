@@ -1,0 +1,83 @@
+"""A tracer: is told of each line of the kernel's Python that runs, by sys.settrace.
+
+What is told, it only looks at: the run stays the same.  A greenlet has a trace function of its own, and
+frames that wait in one have not been told, so the switch from one to another is followed too, and the frames
+that wait there are given the function.  Used in the machine's process.
+"""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Final, TypeVar
+
+import greenlet
+
+from kernel.sched import Scheduler
+from kernel.trap import Trap
+from toolchain.paths import ROOT
+
+KERNEL: Final = str(Path(ROOT) / "kernel") + "/"
+PLUMBING: Final = tuple(
+    one.__code__ for one in (Scheduler.enter, Scheduler.run_hart, Scheduler.call, Trap.process)
+)
+"""How threads and the hart wait for each other: nothing of what the kernel does."""
+
+_T = TypeVar("_T")
+
+
+def is_kernels(code: CodeType) -> bool:
+    """Whether to tell of it; a comprehension is on the line that it stands in."""
+    return code.co_filename.startswith(KERNEL) and code not in PLUMBING and not code.co_name.endswith("comp>")
+
+
+class Tracer(ABC):
+    """Calls `event` before each line, and `left` where a function ends, while `traced` runs."""
+
+    def __init__(self) -> None:
+        self._told: Final[list[FrameType]] = []
+
+    @abstractmethod
+    def event(self, frame: FrameType) -> None:
+        """A line is about to run; must not raise."""
+
+    def left(self, frame: FrameType) -> None:  # noqa: B027  (not all care)
+        """A function is about to return, or to raise."""
+
+    def wants(self, code: CodeType) -> bool:
+        """Whether lines of this function matter."""
+        return is_kernels(code)
+
+    def traced(self, work: Callable[[], _T]) -> _T:
+        """What `work` returns."""
+        old_trace, old_switch = sys.gettrace(), greenlet.settrace(self._switched)
+        sys.settrace(self._called)
+        try:
+            return work()
+        finally:
+            sys.settrace(old_trace)
+            greenlet.settrace(old_switch)
+            for frame in self._told:
+                frame.f_trace = None
+            self._told.clear()
+
+    def _switched(self, event: str, pair: tuple[Any, Any]) -> None:
+        """Called in the greenlet that goes on."""
+        sys.settrace(self._called)
+        frame = sys._getframe().f_back  # None in a greenlet that begins
+        while frame is not None:
+            if self.wants(frame.f_code) and frame.f_trace is None:
+                frame.f_trace = self._happened
+                self._told.append(frame)
+            frame = frame.f_back
+
+    def _called(self, frame: FrameType, event: str, argument: object) -> "Callable[..., Any] | None":
+        return self._happened if self.wants(frame.f_code) else None
+
+    def _happened(self, frame: FrameType, event: str, argument: object) -> "Callable[..., Any]":
+        if event == "line":
+            self.event(frame)
+        elif event == "return":
+            self.left(frame)
+        return self._happened
