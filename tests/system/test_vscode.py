@@ -40,6 +40,13 @@ from orrery import Machine
 with Machine(mem_mib=32) as machine:
     print(machine.boot().sh("echo one two"))
 """
+TWO_LINES = """
+from orrery import Machine
+with Machine(mem_mib=32) as machine:
+    machine.boot()
+    one = machine.sh("echo one")
+    print(one + machine.sh("echo two"), end="")
+"""
 BOOT = "Orrery: boot, the kernel under debugpy"
 RUN = "Orrery: run this C file, the kernel under debugpy"
 PYTHON = "Orrery: this Python file, with its machines"
@@ -65,7 +72,7 @@ def first_line(file: Path, function: str) -> int:
     return body[1 if ast.get_docstring(found) is not None else 0].lineno
 
 
-def c_line(file: Path, text: str) -> int:
+def line_of(file: Path, text: str) -> int:
     """The line that says this."""
     (found,) = [i for i, line in enumerate(file.read_text().splitlines(), 1) if text in line]
     return found
@@ -84,7 +91,7 @@ def break_in_both(program: Path, gdb_path: str) -> None:
         python.set_breakpoints(SYSFILE, in_pipe)
         python.begin()
         gdb.finish_connecting(connection)
-        gdb.set_breakpoint(program, c_line(program, "return sum"))
+        gdb.set_breakpoint(program, line_of(program, "return sum"))
         gdb.resume()
 
         stop = gdb.stopped()
@@ -123,7 +130,7 @@ def test_the_first_time_as_the_page_tells_it() -> None:
         python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_write"))
         python.begin()
         gdb.finish_connecting(connection)
-        gdb.set_breakpoint(SCORES, c_line(SCORES, "strcpy(player->name, name)"))
+        gdb.set_breakpoint(SCORES, line_of(SCORES, "strcpy(player->name, name)"))
         for name in ("Ada", "Bob", "Eve", "Ada Lovelace"):
             gdb.resume()
             assert f'fullname="{SCORES}"' in gdb.stopped()
@@ -184,6 +191,30 @@ def test_a_script_with_a_machine(tmp_path: Path) -> None:
         status, shown = python.end()
     assert status == 0
     assert "one two\n" in shown
+
+
+def test_a_breakpoint_in_a_function_that_waits_already(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TWO_LINES)
+    console = ROOT / "kernel/console.py"
+    waits, behind = line_of(console, "self._k.sleep(self)"), line_of(console, "self.readers.remove(p)")
+    with Session(Workspace(script).configuration(PYTHON)) as python:
+        python.set_breakpoints(script, line_of(script, "echo one"))
+        python.begin()
+        assert python.stopped()[0]["name"] == "<module>", "the shell waits for a line"
+        python.set_breakpoints(console, behind)
+        python.resume()
+        frames = python.stopped()
+        assert (frames[0]["name"], frames[0]["line"]) == ("_wait_for_line", behind)
+        python.set_breakpoints(console, waits)
+        python.resume()
+        assert python.stopped()[0]["line"] == waits
+        python.resume("next")
+        frame = python.stopped()[0]
+        assert (frame["line"], python.value("p.name", frame)) == (behind, "'sh'"), "others ran meanwhile"
+        python.set_breakpoints(console)
+        python.resume()
+        assert python.end()[1].endswith("one\ntwo\n")
 
 
 def test_no_configuration_lets_debugpy_follow_processes_that_fork() -> None:
