@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine_options(boot)
     run = command("run", _run, "run a C or assembly source, or an ELF file, as a user program")
     _add_machine_options(run)
-    run.add_argument("--for-gdb", action="store_true", help=argparse.SUPPRESS)  # from orrery/gdb/client.py
+    run.add_argument("--for-gdb", metavar="WHOSE", help=argparse.SUPPRESS)  # from orrery/gdb/client.py
     run.add_argument("program", metavar="FILE", help="the program")
     run.add_argument("args", metavar="ARG", nargs="*", help="its arguments; none behind -- is an option")
     gdb = command("gdb", _gdb, "run a program and start a gdb on it, stopped in main")
@@ -321,7 +321,7 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = _session_options(options, program=True)
     program = programs.load(
-        options.program, options.args, lambda text: say(text.rstrip("\n")), optimize=not options.for_gdb
+        options.program, options.args, lambda text: say(text.rstrip("\n")), optimize=options.for_gdb is None
     )
     init = fsimage.FsImage(image.default_image()).read("/init")
     make = partial(
@@ -463,7 +463,7 @@ def _session_options(
         strace_fd=_strace_fd(options.strace),
         gdb=_gdb_address(options),
         gdb_wait=options.gdb_wait,
-        gdb_owns=getattr(options, "for_gdb", False),
+        gdb_owner=getattr(options, "for_gdb", None),
     )
 
 

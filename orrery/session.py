@@ -34,6 +34,9 @@ DEADLOCK: Final = 126
 BY_SIGNAL: Final = 128
 STDIN, STDOUT = 0, 1
 PS_PER_S: Final = 10**12
+AT_TERMINAL: Final = "terminal"
+BY_SCRIPT: Final = "script"
+"""Who tells the gdb of `orrery gdb` what to do. At its terminal a person can type lines for the guest too."""
 
 FILTERS: Final[dict[str, Callable[[Machine, Write], Filter]]] = {
     "console": lambda machine, write: Everything(write),
@@ -56,8 +59,8 @@ class Options:
     `commands` are -c lines; `again` are typed at a terminal before the person types.  `program` says that
     the machine is for one program (run), not for a shell.  `strace_fd` is a file descriptor for strace; the
     limits are in virtual ticks and seconds of wall time.  `gdb` is the address of a gdb server; with
-    `gdb_wait` the machine waits for a gdb, and with `gdb_owns` it ends with it.  `made_by` is what the
-    machine was made by, so that gdb can go back.
+    `gdb_wait` the machine waits for a gdb, and with a `gdb_owner`, AT_TERMINAL or BY_SCRIPT, it ends with
+    it.  `made_by` is what the machine was made by, so that gdb can go back.
     """
 
     commands: tuple[bytes, ...] = ()
@@ -69,7 +72,7 @@ class Options:
     timeout_s: float | None = None
     gdb: tuple[str, int] | None = None
     gdb_wait: bool = False
-    gdb_owns: bool = False
+    gdb_owner: str | None = None
     made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -135,7 +138,7 @@ class Session:
                 self._front = Script(
                     machine,
                     list(self._options.commands),
-                    Lines(STDIN, signals),
+                    self._lines(signals),
                     shown,
                     shell_reads=not os.isatty(STDIN),
                 )
@@ -153,6 +156,14 @@ class Session:
         self._greeting = shown.finish()
         return stop
 
+    def _lines(self, signals: Signals) -> Lines:
+        """Where the console's lines come from."""
+        if self._server is None or self._options.gdb_owner != AT_TERMINAL:
+            return Lines(STDIN, signals)
+        from orrery.gdb.lines import TerminalLines
+
+        return TerminalLines(self._server.read_line)
+
     def _listen(self, address: tuple[str, int]) -> "Server":
         from orrery.debugger.target import Target
         from orrery.gdb.server import Server
@@ -161,7 +172,7 @@ class Session:
         traveller = Traveller(self._machine, Target(self._machine), self._options.made_by)
         options = self._options
         return Server(
-            self._machine, traveller, address, self._say, wait=options.gdb_wait, owned=options.gdb_owns
+            self._machine, traveller, address, self._say, wait=options.gdb_wait, owned=bool(options.gdb_owner)
         )
 
     def _debug(self, server: "Server", limit: int, signals: Signals) -> Stop:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from orrery.errors import BadInput
+from orrery.session import AT_TERMINAL, BY_SCRIPT, STDIN
 from toolchain import headers
 from toolchain.paths import ROOT
 
@@ -28,6 +29,7 @@ NONE_FOUND: Final = (
     "no gdb that knows RISC-V: install gdb-multiarch (Debian, Ubuntu), riscv64-elf-gdb (Arch), or in this "
     "Python's environment `pip install gdb-for-pwndbg`"
 )
+NOT_THAT: Final = "no gdb that knows RISC-V; name another, or unset the variable to have one looked for"
 INCLUDE, ASSEMBLY = "include", ".S"  # where the generated sources are, as DWARF has it
 PROBE_S_MAX: Final = 20.0
 
@@ -80,9 +82,11 @@ def run(words: Sequence[str], program: str) -> int:
     """
     gdb = next(found(), None)
     if gdb is None:
-        raise BadInput(NONE_FOUND)
+        chosen = os.environ.get("GDB")
+        raise BadInput(f"GDB={chosen}: {NOT_THAT}" if chosen else NONE_FOUND)
+    owner = AT_TERMINAL if os.isatty(STDIN) else BY_SCRIPT
     machine = subprocess.Popen(
-        [sys.executable, "-m", "orrery", "run", "--for-gdb", "--gdb", "0", "-S", *words],
+        [sys.executable, "-m", "orrery", "run", f"--for-gdb={owner}", "--gdb", "0", "-S", *words],
         stdin=subprocess.PIPE,  # which stays open and empty
         stderr=subprocess.PIPE,
         process_group=0,

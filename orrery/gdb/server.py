@@ -23,6 +23,7 @@ from emu.hart import USER
 from orrery.debugger.moment import Moment
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput
+from orrery.gdb.lines import Request
 from orrery.gdb.packet import INTERRUPT, Item, Kind, Parser, encode
 from orrery.gdb.programs import Programs
 from orrery.gdb.stub import Stub
@@ -35,6 +36,7 @@ STDIN: Final = 0
 RECEIVE_BYTES: Final = 1 << 16
 SEND_S_MAX: Final = 10  # a client that takes nothing for so long has gone
 BAD_PACKET: Final = b"E16"
+LOOKING: Final = (b"m", b"x", b"g", b"p", b"H", b"T", b"q")  # packets that may come while the machine runs
 GOING: Final = (b"vCont;", b"c", b"s", b"C", b"S")  # packets that let the machine go on
 
 
@@ -138,6 +140,13 @@ class Server:
         self._debuggee.catch(())
         while stopped.why in ("event", "step") and stopped.moment.priv != USER:
             stopped = self._debuggee.step(1, stopped.pid)
+
+    def read_line(self) -> bytes | None:
+        """A line that the person types at gdb's terminal; None if there was none, and the loop is to look."""
+        line = None if self._client is None else self._client.read_line(self.pause)
+        if line is None:
+            self._debuggee.ask_stop()
+        return line
 
     @property
     def is_patient(self) -> bool:
@@ -276,6 +285,25 @@ class _Client:
         """Whether there is something to carry out."""
         return bool(self._items)
 
+    def read_line(self, pause: Callable[[], None]) -> bytes | None:
+        """Ask for a line while the machine runs; None where ^C came. `pause` waits for what comes in."""
+        request = Request()
+        self._send(request.packet)
+        while self.alive and not request.is_over and not self._stub.runner.has_ended():
+            if not self._items:
+                pause()
+                if self.look():  # ^C came; gdb takes back what it is asked for, too
+                    self._debuggee.ask_stop()
+            elif self._items[0].kind is Kind.PACKET and not self._items[0].payload.startswith(LOOKING):
+                self._acknowledge()
+                answer = request.answer(self._items.popleft().payload)
+                if answer is not None:
+                    self._send(answer)
+            else:
+                self.work()
+                self._running = True
+        return request.line
+
     def work(self) -> bool:
         """Carry out one thing that has come in; whether there was one."""
         if not self._items:
@@ -289,9 +317,12 @@ class _Client:
             self._transmit(self._last)
         return True
 
-    def _carry_out(self, payload: bytes) -> None:
+    def _acknowledge(self) -> None:
         if self._acks:
             self._transmit(b"+")
+
+    def _carry_out(self, payload: bytes) -> None:
+        self._acknowledge()
         if payload.startswith(GOING) and INTERRUPT in self._items:
             self._items.remove(INTERRUPT)  # it came before the machine could go
             self._debuggee.ask_stop()

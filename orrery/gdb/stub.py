@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WORD_BYTES: Final = 8
 MEMORY_BYTES_MAX: Final = PACKET_BYTES_MAX // 2 - 16  # two digits a byte
 TEXT_BYTES_MAX: Final = MEMORY_BYTES_MAX // 2
+END_OF_INPUT: Final = b"\x04"
 OK: Final = b"OK"
 UNKNOWN: Final = b""
 
@@ -326,6 +327,11 @@ class Stub:
         """A command of the monitor, or one of the server's own."""
         if line.split() and "quit".startswith(line.split()[0]) and len(line.split()[0]) > 0:
             self.killed = True
+            return OK
+        name, _, text = line.strip().partition(" ")
+        if name == "type":
+            done = self._debuggee.type(END_OF_INPUT if text == "^D" else text.encode() + b"\n")
+            self._print("" if done else "nobody can type in the past: continue to the present first\n")
             return OK
         if line.split()[:1] == ["catch"]:
             self._print(self.runner.catch(line.split()[1:]))

@@ -111,6 +111,12 @@ class Traveller:
     def kill(self, pid: int) -> bool:
         return self._change("kill", pid)
 
+    def type(self, keys: bytes) -> bool:
+        if self._is_replay or self._here is not self._present:
+            return self._change("type", keys)
+        self._present.type(keys)  # which is noted, as if it had come from the console
+        return True
+
     def _change(self, name: str, *arguments: Value) -> bool:
         if self._here is not self._present:
             return False

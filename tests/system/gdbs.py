@@ -19,6 +19,24 @@ from orrery.gdb.packet import Kind, Parser, encode
 WALL_S_MAX = 60
 SETTINGS = ("set pagination off", "set confirm off", "set breakpoint pending on", "set style enabled off")
 
+PROGRAM = """
+volatile int sum;
+char text[64];
+__attribute__((noinline)) int add(int n) { sum += n; return sum; }
+int main(void) {
+    int fds[2];
+    for (int i = 1; i < 4; i++) add(i);
+    pipe(fds);
+    if (fork() == 0) { add(100); exit(3); }
+    wait(0);
+    write(fds[1], "hello", 5);
+    read(fds[0], text, 5);
+    printf("%s %d\\n", text, add(1));
+    return sum;
+}
+"""
+SPIN = "volatile long count; int main(void) { for (;;) count++; }"
+
 
 @cache
 def gdb_paths() -> tuple[str, ...]:

@@ -1,32 +1,14 @@
-"""A stock gdb on a machine: its own words, run as a script; and clients that do what no gdb does."""
+"""A stock gdb on a machine: its own words, run as a script."""
 
 import re
-import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gdbs import WALL_S_MAX, Client, Served, in_order, source
+from gdbs import PROGRAM, Served, in_order, source
 from orrery_cli import orrery
 
-PROGRAM = """
-volatile int sum;
-char text[64];
-__attribute__((noinline)) int add(int n) { sum += n; return sum; }
-int main(void) {
-    int fds[2];
-    for (int i = 1; i < 4; i++) add(i);
-    pipe(fds);
-    if (fork() == 0) { add(100); exit(3); }
-    wait(0);
-    write(fds[1], "hello", 5);
-    read(fds[0], text, 5);
-    printf("%s %d\\n", text, add(1));
-    return sum;
-}
-"""
 CRASH = """
 __attribute__((noinline)) int poke(int *p) { return *p = 1; }
 int main(void) { return poke((int *)0x50000000); }
@@ -51,7 +33,6 @@ int main(void)
     return sum - 4;
 }
 """
-SPIN = "volatile long count; int main(void) { for (;;) count++; }"
 
 
 @pytest.fixture(scope="module")
@@ -205,17 +186,6 @@ def test_attaching_while_all_wait_and_again_after_detaching(tmp_path: Path) -> N
         assert served.end(b"q")[0] == 5
 
 
-def test_the_gdb_command(program: Path) -> None:
-    done = orrery("gdb", program, stdin="bt\ninfo inferiors\ntbreak write\ncontinue\nprint 6*7\n")
-    assert done.out.startswith("#0  main () at "), "it says where the program is, and nothing else"
-    in_order(done.out, [
-        r"^\d+\t +for \(", r"^\(gdb\) #0  main", r"^\* .*target:/prog",
-        r"hit Temporary breakpoint 1.*write", r"^\d+\t +li a7, 16", r"= 42",
-    ])  # fmt: skip
-    assert "hello" not in done.out, "the machine ends with its gdb"
-    assert orrery("gdb", program.with_name("none.c")).status == 2
-
-
 def test_a_breakpoint_is_the_childrens_too(tmp_path: Path) -> None:
     with Served("run", source(tmp_path, "family", FAMILY)) as served:
         said = served.gdb(
@@ -230,166 +200,3 @@ def test_a_breakpoint_is_the_childrens_too(tmp_path: Path) -> None:
         r"process 4\) exited with code 06", r"process 2\) exited with code 07",
     ])  # fmt: skip
     assert "new program" not in said[said.index("detached") :], "what has ended does not begin again"
-
-
-# --- clients by hand ---
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[Client]:
-    with Client(served.port) as it:
-        yield it
-
-
-def test_wrong_requests_are_answered_by_errors_and_harm_nothing(served: Served, client: Client) -> None:
-    assert client.ask("?").startswith("T05")
-    for wrong in (
-        "m", "m0", "mzz,4", "m0,", "mffffffffffffffff0,1", "m7000000000,8",
-        "M0,4:00", "M7000000000,1:00", "X0,5:ab",
-        "p99", "pzz", "p", "P0", "P99=0000000000000000", "P1=00", "Gxy", "G00",
-        "Z0,", "Z0,0,0", "Z2,0,ffffff", "Z0,zz,4", "z0,1",
-        "Hgp77.77", "Hgp1.2", "Hx0", "Hg", "Tp77.77", "T", "D;77", "D;",
-        "vCont;", "vCont;x", "vCont;r1:p2.2", "vKill;77", "vKill;1", "vAttach;77",
-        "qXfer:features:read:none.xml:0,10", "qXfer:exec-file:read:77:0,10", "qXfer:threads:read::0",
-        "qRcmd,6", "QNonStop:1", "vFile:open:zz,0,0",
-    ):  # fmt: skip
-        assert re.fullmatch(r"E[0-9a-f]{2}", client.ask(wrong)), wrong
-    for unknown in (
-        "",
-        "j",
-        "vMustReplyEmpty",
-        "qNothing",
-        "QNothing",
-        "Z9,0,4",
-        "bx",
-        "vFile:unlink:00",
-        "\x01",
-    ):
-        assert client.ask(unknown) == "", unknown
-    assert client.ask("m80000000,4") != "" and client.ask("vFile:pread:5,10,0") == "F-1,9"
-    assert client.ask("qRcmd," + b"nonsense".hex()).startswith("O")
-    assert client.answer() == "OK" and client.ask("D") == "OK"
-    assert served.end()[:2] == (7, "hello 7\n")
-
-
-def test_damaged_packets_are_asked_for_again(served: Served, client: Client) -> None:
-    client.acks.clear()
-    client.socket.sendall(b"$g#00")
-    assert client.next_ack().value == "-"
-    client.socket.sendall(b"$" + b"x" * 300_000 + b"#00")
-    assert client.next_ack().value == "-"
-    assert client.ask("QStartNoAckMode") == "OK"
-    client.socket.sendall(b"$g#00")
-    assert client.answer() == "E16"
-    assert client.ask("qC").startswith("QC")
-
-
-def test_one_client_at_a_time_and_one_that_vanishes_leaves_the_machine_running(served: Served) -> None:
-    with Client(served.port) as first:
-        assert first.ask("?").startswith("T05")
-        second = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-        first.ask("qC")
-        assert second.recv(10) == b"", "the second is sent away"
-        assert first.ask("Z0,0,4") == "OK"
-        first.socket.sendall(b"$vCont;c#")  # and it is gone, in the middle of a packet
-    assert served.end()[:2] == (7, "hello 7\n")
-
-
-def test_interrupting_a_program_that_computes_and_one_that_vanishes_meanwhile(tmp_path: Path) -> None:
-    with Served("run", source(tmp_path, "spin", SPIN)) as served:
-        for _ in range(2):
-            with Client(served.port) as client:
-                client.ask("?")
-                client.send("vCont;c")
-                time.sleep(0.3)
-                client.socket.sendall(b"\x03")
-                assert client.answer().startswith("T02")
-                counts = [client.ask("p20") for _ in range(2)]
-                assert counts[0] == counts[1], "it stands still"
-                client.send("vCont;c")
-        assert served.process.poll() is None
-
-
-def test_a_gdb_that_knows_of_one_process_only(served: Served) -> None:
-    with Client(served.port, features="swbreak+") as client:
-        assert client.ask("?").startswith("T05thread:3b9aca00;")
-        assert client.ask("Z1,80000124,4") == "OK" and client.ask("c").startswith("T05hwbreak:;thread:")
-        assert client.ask("p20") == (0x80000124).to_bytes(8, "little").hex()
-        assert client.ask("s").startswith("T05thread:")
-
-
-def test_killing_ends_the_machine(served: Served) -> None:
-    with Client(served.port) as client:
-        client.send("k")
-        assert served.end()[:2] == (0, "")
-
-
-@pytest.mark.parametrize("lines", [(), ("-c", "echo hi")])
-def test_a_shell_that_gets_no_more_input_ends_before_the_client_s_eyes(lines: tuple[str, ...]) -> None:
-    with Served("boot", *lines) as served, Client(served.port, features="") as client:
-        served.no_more_input()
-        client.ask("?")
-        client.send("c")
-        said = bytes.fromhex(client.answer()[1:]).decode()
-        assert "switched off, with status 0" in said and client.answer().startswith("T05")
-        end = client.ask("p20")
-        assert client.ask("bs").startswith("T05") and client.ask("p20") != end
-        assert client.ask("s").startswith("T05") and client.ask("p20") == end
-        client.send("s")
-        assert client.answer().startswith("O") and client.answer().startswith("T05")
-        assert client.ask("c") == "W00"
-        assert served.process.wait(WALL_S_MAX) == 0
-
-
-def test_a_signal_to_the_machine_ends_it_for_the_client_too(tmp_path: Path) -> None:
-    with (
-        Served("run", source(tmp_path, "spin", SPIN)) as served,
-        Client(served.port, features="") as client,
-    ):
-        client.ask("?")
-        client.send("c")
-        time.sleep(0.3)
-        served.process.terminate()
-        assert client.answer().startswith("W") and served.end()[0] == 128 + signal.SIGTERM
-
-
-def test_a_stop_tells_the_registers_that_gdb_asks_for_and_a_range_is_one_request(served: Served) -> None:
-    with Client(served.port) as client:
-        first = re.search(r"thread:([^;]+);", client.ask("?"))
-        assert first, "the first stop names its thread"
-        begin = client.ask("p20")
-        for request in ("s", "r80000000,80000010", "s"):
-            told = dict(
-                re.findall(r";([0-9a-f]+):([0-9a-f]{16})(?=;)", client.ask(f"vCont;{request}:{first[1]}"))
-            )
-            general = client.ask("g")
-            assert told == {f"{n:x}": general[16 * n : 16 * n + 16] for n in (1, 2, 8, 32)}
-            assert told["20"] != begin, "it went on"
-            pc = int.from_bytes(bytes.fromhex(told["20"]), "little")
-            assert request == "s" or not 0x80000000 <= pc < 0x80000010, "the range was left"
-            begin = told["20"]
-
-
-def test_registers_and_memory_are_written(served: Served) -> None:
-    with Client(served.port) as client:
-        assert client.ask("P5=1122334455667788") == "OK"
-        assert (
-            client.ask("p5") == "1122334455667788" and client.ask("g")[5 * 16 : 6 * 16] == "1122334455667788"
-        )
-        assert client.ask("M80100000,3:616263") == "OK" and client.ask(b"X80100003,3:}#\x03") == "OK"
-        assert client.ask("m80100000,6") == b"abc}#\x03".hex()
-
-
-@pytest.mark.parametrize("port", ["no", "70000", "127.0.0.1:x", "-1"])
-def test_what_is_no_port_is_refused(program: Path, port: str) -> None:
-    done = orrery("run", f"--gdb={port}", program)
-    assert (done.status, len(done.lines)) == (2, 1) and "--gdb" in done.err
-
-
-def test_a_port_that_is_taken_and_one_that_is_open_to_others(program: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = orrery("run", "--gdb", str(port), program)
-    assert done.status == 2 and f"127.0.0.1:{port}" in done.err and len(done.lines) == 1
-    done = orrery("run", "--gdb", "0.0.0.0:0", program)
-    assert done.status == 7 and "obeys whoever can reach this computer" in done.err
