@@ -7,7 +7,6 @@ stamped in virtual time, so a machine with the same drive, the same size and the
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -20,7 +19,7 @@ from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
 from kernel.kernel import Kernel
 from kernel.proc import INIT_PID, Proc
-from orrery import travel
+from orrery import traced, travel
 from orrery.drives import DriveSource, check_layout, open_drive
 from orrery.engines import KINDS, engine_maker
 from orrery.errors import BadInput
@@ -104,10 +103,7 @@ class Machine:
         if lab not in LAB_YEARS:
             raise BadInput(f"lab {lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
         check_layout(layout)
-        if "pydevd" in sys.modules:
-            from orrery import traced
-
-            traced.follow_threads()
+        traced.follow_threads()
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()

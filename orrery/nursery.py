@@ -22,6 +22,7 @@ from typing import Final, NamedTuple, Self
 from orrery.errors import BadInput
 from orrery.forked import ForkedMachine, lost
 from orrery.recipe import Recipe, check_contents, image_stamp, source_stamp
+from orrery.traced import unfollowed
 from orrery.wire import Hangup, Wire
 from toolchain.paths import ROOT
 
@@ -167,7 +168,7 @@ class _Hatchery:
         self._log: Final = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process runs)
         self._log_taken = 0  # bytes
         path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-        with far:
+        with far, unfollowed():
             self._process: Final = subprocess.Popen(
                 # -P: the tree is what PYTHONPATH says, not what lies in the current directory
                 [sys.executable, "-P", "-u", "-m", "orrery.hatchery", str(far.fileno())],

@@ -1,13 +1,19 @@
-"""Kernel threads under debugpy: a breakpoint is hit too in a function that was waiting when it was set.
+"""A process that debugpy traces: what it must be helped with, and kept from.
 
-Called by machine.py where debugpy's tracer is in the process; without it nothing of this is loaded.  The
-tracer has each function that is entered decide whether its lines are to be traced, and tells those that run
-at the moment when a breakpoint is set.  A kernel thread that waits then is a greenlet whose functions it does
-not see.  So their lines are traced whenever a greenlet goes on.  (Where debugpy uses sys.monitoring, from
-Python 3.12 on, there is no trace function, and no need for this.)
+Without debugpy nothing of this does anything.
+
+*Kernel threads.*  The tracer has each function that is entered decide whether its lines are to be traced, and
+tells those that run at the moment when a breakpoint is set.  A kernel thread that waits then is a greenlet,
+whose functions it does not see; so their lines are traced whenever a greenlet goes on.  (Where debugpy uses
+sys.monitoring, from Python 3.12 on, there is no trace function, and no need for this.)
+
+*Processes that fork.*  debugpy likes to follow into processes that are started, and has threads there.  Those
+of timelines and nurseries fork, which a process with threads cannot; so it is not shown them.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -17,11 +23,14 @@ import greenlet
 from toolchain.paths import ROOT
 
 KERNEL: Final = str(Path(ROOT) / "kernel") + "/"
+TRACER: Final = "pydevd"  # the modules of debugpy, where it is in this process
+STARTER: Final = "_pydev_bundle.pydev_monkey"
 
 
 def follow_threads() -> None:
-    """Do so from now on, in the calling thread of the host. Twice is as good as once."""
-    greenlet.settrace(_switched)
+    """Trace kernel threads from now on, in the calling thread of the host. Twice is as good as once."""
+    if TRACER in sys.modules:
+        greenlet.settrace(_switched)
 
 
 def _switched(event: str, pair: tuple[Any, Any]) -> None:
@@ -32,3 +41,11 @@ def _switched(event: str, pair: tuple[Any, Any]) -> None:
         if frame.f_code.co_filename.startswith(KERNEL):
             frame.f_trace = trace
         frame = frame.f_back
+
+
+@contextmanager
+def unfollowed() -> Iterator[None]:
+    """A `with` statement in which a process may be started that will fork."""
+    skip = getattr(sys.modules.get(STARTER), "skip_subprocess_arg_patch", nullcontext)
+    with skip():
+        yield

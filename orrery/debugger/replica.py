@@ -15,6 +15,7 @@ from orrery import parcel
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.errors import CannotGoOn
+from orrery.traced import unfollowed
 from orrery.wire import Hangup, Value, Wire
 from toolchain.paths import ROOT
 
@@ -51,7 +52,7 @@ class Replica:
         """A new machine by `options`, which are Machine's, and its warnings. Raises what Machine does."""
         wire, far = Wire.pair()
         path = os.pathsep.join(filter(None, (str(Path(ROOT)), os.environ.get("PYTHONPATH"))))
-        with far:
+        with far, unfollowed():
             try:
                 process = subprocess.Popen(
                     # -P: the tree is what PYTHONPATH says, not what lies in the current directory

@@ -95,6 +95,10 @@ class Gdb:
         said = self.ask("-stack-list-variables --simple-values")
         return dict(re.findall(r'name="(\w+)"[^}]*?value="((?:[^"\\]|\\.)*)"', said))
 
+    def setting(self, name: str) -> str:
+        """The value of one."""
+        return self.ask(f"-gdb-show {name}").partition("value=")[2].strip('"')
+
     def quit(self) -> None:
         """End it, as the extension does when a process has ended."""
         assert self._result(self._send("-gdb-exit")) == "exit"

@@ -13,6 +13,7 @@ from dap import Session
 from editor import ROOT, Workspace, settings
 from gdbs import gdb_paths
 from mi import Gdb
+from orrery_cli import orrery
 
 SYSFILE = ROOT / "kernel/sysfile.py"
 SCORES = ROOT / "docs/examples/scores.c"
@@ -46,6 +47,18 @@ with Machine(mem_mib=32) as machine:
     machine.boot()
     one = machine.sh("echo one")
     print(one + machine.sh("echo two"), end="")
+"""
+FORKS = """
+from orrery.debugger.timeline import Timeline
+from orrery.nursery import Nursery
+with Nursery() as nursery, nursery.machine() as machine:
+    print(machine.sh("echo one"), end="")
+with Timeline(mem_mib=32) as timeline:
+    timeline.resume()
+    before = timeline.moment
+    timeline.reverse_step(5)
+    timeline.step(5)
+    print(timeline.moment == before)
 """
 BOOT = "Orrery: boot, the kernel under debugpy"
 RUN = "Orrery: run this C file, the kernel under debugpy"
@@ -91,6 +104,7 @@ def break_in_both(program: Path, gdb_path: str) -> None:
         python.set_breakpoints(SYSFILE, in_pipe)
         python.begin()
         gdb.finish_connecting(connection)
+        assert int(gdb.setting("remotetimeout")) > 3600, "it waits while the kernel stands in an answer"
         gdb.set_breakpoint(program, line_of(program, "return sum"))
         gdb.resume()
 
@@ -168,14 +182,18 @@ def test_the_shell_at_a_terminal_with_breakpoints_that_come_later() -> None:
         assert python.end()[0] == 0
 
 
-def test_a_c_file_alone(program: Path) -> None:
-    with Session(Workspace(program).configuration(RUN)) as python:
+def test_a_c_file_alone_and_its_run_is_the_same_as_ever(program: Path) -> None:
+    configuration = Workspace(program).configuration(RUN)
+    configuration["args"].append("--digest")
+    with Session(configuration) as python:
         python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_pipe"))
         python.begin()
         assert python.value("p.name", python.stopped()[0]) == repr(program.stem)
         python.resume()
         status, shown = python.end()
-    assert (status, shown[-9:]) == (3, "total 42\n")
+    alone = orrery("run", "--digest", program)
+    assert (status, alone.status) == (3, 3)
+    assert shown.endswith(f"total 42\n{alone.err}"), "digest and virtual time"
 
 
 def test_a_script_with_a_machine(tmp_path: Path) -> None:
@@ -215,6 +233,14 @@ def test_a_breakpoint_in_a_function_that_waits_already(tmp_path: Path) -> None:
         python.set_breakpoints(console)
         python.resume()
         assert python.end()[1].endswith("one\ntwo\n")
+
+
+def test_a_debugger_that_follows_processes_lets_those_alone_that_fork(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(FORKS)
+    with Session({**Workspace(script).configuration(PYTHON), "subProcess": True}) as python:
+        python.begin()
+        assert python.end() == (0, "one\nTrue\n")
 
 
 def test_no_configuration_lets_debugpy_follow_processes_that_fork() -> None:
