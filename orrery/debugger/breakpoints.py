@@ -5,8 +5,8 @@ condition true, and for `watch` with another value than before.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from orrery.debugger.ctypes import VOID, CType
 from orrery.debugger.place import ALL, Place
@@ -15,8 +15,17 @@ from orrery.debugger.timeline import Timeline
 from orrery.dwarf import DebugInfo
 
 WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw"}
+SP: Final = 2  # the register
 CATCH: Final = "catchpoint"
 EXEC: Final = "exec"  # the event
+
+
+class Block(NamedTuple):
+    """A call in which a watched variable lives: it begins at `low`, and returns to `pc` with this `sp`."""
+
+    low: int
+    pc: int
+    sp: int
 
 
 @dataclass
@@ -47,6 +56,10 @@ class Breakpoint:
     seen: bytes = b""
     old: bytes = b""
     type: CType = VOID
+    block: Block | None = None
+    left: bool = False  # the block, so that it is deleted
+    ignore: int = 0  # how often it is passed by before it stops
+    commands: list[str] = field(default_factory=list)  # carried out when it stops
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -87,12 +100,16 @@ class Breakpoints:
         self._settle: Final = settle
         self._last = 0
         self._more: tuple[Place, ...] = ()  # that a step stops at
+        self._backwards = False
         self.all: list[Breakpoint] = []
 
-    def add(self, made: Breakpoint) -> Breakpoint:
-        """Enter one into the table; it gets a number."""
-        self._last += 1
-        made.number = self._last
+    def add(self, made: Breakpoint, *, internal: bool = False) -> Breakpoint:
+        """Enter one into the table; it gets a number, below zero if it is `internal`: not the person's."""
+        if internal:
+            made.number = min(0, *(one.number for one in self.all), 0) - 1
+        else:
+            self._last += 1
+            made.number = self._last
         self.all.append(made)
         self.arm()
         return made
@@ -105,11 +122,6 @@ class Breakpoints:
         self.arm()
         return found
 
-    def restart_numbers(self) -> None:
-        """Let the next be number 1: what there was before was not the person's."""
-        assert not self.all, "numbers are the person's as long as there are breakpoints"
-        self._last = 0
-
     def find(self, number: int) -> Breakpoint | None:
         """The one with this number."""
         return next((one for one in self.all if one.number == number), None)
@@ -120,10 +132,12 @@ class Breakpoints:
         kinds = frozenset(kind for one in self.all for kind in one.kinds)
         return kinds | {EXEC for one in self.all if one.pending}
 
-    def arm(self, *more: Place) -> None:
-        """Have the target stop at all of them, and at `more`."""
-        self._more = more
-        self._target.set_places((*(place for one in self.all for place in one.places), *more))
+    def arm(self, *more: Place, backwards: bool = False) -> None:
+        """Have the target, which goes forwards or `backwards`, stop at all of them, and at `more`."""
+        self._more, self._backwards = more, backwards
+        ends = (self._end(one) for one in self.all)
+        places = (place for one in self.all for place in one.places)
+        self._target.set_places((*places, *(end for end in ends if end is not None), *more))
         self._target.catch(self.kinds)
 
     def remember(self) -> None:
@@ -137,10 +151,17 @@ class Breakpoints:
         if stopped.why == "event" and stopped.detail.startswith(EXEC):
             self._settle_pending(stopped.pid)
         for one in self.all:
+            if self._is_left(one, stopped):
+                one.left = True
+                self.delete(one.number)
+                return one
             if one.enabled and self._concerns(one, stopped):
                 if one.condition and not one.lines and not self._holds(one.condition, stopped.pid):
                     continue  # a condition in Python was looked at there
                 one.hits += 1
+                if one.ignore:
+                    one.ignore -= 1
+                    continue
                 if one.temporary:
                     self.delete(one.number)
                 return one
@@ -153,6 +174,19 @@ class Breakpoints:
             self._settle(one, pid)
         if not all(one.pending for one in pending):
             self.arm(*self._more)
+
+    def _end(self, one: Breakpoint) -> Place | None:
+        """Where the block of a watched variable is left."""
+        if one.block is None:
+            return None
+        return Place(one.pid, one.block.low if self._backwards else one.block.pc)
+
+    def _is_left(self, one: Breakpoint, stopped: Stopped) -> bool:
+        """Whether the block of a watched variable has been left: not a call of its function within it."""
+        if one.block is None or stopped.why != "place" or stopped.place != self._end(one):
+            return False
+        sp = self._target.registers(one.pid)[SP]
+        return sp == one.block.sp if self._backwards else sp >= one.block.sp
 
     def _concerns(self, one: Breakpoint, stopped: Stopped) -> bool:
         if stopped.why == "event":

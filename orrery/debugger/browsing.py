@@ -11,13 +11,18 @@ from orrery.debugger.values import Unavailable
 
 
 def backtrace(debugger: Debugger, argument: str) -> str:
-    """backtrace [N]: all calls, or the innermost N."""
-    frames = debugger.frames
-    shown = frames[: int(argument)] if argument.isdigit() else frames
-    lines = [
-        f"#{level:<3}{_address(debugger, one)}{debugger.describe(one)}" for level, one in enumerate(shown)
-    ]
-    if len(shown) < len(frames):
+    """backtrace [full] [N | -N]: all calls, the innermost N or the outermost, with their variables."""
+    words = argument.removeprefix("-").split()
+    full = "full" in words
+    count = next((int(word) for word in words if word.lstrip("-").isdigit()), 0)
+    frames = list(enumerate(debugger.frames))
+    shown = frames[:count] if count > 0 else frames[count:]
+    lines = []
+    for level, one in shown:
+        lines.append(f"#{level:<3}{_address(debugger, one)}{debugger.describe(one)}")
+        if full:
+            lines += [f"        {name} = {text}" for name, text in debugger.locals(one)] or ["No locals."]
+    if 0 < count < len(frames):
         lines.append("(More stack frames follow...)")
     return "\n".join(lines or ["No stack."]) + "\n"
 
@@ -67,7 +72,12 @@ def list_(debugger: Debugger, argument: str) -> str:
     place = debugger.frame.place if debugger.frames else None
     file, last = debugger.listed
     lines = int(debugger.settings["listsize"])
-    if argument:
+    if argument == "-" and file:
+        if debugger.listed_first == 1:
+            raise Unavailable(f"Already at the start of {file}.")
+        last = debugger.listed_first - 1
+        first = max(last - lines + 1, 1)
+    elif argument:
         file, first, last = _lines(debugger, argument)
     elif file:
         first, last = last + 1, last + lines
@@ -85,7 +95,7 @@ def list_(debugger: Debugger, argument: str) -> str:
             if count
             else f"{file}: No such file."
         )
-    debugger.listed = (file, last)
+    debugger.listed, debugger.listed_first = (file, last), first
     return "\n".join(shown) + "\n"
 
 

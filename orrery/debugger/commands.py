@@ -8,7 +8,7 @@ A name may be shortened as long as it is the only one that begins so; the short 
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from orrery.debugger import browsing, looking, moving, reversing, stopping
+from orrery.debugger import beginning, browsing, listing, looking, moving, reversing, saying, stopping
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.values import Unavailable
@@ -50,6 +50,14 @@ def inferior(debugger: Debugger, argument: str) -> str:
     return f"[Switching to {f'process {pid}' if pid != KERNEL else 'the kernel'}]\n{where}"
 
 
+def file(debugger: Debugger, argument: str) -> str:
+    """file PROGRAM: use its symbols where no program runs."""
+    debugger.file = debugger.programs.named(argument) if argument else None
+    if argument and debugger.file is None:
+        raise Unavailable(f'No program "{argument}".')
+    return f"Reading symbols from {argument}...\n" if argument else "No symbol file now.\n"
+
+
 def type_(debugger: Debugger, argument: str) -> str:
     """type TEXT: on the console."""
     debugger.target.type(f"{argument}\n".encode())
@@ -69,9 +77,16 @@ INFO: Final[dict[str, tuple[Function, str]]] = {
     "breakpoints": (_breakpoints, "where to stop"),
     "registers": (looking.registers, "registers; * marks those that the last command changed"),
     "all-registers": (looking.all_registers, "floating-point and control registers too"),
+    "functions": (listing.functions, "[REGEX]: of the program, or of the kernel's Python"),
+    "variables": (listing.variables, "[REGEX]: its variables"),
+    "types": (listing.types, "[REGEX]: its types"),
+    "scope": (listing.scope, "LOCATION: the variables there"),
+    "address": (listing.address, "SYMBOL: where it is"),
+    "watchpoints": (_breakpoints, "the same as breakpoints"),
+    "threads": (processes, "all processes"),
     "locals": (looking.locals_, "the variables of the selected frame"),
     "args": (looking.args, "its arguments"),
-    "frame": (browsing.frame, "where it is"),
+    "frame": (listing.frame, "where it is, and its registers"),
     "processes": (processes, "all processes"),
     "inferiors": (processes, "the same"),
     "line": (browsing.line, "where the code of a line is"),
@@ -105,6 +120,8 @@ COMMANDS: Final = (
     Command(("delete", "d"), "[N]...", "delete break-, watch- and catchpoints", stopping.delete),
     Command(("enable",), "[N]...", "stop at them again", stopping.enable),
     Command(("disable",), "[N]...", "keep them, but do not stop", stopping.disable),
+    Command(("ignore",), "N COUNT", "pass by so many times", stopping.ignore),
+    Command(("clear",), "[LOCATION]", "delete the breakpoints there", stopping.clear),
     Command(("condition",), "N [EXPR]", "stop only where this is true", stopping.condition),
     Command(("continue", "c"), "[N]", "go on, to the Nth stop", moving.continue_, True),
     Command(("step", "s"), "[N]", "to another line, in functions and in the kernel too", moving.step, True),
@@ -114,6 +131,9 @@ COMMANDS: Final = (
     Command(("finish", "fin"), "", "until the selected function has returned", moving.finish, True),
     Command(("until", "u"), "[LOCATION]", "to a line further down, or to a location", moving.until, True),
     Command(("advance",), "LOCATION", "to a location", moving.advance),
+    Command(("run", "r"), "", "the same run from its beginning, to a stop", beginning.run),
+    Command(("start",), "", "the same run from its beginning, to main", beginning.start),
+    Command(("kill", "k"), "", "end the process that you look at", beginning.kill),
     Command(("reverse-continue", "rc"), "", "go back, to a stop", reversing.continue_, True),
     Command(("reverse-step", "rs"), "[N]", "back to another line", reversing.step, True),
     Command(("reverse-next", "rn"), "[N]", "back to another line, over calls", reversing.next_, True),
@@ -123,12 +143,14 @@ COMMANDS: Final = (
     Command(("goto",), "TIME", "back or forward to a time: ticks, or as in 1.5s, 20ms", reversing.goto),
     Command(("checkpoint",), "", "give this moment a number", reversing.checkpoint),
     Command(("restart",), "N", "to a checkpoint", reversing.restart),
-    Command(("backtrace", "bt", "where"), "[N]", "the calls that have not returned", browsing.backtrace),
+    Command(("backtrace", "bt", "where"), "[full] [N]", "the calls that wait", browsing.backtrace),
     Command(("frame", "f"), "[N]", "look at one of them", browsing.frame),
     Command(("up",), "[N]", "at the caller", browsing.up, True),
     Command(("down",), "[N]", "at the one that is called", browsing.down, True),
-    Command(("inferior",), "[PID]", "look at another process, or at the kernel: 0", inferior),
+    Command(("file",), "[PROGRAM]", "use its symbols where no program runs", file),
+    Command(("inferior", "thread"), "[PID]", "look at another process, or at the kernel: 0", inferior),
     Command(("print", "p", "inspect"), "[/F] EXPR", "a value; with = it is changed", looking.print_),
+    Command(("call",), "EXPR", "as print; functions cannot be called", looking.call),
     Command(("set",), "[var] EXPR", "change a variable, a register or a setting", looking.set_),
     Command(("show",), "[SETTING]", "what `set SETTING VALUE` has set", looking.show),
     Command(("whatis",), "EXPR", "its type", looking.whatis),
@@ -139,6 +161,8 @@ COMMANDS: Final = (
     Command(("list", "l"), "[LOCATION | FROM,TO]", "source", browsing.list_, True),
     Command(("disassemble",), "[FUNCTION | ADDRESS]", "its instructions", browsing.disassemble),
     Command(("info", "i"), "[SUBJECT]", "all else; without a subject: what there is", info),
+    Command(("echo",), "TEXT", "say it", saying.echo),
+    Command(("printf",), '"FORMAT", EXPR...', "say values", saying.printf),
     Command(("type",), "TEXT", "type a line on the console", type_),
     Command(("monitor", "mon"), "COMMAND", "a command of the console monitor", monitor),
 )  # fmt: skip
@@ -146,19 +170,58 @@ HELP: Final = Command(
     ("help", "h"), "[COMMAND]", "this list, or one line of it", lambda debugger, argument: ""
 )
 QUIT: Final = Command(("quit", "q", "exit"), "", "leave", lambda debugger, argument: "")
-ALL: Final = (*COMMANDS, HELP, QUIT)
+SCRIPT: Final = Command(
+    ("commands",), "[N]", "lines up to `end`: what to do at a breakpoint", lambda debugger, argument: ""
+)
+ALL: Final = (*COMMANDS, SCRIPT, HELP, QUIT)
+END: Final = "end"
 
 
 class Commands:
-    """Carries out lines for `debugger`. `quitting` is set by quit."""
+    """Carries out lines for `debugger`. `quitting` is set by quit.
+
+    What the commands of breakpoints say goes to `on_text` at once, as they may go on for ever.
+    """
 
     def __init__(self, debugger: Debugger) -> None:
         self._debugger: Final = debugger
         self._last = ""
+        self._script: list[str] | None = None  # of a breakpoint, being typed
         self.quitting = False
+        self.on_text: Callable[[str], object] | None = None
+
+    @property
+    def is_collecting(self) -> bool:
+        """Whether the next line is one of a breakpoint's commands."""
+        return self._script is not None
 
     def execute(self, line: str) -> str:
-        """What a line makes; an empty one repeats the last where that makes sense."""
+        """What a line makes, and the commands of a breakpoint to which it leads.
+
+        An empty line repeats the last where that makes sense.
+        """
+        debugger = self._debugger
+        debugger.reached = None
+        said = self._line(line)
+        while (reached := debugger.reached) is not None and reached.commands:
+            debugger.reached = None
+            if self.on_text is not None:
+                self.on_text(said)
+                said = ""
+            here = debugger.target.moment
+            for one in reached.commands:
+                said += self._line(one) if one != moving.SILENT else ""
+                if debugger.reached is not None or debugger.target.moment != here:
+                    break  # the machine has gone on
+        return said
+
+    def _line(self, line: str) -> str:
+        if self._script is not None:
+            if line.strip() == END:
+                self._script = None
+            elif line.strip():
+                self._script.append(line.strip())
+            return ""
         line = line.strip() or self._last
         self._last = ""
         word, _, rest = line.partition(" ")
@@ -183,6 +246,9 @@ class Commands:
             self.quitting = True
         if command is HELP:
             return self._help(rest)
+        if command is SCRIPT:
+            self._script = stopping.script(self._debugger, rest)
+            return ""
         if command.repeats:
             goes_on = command.names[0] in ("list", "x")  # from where it ended
             self._last = command.names[0] if goes_on else line

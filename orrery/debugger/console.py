@@ -12,11 +12,9 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from orrery.debugger import moving
-from orrery.debugger.breakpoints import CATCH, Breakpoint
+from orrery.debugger import beginning
 from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.resolving import place_in, resolve
 from orrery.session import BY_SIGNAL
 from toolchain.paths import cache_dir
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.document import Document
 
 PROMPT: Final = "(orrery) "
+MORE: Final = ">"  # a line of a breakpoint's commands
 HISTORY: Final = "debug_history"  # in the cache
 
 
@@ -36,7 +35,7 @@ def talk(debugger: Debugger) -> int:
     """
     console = Console(debugger, sys.stdout.write)
     try:
-        console.run(_typed(console.commands) if os.isatty(0) else _piped())
+        console.run(_typed(console.commands) if os.isatty(0) else _piped(console.commands))
     except BrokenPipeError:  # as a program that wrote to a reader that has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BY_SIGNAL + signal.SIGPIPE
@@ -50,6 +49,7 @@ class Console:
         self._debugger: Final = debugger
         self._write: Final = write
         self.commands: Final = Commands(debugger)
+        self.commands.on_text = self._say
 
     def run(self, lines: Iterable[str]) -> None:
         """Go to the beginning, then carry out `lines` to the end, or to quit."""
@@ -57,7 +57,7 @@ class Console:
         before = signal.signal(signal.SIGINT, self._interrupt)
         timeline.on_slice = self._look_up
         try:
-            begin = at_power_on if self._debugger.programs.first is None else to_main
+            begin = beginning.at_power_on if self._debugger.programs.first is None else beginning.to_main
             self._say(begin(self._debugger))
             for line in lines:
                 self._debugger.stepper.asked = False
@@ -81,35 +81,10 @@ class Console:
         sys.stdout.flush()
 
 
-def at_power_on(debugger: Debugger) -> str:
-    """Where a machine is that has not run."""
-    text = "The machine is switched on and has run nothing yet; `continue` lets it go.\n"
-    return text + moving.position(debugger, changed=True)
-
-
-def to_main(debugger: Debugger) -> str:
-    """Run until the program that the debugger was given is in main."""
-    breakpoints, stepper = debugger.breakpoints, debugger.stepper
-    made = breakpoints.add(Breakpoint(CATCH, "exec"))
-    stopped = stepper.resume()
-    while stopped.why == "event" and debugger.programs.find(stopped.pid) is not debugger.programs.first:
-        stopped = stepper.resume()
-    breakpoints.delete(made.number)
-    if stopped.why == "event":
-        debugger.moved(stopped.pid)
-        main = Breakpoint("breakpoint", "main", temporary=True)
-        place_in(debugger, main, resolve(debugger, "main"))
-        breakpoints.add(main)
-        stopped = stepper.resume()
-        stepper.judged = None
-    breakpoints.restart_numbers()
-    return moving.report(debugger, stopped, everything=True)
-
-
-def _piped() -> Iterator[str]:
+def _piped(commands: Commands) -> Iterator[str]:
     """Lines of stdin, shown behind the prompt; an empty one repeats nothing."""
     for line in sys.stdin:
-        sys.stdout.write(f"{PROMPT}{line.rstrip()}\n")
+        sys.stdout.write(f"{MORE if commands.is_collecting else PROMPT}{line.rstrip()}\n")
         if line.strip():
             yield line
     sys.stdout.write(f"{PROMPT}\n")
@@ -120,7 +95,7 @@ def _typed(commands: Commands) -> Iterator[str]:
     session = _session(commands)
     while True:
         try:
-            yield session.prompt(PROMPT)
+            yield session.prompt(MORE if commands.is_collecting else PROMPT)
         except KeyboardInterrupt:
             continue
         except EOFError:

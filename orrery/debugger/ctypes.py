@@ -141,6 +141,14 @@ class Types:
 
     def named(self, name: str) -> CType | None:
         """The type that C calls so: `struct node`, `uint64`."""
+        return self._by_name().get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all types that have one."""
+        return sorted(self._by_name())
+
+    def _by_name(self) -> dict[str, CType]:
         if self._named is None:
             self._named = {}
             for top in self._info.tops:
@@ -151,7 +159,7 @@ class Types:
                             self._named.setdefault(_name(die), found)
                         elif found.name not in self._named or "DW_AT_declaration" not in die.attributes:
                             self._named[found.name] = found
-        return self._named.get(name)
+        return self._named
 
     def _type(self, die: Any) -> CType:
         if die.offset not in self._known:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from emu import engine as e
 from orrery.debugger import gates
-from orrery.debugger.breakpoints import Breakpoints
+from orrery.debugger.breakpoints import Breakpoint, Breakpoints
 from orrery.debugger.ctypes import ULONG, VOID, CType, pointer_to
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame, frames
@@ -48,12 +48,16 @@ class Debugger:
         self.pid = target.current
         self.walk: Walk | None = None
         self.history: Final[list[Value]] = []  # $1, $2, ...
+        self.convenience: Final[dict[str, Value]] = {}  # $name
+        self.file: DebugInfo | None = None  # a program whose symbols the person wants where none runs
         self.changed: frozenset[int] = frozenset()  # the registers that the last move has changed
         self.displays: Final[dict[int, Callable[[], str]]] = {}  # what is shown at each stop, by number
         self.moments: Final[list[Moment]] = []  # checkpoints that the person asked for
         self.listed = ("", 0)  # file and last line of the last list
+        self.listed_first = 1  # its first line
         self.examined = ("x", 4)  # format and unit of the last x
         self.next_address = 0  # what it would show next
+        self.reached: Breakpoint | None = None  # by the last command
         self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the walk, shown at its end
         self.ended = False  # the machine will not run again
         self._registers: list[int] = []
@@ -115,7 +119,7 @@ class Debugger:
         """The program that the person looks at: the frame's, the process's, or the one that was given."""
         program = next((one.info for one in self.frames[self.level :] if one.info is not None), None)
         if program is None or program is self.programs.kernel:
-            program = self.programs.find(self.pid) or self.programs.first
+            program = self.programs.find(self.pid) or self.file or self.programs.first
         return program
 
     def locations(self, info: DebugInfo) -> Locations:
@@ -160,6 +164,10 @@ class Debugger:
             if low <= address < low + size:
                 return f" <{name}{f'+{address - low}' if address > low else ''}>"
         return ""
+
+    def is_function(self, name: str) -> bool:
+        """Whether the program has a function of this name."""
+        return self.info is not None and any(one.name == name for one in self.info.functions)
 
     def names(self) -> list[str]:
         """Functions and variables of the program that the person looks at."""
@@ -209,6 +217,8 @@ class Debugger:
             if held is None:
                 raise Unavailable(f"${name} is not known in this frame")
             return Value(ULONG, held.to_bytes(8, "little"), register=number)
+        if number is None and name in self.convenience:
+            return self.convenience[name]
         if number is None and name not in NAMES:
             raise Unavailable(f"no register ${name}; `info registers` lists them")
         index = NAMES.index(name) if number is None else number

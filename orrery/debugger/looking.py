@@ -16,6 +16,8 @@ from orrery.debugger.registers import CSRS, NAMES
 from orrery.debugger.values import Unavailable, formatted, text_at
 
 FORMAT: Final = re.compile(r"/(?P<count>-?\d*)(?P<letters>[a-z]*)(?:\s+|$)")
+CONVENIENCE: Final = re.compile(r"\$(?P<name>[A-Za-z_]\w*)\s*=(?P<value>[^=].*)$")
+REGISTERS: Final = frozenset((*ABI_NAMES, *NAMES, "fp"))
 UNITS: Final = {"b": 1, "h": 2, "w": 4, "g": 8}
 LETTERS: Final = "xduotaczsi"
 COUNT_MAX: Final = 10_000
@@ -31,6 +33,10 @@ def print_(debugger: Debugger, argument: str) -> str:
     """print[/F] EXPRESSION"""
     letter, text = _letter(argument)
     frame = debugger.frame if debugger.frames else None
+    if re.match(r"[A-Za-z_]\w*\s*\(", text) and not text.startswith("sizeof"):
+        name = text.partition("(")[0].strip()
+        if debugger.is_function(name):
+            raise Unavailable(f"{name} cannot be called from here: the machine would no longer be as it was.")
     if frame is not None and text in (variables := dict(frame.python or ())):
         return f"{variables[text]}\n"
     if not text:
@@ -42,11 +48,19 @@ def print_(debugger: Debugger, argument: str) -> str:
     return f"${len(debugger.history)} = {debugger.show(value, letter)}\n"
 
 
+def call(debugger: Debugger, argument: str) -> str:
+    """call: refused where it is one."""
+    return print_(debugger, argument)
+
+
 def set_(debugger: Debugger, argument: str) -> str:
     """set [var] EXPRESSION, or set SETTING VALUE"""
     if debugger.settings.set(argument):
         return ""
     text = argument.removeprefix("variable ").removeprefix("var ")
+    if (found := CONVENIENCE.match(text)) is not None and found["name"] not in REGISTERS:
+        debugger.convenience[found["name"]] = evaluate(found["value"], debugger)
+        return ""
     if "=" not in text:
         raise Unavailable("set what? As in set var count = 3, or set $a0 = 1")
     evaluate(text, debugger)
@@ -98,6 +112,7 @@ def display(debugger: Debugger, argument: str) -> str:
 
 def undisplay(debugger: Debugger, argument: str) -> str:
     """Show no more: some, or all."""
+    argument = argument.removeprefix("display").strip()
     for number in map(int, argument.split()) if argument else list(debugger.displays):
         debugger.displays.pop(number, None)
     return ""

@@ -19,6 +19,11 @@ from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.values import Unavailable, Value
 
 A0, FA0 = NAMES.index("x10"), NAMES.index("f10")
+LEFT = """
+Watchpoint {} deleted because the program has left the block in
+which its expression is valid.
+"""
+SILENT = "silent"
 OVER = ("exit", "panic")
 ENDS = {
     "asleep": "All processes wait, and nothing will happen by itself; `type TEXT` types on the console.",
@@ -183,11 +188,15 @@ def report(
     debugger.moved(stopped.pid or (debugger.pid if _lives(debugger) else KERNEL))
     if stopped.why == "exit":
         debugger.walk = None
+        debugger.moved(KERNEL)
         return f"{said}[The machine is switched off, exit status {stopped.status}]\n"
     if stopped.why == "panic":
         return f"{said}[Kernel panic]\n{stopped.detail}\n"
     judged = debugger.stepper.judged
     if stopped.why in ("place", "event") and judged is not None:
+        debugger.reached = judged
+        if judged.commands[:1] == [SILENT]:
+            return said
         said += switched + _reason(debugger, judged, stopped)
         everything = True
     elif stopped.why in ENDS:
@@ -221,6 +230,8 @@ def _function(frame: Frame) -> object:
 
 
 def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
+    if one.left:
+        return LEFT.format(one.number)
     if one.kind not in WATCHES:
         kind = {"breakpoint": "Breakpoint", "catchpoint": "Catchpoint"}[one.kind]
         what = f" ({stopped.detail.partition(' ')[2]})" if one.kind == CATCH else ""

@@ -51,8 +51,9 @@ def resolve(debugger: "Debugger", text: str) -> Resolved:
         if info is None:
             raise Unavailable(f"No source file named {found['file']}." if found["file"] else "No program.")
         return _in_program(debugger, info, text), info
-    if info is not None and (addresses := debugger.locations(info).named(text)):
-        return tuple(addresses), info
+    for one in (info, debugger.programs.first):
+        if one is not None and (addresses := debugger.locations(one).named(text)):
+            return tuple(addresses), one
     if text in debugger.programs.symbols:
         return (debugger.programs.user_address(debugger.programs.symbols[text]),), None
     raise Unavailable(f'Function "{text}" not defined.')

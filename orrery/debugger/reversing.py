@@ -37,7 +37,7 @@ def continue_(debugger: Debugger, argument: str) -> str:
         if stepper.judged is not None:
             return _back(debugger, gate)
     breakpoints.remember()
-    breakpoints.arm()
+    breakpoints.arm(backwards=True)
     while True:
         stopped: Stopped | None = _resume(debugger)
         if stopped is not None and is_kind(stopped.detail):

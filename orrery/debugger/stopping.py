@@ -4,10 +4,11 @@ Each takes the debugger and what stood behind the command's name, and gives text
 """
 
 import re
+from itertools import pairwise
 from typing import Final
 
 from orrery.debugger import events, pycode
-from orrery.debugger.breakpoints import CATCH, Breakpoint
+from orrery.debugger.breakpoints import CATCH, Block, Breakpoint
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.pycode import PY_LINE
@@ -106,7 +107,9 @@ def awatch(debugger: Debugger, argument: str) -> str:
 
 
 def _watch(debugger: Debugger, argument: str, kind: str, title: str) -> str:
-    argument, condition = _conditional(argument.removeprefix("-location").removeprefix("-l").strip())
+    bare = argument.removeprefix("-location").removeprefix("-l").strip()
+    is_local = bare == argument.strip()
+    argument, condition = _conditional(bare)
     value = evaluate(argument, debugger)
     address, size = value.address, value.type.size
     if address is None:
@@ -129,9 +132,19 @@ def _watch(debugger: Debugger, argument: str, kind: str, title: str) -> str:
             size=size,
             type=value.type,
             condition=condition,
+            block=_block(debugger, address) if is_local else None,
         )
     )
     return f"{title} {made.number}: {argument}\n"
+
+
+def _block(debugger: Debugger, address: int) -> Block | None:
+    """The call in whose part of the stack an address is."""
+    calls = [frame for frame in debugger.frames if not frame.kernel]
+    for frame, caller in pairwise(calls):
+        if frame.sp <= address < caller.sp and frame.function is not None:
+            return Block(frame.function.low, caller.pc, caller.sp)
+    return None
 
 
 def catch(debugger: Debugger, argument: str) -> str:
@@ -147,6 +160,7 @@ def catch(debugger: Debugger, argument: str) -> str:
 
 def delete(debugger: Debugger, argument: str) -> str:
     """Delete some, or all."""
+    argument = argument.removeprefix("breakpoints").strip()
     for number in _numbers(argument) if argument else [one.number for one in debugger.breakpoints.all]:
         if not debugger.breakpoints.delete(number):
             raise Unavailable(f"No breakpoint number {number}.")
@@ -168,6 +182,42 @@ def _switch(debugger: Debugger, argument: str, *, on: bool) -> str:
         one.enabled = on
     debugger.breakpoints.arm()
     return ""
+
+
+def ignore(debugger: Debugger, argument: str) -> str:
+    """ignore N COUNT"""
+    number, _, times = argument.partition(" ")
+    if not times.strip().isdigit():
+        raise Unavailable("Second argument (specified ignore-count) is missing.")
+    (one,) = _chosen(debugger, number)
+    one.ignore = int(times)
+    if not one.ignore:
+        return f"Will stop next time breakpoint {one.number} is reached.\n"
+    crossings = f"next {one.ignore} crossings" if one.ignore > 1 else "next crossing"
+    return f"Will ignore {crossings} of breakpoint {one.number}.\n"
+
+
+def script(debugger: Debugger, argument: str) -> list[str]:
+    """commands [N]: those of a breakpoint, or of the last, empty now."""
+    if not argument and not debugger.breakpoints.all:
+        raise Unavailable("No breakpoints specified.")
+    (one,) = _chosen(debugger, argument or f"{debugger.breakpoints.all[-1].number}")
+    one.commands.clear()
+    return one.commands
+
+
+def clear(debugger: Debugger, argument: str) -> str:
+    """clear [LOCATION]: delete the breakpoints there."""
+    addresses, info = resolve(debugger, argument or f"*{debugger.frame.pc:#x}")
+    found = [
+        one for one in debugger.breakpoints.all if one.info is info and set(one.addresses) & set(addresses)
+    ]
+    if not found:
+        raise Unavailable(f"No breakpoint at {argument or 'this line'}.")
+    for one in found:
+        debugger.breakpoints.delete(one.number)
+    numbers = " ".join(f"{one.number}" for one in found)
+    return f"Deleted breakpoint{'s' if len(found) > 1 else ''} {numbers}\n"
 
 
 def condition(debugger: Debugger, argument: str) -> str:
@@ -199,6 +249,9 @@ def table(debugger: Debugger) -> str:
         )
         if one.condition:
             lines.append(f"\tstop only if {one.condition}")
+        if one.ignore:
+            lines.append(f"\tignore next {one.ignore} hits")
+        lines += [f"        {line}" for line in one.commands]
         if one.hits:
             lines.append(f"\tbreakpoint already hit {one.hits} time{'s' if one.hits > 1 else ''}")
     return "\n".join(lines) + "\n"

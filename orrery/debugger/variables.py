@@ -15,7 +15,7 @@ from elftools.dwarf.locationlists import LocationEntry, LocationExpr, LocationPa
 from orrery.debugger.ctypes import CType, Types
 from orrery.debugger.frames import Frame
 from orrery.debugger.values import Read, Unavailable, Value
-from orrery.dwarf import DebugInfo
+from orrery.dwarf import DebugInfo, Function
 
 INLINED: Final = "DW_TAG_inlined_subroutine"
 BLOCK: Final = "DW_TAG_lexical_block"
@@ -42,6 +42,22 @@ class Variables:
     def locals(self, frame: Frame) -> list[tuple[str, Any]]:
         """Names and entries of the variables of the frame's function that are alive, innermost first."""
         return list(self._declared(self._scopes(frame), VARIABLE))
+
+    def names_in(self, function: Function) -> list[tuple[str, str, int]]:
+        """Name, what it is, and size of each argument and variable of a function, in blocks within it too."""
+        top = self._info.entry(function)
+        found: list[tuple[str, str, int]] = []
+        scopes = [top] if top is not None else []
+        while scopes:
+            scope = scopes.pop(0)
+            for die in scope.iter_children():
+                if die.tag in (VARIABLE, PARAMETER) and name_of(die):
+                    type_ = self.types.of(_origin(die))
+                    kind = "an argument" if die.tag == PARAMETER else "a variable"
+                    found.append((name_of(die), f"{kind} of type {type_.name}", type_.size))
+                elif die.tag == BLOCK:
+                    scopes.append(die)
+        return found
 
     def find(self, frame: Frame | None, name: str) -> Any | None:
         """The entry of what is called so there."""

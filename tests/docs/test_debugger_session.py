@@ -15,7 +15,7 @@ DOCUMENT = DOCS / "debugger.md"
 BLOCK = re.compile(
     r"(?P<mark>^<!-- session: (?P<program>\S+) -->\n```text\n)(?P<body>(?:.*\n)*?)(?=^```$)", re.MULTILINE
 )
-COMMAND = re.compile(r"^\(orrery\) (.+)$", re.MULTILINE)
+COMMAND = re.compile(r"^(?:\(orrery\) |>)(.+)$", re.MULTILINE)
 ORRERY = Path(sys.executable).with_name("orrery")
 WALL_S_MAX = 60
 
@@ -38,7 +38,7 @@ def made_again(program: str, body: str) -> str:
 
 def test_the_document_shows_what_the_debugger_says() -> None:
     blocks = list(BLOCK.finditer(DOCUMENT.read_text()))
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         made = made_again(block["program"], block["body"])
         assert shape(block["body"].splitlines()) == shape(made.splitlines())

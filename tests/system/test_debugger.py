@@ -10,8 +10,8 @@ import pexpect
 import pytest
 from orrery_cli import INCLUDES, ORRERY, orrery
 
+from orrery.debugger.beginning import to_main
 from orrery.debugger.commands import ALL, Commands
-from orrery.debugger.console import to_main
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.timeline import Timeline
 from toolchain import cc, fsimage, image
@@ -285,3 +285,62 @@ def test_control_c_stops_what_runs_forward_or_back(tmp_path: Path) -> None:
         child.sendintr()
         child.expect_exact("Interrupted.")
     child.close()
+
+
+def test_a_watchpoint_on_a_local_ends_with_its_call(session: Session) -> None:
+    deleted = (
+        "Watchpoint 2 deleted because the program has left the block in\nwhich its expression is valid.\n"
+    )
+    session.say("b total", "c", "watch sum if sum == 60")
+    assert "New value = 60\n" in session.say("c")
+    said = session.say("c")
+    assert f"\n{deleted}0x" in said and " in main () at prog.c:" in said
+    assert session.say("info watchpoints").count("total") == 1
+    session.say("rc")
+    session.say("watch sum if sum == 99")
+    assert session.say("rc").startswith(f"\n{deleted.replace('2', '3', 1)}total (node=")
+    assert "No more history" in session.say("rc")
+
+
+def test_breakpoints_are_passed_by_and_carry_out_commands(session: Session) -> None:
+    session.say("b push")
+    assert session.say("ignore 1 1") == "Will ignore next crossing of breakpoint 1.\n"
+    assert "push (value=20)" in session.say("c")
+    assert "already hit 2 times" in session.say("info b")
+    session.say(
+        "commands", "silent", 'printf "%3d|%s|%x\\n", value * 2, head->name, &count - &count', "c", "end"
+    )
+    session.say("tb total", "commands", "print sum", "set $seen = count", "end")
+    assert "commands" not in session.say("info b")
+    said = session.say("start")
+    assert said.endswith(
+        f"main () at prog.c:{line('i = 1')}\n{line('i = 1')}\t    for (int i = 1; i < 4; i++)\n"
+    )
+    said = session.say("c")
+    assert "\n 20|" not in said and " 40|some|0\n 60|some|0\n" in said
+    assert said.endswith(" = 0\n") and "Temporary breakpoint 2, total (node=" in said
+    assert session.say("p $seen") == "$2 = 3\n"
+    assert session.say("clear push") == "Deleted breakpoint 1\n"
+
+
+def test_what_a_program_has_is_listed(session: Session) -> None:
+    assert re.search(r"^0x\w+  push  prog\.c:\d+$", session.say("info functions ^pu"), re.MULTILINE)
+    assert re.search(r"^0x\w+  count  \(4 bytes\)$", session.say("info variables cou"), re.MULTILINE)
+    assert "\nstruct node\n" in session.say("info types")
+    assert "Symbol sum is a variable of type int, 4 bytes.\n" in session.say("info scope total")
+    assert session.say("info address count").startswith('Symbol "count" is a variable at address 0x')
+    assert "called by frame at 0x" in session.say("info frame")
+    assert session.say("bt full 1").splitlines()[1:3] == ["        i = 0", '        buffer = ""']
+    assert "cannot be called" in session.say("call push(3)")
+    assert session.say("list push", "list -").startswith("1\t")
+    assert session.say("set listsize 3", "list total").count("\n") == 3
+    assert session.say("file cat").startswith("Reading symbols")
+    assert session.say("echo one\\ntwo\\n") == "one\ntwo\n"
+
+
+def test_a_killed_process_ends(session: Session) -> None:
+    session.say("tb total", "c")
+    assert session.say("kill").startswith("[Process 2 ends")
+    assert "hello" not in (said := session.say("c")) and "exit status 255" in said
+    assert session.say("b total").startswith("Breakpoint 2 at 0x")
+    assert "Breakpoint 2, total" in session.say("run")

@@ -1,0 +1,65 @@
+"""Beginnings: where a session begins; run and start, which take the machine there again; and kill.
+
+The run is the same each time: what was typed, or changed, in this future is done again at its moment.
+"""
+
+from orrery.debugger import moving
+from orrery.debugger.breakpoints import CATCH, EXEC, Breakpoint
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.resolving import place_in, resolve
+from orrery.debugger.stops import KERNEL
+from orrery.debugger.values import Unavailable
+
+
+def at_power_on(debugger: Debugger) -> str:
+    """Where a machine is that has not run."""
+    text = "The machine is switched on and has run nothing yet; `continue` lets it go.\n"
+    return text + moving.position(debugger, changed=True)
+
+
+def to_main(debugger: Debugger) -> str:
+    """Run until the program that the debugger was given is in main."""
+    breakpoints, stepper = debugger.breakpoints, debugger.stepper
+    catch = breakpoints.add(Breakpoint(CATCH, EXEC), internal=True)
+    stopped = stepper.resume()
+    while stepper.judged is catch and debugger.programs.find(stopped.pid) is not debugger.programs.first:
+        stopped = stepper.resume()
+    breakpoints.delete(catch.number)
+    if stepper.judged is catch:
+        debugger.moved(stopped.pid)
+        main = Breakpoint("breakpoint", "main", temporary=True)
+        place_in(debugger, main, resolve(debugger, "main"))
+        breakpoints.add(main, internal=True)
+        stopped = stepper.resume()
+        breakpoints.delete(main.number)
+        if stepper.judged is main:
+            stepper.judged = None
+    return moving.report(debugger, stopped, everything=True)
+
+
+def run(debugger: Debugger, argument: str) -> str:
+    """From the beginning to a stop."""
+    _begin(debugger, argument)
+    return moving.continue_(debugger, "")
+
+
+def start(debugger: Debugger, argument: str) -> str:
+    """From the beginning to main, or of a machine that boots to its first instruction."""
+    _begin(debugger, argument)
+    return to_main(debugger) if debugger.programs.first is not None else at_power_on(debugger)
+
+
+def kill(debugger: Debugger, argument: str) -> str:
+    """End the selected process, as the system call does."""
+    if debugger.pid == KERNEL or not debugger.target.kill(debugger.pid):
+        raise Unavailable("The program is not being run.")
+    return f"[Process {debugger.pid} ends when it is about to go on in its program]\n"
+
+
+def _begin(debugger: Debugger, argument: str) -> None:
+    if argument:
+        raise Unavailable("The run is the same again; for other arguments start `orrery debug` with them.")
+    debugger.walk, debugger.stepper.judged = None, None
+    debugger.target.goto(0)
+    debugger.target.take_output()
+    debugger.moved(debugger.target.current)
