@@ -4,8 +4,9 @@
     result       TOKEN^done,... or TOKEN^error,msg="..."
     record       *stopped,... and *running; =... tells what has changed; ~"..." is for a person
 
-The extension makes the settings of launch.json first, then loads the program, and connects; then come the
-breakpoints, by absolute path, and the machine goes on.  When a process has ended it quits gdb.
+The extension makes the settings of launch.json first, then loads the program, sets a breakpoint of its own in
+main, and connects.  Then come the breakpoints of the person, by absolute path.  It looks at where the target
+stands, deletes its own breakpoint, and goes on.  When a process has ended it quits gdb.
 """
 
 import os
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 T = TypeVar("T")
+
+VALUE: Final = re.compile(r'value="((?:[^"\\]|\\.)*)"')
 
 WALL_S_MAX: Final = 60  # what takes longer hangs
 READ_MAX: Final = 1 << 16
@@ -41,6 +44,8 @@ class Gdb:
         self._raw = b""
         self._lines: Final[list[str]] = []  # all that it has said
         self._stops_seen = 0
+        self._thread = 0  # that has stopped
+        self._own = ""  # number of the breakpoint in main
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +64,7 @@ class Gdb:
         self.ask('-interpreter-exec console "set pagination off"')
         self.ask(f"-environment-cd {wanted['cwd']}")
         self.ask(f"-file-exec-and-symbols {wanted['program']}")
+        self._own = re.findall(r'number="(\d+)"', self.ask("-break-insert -f main"))[0]
         return self._send(f"-target-select remote {wanted['miDebuggerServerAddress']}")
 
     def finish_connecting(self, token: int) -> None:
@@ -70,14 +76,24 @@ class Gdb:
         """Have one more breakpoint."""
         self.ask(f"-break-insert -f {file}:{line}")
 
+    def begin(self) -> None:
+        """All breakpoints are set: let the machine go on for the first time."""
+        assert f'id="{self._thread}"' in self.ask(f"-thread-info {self._thread}")
+        self.ask('-interpreter-exec console "info sharedlibrary"')
+        self.functions()
+        self.ask(f"-break-delete {self._own}")
+        self.resume()
+
     def resume(self, how: str = "continue") -> None:
         """Go on: continue, next, step, finish."""
-        self.ask(f"-exec-{how}")
+        self.ask(f"-exec-{how}" + ("" if how == "continue" else f" --thread {self._thread}"))
 
     def stopped(self) -> str:
         """Wait for the next stop; its record."""
         stop = self._wait(lambda: next(iter(self._stops()[self._stops_seen :]), None))
         self._stops_seen += 1
+        thread = re.search(r'thread-id="(\d+)"', stop)
+        self._thread = int(thread[1]) if thread else 0
         return stop
 
     @property
@@ -88,12 +104,15 @@ class Gdb:
 
     def functions(self) -> list[str]:
         """Who calls whom, innermost first."""
-        return re.findall(r'func="(\w+)"', self.ask("-stack-list-frames"))
+        said = self.ask(f"-stack-list-frames --thread {self._thread} 0 1000")
+        return re.findall(r'func="(\w+)"', said)
 
     def variables(self) -> dict[str, str]:
         """Arguments and locals of the innermost function."""
-        said = self.ask("-stack-list-variables --simple-values")
-        return dict(re.findall(r'name="(\w+)"[^}]*?value="((?:[^"\\]|\\.)*)"', said))
+        here = f"--thread {self._thread} --frame 0"
+        names = re.findall(r'name="(\w+)"', self.ask(f"-stack-list-variables {here} --no-values"))
+        made = {name: self.ask(f"-var-create {here} - * {name}") for name in names}
+        return {name: VALUE.findall(said)[0] for name, said in made.items()}
 
     def setting(self, name: str) -> str:
         """The value of one."""

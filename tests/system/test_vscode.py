@@ -14,6 +14,7 @@ from editor import ROOT, Workspace, settings
 from gdbs import gdb_paths
 from mi import Gdb
 from orrery_cli import orrery
+from source_tree import changed_tree
 
 SYSFILE = ROOT / "kernel/sysfile.py"
 SCORES = ROOT / "docs/examples/scores.c"
@@ -60,6 +61,7 @@ with Timeline(mem_mib=32) as timeline:
     timeline.step(5)
     print(timeline.moment == before)
 """
+WAIT = "    return k.procs.wait(p, status_va)\n"
 BOOT = "Orrery: boot, the kernel under debugpy"
 RUN = "Orrery: run this C file, the kernel under debugpy"
 PYTHON = "Orrery: this Python file, with its machines"
@@ -106,7 +108,7 @@ def break_in_both(program: Path, gdb_path: str) -> None:
         gdb.finish_connecting(connection)
         assert int(gdb.setting("remotetimeout")) > 3600, "it waits while the kernel stands in an answer"
         gdb.set_breakpoint(program, line_of(program, "return sum"))
-        gdb.resume()
+        gdb.begin()
 
         stop = gdb.stopped()
         assert 'reason="breakpoint-hit"' in stop and f'fullname="{program}"' in stop
@@ -145,14 +147,14 @@ def test_the_first_time_as_the_page_tells_it() -> None:
         python.begin()
         gdb.finish_connecting(connection)
         gdb.set_breakpoint(SCORES, line_of(SCORES, "strcpy(player->name, name)"))
+        gdb.begin()
         for name in ("Ada", "Bob", "Eve", "Ada Lovelace"):
-            gdb.resume()
             assert f'fullname="{SCORES}"' in gdb.stopped()
             assert gdb.functions()[:2] == ["set_name", "main"]
             variables = gdb.variables()
             assert set(variables) == {"player", "name"}
             assert name in variables["name"]
-        gdb.resume()
+            gdb.resume()
         frames = python.stopped()
         assert [frame["name"] for frame in frames][:4] == ["sys_write", "dispatch", "_usertrap", "process"]
         assert python.value("p.name", frames[0]) == "'scores'"
@@ -233,6 +235,20 @@ def test_a_breakpoint_in_a_function_that_waits_already(tmp_path: Path) -> None:
         python.set_breakpoints(console)
         python.resume()
         assert python.end()[1].endswith("one\ntwo\n")
+
+
+def test_breakpoint_in_the_kernel_stops_in_the_editor(tmp_path: Path) -> None:
+    tree = changed_tree(tmp_path / "tree", "kernel/sysproc.py", WAIT, f"    breakpoint()\n{WAIT}")
+    configuration = Workspace(tree).configuration(BOOT)
+    with Session({**configuration, "cwd": str(tree), "env": {"PYTHONPATH": str(tree)}}) as python:
+        python.begin()
+        frame = python.stopped()[0]
+        assert (frame["source"]["path"], frame["name"]) == (str(tree / "kernel/sysproc.py"), "sys_wait")
+        assert python.value("p.name", frame) == "'init'"
+        python.resume()
+        python.until_shown(b"$ ")
+        python.type(b"\x01x")
+        assert python.end()[0] == 0
 
 
 def test_a_debugger_that_follows_processes_lets_those_alone_that_fork(tmp_path: Path) -> None:
