@@ -280,6 +280,21 @@ class Journey:
         self._go(goal)
         return self.stopped("step")
 
+    @interruptible
+    def reverse_to(self, priv: int) -> Stopped:
+        """Go back to the last moment of this privilege; `begin` where there is none."""
+        goal = self.moment
+        while self._find_trail(goal):
+            before = self._trail[: self._trail.index(goal)]
+            found = next((moment for moment in reversed(before) if moment.priv == priv), None)
+            if found is not None:
+                self._go(found)
+                return self.stopped("step")
+            goal = before[0]
+            self._look_up()
+        self._go(self._history.first.moment)
+        return self.stopped("begin")
+
     def _take(self, copy: Replica) -> None:
         """Go on with `copy`; the newest moment that has been reached is kept."""
         old, self._cursor = self._cursor, copy

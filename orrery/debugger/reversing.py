@@ -102,9 +102,7 @@ def _line(debugger: Debugger, *, over: bool) -> Stopped:
         if (interrupted := stepper.interrupted) is not None:
             return interrupted
         here, now = target.moment, stepper.spot(info)
-        stopped = target.reverse_step()
-        while stopped.why == "step" and not (stepper.in_program and target.current == pid):
-            stopped = target.reverse_step()
+        stopped = target.reverse_step_of(pid, user=True)
         if stopped.why != "step":
             return stopped
         before = stepper.spot(info)

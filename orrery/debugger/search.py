@@ -11,17 +11,20 @@ way here has been gone through, so copies of older states go through it again, t
 Where stops are dense, as in a loop, the later half of the rest is looked through first.
 """
 
+from collections.abc import Callable
 from typing import Final
 
+from emu.hart import USER
 from orrery.debugger.journey import SLICE_S, Journey, interruptible
 from orrery.debugger.moment import Moment
 from orrery.debugger.replica import Replica
-from orrery.debugger.stops import Stopped
+from orrery.debugger.stops import KERNEL, Stopped
 
 STOPS_MAX: Final = 200
 """How many stops a copy makes before it looks further on."""
 
 HALVED_TICKS_MIN: Final = 100_000
+SWITCH: Final = "switch"
 
 
 class Search(Journey):
@@ -36,6 +39,25 @@ class Search(Journey):
             return self.reverse_resume() if backwards else self.resume()
         finally:
             self._places, self._kinds = places, kinds
+
+    def reverse_step_of(self, pid: int, *, user: bool = False) -> Stopped:
+        """Go back to the last step of process `pid`, or its last one in user mode; of KERNEL to any one.
+
+        Past what other processes did meanwhile, by the scheduler's choices.
+        """
+        places, kinds = self._places, self._kinds
+        back: Callable[[], Stopped] = (lambda: self.reverse_to(USER)) if user else self.reverse_step
+        stopped = back()
+        try:
+            while stopped.why == "step" and pid not in (KERNEL, self.current):
+                if self.current != KERNEL:
+                    self._places, self._kinds = (), frozenset((SWITCH,))
+                    stopped = self.reverse_resume()  # to where the scheduler took who is running
+                if stopped.why in ("step", "event"):
+                    stopped = back()
+        finally:
+            self._places, self._kinds = places, kinds
+        return stopped
 
     @interruptible
     def reverse_resume(self) -> Stopped:

@@ -23,8 +23,6 @@ from orrery.errors import CannotGoOn
 from orrery.machine import Machine
 from orrery.wire import Value
 
-SWITCH: Final = "switch"
-
 
 class Traveller:
     """`target` is that of `machine`, which was made by `made_by`, Machine's keyword arguments.
@@ -184,17 +182,7 @@ class Traveller:
     def reverse_step(self, pid: int) -> Stopped:
         """Back by one step, or more up to the last that was made for process `pid`."""
         past = self._go_back()
-        stopped = self._caught_up(past) or past.reverse_step()
-        while stopped.why == "step" and pid != KERNEL and past.current != pid:
-            if past.current == KERNEL:
-                stopped = past.reverse_step()
-                continue
-            past.set_places(())
-            past.catch({SWITCH})
-            stopped = past.reverse_resume()  # to where the scheduler took who is running
-            if stopped.why == "event":
-                stopped = past.reverse_step()
-        return stopped
+        return self._caught_up(past) or past.reverse_step_of(pid)
 
     def reverse_resume(self) -> Stopped:
         """Back to the last stop."""

@@ -79,6 +79,26 @@ def short() -> Iterator[Timeline]:
         yield it
 
 
+def test_steps_back_of_a_process_pass_over_what_others_did_meanwhile() -> None:
+    ecall = Place(PID, symbols(SHORT)["wait"] + 2)
+    with Timeline(**options(SHORT, MEM_MIB)) as it:
+        it.resume()
+        it.type(LINES[0])
+        it.set_places([ecall])
+        assert it.resume().why == "place"
+        before, count = it.moment, 0
+        while it.moment.pc != ecall.va + 4:
+            assert it.step(1, PID).why == "step"
+            count += 1
+        behind = it.moment
+        for _ in range(count):
+            assert it.reverse_step_of(PID).why == "step" and it.current == PID
+        assert it.moment == before
+        it.goto(behind)
+        assert it.reverse_step_of(PID, user=True).why == "step"
+        assert it.moment == before
+
+
 # --- back to where something happened ---
 
 WRITER = """
