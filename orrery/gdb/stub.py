@@ -45,6 +45,7 @@ class Stub:
         self._inferiors: Final = Inferiors(debuggee)
         self._breakpoints: Final = Breakpoints(self._set_places)
         self.runner: Final = Runner(debuggee, self._inferiors, self._breakpoints, programs, self._print)
+        self._stepping: int | None = None  # of Hc; None: whoever is current
         self.no_ack = False
         self.detached = False
         self.killed = False
@@ -54,8 +55,8 @@ class Stub:
             b"m": self._read_memory, b"M": self._write_hex, b"X": self._write_binary,
             b"H": self._choose, b"T": self._alive, b"k": self._switch_off,
             b"Z": self._insert, b"z": self._remove,
-            b"c": lambda rest: self.runner.cont(), b"s": lambda rest: self.runner.step(self._pid),
-            b"C": lambda rest: self.runner.cont(), b"S": lambda rest: self.runner.step(self._pid),
+            b"c": lambda rest: self.runner.cont(), b"s": self._step,
+            b"C": lambda rest: self.runner.cont(), b"S": self._step,
             b"b": self._back, b"q": self._query, b"Q": self._set, b"v": self._verbose,
         }  # fmt: skip
 
@@ -95,16 +96,22 @@ class Stub:
 
     def _choose(self, rest: bytes) -> bytes:
         operation, thread = rest[:1], rest[1:]
-        if operation == b"c":
-            return OK  # who goes on is told by vCont
-        if operation != b"g":
+        if operation not in (b"c", b"g"):
             raise Refused(EINVAL)
         pid = self._inferiors.pid(thread)
-        if pid != ALL and not self._inferiors.has(pid) and pid not in self._inferiors.known:
+        is_any = pid == ALL or thread in (b"0", b"p0.0")
+        if not is_any and not self._inferiors.has(pid) and pid not in self._inferiors.known:
             raise Refused(ESRCH)
-        if pid != ALL and thread not in (b"0", b"p0.0"):
+        if operation == b"c":
+            self._stepping = None if is_any else pid
+        elif not is_any:
             self._inferiors.chosen = pid  # whoever names none means the one that it was told of last
         return OK
+
+    @property
+    def _stepping_pid(self) -> int:
+        """Who is to make the step of a packet that names nobody."""
+        return self._inferiors.current() if self._stepping is None else self._stepping
 
     def _alive(self, rest: bytes) -> bytes:
         if not self._inferiors.has(self._inferiors.pid(rest)):
@@ -198,11 +205,14 @@ class Stub:
 
     # --- going on, and the end ---
 
+    def _step(self, rest: bytes) -> bytes:
+        return self.runner.step(self._stepping_pid)
+
     def _back(self, rest: bytes) -> bytes:
         past = self._debuggee
         if not isinstance(past, Reversible) or rest not in (b"s", b"c"):
             return UNKNOWN
-        pid = self._pid
+        pid = self._stepping_pid
         try:
             if rest == b"c":
                 return self.runner.back(past.reverse_resume)

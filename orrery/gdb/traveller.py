@@ -14,7 +14,8 @@ Nothing can be changed in the past: the machine of the session has gone on from 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from orrery.debugger.place import Place
+from kernel.abi.memlayout import KERNBASE
+from orrery.debugger.place import ALL, Place
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change
 from orrery.debugger.target import ProcessInfo, Target
@@ -49,6 +50,7 @@ class Traveller:
         self._past: Timeline | None = None
         self._here: Target | Timeline = target
         self._places: tuple[Place, ...] = ()
+        self._programs_of: Final[dict[Place, str]] = {}  # the name of the program that a place is in
         self._kinds: frozenset[str] = frozenset()
         self._programs: Final[dict[tuple[int, str], bytes]] = {}
         self.on_slice: Callable[[], object] = lambda: None
@@ -132,6 +134,13 @@ class Traveller:
     def set_places(self, places: Iterable[Place]) -> None:
         self._places = tuple(places)
         self._present.set_places(self._places)
+        names = {one.pid: one.name for one in self.processes()}
+        for place in self._places:
+            name = names.get(place.pid, "")
+            if self._here is self._present:
+                self._programs_of[place] = name
+            else:  # gdb sets it again at each step; it has it from later
+                self._programs_of.setdefault(place, name)
 
     def catch(self, kinds: Iterable[str]) -> None:
         kinds = frozenset(kinds)
@@ -144,8 +153,7 @@ class Traveller:
     def resume(self, limit: int | None = None) -> Stopped:
         """As Target.resume; from the past at most to the present, and on from there."""
         if self._past is not None and self._here is self._past:
-            self._equip(self._past)
-            stopped = self._past.resume(self._present.moment)
+            stopped = self._met(self._past, lambda past: past.resume(self._present.moment))
             if stopped.why in ("place", "event", "interrupt") and not self._has_arrived(self._past):
                 return stopped
             self.come_back()
@@ -190,8 +198,7 @@ class Traveller:
         stopped = self._caught_up(past)
         if stopped is not None:
             return stopped
-        self._equip(past)
-        return past.reverse_resume()
+        return self._met(past, Timeline.reverse_resume)
 
     def _go_back(self) -> Timeline:
         """The past, which is made where there is none."""
@@ -229,6 +236,25 @@ class Traveller:
         self.come_back()
         return Stopped("interrupt", self._present.moment, self._present.current)
 
+    def _met(self, past: Timeline, go: Callable[[Timeline], Stopped]) -> Stopped:
+        """Where the past stops at what is asked for. A place in a program is none before the program ran."""
+        while True:
+            self._equip(past)
+            stopped = go(past)
+            if stopped.place is None or stopped.place in self._valid(past):
+                return stopped
+
     def _equip(self, past: Timeline) -> None:
-        past.set_places(self._places)
+        past.set_places(self._valid(past))
         past.catch(self._kinds)
+
+    def _valid(self, past: Timeline) -> list[Place]:
+        """The places that are ones now: those of programs that processes execute."""
+        names = {one.pid: one.name for one in past.processes()}
+        return [
+            place
+            for place in self._places
+            if place.pid == ALL
+            or place.va >= KERNBASE
+            or names.get(place.pid) in (None, self._programs_of[place])
+        ]

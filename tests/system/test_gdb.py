@@ -9,6 +9,9 @@ import pytest
 from gdbs import PROGRAM, Served, in_order, source
 from orrery_cli import orrery
 
+from kernel.abi import elf
+from toolchain import cc, image
+
 CRASH = """
 __attribute__((noinline)) int poke(int *p) { return *p = 1; }
 int main(void) { return poke((int *)0x50000000); }
@@ -106,18 +109,32 @@ def test_back_to_the_last_write_and_on_to_the_present(served: Served) -> None:
     said = served.gdb(
         "tbreak read", "continue", "p sum", "watch sum", "reverse-continue", "x/i $pc", "bt",
         "reverse-continue", "p sum",
-        "continue", "p sum", "delete", "reverse-stepi", "stepi", "set var sum = 9", "info inferiors",
+        "continue", "p sum", "delete", "info threads", "reverse-stepi", "info symbol $pc",
+        "stepi", "set var sum = 9", "info inferiors",
         "tbreak usertrap", "reverse-continue", "bt", "tbreak printf", "continue", "p sum",
     )  # fmt: skip
     in_order(said, [
         r"hit Temporary breakpoint 1[.\d]*, read", r"\$1 = 6",
         r"Old value = 6\nNew value = 3", r"=> .*\tsw\t", r"^#0 .* in add \(n=n@entry=3\)", r"^#1 .*in main",
         r"Old value = 3\nNew value = 1", r"\$2 = 1",
-        r"Old value = 1\nNew value = 3", r"\$3 = 3", r"Cannot access memory|Could not", r"target:/prog",
+        r"Old value = 1\nNew value = 3", r"\$3 = 3", r"^add \+ \d+ in section",
+        r"Cannot access memory|Could not", r"target:/prog",
         r"hit Temporary breakpoint 3.*usertrap", r"^#0  usertrap", r"^#1 .*exec|^#1 ",
         r"hit Temporary breakpoint 4.*printf", r"= 7",
     ])  # fmt: skip
     assert served.end()[:2] == (7, "hello 7\n"), "the machine itself went on from where it was"
+
+
+def test_a_breakpoint_is_none_in_what_the_process_executed_before(served: Served) -> None:
+    init = cc.compile_user(image.programs()["init"])
+    header = elf.Header.unpack(init)
+    assert header is not None
+    called = elf.symbols(init, header)["exec"]  # by the process, when it still executed init
+    said = served.gdb("tbreak main", "continue", f"break *{called}", "reverse-continue", "continue")
+    in_order(said, [
+        r"Reached end of recorded history|No more reverse", r"^_entry \(\)",
+        r"\[Inferior \d \(process 2\) exited with code 07",
+    ])  # fmt: skip
 
 
 def test_back_from_the_end_of_the_machine(served: Served) -> None:
