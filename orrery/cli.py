@@ -230,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     replay = command("replay", _replay, "make a recorded run again, the same to the instruction")
     replay.add_argument("recording", metavar="RUN.ORR", help="the recording")
     replay.add_argument("--drive", metavar="IMG", help="where the image is now with which the run began")
+    replay.add_argument("--engine", choices=("fast", "public"), help="what runs the instructions, as for run")
     replay.add_argument(
         "--gdb", nargs="?", const=GDB_PORT, metavar="[HOST:]PORT", help="wait for a gdb there (default: 1234)"
     )
@@ -353,7 +354,10 @@ def _replay(options: argparse.Namespace) -> int:
     from orrery import replay
     from orrery.debugger import recording
 
-    return replay.play(recording.load(options.recording), options.drive, say, _gdb_address(options))
+    recorded = recording.load(options.recording)
+    if options.engine is not None:
+        recorded.machine["engine"] = options.engine
+    return replay.play(recorded, options.drive, say, _gdb_address(options))
 
 
 def _gdb(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ overlay, so that the image stays as it was when the run began.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
 from orrery.debugger import recording
@@ -18,12 +19,14 @@ from orrery.session import Options, Session
 class Recorder:
     """Writes what is typed on `machine`, made by the keyword arguments `made_by`, into a file.
 
-    Raises BadInput where it cannot be written.
+    Where that can no longer be written, the run goes on and `end` raises BadInput.
     """
 
     def __init__(self, machine: Machine, path: str, made_by: Mapping[str, Any], shown: str) -> None:
         self._machine: Final = machine
+        self._path: Final = path
         self._file: Final = _open(path)
+        self._error: OSError | None = None
         image = recording.image_digest(machine.board.drive)
         self._write(recording.header_line(made_by, image, shown))
         machine.keyboard.on_type.append(self._on_type)
@@ -32,14 +35,24 @@ class Recorder:
         """The run is over."""
         moment = Moment.of(self._machine.board.hart)
         self._write(recording.end_line(End(moment, status, self._machine.digest())))
-        self._file.close()
+        with suppress(OSError):  # it has been told
+            self._file.close()
+        if self._error is not None:
+            raise BadInput(
+                f"{self._path}: cannot be written to the end: {self._error.strerror}; record it anew"
+            )
 
     def _on_type(self, keys: bytes) -> None:
         self._write(recording.keys_line(Moment.of(self._machine.board.hart), keys))
 
     def _write(self, line: str) -> None:
-        self._file.write(f"{line}\n")
-        self._file.flush()  # of a run that is killed, what there was
+        if self._error is not None:
+            return
+        try:
+            self._file.write(f"{line}\n")
+            self._file.flush()  # of a run that is killed, what there was
+        except OSError as error:
+            self._error = error
 
 
 def play(

@@ -166,9 +166,11 @@ class Forward(ABC):
     def _to_change(self) -> Stopped | None:
         """At the tick of a change, step to its moment, at which it is done."""
         change = self.tape.next
+        before = None
         while change is not None and self.moment.ticks >= change.moment.ticks:
-            if self.moment.ticks > change.moment.ticks:
+            if self.moment.ticks > change.moment.ticks or self.moment == before:
                 raise Astray(f"the run passes {change.moment}, where the recording has a change, elsewhere")
+            before = self.moment
             stopped = self._step()
             if stopped is not None:
                 return stopped

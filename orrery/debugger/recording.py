@@ -29,8 +29,17 @@ from toolchain.paths import ROOT
 
 FORMAT: Final = 1
 BYTES_MAX: Final = 1 << 28  # of a recording's file
+NO_RECORDING: Final = "is no recording of a run; make one with `orrery record -o RUN.ORR ...`"
 CODE: Final = ("emu/**/*.py", "emu/native/*", "kernel/**/*.py", "kernel/asm/*", "orrery/keyboard.py")
 """Whose content decides a run."""
+
+MACHINE: Final[Mapping[str, tuple[type, ...]]] = {
+    "drive": (str, type(None)), "seed": (int,), "mem_mib": (int,), "engine": (str,), "snapshot": (bool,),
+    "lab": (int,), "usyscall": (bool,), "layout": (str, type(None)), "modules": (dict,), "init_argv": (list,),
+}  # fmt: skip
+HEADER: Final[Mapping[str, tuple[type, ...]]] = {"image": (str,), "shown": (str,)}
+END: Final[Mapping[str, tuple[type, ...]]] = {"end": (int,), "digest": (str,)}
+"""What has to be there, and its types."""
 
 
 class End(NamedTuple):
@@ -113,7 +122,7 @@ def load(path: str) -> Recording:
     """The recording in a file; raises BadInput for one that is none, or of which this version is no judge."""
     header, *lines = _lines(path)
     if header.get("recording") != FORMAT:
-        raise BadInput(f"{path}: is no recording of a run; make one with `orrery record -o {path}`")
+        raise BadInput(f"{path}: {NO_RECORDING}")
     if header.get("version") != __version__:
         made = header.get("version")
         raise BadInput(f"{path}: made by version {made}, and this is {__version__}; replay it with that one")
@@ -147,6 +156,8 @@ def _lines(path: str) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             line = None
         if not isinstance(line, dict):
+            if not found:
+                raise BadInput(f"{path}: {NO_RECORDING}")
             raise BadInput(f"{path}: line {len(found) + 1} is none of a recording; record it anew")
         found.append(line)
     if not found:
@@ -156,6 +167,8 @@ def _lines(path: str) -> list[dict[str, Any]]:
 
 def _recording(path: str, header: dict[str, Any], lines: list[dict[str, Any]]) -> Recording:
     machine = dict(header["machine"])
+    _check_types(machine, MACHINE)
+    _check_types(header, HEADER)
     machine["init_argv"] = tuple(word.encode("latin-1") for word in machine["init_argv"])
     machine["modules"] = {
         name.encode("latin-1"): zlib.decompress(base64.b64decode(packed))
@@ -165,14 +178,22 @@ def _recording(path: str, header: dict[str, Any], lines: list[dict[str, Any]]) -
     for line in lines:
         moment = _moment(line["at"])
         if "end" in line:
-            end = End(moment, int(line["end"]), str(line["digest"]))
+            _check_types(line, END)
+            end = End(moment, line["end"], line["digest"])
             return Recording(path, machine, header["image"], header["shown"], tuple(changes), end)
         changes.append(Change(moment, "type", (line["type"].encode("latin-1"),)))
     return Recording(path, machine, header["image"], header["shown"], tuple(changes), None)
 
 
+def _check_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
+    """Raise KeyError or ValueError unless all that must be there is, as what it must be."""
+    for name, kinds in types.items():
+        if type(values[name]) not in kinds:
+            raise ValueError(f"{name} is {values[name]!r}")
+
+
 def _moment(values: list[int]) -> Moment:
     ticks, waiting, priv, pc = values
-    if any(not isinstance(value, int) for value in values):
+    if any(not isinstance(value, int) for value in values) or ticks < 0:
         raise ValueError(f"{values} is no moment")
     return Moment(ticks, bool(waiting), priv, pc)

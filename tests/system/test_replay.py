@@ -46,6 +46,7 @@ def test_a_program_that_reads_is_in_the_recording(tmp_path: Path) -> None:
     assert (recorded.out, recorded.status) == ("one\ntwo\n", 8)
     source.unlink()
     check_replay(recorded, path)
+    check_replay(recorded, path, "--engine=public")
 
 
 def test_a_recorded_run_leaves_the_drive_as_it_was(tmp_path: Path) -> None:
@@ -68,6 +69,16 @@ def test_a_panic_a_deadlock_and_a_limit_come_again(tmp_path: Path) -> None:
         recorded = orrery("record", "-o", tmp_path / "run.orr", "run", *options, source)
         assert recorded.status == status
         check_replay(recorded, tmp_path / "run.orr")
+
+
+@pytest.mark.parametrize(
+    "options", [("--lab=2020", "--usyscall", "--seed=5"), ("--layout=lab",), ("--engine=public",)]
+)
+def test_what_a_machine_is_made_by_is_in_the_recording(tmp_path: Path, options: tuple[str, ...]) -> None:
+    path = tmp_path / "run.orr"
+    recorded = orrery("record", "-o", path, "boot", "-m24", *options, "-c", "echo hi > x; cat x; ls | wc")
+    assert recorded.out.startswith("hi\n")
+    check_replay(recorded, path)
 
 
 def test_a_person_at_a_terminal(tmp_path: Path) -> None:
@@ -119,6 +130,10 @@ def lines(tmp_path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (tmp_path / "good.orr").read_text().splitlines()]
 
 
+def without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
 def test_another_versions_recording_is_refused(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
     header, keys, end = lines
     moment = keys["at"]
@@ -135,6 +150,11 @@ def test_another_versions_recording_is_refused(tmp_path: Path, lines: list[dict[
         ([header, {**keys, "type": "echo ho\n"}, end], "the run ended in another state"),
         ([header, keys, {**end, "digest": "0" * 64}], "the run ended in another state"),
         ([{**header, "shown": "all"}, keys, end], "a damaged recording"),
+        ([{**header, "machine": without(header["machine"], "drive")}, keys, end], "a damaged recording"),
+        ([{**header, "machine": {**header["machine"], "seed": "0"}}, keys, end], "a damaged recording"),
+        ([header, {**keys, "at": [*moment[:2], 3, moment[3]]}, end], "elsewhere"),
+        ([header, keys, {**end, "at": [*end["at"][:3], 0]}], "elsewhere"),
+        ([header, keys, {**end, "end": "0"}], "a damaged recording"),
     ):
         path = tmp_path / "bad.orr"
         path.write_text("".join(json.dumps(line) + "\n" for line in damaged))
@@ -149,6 +169,9 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
         bad.write_bytes(content)
         refused = orrery("replay", bad)
         assert (refused.status, len(refused.lines)) == (2, 1), refused.err
+    assert (
+        "cannot be written to the end" in orrery("record", "-o", "/dev/full", "boot", "-m16", "-c", "ls").err
+    )
     assert "check the name" in orrery("replay", tmp_path / "none.orr").err
     assert "is a directory" in orrery("replay", tmp_path).err
     assert "cannot be written" in orrery("record", "-o", tmp_path / "no" / "run.orr", "-c", "ls").err
