@@ -259,6 +259,12 @@ def test_a_debugger_that_follows_processes_lets_those_alone_that_fork(tmp_path: 
         assert python.end() == (0, "one\nTrue\n")
 
 
+def test_the_extensions_are_offered_that_the_configurations_need() -> None:
+    types = {one["type"] for one in settings("launch.json")["configurations"]}
+    extensions = {"debugpy": "ms-python.debugpy", "cppdbg": "ms-vscode.cpptools"}
+    assert {extensions[one] for one in types} == set(settings("extensions.json")["recommendations"])
+
+
 def test_no_configuration_lets_debugpy_follow_processes_that_fork() -> None:
     ours = [one for one in settings("launch.json")["configurations"] if one["type"] == "debugpy"]
     assert len(ours) == 4
