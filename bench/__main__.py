@@ -6,13 +6,13 @@ Status 0: all was measured, whatever came out; 1: a row could not be measured; 2
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import breakdown, flame, memory, profiling, report, rival, timetravel
+from bench import breakdown, flame, memory, overgdb, profiling, report, rival, timetravel
 from bench.memory import MemoryResult
 from bench.report import Result
 from bench.rows import ROWS, USERTESTS, Measurer, Row, Start, measure_start, measure_whole
@@ -22,9 +22,11 @@ from bench.timetravel import Measure
 PARTS_KEY = "parts"
 MEMORY_KEY = "memory"
 TIME_KEY = "time"
-KEYS = (*(row.key for row in ROWS), MEMORY_KEY, TIME_KEY, PARTS_KEY)
+GDB_KEY = "gdb"
+KEYS = (*(row.key for row in ROWS), MEMORY_KEY, TIME_KEY, GDB_KEY, PARTS_KEY)
 PROFILED = {row.key: row for row in (*ROWS, USERTESTS["quick"]) if row.command}
 REPEATS = 5
+HEADINGS = {TIME_KEY: "time travel; wall time", GDB_KEY: "over gdb's protocol; wall time"}
 
 
 class Side:
@@ -100,7 +102,8 @@ def _measure(options: argparse.Namespace) -> int:
     parts, failures = None, {r.row.name: r.failure for r in results if r.failure}
     memory_results = _measure_memory(options)
     failures |= {r.row.name: r.failure for r in memory_results if r.failure}
-    measures = _measure_time(options, failures)
+    measures = _measure_all(TIME_KEY, options, lambda cleanup: timetravel.measure(), failures)
+    measures += _measure_all(GDB_KEY, options, lambda cleanup: _over_gdb(options, cleanup), failures)
     if PARTS_KEY in _keys(options):
         try:
             parts = breakdown.measure()
@@ -128,20 +131,41 @@ def _measure_memory(options: argparse.Namespace) -> list[MemoryResult]:
     return results
 
 
-def _measure_time(options: argparse.Namespace, failures: dict[str, str]) -> list[Measure]:
-    """Measure what going back in time takes, if that was asked for, and print it."""
+def _measure_all(
+    key: str,
+    options: argparse.Namespace,
+    measuring: Callable[[ExitStack], Iterator[Measure]],
+    failures: dict[str, str],
+) -> list[Measure]:
+    """Measure rows with goals of their own, if these were asked for, and print them."""
     measures: list[Measure] = []
-    if TIME_KEY in _keys(options):
-        print(report.time_header(), flush=True)
+    if key not in _keys(options):
+        return measures
+    print(report.time_header(HEADINGS[key]), flush=True)
+    with ExitStack() as cleanup:
         try:
-            for found in timetravel.measure():
+            for found in measuring(cleanup):
                 measures.append(found)
                 print(report.time_line(found), flush=True)
         except BenchError as error:
-            failures[TIME_KEY] = str(error)
-            print(f"{TIME_KEY}: failed: {error}")
-        print()
+            failures[key] = str(error)
+            print(f"{key}: failed: {error}")
+    print()
     return measures
+
+
+def _over_gdb(options: argparse.Namespace, cleanup: ExitStack) -> Iterator[Measure]:
+    """What goes through gdb's protocol, beside the rival's server where that is here."""
+    argv, qemu = None, rival.find_qemu(options.qemu)
+    if options.xv6 is not None and qemu is not None:
+        scratch = Path(cleanup.enter_context(TemporaryDirectory(prefix="orrery-bench-")))
+        argv = rival.debugged(options.xv6, qemu, scratch)
+    return overgdb.measure(_orrery(options), argv)
+
+
+def _orrery(options: argparse.Namespace) -> str:
+    """The program to measure."""
+    return options.orrery or str(Path(sys.executable).with_name("orrery"))
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -228,7 +252,7 @@ def _stock_image(options: argparse.Namespace, wanted_by: str) -> Path:
 
 def _contests(options: argparse.Namespace, cleanup: ExitStack) -> list[Contest]:
     """What is to be measured, on which sides; the sides end with `cleanup`."""
-    orrery = options.orrery or str(Path(sys.executable).with_name("orrery"))
+    orrery = _orrery(options)
     qemu = rival.find_qemu(options.qemu)
     if options.xv6 is not None and qemu is None:
         print(f"{rival.QEMU} is not in PATH: install it, or name it with --qemu")

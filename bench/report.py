@@ -107,9 +107,9 @@ def memory_line(result: MemoryResult) -> str:
     return f"{row.name:{MEMORY_WIDTH}}{values}{result.speedup:{VALUE_WIDTH}.2f}  {goal:11}{row.rival}{note}"
 
 
-def time_header() -> str:
-    """The first line of the table of time travel."""
-    return f"{'time travel; wall time':{TIME_WIDTH}}{'ours':>{VALUE_WIDTH}}{'':10}  goal"
+def time_header(heading: str) -> str:
+    """The first line of a table of rows with goals of their own."""
+    return f"{heading:{TIME_WIDTH}}{'ours':>{VALUE_WIDTH}}{'':10}  goal"
 
 
 def time_line(found: Measure) -> str:

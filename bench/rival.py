@@ -65,6 +65,21 @@ def rival_start(tree: Path, qemu: str, scratch: Path, image: bytes) -> Callable[
     return start
 
 
+def debugged(tree: Path, qemu: str, scratch: Path) -> Callable[[int], list[str]]:
+    """What gives the command line of the xv6 of `tree` with a gdb server on a port.
+
+    Raises BenchError where the tree lacks something.
+    """
+    kernel, image = _kernel(tree), tree_image(tree)
+
+    def argv(port: int) -> list[str]:
+        copy = scratch / "gdb-fs.img"
+        copy.write_bytes(image.read_bytes())
+        return [*_qemu_argv(qemu, kernel, copy), "-gdb", f"tcp:127.0.0.1:{port}"]
+
+    return argv
+
+
 def _kernel(tree: Path) -> Path:
     return _built(tree / "kernel" / "kernel")
 

@@ -80,7 +80,7 @@ def measure() -> Iterator[Measure]:
     """All of them; raises BenchError."""
     program = _compiled()
     options = _options(program)
-    at = _symbols(program)
+    at = symbols(program)
     yield from _costs(options, at)
     with closing(Timeline(**options)) as timeline:
         end = timeline.resume().moment
@@ -179,7 +179,8 @@ def _compiled() -> bytes:
             raise BenchError(str(error)) from error
 
 
-def _symbols(program: bytes) -> dict[str, int]:
+def symbols(program: bytes) -> dict[str, int]:
+    """Addresses of what an ELF file names."""
     header = elf.Header.unpack(program)
     assert header is not None, "the compiler makes ELF files"
     return elf.symbols(program, header)

@@ -4,10 +4,12 @@ The machine on the terminal is a script here, whose speed is known.
 """
 
 import json
+import socket
 import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from time import process_time
 from xml.etree import ElementTree
 
@@ -16,12 +18,14 @@ import pytest
 from bench import __main__ as program
 from bench import breakdown, flame, memory, profiling, report, rival, rows
 from bench.memory import MemoryResult, Plotted
+from bench.remote import Process, Remote
 from bench.report import Result
 from bench.rows import ROWS, USERTESTS, Measurer, Row
 from bench.sampling import Profile, Sampler
 from bench.terminal import BenchError, Terminal
 from bench.timetravel import Measure
 from kernel.abi import disk, fcntl
+from orrery.gdb.packet import Kind, Parser, encode
 from toolchain import fsimage, mkfs, paths
 
 ROUND_S = 0.0002
@@ -354,3 +358,42 @@ def test_goals_of_time_travel_are_told() -> None:
     slow = Measure("steps", 9.5, "a second", 10_000, more=True, note="why")
     assert (slow.passed, report.time_line(slow).endswith("at least 10,000: MISSED  why")) == (False, True)
     assert Measure("as it is", 1.0, "%").passed is None
+
+
+def test_a_remote_goes_on_behind_introductions_and_tells_of_errors() -> None:
+    answers = {
+        b"?": b"T05thread:p1.1;", b"QStartNoAckMode": b"OK", b"g": b"E0e", b"pa": b"ff00000000000000",
+    }  # fmt: skip
+    stops = [b"T05exec:2f61;thread:p2.2;", b"T05library:;thread:p2.2;", b"T05swbreak:;thread:p2.2;"]
+
+    def serve(server: socket.socket) -> None:
+        client, _ = server.accept()
+        parser = Parser()
+        with client:
+            while data := client.recv(1 << 16):
+                for item in parser.feed(data):
+                    if item.kind is Kind.PACKET:
+                        said = stops.pop(0) if item.payload == b"vCont;c" else answers.get(item.payload, b"")
+                        client.sendall(encode(b"O61") + encode(said))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        remote = Remote(server.getsockname()[1])
+        assert (remote.thread, remote.ask(b"pa")) == (b"p1.1", b"ff00000000000000")
+        assert remote.go_on() == b"T05swbreak:;thread:p2.2;" and remote.thread == b"p2.2"
+        with pytest.raises(BenchError, match="g with E0e"):
+            remote.ask(b"g")
+        remote.close()
+        thread.join(10)
+
+
+def test_a_program_is_timed_between_two_bytes_that_it_prints(tmp_path: Path) -> None:
+    code = "import sys, time\nsys.stdout.write('<')\nsys.stdout.flush()\ntime.sleep(0.2)\nprint('>')"
+    script = _executable(tmp_path / "work", code)
+    with Process([str(script)]) as process:
+        assert process.between(b"<", b">") >= 0.2
+    with Process([str(script)]) as process, pytest.raises(BenchError, match="ended before"):
+        process.between(b"!", b">")
+    with Process([str(script)]) as process, pytest.raises(BenchError, match="does not wait for gdb"):
+        process.port()
