@@ -12,7 +12,7 @@ from typing import Final
 from emu import engine as e
 from emu.clock import PS_PER_TICK
 from emu.events import NEVER
-from emu.hart import MASK64
+from emu.hart import MASK64, USER
 from kernel.abi.memlayout import MAXVA, PGSHIFT, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
@@ -31,6 +31,7 @@ KERNEL_PID: Final = 0  # stands for the kernel itself: its page table, the sched
 BYTES_DEFAULT: Final = 64
 BYTES_MAX: Final = 4096
 NOT_STARTED: Final = "the kernel has not started"
+ALIASES: Final = {"?": "help", "xp": "x", "physical": "x"}
 A_LINE: Final = 16  # bytes in a line of a dump
 CSRS: Final = (
     "mstatus", "mie", "mip", "mideleg", "medeleg", "mtvec", "mepc", "mcause", "mtval", "mscratch",
@@ -183,6 +184,14 @@ class Monitor:
         for first in range(0, len(CSRS), 4):
             yield "  ".join(f"{name:>8} {regs[e.NAMES[name]]:016x}" for name in CSRS[first : first + 4])
 
+    def where(self) -> Iterator[str]:
+        clock, regs, p = self._machine.board.clock, self._machine.board.hart.regs, self.kernel.sched.current
+        pc, mode = regs[e.PC], PRIVILEGES[regs[e.PRIV]]
+        who = f"{p} in {'user mode' if regs[e.PRIV] == USER else 'the kernel'}" if p else f"{mode} mode"
+        yield f"at {seconds(clock.time_ps)}, tick {clock.now}: {who}, pc {pc:#x}{self._where(pc)}"
+        if p is not None and regs[e.PRIV] != USER:
+            yield f"  its program is at {self._program(p)}"
+
     def quit(self) -> Iterator[str]:
         self.quitting = True
         yield from ()
@@ -274,12 +283,16 @@ class Monitor:
 
     # --- code ---
 
+    def _program(self, p: Proc) -> str:
+        """Where `p` is in its program, as the monitor's `stack` tells of its innermost call."""
+        frame = next(stacks.user_frames(self._machine, p, self._programs))
+        return "".join(line[4:] for line in stacks.user_lines([frame])[:1])
+
     def _where(self, pc: int) -> str:
         """Function and line of `pc` as the hart stands, or nothing."""
         image, p = self.kernel.image, self.kernel.sched.current
         if self._machine.board.hart.privilege == 0 and p is not None:
-            frame = next(stacks.user_frames(self._machine, p, self._programs))
-            return "".join(f"  {line[4:].partition(' ')[2]}" for line in stacks.user_lines([frame])[:1])
+            return f"  {self._program(p).partition(' ')[2]}".rstrip()
         if pc >= TRAMPOLINE:
             pc += image.trampoline - TRAMPOLINE
         below = [(value, name) for name, value in image.symbols.items() if value <= pc < image.etext]
@@ -301,16 +314,16 @@ COMMANDS: Final[Sequence[Command]] = (
     Command("devices", "", "UART, PLIC, CLINT, disk: their state, and the disk's queue", Monitor.devices),
     Command("irq", "", "interrupts: the hart's, the PLIC's, and the events to come", Monitor.irq),
     Command("time", "", "virtual time, the timer, the next event", Monitor.time),
-    Command("x", "[PID:]ADDR [N]", "dump N bytes of memory, physical or a process's", Monitor.x),
+    Command("x", "[PID:]ADDR [N]", "dump N bytes of a process's memory, or of the physical (xp)", Monitor.x),
     Command("regs", "", "the hart's registers", Monitor.regs),
+    Command("where", "", "time, process, pc, and its place in the sources, in a line or two", Monitor.where),
     Command("quit", "", "switch the machine off", Monitor.quit),
 )
 
 
 def find(word: str) -> Command:
     """The command of this name, or the only one that begins so; raises BadCommand."""
-    if word == "?":
-        word = "help"
+    word = ALIASES.get(word, word)
     names = {command.name: command for command in COMMANDS}
     found = [names[word]] if word in names else [c for c in COMMANDS if c.name.startswith(word)]
     if not found:

@@ -141,7 +141,7 @@ def run_until(machine: "Machine", event: str, timeout_s: float | None) -> "Happe
         found.append(happening)
         machine.ask_stop()
 
-    catcher = Catcher(caught)
+    catcher = Catcher(machine.kernel, caught)
     catcher.kinds = frozenset((event,))
     limit = NEVER if timeout_s is None else machine.board.clock.now + int(timeout_s * TICKS_PER_S)
     machine.hub.add(catcher)
@@ -151,6 +151,7 @@ def run_until(machine: "Machine", event: str, timeout_s: float | None) -> "Happe
             if not found:
                 _raise_end(machine, stop, event, timeout_s)
     finally:
+        catcher.kinds = frozenset()
         machine.hub.remove(catcher)
     return found[0]
 

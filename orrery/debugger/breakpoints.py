@@ -14,7 +14,8 @@ from orrery.debugger.stops import Stopped
 from orrery.debugger.timeline import Timeline
 from orrery.dwarf import DebugInfo
 
-WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw"}
+PAGE: Final = "write catchpoint"  # whatever is stored there, and be it what was there
+WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw", PAGE: "w"}
 SP: Final = 2  # the register
 CATCH: Final = "catchpoint"
 EXEC: Final = "exec"  # the event

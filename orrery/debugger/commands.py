@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from orrery.debugger import beginning, browsing, listing, looking, moving, reversing, saying, stopping
 from orrery.debugger.debugger import Debugger
+from orrery.debugger.helm import ORDERS, help_lines
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.values import Unavailable
 
@@ -65,8 +66,11 @@ def type_(debugger: Debugger, argument: str) -> str:
 
 
 def monitor(debugger: Debugger, argument: str) -> str:
-    """monitor COMMAND"""
-    return debugger.target.monitor(argument)
+    """monitor COMMAND: one that moves the machine (helm.py), or one of the console monitor"""
+    if argument in ("help", "?"):
+        return help_lines(ORDERS) + debugger.target.monitor("help")
+    said = reversing.steered(debugger, argument)
+    return debugger.target.monitor(argument) if said is None else said
 
 
 def _breakpoints(debugger: Debugger, argument: str) -> str:
@@ -116,7 +120,7 @@ COMMANDS: Final = (
     Command(("watch",), "EXPR [if EXPR]", "stop behind what changes it, or an address", stopping.watch),
     Command(("rwatch",), "EXPR", "stop behind what reads it", stopping.rwatch),
     Command(("awatch",), "EXPR", "stop behind what reads or writes it", stopping.awatch),
-    Command(("catch",), "EVENT", "stop at fork, exec, exit, fault, crash, syscall [NAME]", stopping.catch),
+    Command(("catch",), "EVENT", "stop at fork, exec, exit, fault, syscall [NAME], free ...", stopping.catch),
     Command(("delete", "d"), "[N]...", "delete break-, watch- and catchpoints", stopping.delete),
     Command(("enable",), "[N]...", "stop at them again", stopping.enable),
     Command(("disable",), "[N]...", "keep them, but do not stop", stopping.disable),
@@ -140,7 +144,7 @@ COMMANDS: Final = (
     Command(("reverse-stepi", "rsi"), "[N]", "back by an instruction, trap or gate", reversing.stepi, True),
     Command(("reverse-finish",), "", "back to where the function was called", reversing.finish),
     Command(("when",), "", "the time of this moment", reversing.when),
-    Command(("goto",), "TIME", "back or forward to a time: ticks, or as in 1.5s, 20ms", reversing.goto),
+    Command(("goto",), "TIME", "back or forward to a time: ticks, 1.5s, 20ms, start, end", reversing.goto),
     Command(("checkpoint",), "", "give this moment a number", reversing.checkpoint),
     Command(("restart",), "N", "to a checkpoint", reversing.restart),
     Command(("backtrace", "bt", "where"), "[full] [N]", "the calls that wait", browsing.backtrace),
@@ -164,7 +168,7 @@ COMMANDS: Final = (
     Command(("echo",), "TEXT", "say it", saying.echo),
     Command(("printf",), '"FORMAT", EXPR...', "say values", saying.printf),
     Command(("type",), "TEXT", "type a line on the console", type_),
-    Command(("monitor", "mon"), "COMMAND", "a command of the console monitor", monitor),
+    Command(("monitor", "mon"), "COMMAND", "of the console monitor; goto, next EVENT, last EVENT", monitor),
 )  # fmt: skip
 HELP: Final = Command(
     ("help", "h"), "[COMMAND]", "this list, or one line of it", lambda debugger, argument: ""

@@ -5,25 +5,32 @@
     exit    a process is about to end           switch   the scheduler chose a process
     syscall a process makes a system call; syscall:NAME only that one
     end     a process ends, or is about to: it exits, crashes, or has been killed; the text ends in its status
+    free    a page frame has lost its last owner; free:NUMBER only that one
 
 The machine stops behind the gate in which it happened.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from emu.ram import RAM_BASE
+from kernel.abi.memlayout import PGSHIFT
 from kernel.abi.syscalls import SYSCALLS, Syscall
+from kernel.kernel import Kernel
 from kernel.proc import TF_A0, Proc
 from orrery.debugger import pystops
+from orrery.debugger.freeing import Freeing
 from orrery.hooks import Watcher
 
 SYSCALL: Final = "syscall"
-KINDS: Final = ("fork", "exec", "exit", "fault", "crash", "switch", "end", SYSCALL)
+FREE: Final = "free"
+KINDS: Final = ("fork", "exec", "exit", "fault", "crash", "switch", "end", SYSCALL, FREE)
 KILLED: Final = 0xFF  # the status of a process that did not exit by itself
 
 
 class Happening(NamedTuple):
-    """What happened: a kind (of KINDS, or syscall:NAME), to which process, and a few words."""
+    """What happened: a kind (of KINDS, syscall:NAME, free:NUMBER), to which process, and a few words."""
 
     kind: str
     pid: int
@@ -31,14 +38,26 @@ class Happening(NamedTuple):
 
 
 class Catcher(Watcher):
-    """Tells `caught` of each event of the `kinds`, which may be changed at any time."""
+    """Tells `caught` of each event of the `kinds` in `kernel`; they may be changed at any time."""
 
-    def __init__(self, caught: Callable[[Happening], None]) -> None:
+    def __init__(self, kernel: Kernel, caught: Callable[[Happening], None]) -> None:
+        self._kernel: Final = kernel
         self._caught: Final = caught
-        self.kinds: frozenset[str] = frozenset()
+        self._kinds: frozenset[str] = frozenset()
+        self._freeing: Final = Freeing(kernel.frames, self._freed)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What is told; those of check."""
+        return self._kinds
+
+    @kinds.setter
+    def kinds(self, kinds: frozenset[str]) -> None:
+        self._kinds = kinds
+        self._freeing.on = any(kind.partition(":")[0] == FREE for kind in kinds)
 
     def syscall_enter(self, p: Proc, call: Syscall) -> None:
-        self._tell(f"{SYSCALL}:{call.name}", p, call.name)
+        self._tell(f"{SYSCALL}:{call.name}", p, f"{p} calls {call.name}")
         if call.noreturn:
             self._tell("exit", p, f"{p} calls {call.name}")
             self._end(p, p.tf[TF_A0] & 0xFF)
@@ -63,6 +82,15 @@ class Catcher(Watcher):
         if p.killed:
             self._end(p, KILLED)
 
+    def _freed(self, pa: int, size: int) -> None:
+        p = self._kernel.sched.current
+        frames = {f"{FREE}:{number:#x}" for number in range(pa >> PGSHIFT, pa + size >> PGSHIFT)}
+        kind = min(frames & self.kinds, default=f"{FREE}:{pa >> PGSHIFT:#x}")
+        by = f", given back by {p}" if p is not None else ""
+        if FREE in self.kinds or kind in self.kinds:
+            frame = int(kind.partition(":")[2], 16) << PGSHIFT
+            self._caught(Happening(kind, p.pid if p is not None else 0, f"frame {frame:#x} is free{by}"))
+
     def _end(self, p: Proc, status: int) -> None:
         self._tell("end", p, f"{p} ends with status {status}")
 
@@ -74,6 +102,38 @@ class Catcher(Watcher):
 def check(kinds: Iterable[str]) -> None:
     """Raise ValueError where one of `kinds` is no event."""
     calls = {f"{SYSCALL}:{call.name}" for call in SYSCALLS}
-    unknown = [kind for kind in kinds if not (kind in KINDS or kind in calls or pystops.is_kind(kind))]
+    unknown = [kind for kind in kinds if not (kind in KINDS or kind in calls or _is_more(kind))]
     if unknown:
         raise ValueError(f"no such event: {', '.join(unknown)}; there are {', '.join(KINDS)}")
+
+
+def named(words: Sequence[str]) -> list[str]:
+    """The events that a person means by these words: their kinds, `syscall NAME`, `free FRAME`.
+
+    A frame is meant by its number, or by a physical address in it. Raises ValueError.
+    """
+    found: list[str] = []
+    rest = list(words)
+    while rest:
+        kind = rest.pop(0)
+        if kind == SYSCALL and rest and rest[0] not in KINDS:
+            kind = f"{SYSCALL}:{rest.pop(0)}"
+        elif kind == FREE and rest and rest[0][:1].isdigit():
+            kind = f"{FREE}:{frame_number(rest.pop(0)):#x}"
+        found.append(kind)
+    check(found)
+    return found
+
+
+def frame_number(word: str) -> int:
+    """The number of the frame that a number, or a physical address, means; raises ValueError."""
+    try:
+        value = int(word, 0)
+    except ValueError:
+        raise ValueError(f"{word}: give the number of a page frame, or a physical address") from None
+    return value >> PGSHIFT if value >= RAM_BASE else value
+
+
+def _is_more(kind: str) -> bool:
+    """Whether it is one of a certain frame, or a breakpoint in the kernel's Python."""
+    return pystops.is_kind(kind) or re.fullmatch(rf"{FREE}:0x[0-9a-f]+", kind) is not None

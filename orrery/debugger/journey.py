@@ -126,6 +126,12 @@ class Journey:
         """The processes that there are for it now."""
         return (self._cursor.pid, *self._history.pids)
 
+    @property
+    def newest(self) -> Moment:
+        """The last one that is known: where a recording ends, or as far as anybody has been."""
+        ends = (change.moment for change in self._changes if change.name == "end")
+        return max((*ends, self._history.moments[-1], self.moment), key=lambda moment: moment.ticks)
+
     # --- going forward, as Target ---
 
     def set_places(self, places: Iterable[Place]) -> None:

@@ -8,7 +8,7 @@ the gate.
 from collections.abc import Callable
 
 from orrery.debugger import gates
-from orrery.debugger.breakpoints import CATCH, WATCHES, Breakpoint
+from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Breakpoint
 from orrery.debugger.ctypes import INT, LONG
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import Frame
@@ -236,6 +236,9 @@ def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
         kind = {"breakpoint": "Breakpoint", "catchpoint": "Catchpoint"}[one.kind]
         what = f" ({stopped.detail.partition(' ')[2]})" if one.kind == CATCH else ""
         return f"\n{'Temporary breakpoint' if one.temporary else kind} {one.number}{what}, "
+    if one.kind == PAGE:
+        by = f", by {stopped.detail}" if stopped.detail else ""
+        return f"\nCatchpoint {one.number} (a write at {stopped.va:#x}{by}), "
     title = {"r": "Hardware read watchpoint", "rw": "Hardware access (read/write) watchpoint"}
     text = f"\n{title.get(WATCHES[one.kind], 'Hardware watchpoint')} {one.number}: {one.text}\n\n"
     of = one.type if one.type.size == one.size else LONG if one.size == LONG.size else INT

@@ -4,24 +4,17 @@ Backwards, a step by line ends where the code of a line begins, so that the line
 kernel's part of a trap is passed over.
 """
 
-import re
-from typing import Final
-
-from emu.clock import TICKS_PER_S
 from emu.hart import USER
 from orrery.debugger import gates
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import SP, Frame
-from orrery.debugger.moment import Moment
-from orrery.debugger.moving import count, position, report
+from orrery.debugger.helm import Helm, Wrong, ticks_of, time_text
+from orrery.debugger.moving import OVER, count, position, printed, report
 from orrery.debugger.place import Place
 from orrery.debugger.pystops import is_kind
 from orrery.debugger.stepping import RETURNS, Spot
 from orrery.debugger.stops import Stopped
 from orrery.debugger.values import Unavailable
-
-TIME: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|ms|us|ns|)$")
-UNITS_PER_S: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def continue_(debugger: Debugger, argument: str) -> str:
@@ -164,28 +157,22 @@ def _to_call(debugger: Debugger, low: int, sp: int) -> Stopped:
 
 def when(debugger: Debugger, argument: str) -> str:
     """The time of this moment."""
-    return f"{_time(debugger.target.moment)}\n"
-
-
-def _time(moment: Moment) -> str:
-    return f"{moment.ticks / TICKS_PER_S:.9f} s, tick {moment.ticks}"
+    return f"{time_text(debugger.target.moment)}\n"
 
 
 def goto(debugger: Debugger, argument: str) -> str:
-    """goto TIME: ticks, or with a unit: s, ms, us, ns."""
-    found = TIME.match(argument)
-    if found is None:
-        raise Unavailable(f"{argument!r} is no time; give ticks, as `when` does, or a unit: goto 1.5s")
-    number = float(found["number"])
-    unit = found["unit"]
-    ticks = round(number * TICKS_PER_S / UNITS_PER_S[unit]) if unit else int(number)
-    return _moved(debugger, debugger.target.goto(ticks))
+    """goto TIME: ticks, or with a unit: s, ms, us, ns; start; end, the newest moment."""
+    try:
+        goal = debugger.target.newest if argument == "end" else ticks_of(argument)
+    except Wrong as error:
+        raise Unavailable(str(error)) from None
+    return _moved(debugger, debugger.target.goto(goal))
 
 
 def checkpoint(debugger: Debugger, argument: str) -> str:
     """Give this moment a number."""
     debugger.moments.append(debugger.target.moment)
-    return f"Checkpoint {len(debugger.moments)} at {_time(debugger.target.moment)}\n"
+    return f"Checkpoint {len(debugger.moments)} at {time_text(debugger.target.moment)}\n"
 
 
 def restart(debugger: Debugger, argument: str) -> str:
@@ -197,8 +184,30 @@ def restart(debugger: Debugger, argument: str) -> str:
 
 def checkpoints(debugger: Debugger, argument: str) -> str:
     """info checkpoints"""
-    lines = (f"{i:<4} {_time(one)}, pc {one.pc:#x}\n" for i, one in enumerate(debugger.moments, 1))
+    lines = (f"{i:<4} {time_text(one)}, pc {one.pc:#x}\n" for i, one in enumerate(debugger.moments, 1))
     return "".join(lines) or "No checkpoints.\n"
+
+
+def steered(debugger: Debugger, line: str) -> str | None:
+    """What a command of the helm says, and where the machine is then; None where `line` is none."""
+    target, helm = debugger.target, Helm(debugger.target, debugger.moments)
+    onwards = line.startswith("next")
+    show = target.on_slice
+    if not onwards:  # what the console shows when the machine comes here again has been shown before
+        target.on_slice = debugger.stepper.look_up
+    try:
+        said = helm.execute(line)
+    finally:
+        target.on_slice = show
+    if said is None or helm.moved is None:
+        return said
+    debugger.walk, debugger.stepper.judged = None, None
+    shown = printed(debugger) if onwards else ""
+    target.take_output()
+    debugger.unsaid, debugger.held = b"", b""
+    debugger.ended = helm.moved.why in OVER
+    debugger.moved(helm.moved.pid)
+    return shown + said + position(debugger, changed=True)
 
 
 def _moved(debugger: Debugger, stopped: Stopped) -> str:

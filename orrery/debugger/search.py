@@ -17,6 +17,7 @@ from typing import Final
 from emu.hart import USER
 from orrery.debugger.journey import SLICE_S, Journey, interruptible
 from orrery.debugger.moment import Moment
+from orrery.debugger.place import Place
 from orrery.debugger.replica import Replica
 from orrery.debugger.stops import KERNEL, Stopped
 
@@ -30,11 +31,11 @@ SWITCH: Final = "switch"
 class Search(Journey):
     """A journey that can go to where something happened."""
 
-    def run_until(self, event: str, *, backwards: bool = False) -> Stopped:
-        """Go to where `event` (see events.py) happens next, or happened last."""
+    def run_until(self, event: str | Place, *, backwards: bool = False) -> Stopped:
+        """Go to where `event` (see events.py) happens next, or happened last; or an access to a place."""
         places, kinds = self._places, self._kinds
-        self.catch({event})
-        self._places = ()
+        self.catch(() if isinstance(event, Place) else {event})
+        self._places = (event,) if isinstance(event, Place) else ()
         try:
             return self.reverse_resume() if backwards else self.resume()
         finally:

@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Final
 
 from orrery.debugger import events, pycode
-from orrery.debugger.breakpoints import CATCH, Block, Breakpoint
+from orrery.debugger.breakpoints import CATCH, PAGE, Block, Breakpoint
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
+from orrery.debugger.helm import WRITE, Wrong, place_of
 from orrery.debugger.pycode import PY_LINE
 from orrery.debugger.resolving import place_in, resolve, split
 from orrery.debugger.stops import KERNEL
@@ -150,12 +151,24 @@ def _block(debugger: Debugger, address: int) -> Block | None:
 def catch(debugger: Debugger, argument: str) -> str:
     """Stop behind the gate in which something happens."""
     words = argument.split()
-    kind = f"syscall:{words[1]}" if words[:1] == ["syscall"] and len(words) == 2 else " ".join(words)
-    if not kind:
-        raise Unavailable(f"catch what? There are {', '.join(events.KINDS)}; and syscall NAME")
-    debugger.target.catch({kind})  # raises ValueError for what there is not
+    if words[:1] == [WRITE]:
+        return _catch_writes(debugger, words[1:], argument)
+    kinds = events.named(words)  # raises ValueError for what there is not
+    if len(kinds) != 1:
+        raise Unavailable(f"catch what? There are {', '.join(events.KINDS)}, {WRITE}; and syscall NAME")
+    (kind,) = kinds
     made = debugger.breakpoints.add(Breakpoint(CATCH, kind))
     return f"Catchpoint {made.number} ({argument.strip()})\n"
+
+
+def _catch_writes(debugger: Debugger, words: list[str], text: str) -> str:
+    """catch write PID ADDR [SIZE]: whoever stores there, the kernel too."""
+    try:
+        place = place_of(words)
+    except Wrong as error:
+        raise Unavailable(str(error)) from None
+    made = Breakpoint(PAGE, text, addresses=(place.va,), pid=place.pid, size=place.size)
+    return f"Catchpoint {debugger.breakpoints.add(made).number} ({text})\n"
 
 
 def delete(debugger: Debugger, argument: str) -> str:

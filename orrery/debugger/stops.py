@@ -85,7 +85,7 @@ class Stops:
         self._gate_since: Moment | None = None  # the moment before the gate in which something was met
         self._lines = PyStops()
         self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
-        self._catcher: Final = events.Catcher(self._caught)
+        self._catcher: Final = events.Catcher(machine.kernel, self._caught)
         self._happening: events.Happening | None = None
 
     # --- what to stop at ---

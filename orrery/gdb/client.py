@@ -31,6 +31,7 @@ NONE_FOUND: Final = (
 )
 NOT_THAT: Final = "no gdb that knows RISC-V; name another, or unset the variable to have one looked for"
 INCLUDE, ASSEMBLY = "include", ".S"  # where the generated sources are, as DWARF has it
+FOLLOW: Final = Path(__file__).with_name("follow.gdb")
 PROBE_S_MAX: Final = 20.0
 
 
@@ -106,7 +107,7 @@ def _debug(gdb: str, port: int, program: str) -> int:
     try:
         with TemporaryDirectory(prefix="orrery-gdb-") as directory:
             scripts = _scripts(port, program, Path(directory))
-            words = [word for path in scripts for word in ("-x", str(path))]
+            words = [word for path in (*scripts, FOLLOW) for word in ("-x", str(path))]
             # All symbols come from the machine.
             environment = {**os.environ, "DEBUGINFOD_URLS": ""}
             return subprocess.run([gdb, "-q", *words], env=environment, check=False).returncode

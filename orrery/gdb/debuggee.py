@@ -6,6 +6,8 @@ A traveller (traveller.py) can go back in time too, and gdb is told so.
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
+from orrery.debugger.helm import Vessel
+from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.debugger.target import ProcessInfo, Stopped
 
@@ -48,8 +50,11 @@ class Debuggee(Protocol):
 
 
 @runtime_checkable
-class Reversible(Protocol):
-    """What can go back; raises CannotGoOn."""
+class Reversible(Vessel, Protocol):
+    """What can go back; raises CannotGoOn. `moments` are those that a person gave a number."""
+
+    @property
+    def moments(self) -> list[Moment]: ...
 
     def reverse_step(self, pid: int) -> Stopped: ...
 

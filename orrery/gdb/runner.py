@@ -34,6 +34,7 @@ SIGINT: Final = 2
 SIGTRAP: Final = 5
 SIGABRT: Final = 6
 SIGSEGV: Final = 11
+SIGWINCH: Final = 28  # gdb goes on behind this one, and says nothing
 FINISHED: Final = {
     "exit": "the machine is switched off, with status {}",
     "end": "the recording ends here",
@@ -83,8 +84,10 @@ class Runner:
         self._off = False  # gdb knows that the machine is switched off
         self._named = ALL  # the process that gdb let go on
         self._first: int | None = None  # the one that gdb found when it came, until it lets that go on
+        self._moved = False  # the machine is at another moment than gdb believes
         self.crashed = KERNEL  # the process that was killed at this stop
         self.interesting: Final[set[int]] = set()
+        self.paths: Final[dict[int, str]] = {}  # of the programs that gdb believes the processes to run
         self.tells_exec = False
         self.tells_kind = False
         self.over: Stopped | None = None
@@ -129,12 +132,19 @@ class Runner:
     def _introduce(self, pid: int) -> None:
         """Have gdb told of a process, new or not: at an exec it reads all about it."""
         self._inferiors.half_known.discard(pid)
-        try:
-            path = self._programs.path(pid)
-        except Refused:
+        path = self._path(pid)
+        if path is None:
             return  # without symbols it is of no use
+        self.paths[pid] = path
         self._queue.append(self._stop(pid, SIGTRAP, f"exec:{path.encode().hex()};"))
         self._queue.append(self._stop(pid, SIGTRAP, LIBRARIES))
+
+    def _path(self, pid: int) -> str | None:
+        """Of the program of a process; None where there is none to be had."""
+        try:
+            return self._programs.path(pid)
+        except (Refused, LookupError):
+            return None
 
     def _next(self) -> bytes:
         """What gdb is to be told first; it takes that process for the chosen one."""
@@ -158,6 +168,8 @@ class Runner:
         self._named = self._inferiors.pid(actions[0][2]) if actions[0][2] else ALL
         if self._named in (self._first, ALL):
             self._first = None
+        if self._moved and any(action[:1] in (b"s", b"S", b"r") for action, _, _ in actions):
+            return self._arrive()
         for action, _, thread in actions:
             pid = self._inferiors.pid(thread) if thread else self._inferiors.current()
             pid = self._inferiors.current() if pid == ALL else pid
@@ -177,8 +189,34 @@ class Runner:
         for path in [path for path, one in self._told.items() if one == pid]:
             del self._told[path]
 
+    @property
+    def moved(self) -> bool:
+        """Whether the machine was moved by a command of the monitor, of which gdb knows nothing yet."""
+        return self._moved
+
+    def move(self) -> None:
+        """It was: gdb's next step will be told where it is, and make none."""
+        self._moved, self._off, self.crashed = True, False, KERNEL
+        self._queue.clear()
+        self._ended.clear()
+
+    def seen(self) -> None:
+        """gdb has asked for the registers of who is there now: a step is a step again."""
+        self._moved = False
+
+    def _arrive(self) -> bytes:
+        """Tell gdb where the machine was moved to: a stop without a signal, which ends what gdb is at."""
+        self._moved = False
+        pid = self._inferiors.current()
+        if self._named not in (pid, ALL):  # if it steps over a breakpoint, it wants to hear of that process
+            self._queue.append(self._stop(self._named, SIGWINCH, ""))
+        if self.tells_exec and pid in self._inferiors.known and self._path(pid) != self.paths.get(pid):
+            self._introduce(pid)
+        return self.stopped_in(pid, 0)
+
     def cont(self) -> bytes:
         """Go on until something happens that gdb is to know."""
+        self._moved = False
         if self.crashed in self._ended:
             return self._end(self.crashed, self._ended[self.crashed])
         while True:
@@ -190,6 +228,7 @@ class Runner:
         """One step of a process, or more while its pc is `within`."""
         if self._is_settled(pid):
             return self._stop(pid, SIGTRAP, "").packet
+        self._moved = False
         self.interesting.add(pid)
         only = None if pid == KERNEL else pid
         count = 0
@@ -213,6 +252,7 @@ class Runner:
         """
         if self._queue:
             return self._next()
+        self._moved = False
         if steps is not None and self._is_settled(steps):
             return self._stop(steps, SIGTRAP, "").packet
         self._debuggee.catch(self._kinds)
@@ -237,9 +277,10 @@ class Runner:
         """gdb has stopped for a person: what it asks for now, it means."""
         self._stepped_for_watch = None
 
-    def catch(self, kinds: list[str]) -> str:
+    def catch(self, words: list[str]) -> str:
         """Stop at these events for a person; what to tell them."""
         try:
+            kinds = events.named(words)
             self._debuggee.catch(OURS | set(kinds))
         except ValueError as error:
             return f"{error}\n"
@@ -307,9 +348,8 @@ class Runner:
         """Process `pid` runs another program."""
         if pid in self._inferiors.detached:
             return None
-        try:
-            path = self._programs.path(pid)
-        except Refused:
+        path = self._path(pid)
+        if path is None:
             return None
         if pid not in self._inferiors.known and path in self._told:
             return None

@@ -151,7 +151,10 @@ class Server:
     @property
     def is_patient(self) -> bool:
         """Whether to wait for a client where nothing else can happen."""
-        return self._client is not None and not self._replays and self._debuggee.finished() is None
+        client = self._client
+        if client is None or client.steering:
+            return False
+        return not self._replays and self._debuggee.finished() is None
 
     def look(self) -> bool:
         """See to the sockets while the machine runs; whether it is to stop."""
@@ -224,12 +227,13 @@ class _Client:
         self._debuggee: Final = debuggee
         self._parser: Final = Parser()
         self._items: Final[deque[Item]] = deque()
-        self._stub: Final = Stub(debuggee, programs, self._send)
+        self._stub: Final = Stub(debuggee, programs, self._tell)
         self._stub.runner.on_look = look
-        self._stub.runner.limit = limit
+        self._stub.runner.limit = debuggee.limit = limit
         self._last = b""  # what was sent last, in case it did not arrive
         self._acks = True
         self._running = False
+        self._given_up = False  # the client waits no more for the answer to what is being carried out
         self.alive = True
 
     def fileno(self) -> int:
@@ -238,6 +242,11 @@ class _Client:
     def ends_with(self, ended: Callable[[], bool]) -> None:
         """From now on tell the client of an end that `ended` tells of."""
         self._stub.runner.has_ended = ended
+
+    @property
+    def steering(self) -> bool:
+        """Whether a command of the monitor moves the machine."""
+        return self._stub.steering
 
     @property
     def over(self) -> Stopped | None:
@@ -265,7 +274,9 @@ class _Client:
             for item in self._parser.feed(data):
                 if item.kind is Kind.INTERRUPT and self._running:
                     stop = True
-                else:
+                else:  # gdb's ^C ends its own waiting for the monitor, and sends nothing but its next packet
+                    self._given_up |= self.steering and item.kind is Kind.PACKET
+                    stop |= self._given_up
                     self._items.append(item)
         return stop or not self.alive
 
@@ -330,10 +341,16 @@ class _Client:
         answer = self._stub.handle(payload)
         self._running = False
         if answer is not None:
-            self._send(answer)
+            self._tell(answer)
+        self._given_up = False
         self._acks = not self._stub.no_ack
         if self._stub.detached or self._stub.killed:
             self.alive = False
+
+    def _tell(self, payload: bytes) -> None:
+        """Send a packet, if the client still waits for it."""
+        if not self._given_up:
+            self._send(payload)
 
     def _send(self, payload: bytes) -> None:
         self._last = encode(payload)

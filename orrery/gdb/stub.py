@@ -8,6 +8,7 @@ so; one that is wrong, or asks for what there is not, by an error.  No packet ra
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from orrery.debugger.helm import ORDERS, Helm, Order, help_lines
 from orrery.debugger.target import KERNEL
 from orrery.errors import CannotGoOn
 from orrery.gdb.breakpoints import KINDS as TYPES
@@ -27,6 +28,14 @@ WORD_BYTES: Final = 8
 MEMORY_BYTES_MAX: Final = PACKET_BYTES_MAX // 2 - 16  # two digits a byte
 TEXT_BYTES_MAX: Final = MEMORY_BYTES_MAX // 2
 END_OF_INPUT: Final = b"\x04"
+OWN: Final = (
+    Order("catch", "[EVENT]...", "let continue and reverse-continue stop at these; without any: at none"),
+    Order("type", "TEXT", "type a line on the console; ^D: the end of input"),
+    Order("quit", "", "switch the machine off, and go"),
+)
+HINT: Final = (
+    "gdb does not know yet: `stepi` makes it look, without a step; `maintenance flush register-cache` too\n"
+)
 OK: Final = b"OK"
 UNKNOWN: Final = b""
 
@@ -46,7 +55,9 @@ class Stub:
         self._breakpoints: Final = Breakpoints(self._set_places)
         self.runner: Final = Runner(debuggee, self._inferiors, self._breakpoints, programs, self._print)
         self._stepping: int | None = None  # of Hc; None: whoever is current
+        self._follows = False
         self.no_ack = False
+        self.steering = False  # a command of the monitor moves the machine
         self.detached = False
         self.killed = False
         self._commands: Final[dict[bytes, Callable[[bytes], bytes]]] = {
@@ -133,6 +144,8 @@ class Stub:
         return [values[number] for number in NUMBERS]
 
     def _read_general(self, rest: bytes) -> bytes:
+        if self._pid == self._inferiors.current() and not self._follows:
+            self.runner.seen()
         return words(self._registers()[:GENERAL_COUNT])
 
     def _write_general(self, rest: bytes) -> bytes:
@@ -168,6 +181,9 @@ class Stub:
 
     def _read_memory(self, rest: bytes) -> bytes:
         va, n = _range(rest)
+        # Before it can step, gdb wants to read the stack of who is not there any more.
+        if self.runner.moved and not self._inferiors.has(self._pid):
+            return bytes(min(n, MEMORY_BYTES_MAX)).hex().encode()
         data = self._debuggee.read(self._pid, va, min(n, MEMORY_BYTES_MAX))
         if n and not data:
             raise Refused(EFAULT)
@@ -212,7 +228,7 @@ class Stub:
         past = self._debuggee
         if not isinstance(past, Reversible) or rest not in (b"s", b"c"):
             return UNKNOWN
-        pid = self._stepping_pid
+        pid = self._inferiors.current() if self.runner.moved else self._stepping_pid
         try:
             if rest == b"c":
                 return self.runner.back(past.reverse_resume)
@@ -292,8 +308,14 @@ class Stub:
             ),
             b"sThreadInfo": lambda: b"l",
             b"Symbol": lambda: OK,
+            b"Orrery.Moved": self._follow,
         }
         return answers[name]() if name in answers else UNKNOWN
+
+    def _follow(self) -> bytes:
+        """Whether gdb has to look again. Who asks this makes it do so."""
+        self._follows = True
+        return b"1" if self.runner.moved else b"0"
 
     def _supported(self, offered: list[bytes]) -> bytes:
         self._inferiors.multi = b"multiprocess+" in offered
@@ -327,7 +349,9 @@ class Stub:
         elif thing == b"libraries" and not annex:
             data = self._programs.libraries_xml()
         elif thing == b"exec-file":
-            data = self._programs.path(self._inferiors.inferior(annex) if annex else self._pid).encode()
+            pid = self._inferiors.inferior(annex) if annex else self._pid
+            path = self.runner.paths[pid] = self._programs.path(pid)
+            data = path.encode()
         else:
             raise Refused(EINVAL)
         part = data[offset : offset + min(n, TEXT_BYTES_MAX)]
@@ -345,9 +369,27 @@ class Stub:
             return OK
         if line.split()[:1] == ["catch"]:
             self._print(self.runner.catch(line.split()[1:]))
-            return OK
-        self._print(self._debuggee.monitor(line))
+        elif line.split() in (["help"], ["?"]):
+            self._print(help_lines(ORDERS + OWN) + self._debuggee.monitor("help"))
+        else:
+            said = self._steer(line)
+            self._print(self._debuggee.monitor(line) if said is None else said)
         return OK
+
+    def _steer(self, line: str) -> str | None:
+        """What a command says that moves the machine; None where `line` is none."""
+        if not isinstance(self._debuggee, Reversible):
+            return None
+        helm = Helm(self._debuggee, self._debuggee.moments)
+        self.steering = True
+        try:
+            said = helm.execute(line)
+        finally:
+            self.steering = False
+        if helm.moved is None:
+            return said
+        self.runner.move()
+        return f"{said}{'' if self._follows else HINT}"
 
 
 def _range(text: bytes) -> tuple[int, int]:

@@ -11,10 +11,12 @@ gdb goes back from there.  Going on from the past leads to the present again, an
 Nothing can be changed in the past: the machine of the session has gone on from there already.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from kernel.abi.memlayout import KERNBASE
+from orrery.debugger.moment import Moment
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change
@@ -51,8 +53,11 @@ class Traveller:
         self._here: Target | Timeline = target
         self._places: tuple[Place, ...] = ()
         self._programs_of: Final[dict[Place, str]] = {}  # the name of the program that a place is in
+        self._of_any_program = False  # what places are about
         self._kinds: frozenset[str] = frozenset()
         self._programs: Final[dict[tuple[int, str], bytes]] = {}
+        self.moments: Final[list[Moment]] = []  # that a person gave a number
+        self.limit: int | None = None  # ticks at which the run ends
         self.on_slice: Callable[[], object] = lambda: None
         self.finished: Callable[[], int | None] = lambda: None
 
@@ -100,6 +105,19 @@ class Traveller:
             self._programs[pid, name] = self._present.program(pid)
         return self._programs.get((pid, name), b"")
 
+    @property
+    def moment(self) -> Moment:
+        return self._here.moment
+
+    @property
+    def newest(self) -> Moment:
+        """Where the recording ends, or the present."""
+        ends = [change.moment for change in self._changes if change.name == "end"]
+        return max((*ends, self._present.moment), key=lambda moment: moment.ticks)
+
+    def read_physical(self, pa: int, n: int) -> bytes:
+        return self._here.read_physical(pa, n)
+
     # --- changing ---
 
     def set_register(self, pid: int, index: int, value: int) -> bool:
@@ -107,6 +125,9 @@ class Traveller:
 
     def write(self, pid: int, va: int, data: bytes) -> bool:
         return self._change("write", pid, va, data)
+
+    def write_physical(self, pa: int, data: bytes) -> bool:
+        return self._change("write_physical", pa, data)
 
     def kill(self, pid: int) -> bool:
         return self._change("kill", pid)
@@ -185,6 +206,41 @@ class Traveller:
         now = self._present.moment
         return past.moment == now or past.moment.ticks > now.ticks
 
+    def run_until(self, event: str | Place, *, backwards: bool = False) -> Stopped:
+        """As Timeline.run_until; forwards through the present, and on."""
+        with self._only(event):
+            return self.reverse_resume() if backwards else self.resume(self.limit)
+
+    def goto(self, goal: Moment | int) -> Stopped:
+        """As Timeline.goto; behind the present the machine itself goes on, if that is not over."""
+        now = self._present.moment
+        if (goal.ticks if isinstance(goal, Moment) else goal) > now.ticks or goal == now:
+            with self._only():
+                self.come_back()
+                if goal == now:
+                    return Stopped("limit", now, self.current)
+                return self._over() or self._last_word(self._present.resume(goal))
+        past = self._go_back()
+        stopped = self._caught_up(past) or past.goto(goal)
+        if self._has_arrived(past):
+            self.come_back()
+        return stopped
+
+    @contextmanager
+    def _only(self, event: str | Place | None = None) -> Iterator[None]:
+        """Meanwhile stop at nothing else."""
+        places, kinds = self._places, self._kinds
+        self.catch({event} if isinstance(event, str) else ())
+        self._places = (event,) if isinstance(event, Place) else ()
+        self._of_any_program = True
+        self._present.set_places(self._places)
+        try:
+            yield
+        finally:
+            self._places, self._of_any_program = places, False
+            self._present.set_places(places)
+            self.catch(kinds)
+
     # --- going back ---
 
     def reverse_step(self, pid: int) -> Stopped:
@@ -250,6 +306,8 @@ class Traveller:
 
     def _valid(self, past: Timeline) -> list[Place]:
         """The places that are ones now: those of programs that processes execute."""
+        if self._of_any_program:
+            return list(self._places)
         names = {one.pid: one.name for one in past.processes()}
         return [
             place

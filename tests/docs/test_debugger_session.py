@@ -38,7 +38,7 @@ def made_again(program: str, body: str) -> str:
 
 def test_the_document_shows_what_the_debugger_says() -> None:
     blocks = list(BLOCK.finditer(DOCUMENT.read_text()))
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         made = made_again(block["program"], block["body"])
         assert shape(block["body"].splitlines()) == shape(made.splitlines())

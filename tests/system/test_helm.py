@@ -1,0 +1,150 @@
+"""The helm in the built-in debugger: going to times and to events, forwards and backwards."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from debugged import init
+from orrery_cli import INCLUDES
+
+from orrery.debugger.beginning import to_main
+from orrery.debugger.commands import Commands
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.timeline import Timeline
+from toolchain import cc
+
+PROGRAM = """
+char page[4096] __attribute__((aligned(4096))) = {1};
+int main(void) {
+    int fds[2];
+    page[0] = 2;
+    pipe(fds);
+    write(fds[1], "hello", 5);
+    if (fork() == 0) exit(3);
+    wait(0);
+    read(fds[0], page + 8, 5);
+    page[0] = 2;
+    return 0;
+}
+"""
+AT = r"at 0\.\d+ s, tick \d+: process 2 \(prog\) in user mode, pc 0x\w+  main\+0x\w+ at prog\.c:\d+\n"
+
+
+class Session:
+    """The program under the debugger, stopped in main."""
+
+    def __init__(self, elf: bytes) -> None:
+        self.timeline = Timeline(
+            mem_mib=16, init_argv=(b"/init", b"prog"), modules={b"/init": init(), b"prog": elf}
+        )
+        self.debugger = Debugger(self.timeline, {"prog": elf})
+        self.commands = Commands(self.debugger)
+        to_main(self.debugger)
+
+    def say(self, *lines: str) -> str:
+        """What the last of these commands says."""
+        return [self.commands.execute(one) for one in lines][-1]
+
+
+@pytest.fixture(scope="module")
+def elf(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("helm") / "prog.c"
+    path.write_text(INCLUDES + PROGRAM)
+    return cc.compile_user([path], optimize=False)
+
+
+@pytest.fixture
+def session(elf: bytes) -> Iterator[Session]:
+    made = Session(elf)
+    yield made
+    made.timeline.close()
+
+
+def page_of(session: Session) -> str:
+    found = re.search(r"0x\w+", session.say("p &page"))
+    assert found is not None
+    return found[0]
+
+
+def test_who_writes_a_page_the_program_and_the_kernel(session: Session) -> None:
+    page = page_of(session)
+    first = session.say(f"monitor next write 2 {page}")
+    assert re.search(rf"{page} is written by the instruction at 0x\w+\n{AT}", first)
+    moment = session.timeline.moment
+    kernel = session.say(f"monitor next write 2 {page}")
+    assert f"{int(page, 16) + 8:#x}" not in kernel and "read of process 2 (prog)" in kernel
+    assert re.search(
+        r"kernel/\w+\.py:\d+ in [\w.]+, the kernel behind gate usertrap, read of process 2", kernel
+    )
+    same = session.say(f"monitor next write 2 {page} 1")
+    assert re.search(AT, same), "what is stored is what was there"
+    assert "none ahead" in session.say(f"monitor next write 2 {page} 1")
+    assert re.search(AT, session.say(f"monitor last write 2 {page} 1"))
+    assert "the kernel behind gate" in session.say(f"monitor last write 2 {page}")
+    assert re.search(AT, session.say(f"monitor last write 2 {page}"))
+    assert session.say("monitor next write 2 " + page) == first and session.timeline.moment == moment
+
+
+def test_a_process_that_has_ended_can_be_asked_for_backwards(session: Session) -> None:
+    session.say("monitor goto end", "monitor next crash")
+    assert "no such process" in session.say("monitor next write 3 0x3fffffe000")
+    assert session.say("monitor last write 2 0x3fffffe000").startswith("write 2 0x3fffffe000: 0x3fffffe0")
+    assert "none behind" in session.say("monitor last write 77 0")
+
+
+def test_a_frame_is_free_where_it_is_told_to_be(session: Session) -> None:
+    session.say("monitor next fork")
+    trapframe = re.search(r"(0x\w+)-\w+ +1  rw--- \S+  trapframe", session.say("monitor pt 3"))
+    assert trapframe is not None
+    frame = f"{int(trapframe[1], 16) >> 12:#x}"
+    assert "process 3 (prog), as its trapframe" in session.say(f"monitor frame {frame}")
+    for name in (frame, trapframe[1]):
+        said = session.say(f"monitor next free {name}")
+        assert f"frame {trapframe[1]} is free, given back by process 2 (prog)\nat " in said
+        assert session.say(f"monitor frame {frame}").endswith("; it is free\n")
+        session.say("rsi")
+        assert "as its trapframe" in session.say(f"monitor frame {frame}")
+    before = session.timeline.moment
+    assert f"frame {trapframe[1]} is free" in session.say(f"monitor last free {frame}"), "it had another use"
+    assert session.timeline.moment < before
+
+
+def test_catchpoints_for_frames_and_for_writes(session: Session) -> None:
+    page = page_of(session)
+    assert session.say("catch free") == "Catchpoint 1 (free)\n"
+    first = session.say("c")
+    assert "Catchpoint 1 (frame 0x" in first and "given back by" in first
+    assert session.say("d", f"catch write 2 {page}") == f"Catchpoint 2 (write 2 {page})\n"
+    session.say("monitor goto start", "monitor next exec")
+    stops = [session.say("c") for _ in range(3)]
+    assert all("Catchpoint 2 (a write at 0x" in stop for stop in stops)
+    assert "by kernel/" in stops[1] and "by kernel/" in session.say("rc", "rc")
+    assert "write catchpoint" in session.say("info breakpoints")
+    for line in ("catch write", "catch write 2", "catch write 0 0", "catch free x", "catch free fork"):
+        assert session.say(line).count("\n") == 1
+
+
+def test_times_and_checkpoints(session: Session) -> None:
+    begin = session.say("monitor where")
+    assert session.say("monitor checkpoint").startswith("checkpoint 1 at 0.")
+    assert session.say("goto start").startswith("_entry at kernel/asm/entry.S")
+    assert session.say("when") == session.say("monitor when") == "0.000000000 s, tick 0\n"
+    assert session.say("monitor next lunch").startswith("no such event: lunch; there are fork, exec")
+    assert session.say("monitor restart 1").startswith(begin)
+    assert session.say("info checkpoints") == session.say("monitor checkpoints")
+    assert "there is no more: the machine is switched off" in session.say("monitor goto 7s")
+    end = session.timeline.moment
+    session.say("restart 1")
+    assert session.say("goto end") and session.timeline.moment == end == session.timeline.newest
+
+
+def test_a_poke_begins_another_future(session: Session) -> None:
+    session.say("monitor next exit", "monitor checkpoint", "monitor last fork")
+    assert session.say("monitor poke 0x80fff000 0102") == "2 bytes stored at 0x80fff000\n"
+    assert session.say("monitor xp 0x80fff000 2").split("  ")[1] == "01 02"
+    assert (
+        session.say("monitor last exec", "monitor next fork", "monitor xp 0x80fff000 2").split("  ")[1]
+        == "01 02"
+    )
+    assert session.say("monitor restart 1").startswith("at ")
+    assert "nothing was stored" in session.say("monitor poke 0x90000000 00")
