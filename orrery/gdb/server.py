@@ -16,6 +16,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Final, Protocol
 
 from emu.events import NEVER
@@ -66,18 +67,12 @@ class Server:
         owned: bool = False,
         replays: bool = False,
     ) -> None:
-        host, port = address
-        try:
-            self._listening: Final = socket.create_server(address, backlog=1)
-        except (OSError, OverflowError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise BadInput(f"no gdb server on {host}:{port}: {why}; give another port with --gdb") from error
+        self._listening: Final = _listening(*address)
         self._listening.setblocking(False)
-        self.port: Final[int] = self._listening.getsockname()[1]
-        if not host.startswith("127."):
-            say(
-                f"orrery: warning: the gdb server on {host}:{self.port} obeys whoever can reach this computer"
-            )
+        bound, self.port = self._listening.getsockname()[:2]
+        if not ip_address(bound).is_loopback:
+            where = f"{bound}:{self.port}"
+            say(f"orrery: warning: the gdb server on {where} obeys whoever can reach this computer")
         self._machine: Final = machine
         self._debuggee: Final = debuggee
         debuggee.on_slice = self.look
@@ -207,6 +202,18 @@ class Server:
             self._signals.visitors.discard(self._client.fileno())
             self._client.close()
             self._client = None
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there; raises BadInput."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=1)
+    except OSError as error:
+        # Python's own errors have a text, and no number that had one.
+        raise BadInput(
+            f"no gdb server on {host}:{port}: {error.strerror or error}; give another port or host with --gdb"
+        ) from error
 
 
 class _Client:

@@ -50,9 +50,9 @@ def gdb_paths() -> tuple[str, ...]:
 class Served:
     """`orrery words...` as a process with a gdb server on `port`; its console is a pipe."""
 
-    def __init__(self, *words: str | Path, wait: bool = True) -> None:
+    def __init__(self, *words: str | Path, wait: bool = True, at: str = "0") -> None:
         command, *rest = map(str, words)
-        options = ["--gdb=0", *(["-S"] if wait else [])]
+        options = [f"--gdb={at}", *(["-S"] if wait else [])]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "orrery", command, *options, *rest],
             stdin=subprocess.PIPE,
@@ -109,8 +109,8 @@ class Served:
 class Client:
     """A client of the server that sends packets by hand."""
 
-    def __init__(self, port: int, features: str = "multiprocess+;swbreak+") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=WALL_S_MAX)
+    def __init__(self, port: int, features: str = "multiprocess+;swbreak+", host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout=WALL_S_MAX)
         self._parser = Parser()
         self._payloads: list[bytes] = []
         self.acks: list[Kind] = []

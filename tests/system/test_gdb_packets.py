@@ -182,3 +182,35 @@ def test_a_port_that_is_taken_and_one_that_is_open_to_others(program: Path) -> N
     assert done.status == 2 and f"127.0.0.1:{port}" in done.err and len(done.lines) == 1
     done = orrery("run", "--gdb", "0.0.0.0:0", program)
     assert done.status == 7 and "obeys whoever can reach this computer" in done.err
+
+
+@pytest.mark.parametrize("host", ["", "localhost", "127.0.0.2", "[::1]"])
+def test_loopback_addresses(program: Path, host: str) -> None:
+    plain = host.strip("[]") or "127.0.0.1"
+    try:
+        socket.create_server((plain, 0), family=socket.AF_INET6 if ":" in plain else socket.AF_INET).close()
+    except OSError as error:
+        pytest.skip(f"this computer has no {plain}: {error}")
+    with Served("run", program, at=f"{host}:0") as served, Client(served.port, host=plain) as client:
+        assert client.ask("?").startswith("T05") and client.ask("D") == "OK"
+        assert served.end()[0] == 7 and not [line for line in served.errors if "warning" in line]
+
+
+def test_an_address_that_is_not_this_computers(program: Path) -> None:
+    done = orrery("run", "--gdb=192.0.2.1:0", program)
+    assert (done.status, len(done.lines)) == (2, 1) and "192.0.2.1:0" in done.err and "--gdb" in done.err
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_port_is_free_at_once_behind_an_end_and_a_crash(program: Path, killed: bool) -> None:
+    with Served("run", program) as served, Client(served.port) as client:
+        client.ask("?")
+        if killed:
+            served.process.kill()
+        else:
+            client.send("vCont;c")
+            while not client.answer().startswith("W"):
+                client.send("vCont;c")
+        assert served.process.wait(WALL_S_MAX) in (7, -9)
+        with Served("run", program, at=str(served.port)) as again, Client(again.port) as other:
+            assert again.port == served.port and other.ask("?").startswith("T05")
