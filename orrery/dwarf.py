@@ -67,21 +67,26 @@ class FrameRule:
 
 
 class Line(NamedTuple):
-    """From `address` on, the code is that of a line of `file`; `body`: behind the function's prologue."""
+    """From `address` on, the code is that of a line of `file`; `body`: behind the function's prologue.
+
+    `stmt`: a statement begins here, and it is not some part of it.
+    """
 
     address: int
     file: str
     line: int
     body: bool
+    stmt: bool
 
 
 class _Row(NamedTuple):
-    """From `address` on, the code is that of a line; `body`: here a prologue has ended."""
+    """From `address` on, the code is that of a line; `body`: here a prologue has ended; `stmt` as in Line."""
 
     address: int
     file: int
     line: int
     body: bool
+    stmt: bool
 
 
 class DebugInfo:
@@ -146,8 +151,15 @@ class DebugInfo:
         unit = self._unit(function)
         if unit is None:
             return []
-        rows = (row for row in unit.rows(function) if function.low <= row.address < function.high)
-        return [Line(row.address, unit.file(row.file), row.line, row.body) for row in rows if row.line]
+        found: list[Line] = []
+        for row in unit.rows(function):
+            if function.low <= row.address < function.high and row.line:
+                line = Line(row.address, unit.file(row.file), row.line, row.body, row.stmt)
+                goes_on = (
+                    found and not line.stmt and (line.file, line.line) == (found[-1].file, found[-1].line)
+                )
+                found += [line] if not goes_on else []
+        return found
 
     def entry(self, function: Function) -> Any | None:
         """The DWARF entry of `function`."""
@@ -329,7 +341,7 @@ class _Unit:
             if state is None:
                 continue
             if not state.end_sequence:
-                rows.append(_Row(state.address, state.file, state.line, state.prologue_end))
+                rows.append(_Row(state.address, state.file, state.line, state.prologue_end, state.is_stmt))
             elif rows:
                 sequences.append((rows[0].address, state.address, rows))
                 rows = []

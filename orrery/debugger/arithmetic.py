@@ -18,7 +18,7 @@ def converted(value: Value, type_: CType) -> Value:
 
 def widened(type_: CType) -> CType:
     """What C makes of a type before it counts with it."""
-    return INT if type_.is_whole and type_.size < 4 else type_
+    return INT if type_.is_whole and (type_.size < 4 or type_.kind == "enum") else type_
 
 
 def combined(op: str, left: Value, right: Value) -> Value:

@@ -127,6 +127,9 @@ def line(debugger: Debugger, argument: str) -> str:
     """info line [LOCATION]: where its code is."""
     if argument:
         addresses, info = resolve(debugger, argument)
+        function = info.function(addresses[0]) if info is not None else None
+        if function is not None and function.name == argument:
+            addresses = (function.low,)
     else:
         addresses, info = (debugger.frame.at,), debugger.frame.info
     place = next(iter(info.places(addresses[0])), None) if info is not None else None
@@ -143,7 +146,7 @@ def symbol(debugger: Debugger, argument: str) -> str:
     value = evaluate(argument, debugger)
     address = value.address if value.address is not None and not value.type.is_scalar else value.whole
     name = debugger.name_at(address).strip(" <>")
-    return f"{name or f'No symbol matches {argument}'}\n"
+    return f"{name or f'No symbol matches {argument}.'}\n"
 
 
 def disassemble(debugger: Debugger, argument: str) -> str:

@@ -154,6 +154,7 @@ COMMANDS: Final = (
     Command(("file",), "[PROGRAM]", "use its symbols where no program runs", file),
     Command(("inferior", "thread"), "[PID]", "look at another process, or at the kernel: 0", inferior),
     Command(("print", "p", "inspect"), "[/F] EXPR", "a value; with = it is changed", looking.print_),
+    Command(("output",), "[/F] EXPR", "a value, bare", looking.output),
     Command(("call",), "EXPR", "as print; functions cannot be called", looking.call),
     Command(("set",), "[var] EXPR", "change a variable, a register or a setting", looking.set_),
     Command(("show",), "[SETTING]", "what `set SETTING VALUE` has set", looking.show),

@@ -5,8 +5,9 @@ like.  What a type refers to is read when it is asked for, so that a list may po
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from orrery.dwarf import DebugInfo
@@ -19,6 +20,13 @@ TAGS: Final = {
     "DW_TAG_enumeration_type": "enum",
 }
 ENCODINGS: Final = {2: "bool", 4: "float", 5: "int", 6: "char", 7: "uint", 8: "uchar", 16: "uint"}
+
+
+class _NoCount(NamedTuple):
+    form: str = ""
+
+
+NO_COUNT: Final = _NoCount()
 
 
 class Field(NamedTuple):
@@ -35,8 +43,10 @@ class CType:
     """A type. `kind`: int, uint, char, uchar, bool, float, pointer, array, struct, union, enum, function,
     void.
 
-    `find` gives what a pointer points to, an array holds or a function returns; `find_fields` the members;
-    `names` are those of an enum's values.
+    `name` is as C writes it, a typedef's too.  `find` gives what a pointer points to, an array holds or a
+    function returns; `find_fields` the members; `names` are those of an enum's values.  `spelled` declares a
+    name to be of a type that is not just a name before it; `resolved` is what a typedef stands for, and
+    `length` the entry of an array's count that only the run knows.
     """
 
     kind: str
@@ -46,6 +56,15 @@ class CType:
     find: "Callable[[], CType]" = field(default=lambda: _void(), compare=False, repr=False)
     find_fields: Callable[[], tuple[Field, ...]] = field(default=tuple, compare=False, repr=False)
     names: tuple[tuple[int, str], ...] = field(default=(), compare=False, repr=False)
+    length: Any = field(default=None, compare=False, repr=False)
+    resolved: "CType | None" = field(default=None, compare=False, repr=False)
+    spelled: "Callable[[str], str] | None" = field(default=None, compare=False, repr=False)
+
+    def spell(self, inner: str) -> str:
+        """How C declares `inner`, a name, or part of another type, to be of this one."""
+        if self.spelled is not None:
+            return self.spelled(inner)
+        return f"{self.name} {inner}".rstrip()
 
     @property
     def of(self) -> "CType":
@@ -83,13 +102,15 @@ INT: Final = CType("int", "int", 4)
 LONG: Final = CType("int", "long", 8)
 ULONG: Final = CType("uint", "unsigned long", 8)
 CHAR: Final = CType("uchar", "char", 1)  # plain char has no sign here
+UINT: Final = CType("uint", "unsigned int", 4)
+FLOAT: Final = CType("float", "float", 4)
 DOUBLE: Final = CType("float", "double", 8)
 SIMPLE: Final = {
     one.name: one
     for one in (
-        VOID, INT, LONG, ULONG, CHAR, DOUBLE,
-        CType("float", "float", 4), CType("char", "signed char", 1), CType("uchar", "unsigned char", 1),
-        CType("int", "short", 2), CType("uint", "unsigned short", 2), CType("uint", "unsigned int", 4),
+        VOID, INT, LONG, UINT, ULONG, CHAR, FLOAT, DOUBLE,
+        CType("char", "signed char", 1), CType("uchar", "unsigned char", 1),
+        CType("int", "short", 2), CType("uint", "unsigned short", 2),
         CType("uint", "unsigned", 4), CType("int", "long long", 8), CType("uint", "unsigned long long", 8),
         CType("uchar", "uchar", 1), CType("uint", "ushort", 2), CType("uint", "uint", 4),
         CType("uint", "uint64", 8), CType("bool", "_Bool", 1),
@@ -103,26 +124,45 @@ def _void() -> CType:
 
 def pointer_to(target: CType) -> CType:
     """The type `target *`."""
-    star = "*" if target.name.endswith("*") else " *"
-    return CType("pointer", f"{target.name}{star}", POINTER_BYTES, find=lambda: target)
+    return _pointer(target, lambda: target)
+
+
+def _pointer(target: CType, find: Callable[[], CType], qualifier: str = "") -> CType:
+    star = f"*{f' {qualifier}' if qualifier else ''}"
+
+    def spelled(inner: str) -> str:
+        declared = f"{star}{' ' if qualifier and inner else ''}{inner}"
+        return target.spell(f"({declared})" if target.kind in ("array", "function") else declared)
+
+    return CType("pointer", spelled(""), POINTER_BYTES, find=find, spelled=spelled)
 
 
 def array_of(target: CType, count: int) -> CType:
     """The type of `count` of `target`."""
-    dimension, bracket, rest = target.name.partition("[")
-    name = f"{dimension.rstrip()} [{count}]{bracket}{rest}"
-    return CType("array", name, target.size * count, count, find=lambda: target)
+
+    def spelled(inner: str) -> str:
+        return target.spell(f"{inner}[{count}]")
+
+    return CType("array", spelled(""), target.size * count, count, find=lambda: target, spelled=spelled)
 
 
-def declaration(type_: CType, name: str) -> str:
-    """How C declares `name` to be of the type."""
-    before, bracket, dimensions = type_.name.partition("[")
-    if bracket:
-        return f"{before}{name}[{dimensions}"
-    before, star, parameters = type_.name.partition("(*)")
-    if star:
-        return f"{before}(*{name}){parameters}"
-    return f"{type_.name}{'' if type_.name.endswith('*') else ' '}{name}"
+def function_of(result: CType, parameters: Iterable[str]) -> CType:
+    """The type of a function that returns `result` and takes parameters of types with these names."""
+    inside = ", ".join(parameters) or "void"
+
+    def spelled(inner: str) -> str:
+        return result.spell(f"{inner}({inside})")
+
+    return CType("function", spelled(""), 1, find=lambda: result, spelled=spelled)
+
+
+def _qualified(type_: CType, qualifier: str) -> CType:
+    """const or volatile."""
+    if type_.kind == "pointer":
+        return _pointer(type_.of, type_.find, qualifier)
+    if type_.kind in ("array", "function"):
+        return type_
+    return replace(type_, name=f"{qualifier} {type_.name}")
 
 
 class Types:
@@ -132,6 +172,8 @@ class Types:
         self._info: Final = info
         self._known: Final[dict[int, CType]] = {}  # by the entry's place in .debug_info
         self._named: dict[str, CType] | None = None
+        self._unnamed: Final[list[CType]] = []  # enums
+        self._constants: dict[str, tuple[CType, int]] | None = None
 
     def of(self, die: Any) -> CType:
         """The type of what the entry `die` describes: a variable, a member, a function's result."""
@@ -143,6 +185,16 @@ class Types:
         """The type that C calls so: `struct node`, `uint64`."""
         return self._by_name().get(name)
 
+    def constant(self, name: str) -> tuple[CType, int] | None:
+        """The value of an enum that is called so, with its type."""
+        if self._constants is None:
+            self._constants = {}
+            for type_ in self._by_name().values():
+                self._constants.update((one, (type_, number)) for number, one in type_.names)
+            for type_ in self._unnamed:
+                self._constants.update((one, (type_, number)) for number, one in type_.names)
+        return self._constants.get(name)
+
     @property
     def names(self) -> list[str]:
         """Of all types that have one."""
@@ -153,7 +205,9 @@ class Types:
             self._named = {}
             for top in self._info.tops:
                 for die in top.iter_children():
-                    if die.tag in (*TAGS, "DW_TAG_typedef", "DW_TAG_base_type") and _name(die):
+                    if die.tag == "DW_TAG_enumeration_type" and not _name(die):
+                        self._unnamed.append(self._type(die))
+                    elif die.tag in (*TAGS, "DW_TAG_typedef", "DW_TAG_base_type") and _name(die):
                         found = self._type(die)
                         if die.tag == "DW_TAG_typedef":
                             self._named.setdefault(_name(die), found)
@@ -168,12 +222,15 @@ class Types:
 
     def _made(self, die: Any) -> CType:
         tag, size = die.tag, _number(die, "DW_AT_byte_size", POINTER_BYTES)
-        if tag in WRAPPERS or tag == "DW_TAG_typedef":
-            return self.of(die)
+        if tag in WRAPPERS:
+            return _qualified(self.of(die), tag.removeprefix("DW_TAG_").removesuffix("_type"))
+        if tag == "DW_TAG_typedef":
+            target = self.of(die)
+            return replace(target, name=_name(die), spelled=None, resolved=target.resolved or target)
         if tag == "DW_TAG_base_type":
             return CType(ENCODINGS.get(_number(die, "DW_AT_encoding", 7), "uint"), _name(die), size)
         if tag == "DW_TAG_pointer_type":
-            return CType("pointer", self._pointer_name(die), POINTER_BYTES, find=lambda: self.of(die))
+            return pointer_to(self.of(die))
         if tag in ("DW_TAG_structure_type", "DW_TAG_union_type"):
             return self._record(die)
         if tag == "DW_TAG_enumeration_type":
@@ -183,25 +240,39 @@ class Types:
             made = self.of(die)
             for one in reversed([one for one in die.iter_children() if one.tag == "DW_TAG_subrange_type"]):
                 count = _number(one, "DW_AT_count", _number(one, "DW_AT_upper_bound", -1) + 1)
+                if one.attributes.get("DW_AT_count", NO_COUNT).form.startswith("DW_FORM_ref"):
+                    return CType("array", made.spell("[]"), 0, find=partial(_same, made), length=one)
                 made = array_of(made, count)
             return made
         if tag == "DW_TAG_subroutine_type":
-            parameters = (self.of(one).name for one in die.iter_children() if "DW_AT_type" in one.attributes)
-            name = f"{self.of(die).name} ({', '.join(parameters) or 'void'})"
-            return CType("function", name, 1, find=lambda: self.of(die))
+            return self.function(die)
         return VOID
 
     def _record(self, die: Any) -> CType:
         kind = TAGS[die.tag]
         name, size = _name(die), _number(die, "DW_AT_byte_size", 0)
-        if "DW_AT_declaration" in die.attributes and self._named is not None:
-            return self._named.get(f"{kind} {name}") or CType(kind, f"{kind} {name}", 0)
+        if "DW_AT_declaration" in die.attributes and (whole := self._defined(die)) is not None:
+            return self._type(whole)
 
         def fields() -> tuple[Field, ...]:
             members = (one for one in die.iter_children() if one.tag == "DW_TAG_member")
             return tuple(self._field(one) for one in members)
 
         return CType(kind, f"{kind} {name or '{...}'}", size, find_fields=fields)
+
+    def _defined(self, declared: Any) -> Any | None:
+        """The entry that defines a struct or union which is only declared here."""
+        return next(
+            (
+                die
+                for top in self._info.tops
+                for die in top.iter_children()
+                if die.tag == declared.tag
+                and _name(die) == _name(declared)
+                and "DW_AT_declaration" not in die.attributes
+            ),
+            None,
+        )
 
     def _field(self, die: Any) -> Field:
         offset = _number(die, "DW_AT_data_member_location", 0)
@@ -212,25 +283,18 @@ class Types:
         offset = low // 8 // of.size * of.size
         return Field(_name(die), of, offset, (low - offset * 8, _number(die, "DW_AT_bit_size", 0)))
 
-    def _pointer_name(self, die: Any) -> str:
-        """The name without the target's type: that may lead back to this."""
-        if "DW_AT_type" not in die.attributes:
-            return "void *"
-        target = die.get_DIE_from_attribute("DW_AT_type")
-        while target.tag in WRAPPERS:
-            if "DW_AT_type" not in target.attributes:
-                return "void *"
-            target = target.get_DIE_from_attribute("DW_AT_type")
-        if target.tag in TAGS:
-            name = f"{TAGS[target.tag]} {_name(target) or '{...}'}"
-        elif target.tag == "DW_TAG_typedef":
-            name = _name(target)
-        else:
-            made = self._type(target)
-            if made.kind == "function":
-                return made.name.replace(" (", " (*)(", 1)
-            name = made.name
-        return f"{name}*" if name.endswith("*") else f"{name} *"
+    def function(self, die: Any) -> CType:
+        """The type of a function, from its entry or that of its type."""
+        parameters = [
+            "..." if one.tag == "DW_TAG_unspecified_parameters" else self.of(one).name
+            for one in die.iter_children()
+            if one.tag in ("DW_TAG_formal_parameter", "DW_TAG_unspecified_parameters")
+        ]
+        return function_of(self.of(die), parameters)
+
+
+def _same(type_: CType) -> CType:
+    return type_
 
 
 def _name(die: Any) -> str:

@@ -4,9 +4,10 @@ The state behind the commands, without a word of their syntax.  Where it answers
 also the scope of expressions: what names, registers and memory mean in the selected frame.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from emu import engine as e
 from orrery.debugger import gates
@@ -30,6 +31,11 @@ from orrery.dwarf import DebugInfo
 
 ABI_NAMES: Final = {name: number for name, number in e.NAMES.items() if number < 32}
 ALIASES: Final = {"fp": 8}
+POINTERS: Final = (2, 3, 4)  # sp, gp, tp
+BEHIND: Final = re.compile(r"\$(\d*)$")  # $$ and $$2: one, two before the last
+
+
+Activation: TypeAlias = tuple[str, bool, int]
 
 
 class Debugger:
@@ -107,6 +113,15 @@ class Debugger:
         if not self.frames:
             raise Unavailable("No stack.")
         return self.frames[self.level]
+
+    @property
+    def activation(self) -> Activation | None:
+        """What tells the innermost call from others: its function; in the kernel's Python its number too."""
+        if self.walk is not None:
+            return self.walk.line.function, True, self.walk.line.frame
+        if not self.frames:
+            return None
+        return self.frames[0].name, self.frames[0].kernel, 0
 
     def walked(self) -> None:
         """The walk has gone on."""
@@ -198,12 +213,28 @@ class Debugger:
         die = self.variables(info).find(frame, name) if info is not None else None
         if info is not None and die is not None:
             return self.variables(info).value(die, frame, self.read)
+        constant = self.variables(info).types.constant(name) if info is not None else None
+        if constant is not None:
+            return Value.of(*constant)
         if name in self.programs.symbols:
             return Value.of(pointer_to(VOID), self.programs.user_address(self.programs.symbols[name]))
         raise Unavailable(f'No symbol "{name}" in current context.')
 
+    def variable_of(self, function: str, name: str) -> Value:
+        """As Scope: of the innermost call of a function, or a static one of it."""
+        level = next((i for i, one in enumerate(self.frames) if one.name == function), None)
+        if level is None:
+            raise Unavailable(f'No frame is currently executing in block "{function}".')
+        before, self._selected = self._selected, level
+        try:
+            return self.variable(name)
+        finally:
+            self._selected = before
+
     def register(self, name: str) -> Value:
         """As Scope; with $1, $2 ... of the history, and $ for the last."""
+        if not name and not self.history:
+            return Value(VOID, b"")
         if not name or name.isdigit():
             index = int(name) if name else len(self.history)
             if not 0 < index <= len(self.history):
@@ -211,16 +242,22 @@ class Debugger:
             return self.history[index - 1]
         if name == "pc":
             return Value.of(pointer_to(VOID), self.frame.pc)
+        if found := BEHIND.match(name):
+            index = len(self.history) - int(found[1] or 1)
+            if index < 1:
+                return Value(VOID, b"")
+            return self.history[index - 1]
         number = ABI_NAMES.get(name, ALIASES.get(name))
         if number is not None and self.frame.registers:
             held = self.frame.registers[number]
             if held is None:
                 raise Unavailable(f"${name} is not known in this frame")
-            return Value(ULONG, held.to_bytes(8, "little"), register=number)
+            type_ = pointer_to(VOID) if number in POINTERS else ULONG
+            return Value(type_, held.to_bytes(8, "little"), register=number)
         if number is None and name in self.convenience:
             return self.convenience[name]
         if number is None and name not in NAMES:
-            raise Unavailable(f"no register ${name}; `info registers` lists them")
+            return Value(VOID, b"")
         index = NAMES.index(name) if number is None else number
         return Value(ULONG, self.target.registers(self.pid)[index].to_bytes(8, "little"), register=index)
 
@@ -288,7 +325,7 @@ class Debugger:
             return str(error) if str(error).startswith("<") else f"<error: {error}>"
         if not whole and value.type.kind in ("struct", "union", "array"):
             return "..."
-        return shown(value, self.read, self.name_at, "", top=whole)
+        return shown(value, self.read, self.name_at, "", top=False)
 
     def describe(self, frame: Frame) -> str:
         """A frame in words: function, arguments, place."""

@@ -45,7 +45,7 @@ class Locations:
 
     def at_line(self, file: str, line: int) -> tuple[int, list[int]]:
         """The line at or behind `line` that has code, and where, once in a function; raises Unavailable."""
-        rows = [row for row in self._by_file().get(_last(file), ()) if row.file.endswith(file)]
+        rows = [row for row in self._by_file().get(_last(file), ()) if row.file.endswith(file) and row.stmt]
         line_found = min((row.line for row in rows if row.line >= line), default=0)
         if not line_found:
             raise Unavailable(

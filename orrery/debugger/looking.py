@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from orrery.debugger.ctypes import ULONG, declaration
+from orrery.debugger.ctypes import ULONG, CType, Field
 from orrery.debugger.debugger import ABI_NAMES, Debugger
 from orrery.debugger.disassembly import disassembled
 from orrery.debugger.expressions import evaluate, named_type
@@ -19,7 +19,7 @@ FORMAT: Final = re.compile(r"/(?P<count>-?\d*)(?P<letters>[a-z]*)(?:\s+|$)")
 CONVENIENCE: Final = re.compile(r"\$(?P<name>[A-Za-z_]\w*)\s*=(?P<value>[^=].*)$")
 REGISTERS: Final = frozenset((*ABI_NAMES, *NAMES, "fp"))
 UNITS: Final = {"b": 1, "h": 2, "w": 4, "g": 8}
-LETTERS: Final = "xduotaczsi"
+LETTERS: Final = "xduotaczfsi"
 COUNT_MAX: Final = 10_000
 BYTES_A_LINE: Final = 16
 INSTRUCTION_BYTES_MAX: Final = 4
@@ -48,6 +48,12 @@ def print_(debugger: Debugger, argument: str) -> str:
     return f"${len(debugger.history)} = {debugger.show(value, letter)}\n"
 
 
+def output(debugger: Debugger, argument: str) -> str:
+    """output[/F] EXPRESSION: as print, bare"""
+    letter, text = _letter(argument)
+    return debugger.show(evaluate(text, debugger), letter)
+
+
 def call(debugger: Debugger, argument: str) -> str:
     """call: refused where it is one."""
     return print_(debugger, argument)
@@ -74,20 +80,49 @@ def show(debugger: Debugger, argument: str) -> str:
 
 def whatis(debugger: Debugger, argument: str) -> str:
     """The type of an expression."""
-    type_ = named_type(argument, debugger) or evaluate(argument, debugger).type
+    named = named_type(argument, debugger)
+    type_ = (named.resolved or named) if named is not None else evaluate(argument, debugger).type
     return f"type = {type_.name}\n"
 
 
 def ptype(debugger: Debugger, argument: str) -> str:
     """A type with its members."""
     type_ = named_type(argument, debugger) or evaluate(argument, debugger).type
-    stars = ""
-    while type_.kind == "pointer":
-        type_, stars = type_.of, stars + "*"
-    if type_.kind not in ("struct", "union"):
-        return f"type = {type_.name}{' ' * bool(stars)}{stars}\n"
-    members = "".join(f"    {declaration(field.type, field.name)};\n" for field in type_.fields)
-    return f"type = {type_.name} {{\n{members}}}{' ' * bool(stars)}{stars}\n"
+    return f"type = {_expanded(type_.resolved or type_)}\n"
+
+
+def _expanded(type_: CType, name: str = "", indent: str = "") -> str:
+    """A declaration of a name, with the members or values of the struct or enum that is in its type."""
+    inner, base = name, type_.resolved or type_
+    while base.kind in ("pointer", "array"):
+        target = base.of.resolved or base.of
+        if base.kind == "array":
+            inner += f"[{base.count}]"
+        else:
+            inner = f"(*{inner})" if target.kind in ("array", "function") else f"*{inner}"
+        base = target
+    if base.kind == "enum":
+        return f"{base.name} {{{', '.join(_values(base))}}} {inner}".rstrip()
+    if base.kind not in ("struct", "union"):
+        return base.spell(inner)
+    head = base.name.removesuffix(" {...}")
+    lines = (f"{indent}    {_member(field, indent + '    ')};\n" for field in base.fields)
+    return f"{head} {{\n{''.join(lines)}{indent}}} {inner}".rstrip()
+
+
+def _member(field: Field, indent: str) -> str:
+    bits = f" : {field.bits[1]}" if field.bits is not None else ""
+    if field.type.name.endswith("{...}"):
+        return _expanded(field.type, field.name, indent)
+    return f"{field.type.spell(field.name)}{bits}"
+
+
+def _values(type_: CType) -> Iterator[str]:
+    """The names of an enum's values, with those that do not follow on the one before."""
+    expected = 0
+    for number, name in type_.names:
+        yield name if number == expected else f"{name} = {number}"
+        expected = number + 1
 
 
 def display(debugger: Debugger, argument: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from orrery.debugger import gates
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Breakpoint
 from orrery.debugger.ctypes import INT, LONG
-from orrery.debugger.debugger import Debugger
+from orrery.debugger.debugger import Activation, Debugger
 from orrery.debugger.frames import Frame
 from orrery.debugger.place import Place
 from orrery.debugger.registers import NAMES, PRIV
@@ -150,7 +150,7 @@ def _step(debugger: Debugger, *, over: bool) -> Stopped:
 
 def _repeated(debugger: Debugger, argument: str, one: Callable[[], Stopped], *, by_line: bool = True) -> str:
     """Make a count of steps, as long as nothing comes between; the report of the last."""
-    before = debugger.frame if debugger.frames else None
+    before = debugger.activation
     for left in reversed(range(count(argument))):
         stopped = one()
         if stopped.why != "step":
@@ -177,7 +177,7 @@ def report(
     debugger: Debugger,
     stopped: Stopped,
     *,
-    before: Frame | None = None,
+    before: Activation | None = None,
     by_line: bool = True,
     everything: bool = False,
 ) -> str:
@@ -204,7 +204,8 @@ def report(
         everything = True
     else:
         said += switched
-    new = before is None or not debugger.frames or _function(before) != _function(debugger.frame)
+    new = before is None or before != debugger.activation or debugger.stepper.entered
+    debugger.stepper.entered = False
     return said + position(debugger, changed=everything or new, by_line=by_line)
 
 
@@ -223,10 +224,6 @@ def printed(debugger: Debugger) -> str:
 
 def _lives(debugger: Debugger) -> bool:
     return any(one.pid == debugger.pid for one in debugger.target.processes())
-
-
-def _function(frame: Frame) -> object:
-    return frame.name, frame.python is None, frame.kernel
 
 
 def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:

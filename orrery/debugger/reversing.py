@@ -6,8 +6,8 @@ kernel's part of a trap is passed over.
 
 from emu.hart import USER
 from orrery.debugger import gates
-from orrery.debugger.debugger import Debugger
-from orrery.debugger.frames import SP, Frame
+from orrery.debugger.debugger import Activation, Debugger
+from orrery.debugger.frames import SP
 from orrery.debugger.helm import Helm, Wrong, ticks_of, time_text
 from orrery.debugger.moving import OVER, count, position, printed, report
 from orrery.debugger.place import Place
@@ -44,7 +44,7 @@ def continue_(debugger: Debugger, argument: str) -> str:
 def stepi(debugger: Debugger, argument: str) -> str:
     """Back by one instruction, trap or gate."""
     debugger.walk, debugger.stepper.judged = None, None
-    before = debugger.frame if debugger.frames else None
+    before = debugger.activation
     stopped = debugger.target.reverse_step(count(argument))
     return _back(debugger, stopped, before=before)
 
@@ -71,7 +71,7 @@ def finish(debugger: Debugger, argument: str) -> str:
 
 def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
     debugger.stepper.judged = None
-    before = debugger.frame if debugger.frames else None
+    before = debugger.activation
     stopped = Stopped("step", debugger.target.moment, debugger.pid)
     for _ in range(count(argument)):
         if debugger.walk is not None and gates.on(debugger, backwards=True, over=over):
@@ -128,7 +128,7 @@ def _resume(debugger: Debugger) -> Stopped:
         target.take_output()
 
 
-def _back(debugger: Debugger, stopped: Stopped, *, before: Frame | None = None) -> str:
+def _back(debugger: Debugger, stopped: Stopped, *, before: Activation | None = None) -> str:
     """Where the machine stands now; nothing of what the console has shown on the way."""
     debugger.target.take_output()
     debugger.unsaid, debugger.held = b"", b""

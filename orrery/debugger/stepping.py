@@ -25,12 +25,16 @@ RETURNS: Final = (0x8082, 0x0000_8067)  # c.jr ra; jalr zero, 0(ra)
 
 
 class Spot(NamedTuple):
-    """A place in a program: its function, and the line with the first address of its code."""
+    """A place in a program: its function, and the line with the first address of its code.
+
+    `stmt`: there a statement begins.
+    """
 
     function: Function
     file: str
     line: int
     begin: int
+    stmt: bool = True
 
 
 class Stepper:
@@ -45,6 +49,7 @@ class Stepper:
         self._programs: Final = programs
         self._breakpoints: Final = breakpoints
         self.judged: Breakpoint | None = None
+        self.entered = False  # the last step has ended in a function that was called
         self.asked = False  # somebody wants a stop; may be set by a signal handler
         self.lines: Final[deque[bytes]] = deque()  # to be typed, one whenever all wait
         self.into_python: Callable[[Stopped], Stopped | None] = lambda stopped: None
@@ -150,8 +155,9 @@ class Stepper:
             here, now = self.spot(info), self._target.moment.pc
             if is_call(word) and not over and here is not None and now == here.function.low:
                 return self._to_body(pid, info, here.function)
-            if word in RETURNS and here is not None:
-                return stopped
+            if word in RETURNS and here is not None and (now != here.begin or not here.stmt):
+                begin = here  # the rest of the caller's line
+                continue
             if here is None and not begin.function.low <= now < begin.function.high:
                 stopped = self.out(pid, None)
                 if stopped.why != "step":
@@ -159,7 +165,8 @@ class Stepper:
                 here = self.spot(info)
             elif here is not None and (here.line, here.function) == (begin.line, begin.function):
                 continue
-            if here is not None and (self._target.moment.pc == here.begin or word == ECALL or pc == now):
+            begins = here is not None and here.stmt and self._target.moment.pc == here.begin
+            if here is not None and (begins or word == ECALL or pc == now):
                 return stopped
 
     def _one(self, pid: int, word: int, *, over: bool) -> Stopped:
@@ -182,6 +189,7 @@ class Stepper:
         return info is not None and function is not None and bool(info.lines(function))
 
     def _to_body(self, pid: int, info: DebugInfo, function: Function) -> Stopped:
+        self.entered = True
         body = Locations(info).body(function)
         if self._target.moment.pc == body:
             return self._target_stopped()
@@ -209,7 +217,10 @@ class Stepper:
         if info is None or function is None:
             return None
         rows = [row for row in info.lines(function) if row.address <= pc]
-        return Spot(function, rows[-1].file, rows[-1].line, rows[-1].address) if rows else None
+        if not rows:
+            return None
+        row = rows[-1]
+        return Spot(function, row.file, row.line, row.address, row.stmt)
 
     def word(self, pid: int) -> int:
         """The instruction at pc, if it is of the program."""

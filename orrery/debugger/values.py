@@ -104,11 +104,16 @@ def shown(value: Value, read: Read, name: Callable[[int], str], letter: str = ""
         letter = ""
     if type_.kind in ("struct", "union"):
         parts = (
-            f"{one.name} = {shown(value.field(one), read, name, letter, top=False)}" for one in type_.fields
+            f"{f'{one.name} = ' * bool(one.name)}{shown(value.field(one), read, name, letter, top=False)}"
+            for one in type_.fields
         )
         return "{" + ", ".join(parts) + "}"
     if type_.kind == "array":
         return _array(value, read, name, letter)
+    if type_.kind == "void":
+        return "void"
+    if letter == "f":
+        return _floating(float(value.number), value.data) if type_.kind == "float" else f"{value.whole}"
     if letter:
         return formatted(value.whole, type_.size, letter, name)
     return _scalar(value, read, name, top=top)
@@ -116,10 +121,8 @@ def shown(value: Value, read: Read, name: Callable[[int], str], letter: str = ""
 
 def _scalar(value: Value, read: Read, name: Callable[[int], str], *, top: bool) -> str:
     type_ = value.type
-    if type_.kind == "void":
-        return "void"
     if type_.kind == "float":
-        return f"{value.number:.17g}" if type_.size == 8 else f"{value.number:.9g}"
+        return _floating(float(value.number), value.data)
     number = value.whole
     if type_.kind == "function":
         return f"{{{type_.name}}} {number:#x}{name(number)}"
@@ -136,7 +139,7 @@ def _pointer(type_: CType, number: int, read: Read, name: Callable[[int], str], 
     of = type_.of
     if of.is_character:
         return f"{number:#x} {text_at(read, number)}" if number and read(number, 1) else f"{number:#x}"
-    where = f"{number:#x}{name(number) if number else ''}"
+    where = f"{number:#x}{name(number) if number or of.kind == 'function' else ''}"
     return f"({type_.name}) {where}" if top else where
 
 
@@ -211,4 +214,22 @@ def formatted(number: int, size: int, letter: str, name: Callable[[int], str] = 
             return f"{signed if size == 1 else bits} {quoted_character(bits)}"
         case "x":
             return f"{bits:#x}"
-    raise Unavailable(f"no format {letter!r}; there are x d u o t a c z, s and i")
+        case "f":
+            return _as_float(bits, signed, size)
+    raise Unavailable(f"no format {letter!r}; there are x d u o t a c z f, s and i")
+
+
+def _as_float(bits: int, signed: int, size: int) -> str:
+    if size not in (4, 8):
+        return f"{signed}"
+    (number,) = struct.unpack("<d" if size == 8 else "<f", bits.to_bytes(size, "little"))
+    return _floating(number, bits.to_bytes(size, "little"))
+
+
+def _floating(number: float, data: bytes) -> str:
+    """A float or double, which `data` holds: as many digits as tell it from all others."""
+    if number != number:  # no number: what it is made of
+        bits, size = int.from_bytes(data, "little"), len(data)
+        mantissa = bits & (1 << (52 if size == 8 else 23)) - 1
+        return f"{'-' * (bits >> 8 * size - 1)}nan({mantissa:#x})"
+    return f"{number:.17g}" if len(data) == 8 else f"{number:.9g}"

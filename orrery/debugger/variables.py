@@ -12,7 +12,7 @@ from typing import Any, Final
 from elftools.dwarf.dwarf_expr import DWARFExprParser
 from elftools.dwarf.locationlists import LocationEntry, LocationExpr, LocationParser
 
-from orrery.debugger.ctypes import CType, Types
+from orrery.debugger.ctypes import POINTER_BYTES, Types, array_of
 from orrery.debugger.frames import Frame
 from orrery.debugger.values import Read, Unavailable, Value
 from orrery.dwarf import DebugInfo, Function
@@ -24,6 +24,7 @@ PARAMETER: Final = "DW_TAG_formal_parameter"
 ORIGIN: Final = "DW_AT_abstract_origin"
 OPTIMIZED_OUT: Final = "<optimized out>"
 MASK64: Final = (1 << 64) - 1
+LEFT_OUT: Final = MASK64 - 0xFFF  # from there on has the linker moved what it left out, see toolchain/cc.py
 
 
 class Variables:
@@ -83,14 +84,15 @@ class Variables:
         """What the variable `die` holds, seen from `frame`; raises Unavailable."""
         declared = _origin(die)
         if declared.tag == "DW_TAG_subprogram":
-            result = self.types.of(declared)
-            type_ = CType("function", f"{result.name} (...)", 1, find=lambda: result)
-            return Value(type_, b"", die.attributes["DW_AT_low_pc"].value)
+            return Value(self.types.function(declared), b"", die.attributes["DW_AT_low_pc"].value)
         type_ = self.types.of(declared)
+        if type_.length is not None:
+            count = type_.length.get_DIE_from_attribute("DW_AT_count")
+            type_ = array_of(type_.of, self.value(count, frame, read).whole)
         if "DW_AT_const_value" in die.attributes:
             return Value.of(type_, die.attributes["DW_AT_const_value"].value)
         operations = self._location(die, frame)
-        address, register, number = self._evaluated(operations, die, frame)
+        address, register, number = self._evaluated(operations, die, frame, read)
         if register is not None:
             held = frame.registers[register] if frame is not None else None
             if held is None:
@@ -100,8 +102,10 @@ class Variables:
             return Value.of(type_, number)
         assert address is not None, "a location is memory, a register or a number"
         data = read(address, type_.size)
+        if len(data) < type_.size and address >= LEFT_OUT:
+            raise Unavailable("the linker has left it out, as nothing uses it")
         if len(data) < type_.size:
-            raise Unavailable(f"cannot access memory at address {address + len(data):#x}")
+            raise Unavailable(f"Cannot access memory at address {address + len(data):#x}")
         return Value(type_, data, address)
 
     def _scopes(self, frame: Frame) -> list[Any]:
@@ -149,7 +153,7 @@ class Variables:
         return operations
 
     def _evaluated(
-        self, operations: list[Any], die: Any, frame: Frame | None
+        self, operations: list[Any], die: Any, frame: Frame | None, read: Read
     ) -> tuple[int | None, int | None, int | None]:
         """(address, None, None), (None, register, None) or (None, None, number); raises Unavailable."""
         if not operations:
@@ -167,6 +171,8 @@ class Variables:
                     stack.append(self._info.dwarf.get_addr(die.cu, op.args[0]))
                 case "DW_OP_fbreg":
                     stack.append(self._frame_base(die, frame) + op.args[0])
+                case "DW_OP_deref":
+                    stack.append(int.from_bytes(read(stack.pop(), POINTER_BYTES), "little"))
                 case "DW_OP_plus_uconst":
                     stack.append(stack.pop() + op.args[0] & MASK64)
                 case "DW_OP_consts" | "DW_OP_constu" | "DW_OP_const1u" | "DW_OP_const2u" | "DW_OP_const4u":

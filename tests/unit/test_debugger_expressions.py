@@ -115,10 +115,10 @@ def test_values(text: str, result: str) -> None:
     ("text", "reason"),
     [
         ("nobody", "No symbol"),
-        ("1 +", "missing"),
+        ("1 +", "syntax error in expression, near `'"),
         ("(1", "missing"),
-        ("1 2", "cannot understand"),
-        ("`", "cannot understand"),
+        ("1 2", "syntax error in expression, near `2'"),
+        ("`", "syntax error"),
         ("head->nothing", "no member"),
         ("*head->value", "access memory"),
         ("1 / 0", "Division by zero"),
@@ -129,7 +129,7 @@ def test_values(text: str, result: str) -> None:
         ("3 = 4", "no place"),
         ("node + 1", "is no number"),
         ("09", "no number"),
-        ("", "missing"),
+        ("", "syntax error"),
     ],
 )
 def test_what_is_refused(text: str, reason: str) -> None:
