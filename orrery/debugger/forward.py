@@ -40,8 +40,7 @@ class Forward(ABC):
         self._panic = ""
         self._output = bytearray()
         self.on_slice: Callable[[], None] = lambda: None
-        self.wait_began: Moment | None = None  # the last one
-        self.wait_ended = -1  # ticks
+        self.wait: tuple[Moment, Moment] | None = None  # the last one: its beginning and its end
         self._cut = -1  # a wait that was only cut, by a limit, goes on at this time
 
     @abstractmethod
@@ -242,10 +241,9 @@ class Forward(ABC):
     def idle(self, until_ticks: int) -> bool:
         """As Front.idle: nothing comes from outside while the machine runs."""
         now = self.moment
-        if now.ticks != self._cut:
-            self.wait_began = now
+        began = self.wait[0] if self.wait is not None and now.ticks == self._cut else now
         due = min(self._machine.board.events.next_ticks, self.tape.next_ticks)
-        self.wait_ended = min(until_ticks, due)
+        self.wait = began, began._replace(ticks=min(until_ticks, due))
         self._cut = until_ticks if until_ticks < due else -1
         return False
 

@@ -11,7 +11,6 @@ A gate or a wait may reach over all of that way; where it began is noted too.
 
 from typing import TYPE_CHECKING, Final
 
-from emu import engine as e
 from emu.loop import GATE_TICKS
 from orrery.debugger.moment import Moment
 from orrery.debugger.stops import ENDS
@@ -29,8 +28,7 @@ class Trail:
     def __init__(self, machine: "Machine", target: Target) -> None:
         self._machine: Final = machine
         self._target: Final = target
-        self._before: Moment | None = None  # where the last gate began
-        self._behind = -1  # when it ended
+        self._gate: tuple[Moment, Moment] | None = None  # the last one: its beginning and its end
 
     def walk(self, goal: Moment, ticks: int) -> list[Moment]:
         """The moments from the first at or after `ticks` up to `goal`, which is the last.
@@ -42,11 +40,10 @@ class Trail:
 
         def gate(hart: "Hart") -> None:
             now = Moment.of(hart)
-            self._before = now._replace(ticks=now.ticks - GATE_TICKS)
             try:
                 enter_kernel(hart)
             finally:  # it may be the kernel's end
-                self._behind = hart.cells[e.NOW]
+                self._gate = now._replace(ticks=now.ticks - GATE_TICKS), Moment.of(hart)
 
         target.heeds_end = False
         loop.on_gate = gate
@@ -64,9 +61,8 @@ class Trail:
 
     def _first(self) -> list[Moment]:
         """Where the walk begins: a wait that was cut is no moment of its own."""
-        target = self._target
-        now = target.moment
-        for began, ended in (self._before, self._behind), (target.wait_began, target.wait_ended):
-            if began is not None and ended == now.ticks:
-                return [began] if target.is_wait_cut else [began, now]
-        return [now]
+        now, wait = self._target.moment, self._target.wait
+        if self._target.is_wait_cut:
+            assert wait is not None, "there is a wait that was cut"
+            return [wait[0]]
+        return next(([began, now] for began, end in filter(None, (self._gate, wait)) if end == now), [now])

@@ -366,6 +366,22 @@ def test_a_wait_is_one_step_back_wherever_checkpoints_are() -> None:
         assert it.reverse_step().moment == begin
 
 
+def test_each_moment_at_the_end_of_a_wait_is_met_backwards() -> None:
+    """Time does not pass as the hart wakes up; and a checkpoint may be at any of them."""
+    with Timeline(**options("int main(void) { sleep(3); return 0; }", MEM_MIB)) as it:
+        it.run_until("syscall:sleep")
+        while not it.moment.waiting:
+            it.step()
+        path = [it.moment]
+        for _ in range(6):
+            path.append(it.step().moment)
+            it.goto(path[0])  # the newest one becomes a checkpoint
+            assert it.goto(path[-1]).moment == path[-1]
+        assert path[1].ticks == path[2].ticks > path[0].ticks
+        for earlier in reversed(path[:-1]):
+            assert it.reverse_step().moment == earlier
+
+
 # --- processes and memory ---
 
 DIRTY = """
