@@ -41,6 +41,7 @@ class Forward(ABC):
         self._output = bytearray()
         self.on_slice: Callable[[], None] = lambda: None
         self.wait: tuple[Moment, Moment] | None = None  # the last one: its beginning and its end
+        self.changed: tuple[Moment, Moment] | None = None  # what the tape made of a moment
         self._cut = -1  # a wait that was only cut, by a limit, goes on at this time
 
     @abstractmethod
@@ -200,10 +201,12 @@ class Forward(ABC):
         board.events.run_due(board.clock.now)
         if hart.waiting and not hart.wakes():
             self._machine.keyboard.pump()
+        before = self.moment
         while (change := self.tape.next) is not None and change.moment == self.moment:
             self.tape.done += 1
             if not self._do(change):
                 raise Astray(f"what was done at {change.moment} cannot be done")
+            self.changed = before, self.moment
 
     def _met(self, *, moved: bool) -> Stopped | None:
         code = self._machine.board.exit_code

@@ -61,8 +61,11 @@ class Trail:
 
     def _first(self) -> list[Moment]:
         """Where the walk begins: a wait that was cut is no moment of its own."""
-        now, wait = self._target.moment, self._target.wait
-        if self._target.is_wait_cut:
+        target = self._target
+        now, wait, changed = target.moment, target.wait, target.changed
+        if target.is_wait_cut:
             assert wait is not None, "there is a wait that was cut"
             return [wait[0]]
-        return next(([began, now] for began, end in filter(None, (self._gate, wait)) if end == now), [now])
+        came_to = changed[0] if changed is not None and changed[1] == now else now
+        steps = filter(None, (self._gate, wait))
+        return next(([began, now] for began, end in steps if end == came_to), [now])
