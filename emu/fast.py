@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emu import engine as e
+from emu.accesses import LOADS, STORES, Accesses
 from emu.csr import TAKEN
 from emu.library import library, make_uc, riscv_const, unicorn
 from emu.ram import PAGE_SIZE, Ram
@@ -43,6 +44,10 @@ REDIRECTED: Final = (
     ("cpu_watchpoint_address_matches", 0x14C60D0, "on_page"),
     ("cpu_check_watchpoint", 0x14C5D20, "on_access"),
 )
+# The TLB of each mode: the size of its entries as a mask, and where they are.
+TLBS_BEFORE_STATE: Final = 80
+MODES: Final = 4
+TLB_MASK_AT_START: Final = 255 << 6
 ORIGIN_SYMBOL: Final = "tlb_protect_code"
 ORIGIN_OFFSET: Final = 0xF3F530  # of that function from the start of the library
 
@@ -89,7 +94,11 @@ class _Spot(ctypes.Structure):
 class _LibraryCalls(ctypes.Structure):
     """struct calls of native/hooks.c."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("drop_blocks", "set_dirty", "reset_dirty")]
+    _fields_ = [
+        ("load", ctypes.c_void_p * 4),
+        ("store", ctypes.c_void_p * 4),
+        *((name, ctypes.c_void_p) for name in ("drop_blocks", "set_dirty", "reset_dirty")),
+    ]
 
 
 class _CsrOperations(ctypes.Structure):
@@ -183,6 +192,10 @@ class FastEngine:
         back = ctypes.c_uint64.from_address(cpu + ENGINE_IN_CPU).value
         if back != self._uc._uch.value or ctypes.c_uint64.from_address(cpu + HART_IN_CPU).value:
             raise EngineUnavailable("the CPU's object is not laid out as expected")
+        for mode in range(MODES):
+            tlb = cpu + ENV_IN_CPU - TLBS_BEFORE_STATE + 16 * mode
+            if ctypes.c_uint64.from_address(tlb).value != TLB_MASK_AT_START:
+                raise EngineUnavailable(f"the TLB of mode {mode} is not laid out as expected")
         if ctypes.c_uint8.from_address(self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE).value != 0:
             raise EngineUnavailable("the engine's object is not laid out as expected")
 
@@ -230,6 +243,8 @@ class FastEngine:
         these are served as before.
         """
         calls = _LibraryCalls(
+            load=(ctypes.c_void_p * 4)(*(_address(self._private(name)) for name in LOADS)),
+            store=(ctypes.c_void_p * 4)(*(_address(self._private(name)) for name in STORES)),
             drop_blocks=_address(self._private("tb_invalidate_phys_page_fast")),
             set_dirty=_address(self._private("tlb_set_dirty")),
             reset_dirty=_address(self._private("tlb_reset_dirty")),
@@ -242,6 +257,13 @@ class FastEngine:
             if slot.value not in (_address(self._private(name)), ours):
                 raise EngineUnavailable(f"the library's table of calls is not laid out as expected ({name})")
             slot.value = ours
+        self._accesses = Accesses(
+            origin,
+            lambda name: _address(self._private(name)),
+            lambda name: _address(getattr(self._hooks, name)),
+        )
+        if not self._accesses.are_known:
+            raise EngineUnavailable("the library's tables of accesses are not laid out as expected")
 
     def _take_csrs(self) -> None:
         """Make the library not know the CSRs that the board does itself.
@@ -270,6 +292,7 @@ class FastEngine:
         self._spots = (_Spot * len(spots))(*(_Spot(s.low, s.high, s.kinds, s.satp) for s in spots))
         self._native.spots = ctypes.addressof(self._spots)
         self._native.spot_count = len(spots)
+        self._accesses.switch(watching=any(spot.kinds & (e.LOADS | e.STORES) for spot in spots))
         self.drop_code(self._ram.base, self._ram.end)  # a hook is only seen when code is translated
         self.flush_tlb()
 

@@ -202,7 +202,7 @@ class Loop:
         word = hart.instruction()
         touched = self._touched(word) if self._watching else None
         error = hart.engine.step(length(word or 0))
-        if touched is not None and not error and cells[e.REASON] == e.RAN:
+        if touched is not None and not error and cells[e.REASON] == e.RAN and self._has_stored(word):
             self.hit = touched
         if cells[e.REASON] == e.AT_GATE:
             cells[e.NOW] += GATE_TICKS
@@ -224,6 +224,11 @@ class Loop:
             if meets and spot.kinds & kinds:
                 return Hit(regs[e.PC], low, op.size, spot.kinds & kinds)
         return None
+
+    def _has_stored(self, word: int | None) -> bool:
+        """Whether the instruction, which has retired, was no SC that failed: such a one touches nothing."""
+        op = decode(word or 0)
+        return op is None or op.kind is not Kind.SC or self.hart.regs[op.rd] == 0
 
     def _step_to(self, deadline: int) -> None:
         """Step until the deadline, or until the path leaves the block: a step that took no time."""

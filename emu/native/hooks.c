@@ -297,7 +297,58 @@ void on_access(struct cpu *cpu, uint64_t va, uint64_t bytes, uint32_t attributes
     }
 }
 
+/* Accesses to a page with a watched place, all over the page.
+ *
+ * The library's TLB has such a page with a mark, so that translated code calls one of eight functions for
+ * each access to it.  Theirs take some 80 ns, for things that none of our pages has.  So code that is
+ * translated while places are watched calls ours, which do the plain access themselves: in RAM, on one page
+ * whose only mark is this one, beside all watched places.  Everything else is for theirs.
+ */
+enum { ENTRY_BITS = 6, WATCHED = 0x100, CLEAN = 0x400, MODE = 0xf, ALIGNED = 0x700 };
+
+struct entry {
+    uint64_t load; /* the page and its marks, for each kind of access */
+    uint64_t store;
+    uint64_t fetch;
+    uint64_t physical;
+    uint64_t host; /* to be added to the virtual address */
+    uint64_t unknown[3];
+};
+
+struct tlb {
+    uint64_t mask;
+    struct entry *entries;
+};
+
+enum { TLBS_BEFORE_STATE = 0x50, STATE_IN_CPU = 36112 };
+
+static const struct entry *entry(const char *state, uint64_t va, uint32_t how)
+{
+    const struct tlb *tlb = (const struct tlb *)(state - TLBS_BEFORE_STATE) + (how & MODE);
+
+    return (const struct entry *)((const char *)tlb->entries + (va >> PAGE_BITS << ENTRY_BITS & tlb->mask));
+}
+
+/* Whether an access is plain; `marked` is what the TLB has for accesses of its kind, `host` where it goes.
+ * The library leaves a watched page marked as one that was not stored to; that matters where it has code. */
+static int is_plain(const char *state, uint64_t va, uint64_t bytes, uint32_t how, uint64_t marked, uint64_t host, uint64_t kind)
+{
+    const struct hart *h = ((const struct cpu *)(state - STATE_IN_CPU))->hart;
+    uint64_t marks = marked ^ (va & -PAGE_SIZE);
+
+    if ((marks & ~CLEAN) != WATCHED || (va & (PAGE_SIZE - 1)) + bytes > PAGE_SIZE || how & ALIGNED || !h)
+        return 0;
+    if (marks & CLEAN && h->code_pages[(host - h->ram) >> PAGE_BITS])
+        return 0;
+    for (uint64_t i = 0; i < h->spot_count; i++)
+        if (h->spots[i].kinds & kind && h->spots[i].low < va + bytes && va < h->spots[i].high)
+            return 0;
+    return 1;
+}
+
 struct calls {
+    uint64_t (*load[4])(char *state, uint64_t va, uint32_t how, uint64_t return_address);
+    void (*store[4])(char *state, uint64_t va, uint64_t value, uint32_t how, uint64_t return_address);
     void (*drop_blocks)(void *engine, void *pages, uint64_t offset, int bytes, uint64_t return_address);
     void (*set_dirty)(struct cpu *cpu, uint64_t va);
     void (*reset_dirty)(struct cpu *cpu, uint64_t host_address, uint64_t bytes);
@@ -308,6 +359,34 @@ void set_library_calls(const struct calls *calls)
 {
     library = *calls;
 }
+
+/* Of 1 << `size` bytes; a value may have more than those, of which the rest means nothing. */
+#define ACCESSES(size, type)                                                                                   \
+    uint64_t on_load_##size(char *state, uint64_t va, uint32_t how, uint64_t return_address)                   \
+    {                                                                                                          \
+        const struct entry *e = entry(state, va, how);                                                         \
+        type value;                                                                                            \
+                                                                                                               \
+        if (!is_plain(state, va, sizeof value, how, e->load, va + e->host, LOADS))                                    \
+            return library.load[size](state, va, how, return_address);                                         \
+        __builtin_memcpy(&value, (const char *)(va + e->host), sizeof value);                                  \
+        return value;                                                                                          \
+    }                                                                                                          \
+    void on_store_##size(char *state, uint64_t va, uint64_t wide, uint32_t how, uint64_t return_address)       \
+    {                                                                                                          \
+        const struct entry *e = entry(state, va, how);                                                         \
+        type value = (type)wide;                                                                               \
+                                                                                                               \
+        if (is_plain(state, va, sizeof value, how, e->store, va + e->host, STORES))                                    \
+            __builtin_memcpy((char *)(va + e->host), &value, sizeof value);                                    \
+        else                                                                                                   \
+            library.store[size](state, va, wide, how, return_address);                                         \
+    }
+
+ACCESSES(0, uint8_t)
+ACCESSES(1, uint16_t)
+ACCESSES(2, uint32_t)
+ACCESSES(3, uint64_t)
 
 /* The first block was made of a page: from now on every store to it is to be seen. */
 void on_first_block(struct engine *engine, uint64_t offset)

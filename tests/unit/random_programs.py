@@ -335,9 +335,11 @@ FRAGMENTS = st.builds(
     Fragment, st.sampled_from(sorted(KINDS)), NUMBERS, NUMBERS, NUMBERS, st.integers(0, 4095)
 )
 LINES = st.tuples(st.integers(0, 3000), st.sampled_from((1, 3, 5, 7, 9, 11)))
-PROGRAMS = st.builds(
-    Program,
-    st.lists(FRAGMENTS, min_size=1, max_size=40).map(tuple),
+HOT_KINDS = ("memory", "compressed_memory", "float", "atomic", "own_code", "other_code", "island")
+HOT_FRAGMENTS = st.builds(
+    Fragment, st.sampled_from(HOT_KINDS), NUMBERS, NUMBERS, NUMBERS, st.integers(0, 4095)
+)
+REST = (
     st.sampled_from((0, 0, 1, 1, 3)),
     st.sampled_from(Island),
     st.sampled_from((0xB3FF, 0xB3FF, 0, 0xBBFF, 0x1234 & 0xB3FF)),
@@ -346,3 +348,6 @@ PROGRAMS = st.builds(
     st.booleans(),
     st.lists(LINES, max_size=4).map(tuple),
 )
+PROGRAMS = st.builds(Program, st.lists(FRAGMENTS, min_size=1, max_size=40).map(tuple), *REST)
+HOT_PROGRAMS = st.builds(Program, st.lists(HOT_FRAGMENTS, min_size=5, max_size=60).map(tuple), *REST)
+"""Those that do little but load and store, in few pages, of which some have code."""

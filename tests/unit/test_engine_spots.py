@@ -4,15 +4,16 @@ run itself is the same as without.
 
 import pytest
 from assembler import A0, A1, C_JUMP_TO_ITSELF, Code, addi, ld, sd
-from bare import DATA, ENGINES, TEXT
+from bare import ALIAS, CODE, DATA, ENGINES, TEXT
 from bare import Machine as BareMachine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_programs import PROGRAMS, Program
+from random_programs import HOT_PROGRAMS, PROGRAMS, Program
 from test_engine_slicing import BOUNDED, END, run
 
 from emu import engine as e
 from emu.engine import Spot
+from emu.fast import FastEngine
 from emu.loop import Hit, Stop, TrapLoop
 
 EACH = pytest.mark.parametrize("engine", ENGINES)
@@ -27,6 +28,17 @@ WATCHES = st.builds(
     st.sampled_from([e.LOADS, e.STORES, e.LOADS | e.STORES]),
 )
 SPOTS = st.lists(st.one_of(BREAKS, WATCHES), max_size=5)
+BESIDE = st.builds(
+    lambda at, size, kinds: (at, at + size, kinds),
+    st.one_of(
+        st.integers(DATA + 0xE8, DATA + 0x118),
+        st.integers(DATA + 0xFE8, DATA + 0x1018),
+        *(st.integers(page, page + 0x1FF) for page in (CODE, ALIAS)),
+        st.sampled_from([page + 0x800 for page in (DATA, DATA + 0x1000, CODE, ALIAS)]),  # nobody goes there
+    ),
+    st.integers(1, 8),
+    st.sampled_from([e.LOADS, e.STORES, e.LOADS | e.STORES]),
+)
 
 
 def placed(machine: BareMachine, spots: list[tuple[int, int, int]]) -> list[Spot]:
@@ -83,6 +95,23 @@ def test_spots_are_met_and_change_nothing(program: Program, spots: list[tuple[in
     check(program, spots)
 
 
+@given(HOT_PROGRAMS, st.lists(BESIDE, min_size=1, max_size=5))
+@settings(BOUNDED, max_examples=50)
+def test_what_is_done_beside_a_watched_place_is_done_as_ever(
+    program: Program, spots: list[tuple[int, int, int]]
+) -> None:
+    check(program, spots)
+
+
+@pytest.mark.long
+@given(HOT_PROGRAMS, st.lists(BESIDE, min_size=1, max_size=5))
+@settings(BOUNDED, derandomize=False, max_examples=2000)
+def test_what_is_done_beside_a_watched_place_is_done_as_ever_in_many_programs(
+    program: Program, spots: list[tuple[int, int, int]]
+) -> None:
+    check(program, spots)
+
+
 @pytest.mark.long
 @given(PROGRAMS, SPOTS)
 @settings(BOUNDED, derandomize=False, max_examples=2000)
@@ -111,6 +140,26 @@ def test_a_breakpoint_stops_before_and_a_watchpoint_behind(engine: str) -> None:
     assert (machine.hart.regs[e.PC], machine.clock.now) == (TEXT + 8, 8)
     assert machine.loop.hit == Hit(TEXT + 4, DATA, 8, e.STORES)
     assert machine.loop.run(100) is Stop.LIMIT and machine.loop.hit is None
+
+
+@pytest.mark.parametrize("can_write", [True, False])
+def test_the_library_gets_its_tables_back_and_may_keep_them(
+    can_write: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = counting("fast")
+    assert isinstance(machine.board.engine, FastEngine)
+    accesses = machine.board.engine._accesses
+    machine.loop.set_spots([])  # another machine of this process may have watched last
+    theirs = accesses.held()
+    if not can_write:
+        monkeypatch.setattr("emu.accesses._can_write", lambda at: False)
+    machine.loop.set_spots([Spot(DATA + 7, DATA + 8, e.STORES), Spot(DATA + 64, DATA + 72, e.LOADS)])
+    assert (accesses.held() == theirs) is not can_write
+    assert machine.loop.run(100) is Stop.WATCH and machine.loop.hit == Hit(TEXT + 4, DATA, 8, e.STORES)
+    assert machine.loop.run(100) is Stop.LIMIT and machine.hart.regs[A0] == 1
+    monkeypatch.undo()
+    machine.loop.set_spots([])
+    assert accesses.held() == theirs
 
 
 @EACH
