@@ -86,10 +86,17 @@ _X_NAMES: Final = (
     "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
 )  # fmt: skip
 
+_F_NAMES: Final = (
+    "ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "fs0", "fs1",
+    "fa0", "fa1", "fa2", "fa3", "fa4", "fa5", "fa6", "fa7",
+    "fs2", "fs3", "fs4", "fs5", "fs6", "fs7", "fs8", "fs9", "fs10", "fs11", "ft8", "ft9", "ft10", "ft11",
+)  # fmt: skip
+
 NAMES: Final[dict[str, int]] = {
     **{f"x{i}": i for i in range(32)},
     **{f"f{i}": F + i for i in range(32)},
     **{name: index for index, name in enumerate(_X_NAMES)},
+    **{name: F + index for index, name in enumerate(_F_NAMES)},
     "fp": 8, "pc": PC, "priv": PRIV, "mhartid": MHARTID, "mstatus": MSTATUS, "mip": MIP, "mie": MIE,
     "mideleg": MIDELEG, "satp": SATP, "stval": STVAL, "mtval": MTVAL, "medeleg": MEDELEG,
     "stvec": STVEC, "sepc": SEPC, "scause": SCAUSE, "mtvec": MTVEC, "mepc": MEPC, "mcause": MCAUSE,

@@ -27,6 +27,7 @@ def to_main(debugger: Debugger) -> str:
     breakpoints.delete(catch.number)
     if stepper.judged is catch:
         debugger.moved(stopped.pid)
+        debugger.main_pid = stopped.pid
         main = Breakpoint("breakpoint", "main", temporary=True)
         place_in(debugger, main, resolve(debugger, "main"))
         breakpoints.add(main, internal=True)

@@ -19,6 +19,7 @@ WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint"
 SP: Final = 2  # the register
 CATCH: Final = "catchpoint"
 EXEC: Final = "exec"  # the event
+CRASH: Final = "crash"  # one at which a debugger stops by itself
 
 
 class Block(NamedTuple):
@@ -139,7 +140,7 @@ class Breakpoints:
         ends = (self._end(one) for one in self.all)
         places = (place for one in self.all for place in one.places)
         self._target.set_places((*places, *(end for end in ends if end is not None), *more))
-        self._target.catch(self.kinds)
+        self._target.catch(self.kinds if backwards else self.kinds | {CRASH})
 
     def remember(self) -> None:
         """Take what the watched places hold for known: the machine is about to go on."""

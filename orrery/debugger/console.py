@@ -95,7 +95,8 @@ def _typed(commands: Commands) -> Iterator[str]:
     session = _session(commands)
     while True:
         try:
-            yield session.prompt(MORE if commands.is_collecting else PROMPT)
+            # In a colour, for else the blank behind it would be a movement of the cursor.
+            yield session.prompt([("ansigreen", MORE if commands.is_collecting else PROMPT)])
         except KeyboardInterrupt:
             continue
         except EOFError:
@@ -106,6 +107,8 @@ def _session(commands: Commands) -> "PromptSession[Any]":
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import Completer, Completion
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+    from prompt_toolkit.output import create_output
+    from prompt_toolkit.output.vt100 import Vt100_Output
 
     class Completing(Completer):
         """Commands and names."""
@@ -119,4 +122,7 @@ def _session(commands: Commands) -> "PromptSession[Any]":
     history: History = InMemoryHistory()
     with suppress(OSError):
         history = FileHistory(str(cache_dir() / HISTORY))
-    return PromptSession(history=history, completer=Completing(), complete_while_typing=False)
+    output = create_output()
+    if isinstance(output, Vt100_Output):
+        output.enable_cpr = False  # a terminal that does not answer would be warned of, and waited for
+    return PromptSession(history=history, completer=Completing(), complete_while_typing=False, output=output)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from emu import engine as e
 from orrery.debugger import gates
 from orrery.debugger.breakpoints import Breakpoint, Breakpoints
-from orrery.debugger.ctypes import ULONG, VOID, CType, pointer_to
+from orrery.debugger.ctypes import DOUBLE, ULONG, VOID, CType, pointer_to
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame, frames
 from orrery.debugger.locations import Locations
@@ -23,6 +23,7 @@ from orrery.debugger.resolving import settle
 from orrery.debugger.settings import Settings
 from orrery.debugger.source import Sources
 from orrery.debugger.stepping import Stepper
+from orrery.debugger.stops import KERNEL
 from orrery.debugger.timeline import Timeline
 from orrery.debugger.values import Unavailable, Value, shown
 from orrery.debugger.variables import Variables
@@ -52,6 +53,7 @@ class Debugger:
         self.stepper: Final = Stepper(target, self.programs, self.breakpoints)
         self.stepper.into_python = lambda stopped: gates.entered_at_stop(self, stopped)
         self.pid = target.current
+        self.main_pid = KERNEL  # of the program that was given, once it has come to main
         self.walk: Walk | None = None
         self.history: Final[list[Value]] = []  # $1, $2, ...
         self.convenience: Final[dict[str, Value]] = {}  # $name
@@ -256,10 +258,17 @@ class Debugger:
             return Value(type_, held.to_bytes(8, "little"), register=number)
         if number is None and name in self.convenience:
             return self.convenience[name]
+        floating = e.NAMES.get(name, 0) - e.F
+        if floating in range(32):
+            index = NAMES.index(f"f{floating}")
+            return Value(DOUBLE, self._raw(index), register=index)
         if number is None and name not in NAMES:
             return Value(VOID, b"")
         index = NAMES.index(name) if number is None else number
-        return Value(ULONG, self.target.registers(self.pid)[index].to_bytes(8, "little"), register=index)
+        return Value(ULONG, self._raw(index), register=index)
+
+    def _raw(self, index: int) -> bytes:
+        return self.target.registers(self.pid)[index].to_bytes(8, "little")
 
     def type(self, name: str) -> CType | None:
         """As Scope."""

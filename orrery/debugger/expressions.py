@@ -64,7 +64,10 @@ class Scope(Protocol):
 def evaluate(text: str, scope: Scope) -> Value:
     """The value of an expression; raises Unavailable."""
     parser = _Parser(text, scope)
-    value = parser.assignment()
+    try:
+        value = parser.assignment()
+    except RecursionError:
+        raise Unavailable("the expression is nested too deeply; make it shorter") from None
     parser.end()
     return value
 

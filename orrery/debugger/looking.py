@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from orrery.debugger.ctypes import ULONG, CType, Field
+from orrery.debugger.ctypes import DOUBLE, ULONG, CType, Field
 from orrery.debugger.debugger import ABI_NAMES, Debugger
 from orrery.debugger.disassembly import disassembled
 from orrery.debugger.expressions import evaluate, named_type
@@ -241,11 +241,14 @@ def all_registers(debugger: Debugger, argument: str) -> str:
 
 
 def _register(debugger: Debugger, name: str) -> str:
-    value = debugger.register(name).whole & (1 << 64) - 1
+    held = debugger.register(name)
+    value = int.from_bytes(held.data, "little")
     index = ABI_NAMES.get(name, NAMES.index(name) if name in NAMES else -1)
     mark = "*" if index in debugger.changed and not debugger.level else " "
     inside = name in ("pc", "ra")
-    text = debugger.name_at(value).strip() if inside else formatted(value, ULONG.size, "d")
+    whole = held.type is not DOUBLE and not inside
+    text = formatted(value, ULONG.size, "d") if whole else debugger.show(held) if not inside else ""
+    text = debugger.name_at(value).strip() if inside else text
     return f"{name:<14}{mark} {value:#018x}  {text}\n"
 
 

@@ -25,6 +25,8 @@ which its expression is valid.
 """
 SILENT = "silent"
 OVER = ("exit", "panic")
+SIGNALS = {2: "SIGILL, Illegal instruction", 3: "SIGTRAP, Trace/breakpoint trap"}  # by exception
+SEGMENTATION_FAULT = "SIGSEGV, Segmentation fault"
 ENDS = {
     "asleep": "All processes wait, and nothing will happen by itself; `type TEXT` types on the console.",
     "interrupt": "\nInterrupted.",
@@ -199,6 +201,10 @@ def report(
             return said
         said += switched + _reason(debugger, judged, stopped)
         everything = True
+    elif debugger.stepper.is_crash(stopped):
+        said += switched + _signal(stopped.detail)
+        debugger.level = next((i for i, one in enumerate(debugger.frames) if not one.kernel), 0)
+        everything = True
     elif stopped.why in ENDS:
         said += f"{ENDS[stopped.why]}\n"
         everything = True
@@ -242,6 +248,13 @@ def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
     old, new = (debugger.show(Value(of, data, one.addresses[0])) for data in (one.old, one.seen))
     text += f"Old value = {old}\nNew value = {new}\n" if one.old != one.seen else f"Value = {new}\n"
     return text + (f"Written by {stopped.detail}\n" if stopped.detail else "")
+
+
+def _signal(detail: str) -> str:
+    """That a program was killed, as gdb says it: `detail` is that of the event."""
+    _, _, text = detail.partition(" ")
+    name = SIGNALS.get(int(text.split()[1]), SEGMENTATION_FAULT)
+    return f"\nProgram received signal {name}.\n[{text}]\n"
 
 
 def position(debugger: Debugger, *, changed: bool, by_line: bool = True) -> str:

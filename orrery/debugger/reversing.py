@@ -13,7 +13,7 @@ from orrery.debugger.moving import OVER, count, position, printed, report
 from orrery.debugger.place import Place
 from orrery.debugger.pystops import is_kind
 from orrery.debugger.stepping import RETURNS, Spot
-from orrery.debugger.stops import Stopped
+from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.values import Unavailable
 
 
@@ -89,6 +89,8 @@ def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
 def _line(debugger: Debugger, *, over: bool) -> Stopped:
     """Back to the beginning of a line: this one, or the one before."""
     target, stepper, pid = debugger.target, debugger.stepper, debugger.pid
+    if pid == KERNEL:
+        return target.reverse_step_of(debugger.main_pid if debugger.ended else KERNEL, user=True)
     info = debugger.programs.find(pid)
     goal: tuple[object, int] | None = None  # function and line whose beginning is looked for
     while True:
@@ -109,6 +111,8 @@ def _line(debugger: Debugger, *, over: bool) -> Stopped:
                     if stopped.why != "step":
                         return stopped
             else:
+                if goal is not None and _key(stepper.spot(info, here.pc - 1)) != goal:
+                    return target.goto(here)._replace(why="step")  # it is another line that called
                 goal = _key(before)
                 continue
         if goal is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from emu.hart import USER
-from orrery.debugger.breakpoints import Breakpoint, Breakpoints
+from orrery.debugger.breakpoints import CRASH, Breakpoint, Breakpoints
 from orrery.debugger.frames import SP
 from orrery.debugger.locations import Locations
 from orrery.debugger.place import Place
@@ -135,7 +135,15 @@ class Stepper:
         if is_kind(stopped.detail):
             return self.into_python(stopped)
         self.judged = self._breakpoints.judged(stopped)
-        return stopped if self.judged is not None else None
+        return stopped if self.judged is not None or self.is_crash(stopped) else None
+
+    def is_crash(self, stopped: Stopped) -> bool:
+        """Whether a program was killed that the person debugs: the one given, or one with a breakpoint."""
+        if stopped.why != "event" or not stopped.detail.startswith(f"{CRASH} "):
+            return False
+        info = self._programs.find(stopped.pid)
+        debugged = (self._programs.first, *(one.info for one in self._breakpoints.all))
+        return info is not None and info in debugged
 
     # --- lines ---
 
@@ -210,9 +218,9 @@ class Stepper:
 
     # --- where it stands ---
 
-    def spot(self, info: DebugInfo | None) -> Spot | None:
-        """Where pc is in a program, if a line is known."""
-        pc = self._target.moment.pc
+    def spot(self, info: DebugInfo | None, pc: int | None = None) -> Spot | None:
+        """Where an address, or pc, is in a program, if a line is known."""
+        pc = self._target.moment.pc if pc is None else pc
         function = info.function(pc) if info is not None else None
         if info is None or function is None:
             return None

@@ -56,9 +56,9 @@ int main(void)
 FIRST = INCLUDES.count("\n")  # lines before the program's own
 
 
-def line(text: str) -> int:
-    """The number of the first line with this text."""
-    return FIRST + 1 + next(i for i, one in enumerate(PROGRAM.splitlines()) if text in one)
+def line(text: str, nth: int = 1) -> int:
+    """The number of the first, or `nth`, line with this text."""
+    return FIRST + 1 + [i for i, one in enumerate(PROGRAM.splitlines()) if text in one][nth - 1]
 
 
 @pytest.fixture(scope="module")
@@ -344,3 +344,51 @@ def test_a_killed_process_ends(session: Session) -> None:
     assert "hello" not in (said := session.say("c")) and "exit status 255" in said
     assert session.say("b total").startswith("Breakpoint 2 at 0x")
     assert "Breakpoint 2, total" in session.say("run")
+
+
+CRASH = """\
+int *place;
+static void poke(int *p, int value) { *p = value; }
+int main(void)
+{
+    int here;
+    place = &here;
+    poke(place, 1);
+    place = (int *)0x50000000;
+    poke(place, 2);
+    return 0;
+}
+"""
+
+
+def test_a_crash_is_looked_at_where_it_happened(tmp_path: Path) -> None:
+    path = tmp_path / "prog.c"
+    path.write_text(INCLUDES + CRASH)
+    session = Session(path)
+    try:
+        said = session.say("continue")
+        assert "\nProgram received signal SIGSEGV, Segmentation fault.\n[exception 15 at 0x50000000" in said
+        assert f"poke (p=0x50000000, value=2) at prog.c:{FIRST + 2}\n" in said
+        assert session.say("p *place") == "Cannot access memory at address 0x50000000\n"
+        session.say("watch place")
+        assert "New value = (int *) 0x3" in session.say("reverse-continue")
+        session.say("delete", "continue")
+        assert "switched off, exit status 255" in session.say("continue")
+        assert f"poke (p=0x50000000, value=2) at prog.c:{FIRST + 2}\n" in session.say("reverse-next")
+    finally:
+        session.timeline.close()
+
+
+def test_back_from_the_end_by_lines_is_into_the_program(session: Session) -> None:
+    assert "switched off" in session.say("continue")
+    assert "exit () at include/usys.S" in session.say("reverse-step")
+    assert "main ()" not in session.say("reverse-next", "reverse-next", "backtrace")
+    assert session.say("reverse-step").endswith(f"\n{line('return sum;', 2)}\t    return sum;\n")
+    assert "printf (format" in session.say("reverse-step")
+
+
+def test_no_expression_and_no_time_ends_the_debugger(session: Session) -> None:
+    for text in ("(" * 300, "-" * 5000 + "1", "count=" * 3000 + "1"):
+        assert "nested too deeply" in session.say(f"print {text}")
+    assert session.say("print 1e3") == "$1 = 1000\n" and session.say("print $fa0") == "$2 = 0\n"
+    assert "no machine runs so long" in session.say(f"goto 1{'0' * 400}")
