@@ -1,6 +1,6 @@
 """The books of a kernel at rest: whether everything that has an owner has exactly those that are there.
 
-Used by the tests after hostile programs and injected failures, and by the console monitor.  It only reads.
+Used by the tests after hostile programs and injected failures.  It only reads.
 A kernel is at rest when every process sleeps outside the file system, as when the shell waits for a line:
 then no operation is half done, and every count can be derived from what is reachable.  Each finding is one
 line that names the thing, what its count is and what it should be.  What concerns memory is in

@@ -1,8 +1,8 @@
 """What an ELF file tells of its code: the function at an address, the C line, and the way to the caller.
 
-Used by stacks.py for the monitor and for the report of a panic.  Functions come from the symbol table, which
-has those of assembly sources too; lines, inlined calls and unwinding from DWARF (versions 2 to 5), read by
-pyelftools when first asked for.
+Used by stacks.py, and by the built-in debugger, which reads types and variables too.  Functions come from the
+symbol table, which has those of assembly sources too; lines, inlined calls and unwinding from DWARF (versions
+2 to 5), read by pyelftools when first asked for.
 
 The linker drops functions that nobody uses, but not what DWARF says of them: it moves that to address 0,
 where programs of ours have a function of their own.  So an entry counts only if it agrees with the symbol

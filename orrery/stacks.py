@@ -1,8 +1,9 @@
 """Where a process is: its user registers, its backtrace in C, and its kernel thread's stack in Python.
 
-Used by the monitor and by the report of a panic, on a machine that stands still, in which it changes nothing.
-Names and lines come from the process's ELF file where that can be found; then unwinding follows DWARF, which
-is right at every instruction, and otherwise the chain of frame pointers that all programs of ours keep:
+Used by the monitor, by the report of a panic and, for the programs of processes, by the debuggers: on a
+machine that stands still, in which it changes nothing.  Names and lines come from the process's ELF file
+where that can be found; then unwinding follows DWARF, which is right at every instruction, and otherwise the
+chain of frame pointers that all programs of ours keep:
 
     s0 ->  +--------------+  the caller's sp
       -8   | return addr. |

@@ -14,15 +14,13 @@ of timelines and nurseries fork, which a process with threads cannot; so it is n
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import greenlet
 
-from toolchain.paths import ROOT
+from toolchain.paths import KERNEL_SOURCES
 
-KERNEL: Final = str(Path(ROOT) / "kernel") + "/"
 TRACER: Final = "pydevd"  # the modules of debugpy, where it is in this process
 STARTER: Final = "_pydev_bundle.pydev_monkey"
 
@@ -38,7 +36,7 @@ def _switched(event: str, pair: tuple[Any, Any]) -> None:
     trace: Any = sys.gettrace()
     frame: FrameType | None = sys._getframe().f_back  # a new greenlet has none
     while trace is not None and frame is not None:
-        if frame.f_code.co_filename.startswith(KERNEL):
+        if frame.f_code.co_filename.startswith(KERNEL_SOURCES):
             frame.f_trace = trace
         frame = frame.f_back
 

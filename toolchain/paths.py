@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+KERNEL_SOURCES = f"{ROOT / 'kernel'}{os.sep}"  # what the file names of the kernel's code begin with
 
 
 def in_tree(filename: str) -> str:

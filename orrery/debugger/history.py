@@ -1,6 +1,6 @@
 """The history of a timeline: its checkpoints, in the order of their moments.
 
-Made and used by timeline.py.  There is always one at the beginning, so that every moment can be reached.
+Made and used by journey.py.  There is always one at the beginning, so that every moment can be reached.
 Each takes memory, so they are thinned: one is let go the sooner, the farther it is from where somebody looks,
 and the closer its neighbours are to each other; but all that is far counts the same:
 

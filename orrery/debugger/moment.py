@@ -6,7 +6,7 @@ can share a tick differs in whether the hart waits, in its privilege or in its p
     ticks 400   pc 0x1234  user          before the interrupt is taken
     ticks 400   pc uservec supervisor    behind it
 
-Used by target.py, which stops at them, and by all who go back to one.
+Used by stops.py, which stops at them, and by all who go back to one.
 """
 
 from typing import NamedTuple, Self

@@ -14,8 +14,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Final, NamedTuple
 
-from orrery.debugger.tracer import KERNEL
-from toolchain.paths import in_tree
+from toolchain.paths import KERNEL_SOURCES, in_tree
 
 PY_LINE: Final = re.compile(r"(?P<file>[^:\s]+\.py):(?P<line>\d+)$")
 XV6: Final = {
@@ -36,7 +35,7 @@ class PyFunction(NamedTuple):
 @cache
 def functions() -> tuple[PyFunction, ...]:
     """All of them, methods and inner ones too, by file and line."""
-    return tuple(one for path in sorted(Path(KERNEL).rglob("*.py")) for one in _in_file(path))
+    return tuple(one for path in sorted(Path(KERNEL_SOURCES).rglob("*.py")) for one in _in_file(path))
 
 
 def named(name: str) -> list[PyFunction]:

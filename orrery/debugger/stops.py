@@ -1,6 +1,6 @@
 """Stops: what a machine is to stop at, and what it has come to.
 
-Used by target.py alone, which lets the machine run and then asks `met`.  The engine stops at instructions;
+Used by forward.py, which lets the machine run and then asks `met`.  The engine stops at instructions;
 this adds what only Python sees: events of the kernel, and what the kernel writes to a watched place.
 """
 

@@ -1,9 +1,8 @@
 """A timeline: a machine under a debugger that can be taken back in time.
 
 What Target offers for a machine in the same process, a Timeline does for one in processes of its own: it
-looks at the machine at the cursor, and changes it.  journey.py and search.py move the
-cursor.  A change made at a moment
-that is not the newest begins another future: what was recorded after it is dropped.
+looks at the machine at the cursor, and changes it.  journey.py and search.py move the cursor.  A change made
+at a moment that is not the newest begins another future: what was recorded after it is dropped.
 """
 
 from orrery.debugger.search import Search

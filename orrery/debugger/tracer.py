@@ -8,7 +8,6 @@ that wait there are given the function.  Used in the machine's process.
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
 
@@ -16,9 +15,8 @@ import greenlet
 
 from kernel.sched import Scheduler
 from kernel.trap import Trap
-from toolchain.paths import ROOT
+from toolchain.paths import KERNEL_SOURCES
 
-KERNEL: Final = str(Path(ROOT) / "kernel") + "/"
 PLUMBING: Final = tuple(
     one.__code__ for one in (Scheduler.enter, Scheduler.run_hart, Scheduler.call, Trap.process)
 )
@@ -29,7 +27,8 @@ _T = TypeVar("_T")
 
 def is_kernels(code: CodeType) -> bool:
     """Whether to tell of it; a comprehension is on the line that it stands in."""
-    return code.co_filename.startswith(KERNEL) and code not in PLUMBING and not code.co_name.endswith("comp>")
+    ours = code.co_filename.startswith(KERNEL_SOURCES) and code not in PLUMBING
+    return ours and not code.co_name.endswith("comp>")
 
 
 class Tracer(ABC):

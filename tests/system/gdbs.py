@@ -47,6 +47,13 @@ def gdb_paths() -> tuple[str, ...]:
     return paths
 
 
+def gdb_path(which: int) -> str:
+    """One of the gdbs; skips the test where there are not as many."""
+    if which >= len(gdb_paths()):
+        pytest.skip(f"gdb number {which + 1} is asked for: fewer on this computer know RISC-V")
+    return gdb_paths()[which]
+
+
 class Served:
     """`orrery words...` as a process with a gdb server on `port`; its console is a pipe."""
 

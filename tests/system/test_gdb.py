@@ -2,10 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from gdbs import PROGRAM, Served, in_order, source
 from orrery_cli import orrery
 
@@ -36,18 +34,6 @@ int main(void)
     return sum - 4;
 }
 """
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return source(tmp_path_factory.mktemp("gdb"), "prog", PROGRAM)
-
-
-@pytest.fixture
-def served(program: Path) -> Iterator[Served]:
-    """A machine that waits for a gdb before its first instruction."""
-    with Served("run", program) as it:
-        yield it
 
 
 def test_from_a_user_function_through_a_trap_and_back(served: Served) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from gdbs import PROGRAM, SPIN, gdb_paths, in_order, source
+from gdbs import SPIN, gdb_path, in_order, source
 from orrery_cli import ORRERY, orrery
 
 from orrery.errors import BadInput
@@ -21,11 +21,6 @@ int main(void) {
     return 4;
 }
 """
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return source(tmp_path_factory.mktemp("gdb"), "prog", PROGRAM)
 
 
 def test_the_gdb_command(program: Path) -> None:
@@ -49,9 +44,7 @@ def test_lines_for_the_console_of_a_program_that_a_script_debugs(tmp_path: Path)
 
 @pytest.mark.parametrize("which", [0, 1], ids=["first gdb", "second gdb"])
 def test_a_person_types_to_the_program_where_gdb_is(tmp_path: Path, which: int) -> None:
-    if which >= len(gdb_paths()):
-        pytest.skip("there is only one gdb that knows RISC-V on this computer")
-    env = {**os.environ, "TERM": "dumb", "GDB": gdb_paths()[which]}
+    env = {**os.environ, "TERM": "dumb", "GDB": gdb_path(which)}
     words = ["gdb", str(source(tmp_path, "hello", HELLO))]
     child = pexpect.spawn(ORRERY, words, timeout=20, encoding="utf-8", env=env)
     for expected, typed in (
@@ -76,7 +69,7 @@ def test_a_person_types_to_the_program_where_gdb_is(tmp_path: Path, which: int) 
 
 def test_control_c_stops_the_program_and_not_the_server(tmp_path: Path) -> None:
     words = ["gdb", str(source(tmp_path, "spin", SPIN))]
-    env = {**os.environ, "TERM": "dumb", "GDB": gdb_paths()[0]}
+    env = {**os.environ, "TERM": "dumb", "GDB": gdb_path(0)}
     child = pexpect.spawn(ORRERY, words, timeout=20, encoding="utf-8", env=env)
     child.expect_exact("(gdb)")
     for _ in range(2):

@@ -2,49 +2,19 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
 import pytest
-from gdbs import Client, Served, gdb_paths, in_order, source
+from gdbs import SPIN, WALL_S_MAX, Client, Served, gdb_path, in_order, source
 from orrery_cli import ORRERY, orrery
 
 from orrery.debugger import events
 from orrery.gdb.client import FOLLOW
 
-PROGRAM = """
-volatile int sum;
-char text[64];
-__attribute__((noinline)) int add(int n) { sum += n; return sum; }
-int main(void) {
-    int fds[2];
-    for (int i = 1; i < 4; i++) add(i);
-    pipe(fds);
-    if (fork() == 0) { add(100); exit(3); }
-    wait(0);
-    write(fds[1], "hello", 5);
-    read(fds[0], text, 5);
-    printf("%s %d\\n", text, add(1));
-    return sum;
-}
-"""
-SPIN = "volatile long count; int main(void) { for (;;) count++; }"
-WALL_S_MAX = 60
 BEGINS_S = 1.0  # what was sent before has begun
 AT = r"^at [\d.]+ s, tick \d+: "
 HINT = "gdb does not know yet"
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return source(tmp_path_factory.mktemp("gdb"), "prog", PROGRAM)
-
-
-@pytest.fixture
-def served(program: Path) -> Iterator[Served]:
-    with Served("run", program) as it:
-        yield it
 
 
 class Monitored(Client):
@@ -67,13 +37,6 @@ class Monitored(Client):
 # --- gdb itself ---
 
 
-def gdb(which: int) -> str:
-    """One of the gdbs that there are."""
-    if which >= len(gdb_paths()):
-        pytest.skip("there is only one gdb that knows RISC-V on this computer")
-    return gdb_paths()[which]
-
-
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_step_takes_gdb_to_where_the_machine_was_moved(served: Served, which: int) -> None:
     """Also where it had to step over a breakpoint, and from a process that was not there yet."""
@@ -83,7 +46,7 @@ def test_a_step_takes_gdb_to_where_the_machine_was_moved(served: Served, which: 
         "monitor last exec", "stepi", "p $pc == $sepc || $priv == 1", "continue", "bt",
         "monitor goto start", "stepi", "info registers priv",
         "stepi", "continue", "p n", "info inferiors", "detach",
-        path=gdb(which),
+        path=gdb_path(which),
     )  # fmt: skip
     in_order(said, [
         r'hit Breakpoint 2, add \(n=n@entry=1\)',
@@ -107,7 +70,7 @@ def test_with_the_hook_nothing_needs_to_be_typed(served: Served, which: int) -> 
         f"source {FOLLOW}", "monitor when", "tbreak main", "continue", "break add", "continue",
         "monitor next fork", "monitor ps", "bt", "monitor last syscall pipe", "bt", "continue",
         "p n", "monitor checkpoint", "monitor goto end", "monitor restart 1", "p n", "monitor checkpoints",
-        path=gdb(which),
+        path=gdb_path(which),
     )  # fmt: skip
     in_order(said, [
         r"^0\.000000000 s, tick 0$", r"hit Breakpoint 2", r"^fork: ", r'"prog" stopped', r"^#1 .* in fork",

@@ -8,20 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gdbs import PROGRAM, SPIN, WALL_S_MAX, Client, Served, source
+from gdbs import SPIN, WALL_S_MAX, Client, Served, source
 from orrery_cli import orrery
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return source(tmp_path_factory.mktemp("gdb"), "prog", PROGRAM)
-
-
-@pytest.fixture
-def served(program: Path) -> Iterator[Served]:
-    """A machine that waits for a gdb before its first instruction."""
-    with Served("run", program) as it:
-        yield it
 
 
 @pytest.fixture
