@@ -115,10 +115,25 @@ def _line(debugger: Debugger, *, over: bool) -> Stopped:
                     return target.goto(here)._replace(why="step")  # it is another line that called
                 goal = _key(before)
                 continue
-        if goal is None:
+        if goal is None and before is not None and _in_prologue(debugger, before):
+            low = before.function.low  # who called it: a person never sees the opening itself going forward
+            at_low = target.moment.pc == low
+            back = target.reverse_step_of(pid, user=True) if at_low else None
+            stopped = back or _to_call(debugger, low, target.registers(pid)[SP])
+            if stopped.why != "step":
+                return stopped
+            before = stepper.spot(info)
+        in_line = now is not None and not (now.stmt and here.pc == now.begin)  # no step forward ends here
+        if goal is None or (in_line and _key(before) != goal):
             goal = _key(before)
         elif _key(before) != goal:
             return target.goto(here)._replace(why="step")
+
+
+def _in_prologue(debugger: Debugger, spot: Spot) -> bool:
+    """Whether the machine stands before the body of the function that it is in."""
+    info = debugger.programs.find(debugger.pid)
+    return info is not None and debugger.target.moment.pc < debugger.locations(info).body(spot.function)
 
 
 def _resume(debugger: Debugger) -> Stopped:
