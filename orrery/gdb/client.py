@@ -32,6 +32,7 @@ NONE_FOUND: Final = (
 NOT_THAT: Final = "no gdb that knows RISC-V; name another, or unset the variable to have one looked for"
 INCLUDE, ASSEMBLY = "include", ".S"  # where the generated sources are, as DWARF has it
 FOLLOW: Final = Path(__file__).with_name("follow.gdb")
+HAS_MAIN: Final = "output &main"  # an error where the program has none, though another process's may
 PROBE_S_MAX: Final = 20.0
 
 
@@ -67,7 +68,7 @@ def _scripts(port: int, program: str, where: Path) -> list[Path]:
     directories = " ".join(f'"{path}"' for path in (Path(program).resolve().parent, ROOT, where))
     texts = (
         f"directory {directories}\nset logging file {os.devnull}\nset logging redirect on\n",
-        f"set logging enabled on\ntarget remote :{port}\nadvance main\n",
+        f"set logging enabled on\ntarget remote :{port}\n{HAS_MAIN}\nadvance main\n",
         "set logging enabled off\nset logging redirect off\nset logging file gdb.txt\n",
         "frame\n",
     )
