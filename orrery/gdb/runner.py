@@ -6,11 +6,11 @@ somebody is interested: where the process was stopped in, or stepped, or has a b
 program.
 
 That a process runs another program is told too, as an exec event: gdb then loads the symbols, and sets the
-breakpoints that were waiting for them.  The same for a child whose parent has breakpoints in its program: it
-gets them, too.  Of a program in which gdb sets none it is told once, until the machine stops for a person
-again.  Of processes that came otherwise gdb is told before such a stop in the same way, one by one: it takes
-the inferior in, reads the description of its registers and the libraries, and goes on; but the machine does
-not.  The same for those that were there when it came, of which it has read only the symbols then.
+breakpoints that were waiting for them.  Of a program in which it sets none it is told once, until the machine
+stops for a person again.  Of processes that came otherwise gdb is told before such a stop in the same way,
+one by one: it takes the inferior in, reads the description of its registers and the libraries, and goes on;
+but the machine does not.  The same for those that were there when it came, of which it has read only the
+symbols then.
 
 Two more things that gdb does not expect of a stop.  In a process that it did not let go on itself: so it is
 asked to, by its libraries again.  In the one that it found when it came, before a person has let that go on:
@@ -136,6 +136,9 @@ class Runner:
         if path is None:
             return  # without symbols it is of no use
         self.paths[pid] = path
+        if self._breakpoints.is_heir(pid):
+            self._children.add(pid)
+            self._breakpoints.disinherit(pid)
         self._queue.append(self._stop(pid, SIGTRAP, f"exec:{path.encode().hex()};"))
         self._queue.append(self._stop(pid, SIGTRAP, LIBRARIES))
 
@@ -335,9 +338,10 @@ class Runner:
             self._say(f"{kind}: {text}\n")
             return self.stopped_in(stopped.pid)
         if kind == "exec" and self.tells_exec:
+            self._breakpoints.disinherit(stopped.pid)
             return self._exec(stopped.pid)
-        if kind == "fork":
-            return self._fork(stopped.pid, int(text.rpartition(" ")[2]))
+        if kind == "fork" and self.tells_exec:
+            self._breakpoints.inherit(stopped.pid, int(text.rpartition(" ")[2]))
         if kind == "crash":
             return self._crash(stopped.pid, text)
         if kind == "exit":  # nobody asked for these: it is the one that was to step
@@ -357,18 +361,12 @@ class Runner:
         self._introduce(pid)
         return self._next()
 
-    def _fork(self, pid: int, child: int) -> bytes | None:
-        """Process `pid` has a child: breakpoints of its program are to be the child's too."""
-        if not self.tells_exec or not self._breakpoints.in_program(pid):
-            return None
-        self._children.add(child)
-        self._introduce(child)
-        return self._next() if self._queue else None
-
     def _crash(self, pid: int, text: str) -> bytes | None:
         """Process `pid` was killed for what it did; a person may look at it before gdb knows of its end."""
-        if not self._is_interesting(pid):
+        if not self._is_interesting(pid) and not self._breakpoints.is_heir(pid):
             return self._ending(pid, events.KILLED)
+        if pid not in self._inferiors.known and self.tells_exec:
+            self._introduce(pid)
         self._say(f"{text}\n")
         self.crashed, self._ended[pid] = pid, f"X{SIGSEGV:02x}"
         self._queue.append(self._stop(pid, SIGSEGV, ""))
@@ -376,6 +374,7 @@ class Runner:
 
     def _ending(self, pid: int, status: int) -> bytes | None:
         """Process `pid` has ended."""
+        self._breakpoints.disinherit(pid)
         how = f"W{status:02x}"
         if pid in self._inferiors.detached or pid not in self._inferiors.known:
             return None

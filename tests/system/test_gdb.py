@@ -35,6 +35,23 @@ int main(void)
 }
 """
 
+FORKS = """
+__attribute__((noinline)) int last(int i) { return i + 1; }
+int main(void)
+{
+    int status;
+    for (int i = 0; i < 40; i++) {
+        if (fork() == 0) {
+            if (fork() == 0) exit(i < 39 ? 1 : last(i));
+            wait(&status);
+            exit(status);
+        }
+        wait(&status);
+    }
+    return status;
+}
+"""
+
 
 def test_from_a_user_function_through_a_trap_and_back(served: Served) -> None:
     said = served.gdb(
@@ -109,6 +126,14 @@ def test_back_to_the_last_write_and_on_to_the_present(served: Served) -> None:
         r"hit Temporary breakpoint 4.*printf", r"= 7",
     ])  # fmt: skip
     assert served.end()[:2] == (7, "hello 7\n"), "the machine itself went on from where it was"
+
+
+def test_children_without_a_stop_are_passed_over_in_silence(tmp_path: Path) -> None:
+    with Served("run", source(tmp_path, "forks", FORKS)) as served:
+        said = served.gdb("tbreak main", "continue", "break last", "continue", "bt", "detach")
+        assert served.end()[0] == 40
+    in_order(said, [r"hit Breakpoint 2[.\d]*, last \(i=.*39\)", r"^#1 .* in main"])
+    assert said.count("[New inferior") <= 5, "only who is there at a stop"
 
 
 def test_a_breakpoint_is_none_in_what_the_process_executed_before(served: Served) -> None:

@@ -150,10 +150,10 @@ def test_a_session_from_attaching_to_detaching(
         r"^=> .*<add\+\d+>:\s+sw\s",
         r"watchpoint 3: total\n\nOld value = 4\nNew value = 0", r" in add \(n=n@entry=4\)", r"^\$1 = 0$",
         r"^  1 +process 1000000000 .*target:/kernel\.elf", r"^\* 2 +process 2 .*target:/tally",
-        r"^  3 +process 3 .*target:/tally", r"^  4 +process 1 .*target:/init",
+        r"^  3 +process 1 .*target:/init", r"^  4 +process 3 .*target:/tally",
         r'"kernel" \(the scheduler\)', r'\* 2\.1.*"tally" \(run, the hart works for it\) .* in add',
-        r'"tally" \(\w+\) +fork \(\)', r'"init" \(sleep\) +wait \(\)',
-        r'"init".*:\n#0  wait \(\).*\n#1 .* in run \(', r'"tally".*:\n#0  fork \(\).*\n#1 .* in main',
+        r'"init" \(sleep\) +wait \(\)', r'"tally" \(\w+\) +fork \(\)',
+        r'"tally".*:\n#0  fork \(\).*\n#1 .* in main', r'"init".*:\n#0  wait \(\).*\n#1 .* in run \(',
         r'"tally".*:\n#0 .* in add \(n=n@entry=4\).*\n#1 .* in tell', r'"kernel".*:\n#0  resumed',
         r"process 2\) detached", r"process 1\) detached",
     ])  # fmt: skip
