@@ -8,7 +8,7 @@ and the closer its neighbours are to each other; but all that is far counts the 
 """
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,8 +28,12 @@ MEASURING_S: Final = 0.006  # of wall time, at a time
 
 
 def victim(ticks: Sequence[int], cursor_ticks: int) -> int:
-    """Which of the checkpoints at these times, in order and not just one, is missed least; not the first."""
+    """Which of the checkpoints at these times, in order and not just one, is missed least.
 
+    Never the first, nor the last one up to the cursor, from which the next step back begins, where there are
+    others.
+    """
+    here = bisect_right(ticks, cursor_ticks) - 1
     far = max(ticks[-1] // FAR, NEAR_TICKS)
 
     def value(i: int) -> float:
@@ -37,7 +41,7 @@ def victim(ticks: Sequence[int], cursor_ticks: int) -> int:
         distance = abs(ticks[i] - cursor_ticks)
         return (following - ticks[i - 1]) / (min(distance, far) + NEAR_TICKS)
 
-    return min(range(1, len(ticks)), key=value)
+    return min((i for i in range(1, len(ticks)) if i != here), key=value, default=here)
 
 
 class History:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kernel.abi.memlayout import TRAMPOLINE
 from orrery import Machine
-from orrery.debugger.history import NEAR_TICKS, victim
+from orrery.debugger.history import victim
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.registers import NAMES
 from orrery.debugger.replica import NoRoom, Replica
@@ -560,6 +560,5 @@ def test_thinning_keeps_the_beginning_and_what_is_near(times: list[int], cursor:
     while len(kept) > 8:
         del kept[victim(kept, cursor)]
     assert kept[0] == 0
-    earlier = [one for one in times if one <= cursor]
-    if len(earlier) > 1:
-        assert max(one for one in kept if one <= cursor) >= cursor - 3 * (cursor - max(earlier)) - NEAR_TICKS
+    assert max(one for one in kept if one <= cursor) == max(one for one in [0, *times] if one <= cursor)
+    assert victim([0, max(times)], cursor) == 1, "one of two is let go, wherever the cursor is"
