@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from kernel.abi.memlayout import PGSHIFT
 from orrery.debugger import events, pycode
 from orrery.debugger.breakpoints import CATCH, PAGE, Block, Breakpoint
 from orrery.debugger.debugger import Debugger
@@ -157,6 +158,9 @@ def catch(debugger: Debugger, argument: str) -> str:
     if len(kinds) != 1:
         raise Unavailable(f"catch what? There are {', '.join(events.KINDS)}, {WRITE}; and syscall NAME")
     (kind,) = kinds
+    frame = kind.partition(":")[2] if kind.startswith(events.FREE) else ""
+    if frame and not debugger.target.read_physical(int(frame, 16) << PGSHIFT, 1):
+        raise Unavailable(f"{words[1]}: no such page frame: there is no RAM")
     made = debugger.breakpoints.add(Breakpoint(CATCH, kind))
     return f"Catchpoint {made.number} ({argument.strip()})\n"
 

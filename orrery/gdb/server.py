@@ -83,12 +83,14 @@ class Server:
         self._replays: Final = replays
         self._client: _Client | None = None
         self._limit: int | None = None
+        self._ready: Final = os.open(os.devnull, os.O_RDONLY)  # a file that can always be read
 
     def close(self) -> None:
         """Let the client, the past and the port go."""
         self._let_go()
         self._debuggee.close()
         self._listening.close()
+        os.close(self._ready)
 
     # --- running the machine ---
 
@@ -147,7 +149,7 @@ class Server:
     def is_patient(self) -> bool:
         """Whether to wait for a client where nothing else can happen."""
         client = self._client
-        if client is None or client.steering:
+        if client is None:
             return False
         return not self._replays and self._debuggee.finished() is None
 
@@ -158,6 +160,21 @@ class Server:
             self._debuggee.ask_stop()
             return True
         return False
+
+    @property
+    def is_steering(self) -> bool:
+        """Whether a command of the monitor moves the machine: it is not to wait for the console."""
+        return self._client is not None and self._client.steering
+
+    def has_input(self, until_ticks: int) -> bool:
+        """As Front.idle, but with no more than what the console has at once, unless time is to pass there."""
+        if os.isatty(STDIN) and self._machine.board.events.next_ticks != NEVER:
+            return self._console.idle(until_ticks)
+        self._signals.visitors.add(self._ready)  # so that nobody waits
+        try:
+            return self._console.idle(until_ticks) and self._machine.keyboard.pending
+        finally:
+            self._signals.visitors.discard(self._ready)
 
     def pause(self) -> None:
         """Wait until something comes: from a client, from the console's terminal, or a signal."""
@@ -380,6 +397,8 @@ class _Front:
         self.waits: Final = console.waits
 
     def idle(self, until_ticks: int) -> bool:
+        if self._server.is_steering:
+            return self._server.look() or self._server.has_input(until_ticks)
         if self._server.look() or self._console.idle(until_ticks):
             self._server.look()
             return True

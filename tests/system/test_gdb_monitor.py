@@ -257,3 +257,59 @@ def test_every_kind_of_event_is_found_both_ways(served: Served) -> None:
                 assert client.say(f"last {kind}") == said
             if not found[:-1]:
                 assert "none behind" in client.say(f"last {kind}")
+
+
+# --- who waits for whom ---
+
+
+def test_a_machine_that_waits_for_keys_is_not_waited_for() -> None:
+    """Its console is an open pipe in which nothing is yet."""
+    with Served("boot") as served, Monitored(served.port) as client:
+        assert client.say("next syscall read").startswith("syscall read: process 2 (sh) calls read\n")
+        nothing = "all processes wait, and nothing will happen by itself\nat "
+        assert client.say("next fork").startswith(f"fork: none ahead: {nothing}")
+        assert client.say("goto 7s").startswith(f"there is no more: {nothing}")
+        client.say("type echo one")
+        assert client.say("next exec").startswith("exec: process 3 runs echo\n")
+        assert client.say("next fork").startswith("fork: none ahead: ")
+        assert served.process.stdin is not None
+        served.process.stdin.write(b"echo two\n")
+        served.process.stdin.flush()
+        assert client.say("next exec").startswith("exec: process 4 runs echo\n")
+        assert client.say("last exec").startswith("exec: process 3 runs echo\n")
+
+
+def test_control_c_in_gdb_leaves_a_machine_that_can_be_used(tmp_path: Path) -> None:
+    with Served("run", source(tmp_path, "spin", SPIN)) as served:
+        words = [
+            "-nx",
+            "-q",
+            "-ex",
+            "set pagination off",
+            "-ex",
+            "set confirm off",
+            "-ex",
+            "set style enabled off",
+        ]
+        child = pexpect.spawn(gdb_paths()[0], words, timeout=WALL_S_MAX, encoding="utf-8")
+        for command in (f"target remote :{served.port}", "monitor next exec", "stepi"):
+            child.expect_exact("(gdb) ")
+            child.sendline(command)
+        child.expect_exact("stopped")
+        child.expect_exact("(gdb) ")
+        child.sendline("monitor next fault")
+        time.sleep(BEGINS_S)
+        child.sendintr()
+        child.expect_exact("Quit")
+        for command, shown in (
+            ("monitor where", r"at [\d.]+ s, tick \d+: process 2 \(spin\) in user mode"),
+            ("stepi", '"spin" stopped'),
+            ("monitor last exec", "exec: process 2 runs spin"),
+            ("stepi", "stopped"),
+            ("tbreak main", "reakpoint"),
+            ("continue", r"hit Temporary breakpoint .*main \("),
+        ):
+            child.expect_exact("(gdb) ")
+            child.sendline(command)
+            child.expect(shown)
+        child.close(force=True)

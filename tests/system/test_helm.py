@@ -1,11 +1,15 @@
 """The helm in the built-in debugger: going to times and to events, forwards and backwards."""
 
+import os
 import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import pexpect
 import pytest
 from debugged import init
-from orrery_cli import INCLUDES
+from orrery_cli import INCLUDES, ORRERY
 
 from orrery.debugger.beginning import to_main
 from orrery.debugger.commands import Commands
@@ -120,7 +124,14 @@ def test_catchpoints_for_frames_and_for_writes(session: Session) -> None:
     assert all("Catchpoint 2 (a write at 0x" in stop for stop in stops)
     assert "by kernel/" in stops[1] and "by kernel/" in session.say("rc", "rc")
     assert "write catchpoint" in session.say("info breakpoints")
-    for line in ("catch write", "catch write 2", "catch write 0 0", "catch free x", "catch free fork"):
+    for line in (
+        "catch write",
+        "catch write 2",
+        "catch write 0 0",
+        "catch free x",
+        "catch free 5",
+        "catch free fork",
+    ):
         assert session.say(line).count("\n") == 1
 
 
@@ -148,3 +159,19 @@ def test_a_poke_begins_another_future(session: Session) -> None:
     )
     assert session.say("monitor restart 1").startswith("at ")
     assert "nothing was stored" in session.say("monitor poke 0x90000000 00")
+
+
+def test_control_c_ends_a_search(tmp_path: Path) -> None:
+    (tmp_path / "spin.c").write_text("volatile long n; int main(void) { for (;;) n++; }")
+    env = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1"}
+    child = pexpect.spawn(ORRERY, ["debug", str(tmp_path / "spin.c")], timeout=60, encoding="utf-8", env=env)
+    for command in ("monitor next fault", "monitor last crash"):
+        child.expect_exact("(orrery)")
+        child.expect_exact("\x1b[?25h")  # the prompt is there
+        child.send(f"{command}\r")
+        child.expect_exact("\x1b[?2004l")  # it runs
+        time.sleep(0.3)
+        child.sendintr()
+        child.expect(r"interrupted, before one was found|none behind")
+        child.expect(r"at [\d.]+ s, tick \d+: ")
+    child.close()
