@@ -32,6 +32,10 @@ BYTES_DEFAULT: Final = 64
 BYTES_MAX: Final = 4096
 NOT_STARTED: Final = "the kernel has not started"
 ALIASES: Final = {"?": "help", "xp": "x", "physical": "x"}
+DEBUGGERS: Final = frozenset(
+    ("goto", "next", "last", "when", "checkpoint", "checkpoints", "restart", "poke", "catch")
+)
+"""What the monitor has besides in orrery/debugger/helm.py and orrery/gdb/stub.py."""
 A_LINE: Final = 16  # bytes in a line of a dump
 CSRS: Final = (
     "mstatus", "mie", "mip", "mideleg", "medeleg", "mtvec", "mepc", "mcause", "mtval", "mscratch",
@@ -324,6 +328,8 @@ COMMANDS: Final[Sequence[Command]] = (
 def find(word: str) -> Command:
     """The command of this name, or the only one that begins so; raises BadCommand."""
     word = ALIASES.get(word, word)
+    if word in DEBUGGERS:
+        raise BadCommand(f"{word}: a machine with a past has this: use `orrery debug`, or gdb by --gdb")
     names = {command.name: command for command in COMMANDS}
     found = [names[word]] if word in names else [c for c in COMMANDS if c.name.startswith(word)]
     if not found:

@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 
 from orrery.debugger import beginning, browsing, listing, looking, moving, reversing, saying, stopping
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.helm import ORDERS, help_lines
+from orrery.debugger.events import KINDS
+from orrery.debugger.helm import ORDERS, WRITE, help_text
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.values import Unavailable
+from orrery.monitor import COMMANDS as CONSOLE
 
 Function = Callable[[Debugger, str], str]
 
@@ -68,7 +70,7 @@ def type_(debugger: Debugger, argument: str) -> str:
 def monitor(debugger: Debugger, argument: str) -> str:
     """monitor COMMAND: one that moves the machine (helm.py), or one of the console monitor"""
     if argument in ("help", "?"):
-        return help_lines(ORDERS) + debugger.target.monitor("help")
+        return help_text(debugger.target.monitor("help"))
     said = reversing.steered(debugger, argument)
     return debugger.target.monitor(argument) if said is None else said
 
@@ -279,6 +281,11 @@ class Commands:
             yield from (one.names[0] for one in ALL if one.names[0].startswith(last))
         elif words[0] in ("info", "i") and len(words) == 2:
             yield from (name for name in INFO if name.startswith(last))
+        elif words[0] in ("monitor", "mon") and len(words) == 2:
+            names = [*(one.name for one in ORDERS), *(one.name for one in CONSOLE)]
+            yield from (name for name in names if name.startswith(last))
+        elif words[:-1] in (["catch"], ["monitor", "next"], ["monitor", "last"]):
+            yield from (kind for kind in (*KINDS, WRITE) if kind.startswith(last))
         elif last:
             yield from (name for name in self._debugger.names() if name.startswith(last))
 

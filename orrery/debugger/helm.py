@@ -216,10 +216,16 @@ class Helm:
         return f"{len(data)} bytes stored at {pa:#x}\n"
 
 
-def help_lines(orders: Sequence[Order]) -> str:
-    """The orders, a line for each."""
-    width = max(len(order.usage) for order in orders)
-    return "".join(f"{order.usage:<{width}}  {order.about}\n" for order in orders)
+def help_text(console: str, more: Sequence[Order] = ()) -> str:
+    """All commands, a line for each: these, `more`, and what else `console` has, the console's help."""
+    rows = [(order.usage, order.about) for order in (*ORDERS, *more)]
+    names = {usage.split()[0] for usage, _ in rows}
+    for line in console.splitlines()[:-1]:  # the last one is about the terminal
+        usage, about = re.split(" {2,}", line, maxsplit=1)
+        if usage.split()[0] not in names:
+            rows.append((usage, about))
+    width = max(len(usage) for usage, _ in rows)
+    return "".join(f"{usage:<{width}}  {about}\n" for usage, about in rows)
 
 
 def ticks_of(text: str) -> int:

@@ -8,7 +8,7 @@ so; one that is wrong, or asks for what there is not, by an error.  No packet ra
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from orrery.debugger.helm import ORDERS, Helm, Order, help_lines
+from orrery.debugger.helm import Helm, Order, help_text
 from orrery.debugger.target import KERNEL
 from orrery.errors import CannotGoOn
 from orrery.gdb.breakpoints import KINDS as TYPES
@@ -370,7 +370,7 @@ class Stub:
         if line.split()[:1] == ["catch"]:
             self._print(self.runner.catch(line.split()[1:]))
         elif line.split() in (["help"], ["?"]):
-            self._print(help_lines(ORDERS + OWN) + self._debuggee.monitor("help"))
+            self._print(help_text(self._debuggee.monitor("help"), OWN))
         else:
             said = self._steer(line)
             self._print(self._debuggee.monitor(line) if said is None else said)

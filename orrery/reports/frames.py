@@ -46,7 +46,7 @@ def _owners(k: Kernel, pa: int) -> Iterator[str]:
     for owner in owners:
         yield f"  {owner}"
     if count > len(owners):  # it was allocated, and what goes into it is being read from the disk
-        yield f"  {count - len(owners)} in the midst of a system call, that has not entered it anywhere yet"
+        yield "  a system call that is under way, and has not entered it anywhere yet"
 
 
 def _part(k: Kernel, address: int) -> str:

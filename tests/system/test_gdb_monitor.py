@@ -291,7 +291,7 @@ def test_control_c_in_gdb_leaves_a_machine_that_can_be_used(tmp_path: Path) -> N
             "-ex",
             "set style enabled off",
         ]
-        child = pexpect.spawn(gdb_paths()[0], words, timeout=WALL_S_MAX, encoding="utf-8")
+        child = pexpect.spawn(gdb_path(0), words, timeout=WALL_S_MAX, encoding="utf-8")
         for command in (f"target remote :{served.port}", "monitor next exec", "stepi"):
             child.expect_exact("(gdb) ")
             child.sendline(command)

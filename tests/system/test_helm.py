@@ -149,6 +149,14 @@ def test_times_and_checkpoints(session: Session) -> None:
     assert session.say("goto end") and session.timeline.moment == end == session.timeline.newest
 
 
+def test_what_may_be_typed_is_offered(session: Session) -> None:
+    completions = session.commands.completions
+    assert list(completions("monitor go")) == ["goto"] and "sched" in completions("monitor ")
+    assert list(completions("monitor last f")) == list(completions("catch f")) == ["fork", "fault", "free"]
+    shown = session.say("monitor help")
+    assert {line.split()[0] for line in shown.splitlines()} > {"goto", "next", "last", "sched", "frames", "x"}
+
+
 def test_a_poke_begins_another_future(session: Session) -> None:
     session.say("monitor next exit", "monitor checkpoint", "monitor last fork")
     assert session.say("monitor poke 0x80fff000 0102") == "2 bytes stored at 0x80fff000\n"

@@ -130,6 +130,7 @@ def test_no_command_touches_a_device(machine: Machine, monitor: Monitor) -> None
         ("x 0x80000000 0", "x: 0 bytes: give from 1 to 4096"),
         ("x 1:0x100000000", "0x100000000: not mapped"),
         ("frames 0", "0x0: no RAM there; RAM is from 0x80000000 to 0x88000000"),
+        ("goto 1s", "goto: a machine with a past has this: use `orrery debug`, or gdb by --gdb"),
         ("", None),
         ("   ", None),
     ],
