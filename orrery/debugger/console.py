@@ -1,10 +1,12 @@
 """The console of `orrery debug`: it reads commands and shows what they say.
 
-At a terminal a line can be edited and completed, earlier ones come back, and C-c stops a machine that runs;
-otherwise the lines come from stdin, and are shown with their answers.
+At a terminal a line can be edited and completed, earlier ones come back, and C-c stops a machine that runs.
+A line that is typed while a program waits for one is the program's.  Without a terminal the lines come from
+stdin, and are shown with their answers.
 """
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 PROMPT: Final = "(orrery) "
 MORE: Final = ">"  # a line of a breakpoint's commands
+END_OF_FILE: Final = b"\x04"
+KEYS_MAX: Final = 4096  # of a line of a terminal
+LOOK_S: Final = 0.1  # between two looks whether C-c was typed
 HISTORY: Final = "debug_history"  # in the cache
 
 
@@ -56,6 +61,8 @@ class Console:
         timeline = self._debugger.target
         before = signal.signal(signal.SIGINT, self._interrupt)
         timeline.on_slice = self._look_up
+        if os.isatty(0):
+            self._debugger.stepper.ask_keys = self._ask_keys
         try:
             begin = beginning.at_power_on if self._debugger.programs.first is None else beginning.to_main
             self._say(begin(self._debugger))
@@ -73,8 +80,21 @@ class Console:
     def _look_up(self) -> None:
         """While the machine runs: show what it prints, and see whether somebody wants a stop."""
         self._debugger.stepper.look_up()
-        if printed := self._debugger.target.take_output():
+        self._show()
+
+    def _show(self) -> None:
+        if printed := self._debugger.take_output():
             self._say(printed.decode(errors="replace"))
+
+    def _ask_keys(self) -> bytes:
+        """A line that the person types for the program that waits for one; nothing after C-c."""
+        self._show()
+        while not self._debugger.stepper.asked:
+            if select.select([0], [], [], LOOK_S)[0]:
+                keys = os.read(0, KEYS_MAX)
+                self._debugger.echo = keys
+                return keys or END_OF_FILE
+        return b""
 
     def _say(self, text: str) -> None:
         self._write(text)

@@ -65,6 +65,7 @@ class Debugger:
         self.listed_first = 1  # its first line
         self.examined = ("x", 4)  # format and unit of the last x
         self.next_address = 0  # what it would show next
+        self.echo = b""  # of keys that were typed at the terminal
         self.reached: Breakpoint | None = None  # by the last command
         self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the walk, shown at its end
         self.ended = False  # the machine will not run again
@@ -124,6 +125,14 @@ class Debugger:
         if not self.frames:
             return None
         return self.frames[0].name, self.frames[0].kernel, 0
+
+    def take_output(self) -> bytes:
+        """What the console has shown; without the echo of what the person's own terminal has echoed."""
+        shown = self.target.take_output()
+        pairs = enumerate(zip(shown, self.echo, strict=False))
+        echoed = next((i for i, (a, b) in pairs if a != b), min(len(shown), len(self.echo)))
+        self.echo = self.echo[echoed:] if echoed == len(shown) else b""
+        return shown[echoed:]
 
     def walked(self) -> None:
         """The walk has gone on."""

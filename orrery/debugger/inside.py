@@ -76,6 +76,7 @@ class Inside:
         self._target: Final = Target(machine)
         target = self._target
         self._calls: Final[dict[str, Callable[..., Value]]] = {
+            "awaits_keys": lambda: target.awaits_keys,
             "catch": target.catch,
             "console_digest": machine.console_digest,
             "change": self._change,
@@ -87,6 +88,7 @@ class Inside:
             "processes": target.processes,
             "program": target.program,
             "program_named": target.program_named,
+            "python_value": target.python_value,
             "read": target.read,
             "read_physical": target.read_physical,
             "registers": target.registers,

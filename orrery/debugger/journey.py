@@ -172,6 +172,18 @@ class Journey:
         stopped, lines = self._cursor.call("trace")
         return Stopped.of(stopped), tuple(PyLine(*one) for one in lines)
 
+    def python_value(self, since: Moment, *arguments: Value) -> str:
+        """As Target, in a copy that goes to the gate at `since` again."""
+        base = self._history.at(since) or self._history.before(since.ticks)
+        assert base is not None, "there is a checkpoint before each gate"
+        copy = self._informed(base.fork())
+        try:
+            self._run(copy, since)
+            value: str = copy.call("python_value", *arguments)
+            return value
+        finally:
+            copy.close()
+
     def _run(self, runner: Replica, limit: Moment | int | None, *, heeds_end: bool = False) -> Stopped:
         """Let `runner` run as it is equipped, and leave checkpoints on its way; raises Interrupted."""
         while True:

@@ -39,6 +39,9 @@ def print_(debugger: Debugger, argument: str) -> str:
             raise Unavailable(f"{name} cannot be called from here: the machine would no longer be as it was.")
     if frame is not None and text in (variables := dict(frame.python or ())):
         return f"{variables[text]}\n"
+    if frame is not None and frame.python is not None and debugger.walk is not None and text:
+        walk = debugger.walk
+        return f"{debugger.target.python_value(walk.since, *walk.place, debugger.level, text)}\n"
     if not text:
         text = "$"
     if (type_ := named_type(text, debugger)) is not None:

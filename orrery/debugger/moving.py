@@ -222,7 +222,7 @@ def printed(debugger: Debugger) -> str:
     """
     shown, debugger.unsaid = debugger.unsaid, b""
     if debugger.walk is None:
-        shown += debugger.held + debugger.target.take_output()
+        shown += debugger.held + debugger.take_output()
         debugger.held = b""
     text = shown.decode(errors="replace")
     return text if not text or text.endswith("\n") else f"{text}\n"

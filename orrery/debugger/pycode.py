@@ -4,6 +4,7 @@ The sources are compiled, not imported, so what is read here is what a machine's
 
     VirtualMemory.copy     a method; copy alone is every function of that name; vm.copy those of kernel/vm.py
     uvmcopy                what xv6 calls it, where the names have nothing in common
+    vm.py:copy             the one in that file
     kernel/vm.py:451       a line, or the next one that has code; vm.py:451 is enough
 """
 
@@ -41,6 +42,9 @@ def functions() -> tuple[PyFunction, ...]:
 def named(name: str) -> list[PyFunction]:
     """Those that a person may mean."""
     name = XV6.get(name, name)
+    file, _, rest = name.rpartition(":")
+    if file:
+        return [one for one in named(rest) if f"/{one.file}".endswith(f"/{file}")]
     found = [one for one in functions() if one.name == name or one.name.endswith(f".{name}")]
     module, _, rest = name.partition(".")
     return found or [

@@ -11,7 +11,7 @@ are kept too, as lines that `waits`, with what they were then.  Lines at which t
 
 import reprlib
 from collections.abc import Callable, Iterable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from kernel.sched import Scheduler
@@ -90,6 +90,40 @@ class PyLines(Tracer):
     def _number(self, frame: FrameType) -> int:
         """Of an activation; the frame is kept until the end, so that no other gets its identity."""
         return self._numbers.setdefault(frame, len(self._numbers) + 1)
+
+
+class PyValue(Tracer):
+    """Evaluates an expression when a line is about to run for the `nth` time, in the `up`th caller's frame.
+
+    In a copy of the machine that is thrown away, for nobody knows what an expression does.
+    """
+
+    def __init__(self, file: str, line: int, nth: int, up: int, expression: CodeType) -> None:
+        super().__init__()
+        self._place: Final = (file, line)
+        self._left = nth
+        self._up: Final = up
+        self._expression: Final = expression
+        self.value = "that line does not run again"
+
+    def event(self, frame: FrameType) -> None:
+        """As Tracer.event."""
+        if (in_tree(frame.f_code.co_filename), frame.f_lineno) == self._place:
+            self._left -= 1
+            if self._left == 0:
+                self.value = self._evaluated(frame)
+
+    def _evaluated(self, frame: FrameType | None) -> str:
+        for _ in range(self._up):
+            frame = frame.f_back if frame is not None else None
+            while frame is not None and not is_kernels(frame.f_code):
+                frame = frame.f_back
+        if frame is None:
+            return "that frame is not of Python"
+        try:
+            return text(eval(self._expression, {**frame.f_globals, **frame.f_locals}))
+        except Exception as error:  # any: it is the person's expression
+            return f"{type(error).__name__}: {error}"
 
 
 class _Short(reprlib.Repr):

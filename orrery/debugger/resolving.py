@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orrery.debugger.debugger import Debugger
 
 OF_PROGRAM: Final = re.compile(r"(?P<program>[\w.+-]+):(?P<rest>[A-Za-z_]\w*|\d+|[^:\s]+:\d+)$")
-SOURCES: Final = (".c", ".h", ".S", ".s")
+SOURCES: Final = (".c", ".h", ".S", ".s", ".py")
 
 Resolved: TypeAlias = tuple[tuple[int, ...], DebugInfo | None]
 """Addresses, and their program; None: the kernel's."""

@@ -52,6 +52,7 @@ class Stepper:
         self.entered = False  # the last step has ended in a function that was called
         self.asked = False  # somebody wants a stop; may be set by a signal handler
         self.lines: Final[deque[bytes]] = deque()  # to be typed, one whenever all wait
+        self.ask_keys: Callable[[], bytes] = lambda: b""  # of a person who sits at the console
         self.into_python: Callable[[Stopped], Stopped | None] = lambda stopped: None
 
     # --- running ---
@@ -99,10 +100,16 @@ class Stepper:
     def _typed_for(self, go: Callable[[], Stopped]) -> Stopped:
         """Where that leads to, with the lines typed that it waits for."""
         stopped = go()
-        while stopped.why == "asleep" and self.lines:
-            self._target.type(self.lines.popleft() + b"\n")
+        while stopped.why == "asleep" and (keys := self._next_keys()):
+            self._target.type(keys)
             stopped = go()
-        return stopped
+        return self.interrupted or stopped
+
+    def _next_keys(self) -> bytes:
+        """What is typed where all wait; nothing where nobody does, or asks for a stop meanwhile."""
+        if self.lines:
+            return self.lines.popleft() + b"\n"
+        return self.ask_keys() if self._target.awaits_keys else b""
 
     def over_instruction(self, pid: int) -> Stopped:
         """One step, over a call or a trap."""

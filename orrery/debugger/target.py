@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from kernel.abi.ps import STATE_NAMES
 from kernel.proc import Proc
 from orrery.debugger.forward import Forward
-from orrery.debugger.pylines import PyLine, PyLines
+from orrery.debugger.pylines import PyLine, PyLines, PyValue
 from orrery.debugger.registers import Registers
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change, Tape
@@ -84,6 +84,11 @@ class Target(Forward):
         """The ELF file that exec would take for this name, in the same way; nothing where there is none."""
         return Programs(self._machine).named(name)
 
+    @property
+    def awaits_keys(self) -> bool:
+        """Whether a process waits for a line from the console."""
+        return bool(self._kernel.console.readers)
+
     def digest(self) -> str:
         """As Machine.digest."""
         return self._machine.digest()
@@ -139,6 +144,18 @@ class Target(Forward):
     def trace(self) -> tuple[Stopped, tuple[PyLine, ...]]:
         """Make one step, and tell which lines of the kernel's Python ran in it."""
         return PyLines(self._stops.kinds).watched(self.step)
+
+    def python_value(self, file: str, line: int, nth: int, up: int, expression: str) -> str:
+        """Make one step, and evaluate an expression of Python at a line of it; see PyValue.
+
+        Raises ValueError.
+        """
+        try:
+            watcher = PyValue(file, line, nth, up, compile(expression, "<print>", "eval"))
+        except SyntaxError as error:
+            raise ValueError(f"{expression!r} is no expression of Python: {error.msg}") from None
+        watcher.traced(self.step)
+        return watcher.value
 
     # --- processes by number ---
 

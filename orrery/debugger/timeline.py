@@ -53,6 +53,11 @@ class Timeline(Search):
         program: bytes = self._cursor.call("program_named", name)
         return program
 
+    @property
+    def awaits_keys(self) -> bool:
+        """Whether a process waits for a line from the console."""
+        return bool(self._cursor.call("awaits_keys"))
+
     def console_digest(self) -> str:
         """As Machine.console_digest."""
         digest: str = self._cursor.call("console_digest")

@@ -37,10 +37,7 @@ class Walk:
         self.behind: Final = behind
         self.kinds = kinds
         self._at = next(i for i, one in enumerate(lines) if not one.waits)
-        depths: dict[int, int] = {0: -1}  # of activations: how many callers of them are known
-        for one in lines:
-            depths.setdefault(one.frame, depths.get(one.caller, -1) + 1)
-        self._depths: Final = [depths[one.frame] for one in lines]
+        self._depths = _depths(lines)
 
     @property
     def line(self) -> PyLine:
@@ -48,17 +45,23 @@ class Walk:
         return self._lines[self._at]
 
     @property
-    def index(self) -> int:
-        """Its place among all lines."""
-        return self._at
+    def place(self) -> tuple[str, int, int]:
+        """Its file and number, and the how manieth time it runs behind this gate."""
+        file, line = self.line.file, self.line.line
+        return file, line, sum(_is(one, file, line) for one in self._lines[: self._at + 1])
 
     def to_end(self) -> None:
         """To the last line."""
         self._at = len(self._lines) - 1
 
     def mark(self, lines: tuple[PyLine, ...], kinds: frozenset[str]) -> None:
-        """Take the same lines, recorded with other stops."""
+        """Take the same lines, recorded with other stops; who is told of events may run lines of its own."""
+        file, line, nth = self.place
         self._lines, self.kinds = lines, kinds
+        there = [i for i, one in enumerate(lines) if _is(one, file, line)]
+        assert len(there) >= nth, "the same lines run behind a gate each time"
+        self._at = there[nth - 1]
+        self._depths = _depths(lines)
 
     def forward(
         self,
@@ -113,3 +116,15 @@ class Walk:
                 found.append(Frame(0, 0, (), place=place, kernel=True, python=one.variables))
                 wanted = one.caller
         return [*found, *self._outer]
+
+
+def _is(one: PyLine, file: str, line: int) -> bool:
+    return not one.waits and (one.file, one.line) == (file, line)
+
+
+def _depths(lines: tuple[PyLine, ...]) -> list[int]:
+    """How many callers of each line are known."""
+    depths: dict[int, int] = {0: -1}  # of activations
+    for one in lines:
+        depths.setdefault(one.frame, depths.get(one.caller, -1) + 1)
+    return [depths[one.frame] for one in lines]

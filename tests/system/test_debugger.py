@@ -392,3 +392,33 @@ def test_no_expression_and_no_time_ends_the_debugger(session: Session) -> None:
         assert "nested too deeply" in session.say(f"print {text}")
     assert session.say("print 1e3") == "$1 = 1000\n" and session.say("print $fa0") == "$2 = 0\n"
     assert "no machine runs so long" in session.say(f"goto 1{'0' * 400}")
+
+
+def test_a_line_typed_at_the_terminal_is_the_programs_that_waits_for_one(tmp_path: Path) -> None:
+    program = """
+    int main(void) {
+        char line[64];
+        for (int n; (n = read(0, line, sizeof line)) > 0; ) printf("%d letters\\n", n - 1);
+        printf("over\\n");
+        for (;;) read(0, line, 1);
+    }
+    """
+    (tmp_path / "reader.c").write_text(INCLUDES + program)
+    env = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1"}
+    arguments = ["debug", str(tmp_path / "reader.c")]
+    child = pexpect.spawn(ORRERY, arguments, timeout=60, encoding="utf-8", env=env)
+    child.expect_exact("(orrery)")
+    child.expect_exact("\x1b[?25h")
+    child.send("continue\r")
+    child.expect_exact("\x1b[?2004l")
+    child.send("hello\n")
+    child.expect_exact("5 letters")
+    assert child.before.count("hello") == 1
+    child.send("goodbye\n")
+    child.expect_exact("7 letters")
+    child.sendeof()
+    child.expect_exact("over")
+    child.sendintr()
+    child.expect_exact("Interrupted.")
+    child.expect_exact("(orrery)")
+    child.close()

@@ -10,7 +10,7 @@ from orrery.debugger import pycode
 from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.timeline import Timeline
-from orrery.debugger.tracer import KERNEL
+from toolchain.paths import KERNEL_SOURCES
 
 LINES = (b"echo hi > file; cat file | wc", b"cat file")
 
@@ -70,7 +70,7 @@ def test_stops_backwards_are_those_forwards(session: Session) -> None:
 
 
 def test_a_loop_in_one_gate_is_stopped_in_again_and_again(session: Session) -> None:
-    text = (Path(KERNEL) / "exec.py").read_text().splitlines()
+    text = (Path(KERNEL_SOURCES) / "exec.py").read_text().splitlines()
     loop = 1 + next(i for i, line in enumerate(text) if line.strip().startswith("size = max(0"))
     assert session.say(f"b exec.py:{loop}").startswith("Breakpoint 1 in _AddressSpace._load_segment at ")
     assert "Breakpoint 1, " in session.say("c 3")
@@ -116,3 +116,23 @@ def test_a_step_in_the_program_stops_at_the_first_line_that_is_marked(session: S
     session.say("b sys_read", "s")
     assert "Breakpoint 3, sys_read at kernel/" in session.say("n 3")
     assert "Breakpoint 3, sys_read at kernel/" in session.say("rs 2", "c")
+
+
+def test_an_expression_is_evaluated_in_python_and_changes_nothing(session: Session) -> None:
+    session.say("b ProcTable.fork if parent.pid > 2", "c")
+    digest = session.timeline.digest()
+    assert session.say("p parent.pid * 1000") == "4000 (0xfa0)\n"
+    assert session.say("p [one.name for one in self.slots if one.pid == parent.pid]") == "['sh']\n"
+    assert session.say("p self.slots.clear()", "p len(self.slots)") == "64 (0x40)\n"
+    assert session.say("up", "p k.procs.find(2)") == "<process 2 (sh)>\n"
+    assert session.say("p nothing").startswith("NameError: ")
+    assert "no expression" in session.say("p 1 +")
+    assert session.timeline.digest() == digest
+
+
+def test_a_stop_that_is_added_in_the_middle_of_a_walk_keeps_the_place(session: Session) -> None:
+    session.say("b cat:main", "c", "tb read", "c", "delete", "s 12")
+    line = session.say("frame")
+    assert line.startswith("#0  ") and " at kernel/" in line
+    session.say("catch exec", "catch syscall", "n", "rn")
+    assert session.say("frame") == line
