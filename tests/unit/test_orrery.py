@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orrery import cli, doctor
+from orrery import arguments, doctor
 from orrery.decode import quote
 from orrery.output import CommandOutput, HostOutput
 from orrery.script import Lines
@@ -148,7 +148,7 @@ def test_bytes_are_quoted_as_strace_does(data: bytes, text: str) -> None:
 
 def test_the_words_behind_run_are_sorted() -> None:
     def split(words: list[str]) -> tuple[list[str], list[str]]:
-        return cli._split(words, cli.MACHINE_OPTIONS)
+        return arguments.split(words, arguments.MACHINE_OPTIONS)
 
     assert split(["p", "a", "-x", "--digest"]) == (["--digest"], ["p", "a", "-x"])
     assert split(["-m", "8", "p", "-m", "8"]) == (["-m", "8"], ["p", "-m", "8"])
@@ -164,14 +164,14 @@ def test_every_machine_option_of_the_parser_is_known_to_the_splitter() -> None:
     import argparse
 
     parser = argparse.ArgumentParser(add_help=False)
-    cli._add_machine_options(parser)
+    arguments.add_machine_options(parser)
     takes_value = {
         name: action.nargs != 0 and name != "--strace"
         for action in parser._actions
         for name in action.option_strings
         if name.startswith("--")
     }
-    assert takes_value == cli.MACHINE_OPTIONS
+    assert takes_value == arguments.MACHINE_OPTIONS
 
 
 def test_doctor_names_what_is_wrong_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,115 @@
+"""What the options of a command line say: how a machine is made, and how the session with it goes.
+
+Called by cli.py, with what arguments.py has parsed.  A value that makes no sense is a BadInput.  Imports are
+in the functions, as in cli.py.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from orrery.arguments import GDB_PORT, TO_STDERR
+from orrery.errors import BadInput
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from orrery.session import Options
+
+PORT_MAX: Final = 65535
+LOOPBACK: Final = "127.0.0.1"
+SECONDS_MAX: Final = 10**8  # three years: the timers of host and guest both hold it
+
+
+def command_lines(texts: Sequence[str]) -> tuple[bytes, ...]:
+    """The lines of all -c."""
+    lines = [line for text in texts for line in os.fsencode(text).split(b"\n")]
+    if texts and lines[-1] == b"" and len(lines) > 1:
+        lines.pop()  # the text ended in a newline
+    return tuple(lines)
+
+
+def machine_keywords(options: argparse.Namespace) -> dict[str, Any]:
+    """Machine's, as far as options say them. Who records or debugs leaves the drive as it is."""
+    from kernel.abi.syscalls import LAB_YEAR
+
+    return {
+        "drive": options.drive,
+        "seed": options.seed,
+        "mem_mib": options.mem,
+        "engine": options.engine,
+        "snapshot": options.snapshot or options.record is not None or is_served(options),
+        "lab": LAB_YEAR if options.lab is None else options.lab,
+        "usyscall": options.usyscall,
+        "layout": options.layout,
+    }
+
+
+def is_served(options: argparse.Namespace) -> bool:
+    """Whether there is to be a gdb server."""
+    return getattr(options, "gdb", None) is not None or getattr(options, "gdb_wait", False)
+
+
+def session_options(
+    options: argparse.Namespace, commands: tuple[bytes, ...] = (), *, program: bool = False
+) -> "Options":
+    """The options of a run, with the file for strace opened."""
+    from orrery.session import Options
+
+    timeout_s = _seconds("--timeout", options.timeout)
+    return Options(
+        commands=commands,
+        program=program,
+        max_ticks=_virtual_ticks(options.max_time),
+        timeout_s=None if timeout_s is None else float(timeout_s),
+        digest=options.digest,
+        strace_fd=_strace_fd(options.strace),
+        gdb=gdb_address(options),
+        gdb_wait=options.gdb_wait,
+        gdb_owner=getattr(options, "for_gdb", None),
+    )
+
+
+def gdb_address(options: argparse.Namespace) -> tuple[str, int] | None:
+    """Where a gdb server is asked for."""
+    text = options.gdb or (GDB_PORT if getattr(options, "gdb_wait", False) else None)
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > PORT_MAX:
+        raise BadInput(f"--gdb {text}: no port; give a number up to {PORT_MAX}, as in --gdb {GDB_PORT}")
+    return host.strip("[]") or LOOPBACK, int(port)
+
+
+def _strace_fd(name: str | None) -> int | None:
+    if name is None:
+        return None
+    if name == TO_STDERR:
+        return 2
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise BadInput(f"--strace={name}: {error.strerror}; name a file that can be written") from error
+
+
+def _virtual_ticks(text: str | None) -> int | None:
+    from emu.clock import TICKS_PER_S
+
+    seconds = _seconds("--max-time", text)
+    return None if seconds is None else int(seconds * TICKS_PER_S)
+
+
+def _seconds(option: str, text: str | None) -> "Decimal | None":
+    """A positive decimal number of seconds, or None where the option was not given."""
+    if text is None:
+        return None
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        seconds = Decimal(text)
+    except InvalidOperation:
+        seconds = Decimal("nan")
+    if seconds.is_nan() or not 0 < seconds < SECONDS_MAX:
+        raise BadInput(f"{option} {text}: no time; give a number of seconds, as in {option} 2.5")
+    return seconds
