@@ -265,7 +265,15 @@ class Runner:
             self._catch()
         self.crashed, self._off = KERNEL, False
         self._ended.clear()
+        self._rename(stopped.pid)
         return self._told_of(stopped) or self.stopped_in(stopped.pid)
+
+    def _rename(self, pid: int) -> None:
+        """Have gdb told what a process executes here, if it believes something else."""
+        if pid in self._inferiors.known and self.tells_exec and not self._breakpoints.watches(pid):
+            path = self._path(pid)
+            if path is not None and path != self.paths.get(pid):
+                self._introduce(pid)
 
     def _is_settled(self, pid: int) -> bool:
         """Whether gdb only asks for the step that it makes over an access before it looks at what changed.

@@ -103,7 +103,8 @@ class Traveller:
         name = next((one.name for one in self.processes() if one.pid == pid), "")
         if self._here is self._present:
             self._programs[pid, name] = self._present.program(pid)
-        return self._programs.get((pid, name), b"")
+        others = (program for (_, other), program in self._programs.items() if other == name)
+        return self._programs.get((pid, name), b"") or next(others, b"")
 
     @property
     def moment(self) -> Moment:

@@ -122,8 +122,8 @@ def test_back_to_the_last_write_and_on_to_the_present(served: Served) -> None:
         r"Old value = 3\nNew value = 1", r"\$2 = 1",
         r"Old value = 1\nNew value = 3", r"\$3 = 3", r"^add \+ \d+ in section",
         r"Cannot access memory|Could not", r"target:/prog",
-        r"hit Temporary breakpoint 3.*usertrap", r"^#0  usertrap", r"^#1 .*exec|^#1 ",
-        r"hit Temporary breakpoint 4.*printf", r"= 7",
+        r"hit Temporary breakpoint 3.*usertrap", r"^#0  usertrap", r"^#1 .* in exec \(\)",
+        r"^#2 .* in run \(", r"hit Temporary breakpoint 4.*printf", r"= 7",
     ])  # fmt: skip
     assert served.end()[:2] == (7, "hello 7\n"), "the machine itself went on from where it was"
 
