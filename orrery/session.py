@@ -158,11 +158,12 @@ class Session:
 
     def _lines(self, signals: Signals) -> Lines:
         """Where the console's lines come from."""
-        if self._server is None or self._options.gdb_owner != AT_TERMINAL:
+        owner = self._options.gdb_owner
+        if self._server is None or owner is None:
             return Lines(STDIN, signals)
-        from orrery.gdb.lines import TerminalLines
+        from orrery.gdb.lines import GdbLines
 
-        return TerminalLines(self._server.read_line)
+        return GdbLines(self._server.read_line if owner == AT_TERMINAL else self._server.miss_line)
 
     def _listen(self, address: tuple[str, int]) -> "Server":
         from orrery.debugger.target import Target

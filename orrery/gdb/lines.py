@@ -7,7 +7,7 @@ gdb reads them for us, with its File-I/O: while it waits for a stop, the server 
     gdb      F1a  F0  F-1,4,C              so many bytes; the end; ^C came instead of a line
 
 Used by server.py, and as the lines of a Script.  A gdb whose own input is a script has no lines to spare, and
-is not asked.
+is not asked: it gets a stop, so that the script can go on, and may type with a monitor command.
 """
 
 from collections.abc import Callable
@@ -64,8 +64,8 @@ class Request:
             self.line = bytes(self._buffer[: min(number(count), LINE_BYTES_MAX)])
 
 
-class TerminalLines(Lines):
-    """Each is what `ask` gives, which asks a person."""
+class GdbLines(Lines):
+    """Each is what `ask` gives, which may ask a person."""
 
     def __init__(self, ask: Callable[[], bytes | None]) -> None:
         self._ask: Final = ask
@@ -74,5 +74,5 @@ class TerminalLines(Lines):
         return self._ask()
 
     def at_end(self) -> bool:
-        """A person may always type more."""
+        """More may always be typed."""
         return False

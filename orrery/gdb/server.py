@@ -145,6 +145,12 @@ class Server:
             self._debuggee.ask_stop()
         return line
 
+    def miss_line(self) -> bytes | None:
+        """None, for there is nobody to ask for a line: gdb is stopped, and may type one."""
+        self._say("orrery: the program waits for a line; `monitor type TEXT` types one")
+        self._debuggee.ask_stop()
+        return None
+
     @property
     def is_patient(self) -> bool:
         """Whether to wait for a client where nothing else can happen."""

@@ -42,6 +42,15 @@ def test_lines_for_the_console_of_a_program_that_a_script_debugs(tmp_path: Path)
     in_order(said, [r"Continuing", r"who\? hello Ada\n<4>\n.*exited with code 04"])
 
 
+def test_a_script_that_has_typed_nothing_is_not_kept_waiting(tmp_path: Path) -> None:
+    done = orrery(
+        "gdb", source(tmp_path, "hello", HELLO),
+        stdin="continue\nmonitor type Ada\nmonitor type ^D\ncontinue\n",
+    )  # fmt: skip
+    assert "`monitor type TEXT` types one" in done.err
+    in_order(done.out, [r"received signal SIGINT", r"hello Ada\n.*exited with code 04"])
+
+
 @pytest.mark.parametrize("which", [0, 1], ids=["first gdb", "second gdb"])
 def test_a_person_types_to_the_program_where_gdb_is(tmp_path: Path, which: int) -> None:
     env = {**os.environ, "TERM": "dumb", "GDB": gdb_path(which)}
