@@ -157,6 +157,11 @@ class Hub(Watcher):
         self._watchers = tuple(other for other in self._watchers if other is not watcher)
         self._kernel.observer = self if self._watchers else None
 
+    def clear(self) -> None:
+        """Let nobody see any more."""
+        self._watchers = ()
+        self._kernel.observer = None
+
     def raise_error(self) -> None:
         """Raise what a watcher raised since the last time, if anything."""
         error, self._error = self._error, None

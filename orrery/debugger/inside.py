@@ -67,13 +67,13 @@ def _overlaid(options: dict[str, Any]) -> dict[str, Any]:
 
 
 class Inside:
-    """Serves `wire` with `machine`."""
+    """Serves `wire` with `machine`, under `target` where it has one."""
 
-    def __init__(self, wire: Wire, machine: Machine) -> None:
+    def __init__(self, wire: Wire, machine: Machine, target: Target | None = None) -> None:
         self._wire = wire
         self._machine: Final = machine
         self._copies: list[int] = []  # processes that may have ended
-        self._target: Final = Target(machine)
+        self._target: Final = target or Target(machine)
         target = self._target
         self._calls: Final[dict[str, Callable[..., Value]]] = {
             "awaits_keys": lambda: target.awaits_keys,

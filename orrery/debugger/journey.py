@@ -60,7 +60,10 @@ def interruptible(go: Callable[_P, Stopped]) -> Callable[_P, Stopped]:
 
 
 class Journey:
-    """Of a machine by `options`, which are those of orrery.Machine as plain values; see Timeline."""
+    """Of a machine by `options`, which are those of orrery.Machine as plain values; see Timeline.
+
+    `first` is a copy of such a machine before its first step, where somebody has one.
+    """
 
     def __init__(
         self,
@@ -69,9 +72,12 @@ class Journey:
         checkpoints_max: int = CHECKPOINTS_MAX,
         spacing_s: float = SPACING_S,
         changes: Iterable[Change] = (),
+        first: Replica | None = None,
         **options: Value,
     ) -> None:
-        first, self.warnings = Replica.start(options)
+        self.warnings: tuple[str, ...] = ()
+        if first is None:
+            first, self.warnings = Replica.start(options)
         self._history: Final = History(first, memory_bytes_max, checkpoints_max)
         self._changes: Final = list(changes)  # all of this future
         self._future = 1  # its number
@@ -227,6 +233,24 @@ class Journey:
                 self._history.give_way()
             else:
                 self._history.add(checkpoint, self.moment.ticks)
+
+    # --- what is known of another machine that makes the same run ---
+
+    def plant(self, checkpoint: Replica) -> None:
+        """Keep a copy of it."""
+        self._history.add(checkpoint, checkpoint.moment.ticks)
+        if self._history.must_measure:
+            self._history.measure(self._cursor)
+
+    def foresee(self, changes: Iterable[Change]) -> None:
+        """Let `changes` be all that is done; those that were done before are the first of them."""
+        changes = list(changes)
+        if changes != self._changes:
+            self._changes[:] = changes
+            self._future += 1
+            self._informed(self._cursor)
+
+    # --- copies ---
 
     def _copy_before(self, ticks: int) -> Replica | None:
         """A copy of the last checkpoint earlier than `ticks`; None at the beginning."""

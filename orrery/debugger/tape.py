@@ -55,6 +55,11 @@ class Tape:
         self._changes.append(change)
         self.done += 1
 
+    def assume(self, changes: Iterable[Change]) -> None:
+        """Let `changes`, all of which have been done, be all that there are."""
+        self._changes[:] = changes
+        self.done = len(self._changes)
+
     def load(self, changes: Iterable[Change]) -> None:
         """Let `changes` be all that is done from power-on; those that were done must be their first."""
         self._changes[self.done :] = list(changes)[self.done :]

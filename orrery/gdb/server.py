@@ -111,6 +111,7 @@ class Server:
         self._limit = None if limit == NEVER else limit
         self._machine.front = _Front(self, console)
         signals.visitors.add(self._listening.fileno())
+        self._debuggee.begin()
         if self._owned:
             self._enter_program()
         self._say(f"orrery: {'waiting for' if self._wait else 'ready for'} gdb: target remote :{self.port}")
@@ -137,6 +138,10 @@ class Server:
         self._debuggee.catch(())
         while stopped.why in ("event", "step") and stopped.moment.priv != USER:
             stopped = self._debuggee.step(1, stopped.pid)
+
+    def pause_for_copy(self) -> None:
+        """Let the machine stand still for a moment where its past wants to have a copy of it."""
+        self._debuggee.pause()
 
     def read_line(self) -> bytes | None:
         """A line that the person types at gdb's terminal; None if there was none, and the loop is to look."""
@@ -416,3 +421,4 @@ class _Front:
     def slice(self) -> None:
         self._console.slice()
         self._server.look()
+        self._server.pause_for_copy()

@@ -1,9 +1,11 @@
 """A traveller: the machine of a session under gdb, and its past.
 
 The machine runs in this process, with the person's console, as it would without gdb: that is the present.
-The past is made when gdb first goes back: a Timeline of a machine that is made in the same way, to which the
-same is done at the same moments.  It is behind the present, or level with it, and is brought up to it when
-gdb goes back from there.  Going on from the past leads to the present again, and then the machine goes on.
+The past is a Timeline of the same run, whose checkpoints are copies of this process, made now and then while
+the machine runs.  Where there can be none, because the process has threads, it is made when gdb first goes
+back: of a machine that is made in the same way, to which the same is done at the same moments.  It is brought
+up to the present when gdb goes back from there.  Going on from the past leads to the present again, and then
+the machine goes on.
 
         present   o------------------------------->x
         past      o---------------------->|            gdb is here: looks, steps, runs either way
@@ -11,13 +13,19 @@ gdb goes back from there.  Going on from the past leads to the present again, an
 Nothing can be changed in the past: the machine of the session has gone on from there already.
 """
 
+import gc
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from kernel.abi.memlayout import KERNBASE
+from orrery.debugger.journey import SPACING_S
 from orrery.debugger.moment import Moment
+from orrery.debugger.offshoot import can_fork, fork
 from orrery.debugger.place import ALL, Place
+from orrery.debugger.replica import NoRoom, Replica
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change
 from orrery.debugger.target import ProcessInfo, Target
@@ -45,11 +53,15 @@ class Traveller:
         self._present: Final = target
         self._made_by: Final = made_by
         self._changes: Final = list(changes or ())
-        self._known = 0  # how many of them the past knows
         self._is_replay: Final = changes is not None
         if not self._is_replay:
             machine.keyboard.on_type.append(lambda keys: self._note("type", keys))
+        self._machine: Final = machine
         self._past: Timeline | None = None
+        self._copies: list[int] = []  # processes that may have ended
+        self._plants = False  # whether the past grows while the machine runs
+        self._planted_s = 0.0
+        self._stop_asked = False
         self._here: Target | Timeline = target
         self._places: tuple[Place, ...] = ()
         self._programs_of: Final[dict[Place, str]] = {}  # the name of the program that a place is in
@@ -67,6 +79,44 @@ class Traveller:
         if self._past is not None:
             self._past.close()
             self._past = None
+        self._plants = False
+
+    def begin(self) -> None:
+        """The machine is about to make its first step: from now on its past is kept."""
+        if not can_fork():
+            return
+        gc.collect()
+        gc.freeze()
+        with suppress(NoRoom):
+            first = self._fork()
+            self._past = Timeline(changes=self._changes, first=first)
+            self._past.on_slice = self._look
+            self._plants = True
+            self._planted_s = time.monotonic()
+
+    def pause(self) -> None:
+        """To be called now and then while the machine runs: let it stand still where a copy is due."""
+        if self._plants and self._past is not None and time.monotonic() > self._planted_s + SPACING_S:
+            self._present.ask_stop()
+
+    def _plant(self) -> None:
+        """Keep a copy of the present, but not in the middle of a wait, which is a single step."""
+        past = self._past
+        if past is None or not self._plants or self._present.moment.waiting:
+            return
+        if not can_fork():
+            self._plants = False
+            return
+        with suppress(NoRoom):
+            past.plant(self._fork())
+        self._planted_s = time.monotonic()
+
+    def _fork(self) -> Replica:
+        self._copies = [copy for copy in self._copies if not os.waitpid(copy, os.WNOHANG)[0]]
+        done = self._changes if not self._is_replay else self._changes[: self._present.tape.done]
+        replica = fork(self._machine, self._present, done)
+        self._copies.append(replica.pid)
+        return replica
 
     def come_back(self) -> None:
         """Be in the present."""
@@ -170,6 +220,7 @@ class Traveller:
         self._kinds = kinds
 
     def ask_stop(self) -> None:
+        self._stop_asked = True
         self._here.ask_stop()
 
     def resume(self, limit: int | None = None) -> Stopped:
@@ -181,7 +232,16 @@ class Traveller:
             self.come_back()
             if stopped.why != "limit":
                 return stopped
-        return self._over() or self._last_word(self._present.resume(limit))
+        return self._over() or self._last_word(self._run(limit))
+
+    def _run(self, limit: Moment | int | None) -> Stopped:
+        """Let the present run, and keep copies of it."""
+        while True:
+            stopped = self._present.resume(limit)
+            if stopped.why != "interrupt" or self._stop_asked:
+                self._stop_asked = False
+                return stopped
+            self._plant()
 
     def step(self, n: int = 1, pid: int | None = None) -> Stopped:
         if self._past is None or self._here is not self._past:
@@ -220,7 +280,7 @@ class Traveller:
                 self.come_back()
                 if goal == now:
                     return Stopped("limit", now, self.current)
-                return self._over() or self._last_word(self._present.resume(goal))
+                return self._over() or self._last_word(self._run(goal))
         past = self._go_back()
         stopped = self._caught_up(past) or past.goto(goal)
         if self._has_arrived(past):
@@ -261,7 +321,7 @@ class Traveller:
         """The past, which is made where there is none."""
         if self._past is None:
             self._past = Timeline(changes=self._changes, **self._made_by)
-            self._known = len(self._changes)
+            self._plants = False
             self._past.on_slice = self._look
         return self._past
 
@@ -272,14 +332,11 @@ class Traveller:
         """Be in the past, level with the present if we were there; a stop if that was interrupted."""
         if self._here is past:
             return None
+        self._plant()
         self._here = past
         past.set_places(())
         past.catch(())
-        for change in self._changes[self._known :]:
-            if past.goto(change.moment).why == "interrupt":
-                return self._interrupted(past)
-            past.change(change.name, *change.arguments)
-            self._known += 1
+        past.foresee(self._changes)
         if past.goto(self._present.moment).why == "interrupt":
             return self._interrupted(past)
         if past.moment != self._present.moment or past.registers(KERNEL) != self._present.registers(KERNEL):
