@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from orrery.debugger.events import Happening
+    from orrery.debugger.timeline import Timeline
     from orrery.dialogue import Dialogue
 
 # What S-mode sees of M-mode's registers: the fields of sstatus, and the interrupts that are delegated (None).
@@ -250,12 +251,21 @@ class Machine:
         """Another machine in the state of this one; what becomes of it is its own. Raises as goto."""
         return self.past.fork()
 
+    def timeline(self) -> "Timeline":
+        """The run of this machine on a Timeline, which goes back in milliseconds, standing here.
+
+        What becomes of it there is its own.  Close it after use.  Raises as goto.
+        """
+        return self.past.timeline()
+
     def write(self, pa: int, data: bytes) -> None:
         """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
         self.past.write(pa, data)
 
     def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
         """Run until an event of orrery/debugger/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
+
+        What the console shows is waited for with expect; a Timeline stops at places of memory and code, too.
 
         The machine stops behind the gate in which it happened. Raises PoweredOff, Deadlock or ExpectTimeout.
         """

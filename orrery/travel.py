@@ -7,7 +7,7 @@ has processes of its own, goes back in milliseconds (orrery/debugger/timeline.py
 """
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emu.clock import PS_PER_TICK, TICKS_PER_S
 from emu.events import NEVER
@@ -18,6 +18,7 @@ from orrery.errors import BadInput, Deadlock, ExpectTimeout, PoweredOff
 
 if TYPE_CHECKING:
     from orrery.debugger.events import Happening
+    from orrery.debugger.timeline import Timeline
     from orrery.machine import Machine
 
 
@@ -52,6 +53,31 @@ class Past:
         """Of now."""
         self._machine.check_at_rest()
         return Snapshot(Moment.of(self._machine.board.hart), self.changes)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the machine was made by, as plain values: those of a Timeline. Raises as check_repeatable."""
+        self.check_repeatable()
+        options = {name: value for name, value in self._machine.made_by.items() if name != "warn"}
+        drive = options["drive"]
+        if isinstance(drive, os.PathLike):
+            options["drive"] = os.fspath(drive)
+        elif isinstance(drive, bytearray | memoryview):
+            options["drive"] = bytes(drive)
+        return {
+            **options,
+            "init_argv": tuple(options["init_argv"]),
+            "modules": dict(options["modules"] or {}),
+        }
+
+    def timeline(self) -> "Timeline":
+        """See Machine.timeline."""
+        from orrery.debugger.timeline import Timeline
+
+        it = Timeline(**self.options, changes=self._tape.changes())
+        it.goto(self.snapshot.moment)
+        it.take_output()
+        return it
 
     def goto(self, when: Snapshot | int) -> None:
         """See Machine.goto. The machine has another past then."""

@@ -14,8 +14,10 @@ where they differ behind one, it is halved, and at the end they step side by sid
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
+from emu.hart import USER
 from emu.ram import PAGE_SIZE, RAM_BASE
 from orrery.debugger.moment import Moment
+from orrery.debugger.programs import Programs
 from orrery.debugger.registers import NAMES
 from orrery.debugger.stops import ENDS, KERNEL
 from orrery.debugger.tape import Change
@@ -32,7 +34,7 @@ class Parting(NamedTuple):
 
     `registers` are the names of those that differ then, with both values, the time being `ticks`; `addresses`
     are the physical ones of bytes that do; `console` says that it has shown different things.  `text` says it
-    all in a line.
+    all in a line, with the process, the function and its line in the source, where these are known.
     """
 
     moment: Moment
@@ -108,14 +110,23 @@ class Both:
     def parting(self, before: Moment) -> Parting:
         """Of here, where they differ, which they did not at `before`."""
         first, registers, addresses = self._first, self._registers(), self._addresses()
-        console = self._console()
+        console, both = self._console(), (first.moment, self._second.moment)
+        first.goto(before)
         name = next((one.name for one in first.processes() if one.current), "")
         who = f"in process {first.current} ({name})" if name else "in the kernel"
+        pc = f"pc {before.pc:#x}{self._place(before)}"
         values = [f"{name} is {a:#x} and {b:#x}" for name, (a, b) in registers.items()]
         values += [f"the bytes at {pa:#x} differ" for pa in addresses[:SHOWN_MAX]]
         values += ["the console shows different things"] if console else []
-        text = f"they part at {before.time_ps} ps, pc {before.pc:#x}, {who}: {', '.join(values)}"
-        return Parting(before, first.moment, self._second.moment, registers, addresses, console, text)
+        text = f"they part at {before.time_ps} ps, {pc}, {who}: {', '.join(values)}"
+        return Parting(before, *both, registers, addresses, console, text)
+
+    def _place(self, moment: Moment) -> str:
+        """The function and the line at which the first is, in parentheses, where they are known."""
+        programs = Programs(self._first, {})
+        info = programs.find(self._first.current) if moment.priv == USER else programs.kernel
+        places = info.places(programs.kernel_address(moment.pc)) if info is not None else ()
+        return f" ({places[0].function} at {places[0].where})" if places else ""
 
     def _registers(self) -> dict[str, tuple[int, int]]:
         here, there = self._first.registers(KERNEL), self._second.registers(KERNEL)

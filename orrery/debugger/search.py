@@ -71,6 +71,7 @@ class Search(Journey):
         while found is None and (runner := self._copy_before(limit.ticks)) is not None:
             begin = runner.moment
             found = self._last_stop(runner, limit, inclusive)
+            self._look_up()
             limit, inclusive = begin, True
         if found is None:
             self._go(self._history.first.moment)

@@ -17,6 +17,7 @@ from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place, spots
 from orrery.debugger.pystops import PyStops
 from orrery.debugger.writers import Writers
+from orrery.hooks import Watcher
 
 if TYPE_CHECKING:
     from emu.engine import Spot
@@ -86,6 +87,8 @@ class Stops:
         self._lines = PyStops()
         self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
         self._catcher: Final = events.Catcher(machine.kernel, self._caught)
+        # A system call in which a checkpoint is made is told of only if it was watched from its beginning.
+        machine.hub.add(Watcher())
         self._happening: events.Happening | None = None
 
     # --- what to stop at ---

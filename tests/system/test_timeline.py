@@ -186,6 +186,18 @@ def test_events_are_found_in_both_directions(ended: Timeline) -> None:
         ended.run_until("lunch")
 
 
+def test_an_event_is_found_behind_a_checkpoint_in_the_midst_of_its_call() -> None:
+    """exec waits for the disk."""
+    with Timeline(**options(WRITER, MEM_MIB)) as it:
+        in_exec = it.run_until("syscall:exec").moment
+    with Timeline(**options(WRITER, MEM_MIB)) as it:
+        it.goto(in_exec)
+        it.goto(0)
+        assert it.checkpoints[-1] == in_exec
+        it.resume()
+        assert it.run_until("exec", backwards=True).detail == "exec process 2 runs prog"
+
+
 def test_going_to_a_time_stops_behind_it(ended: Timeline) -> None:
     end = ended.moment
     stopped = ended.goto(end.ticks // 2)

@@ -111,6 +111,38 @@ def test_where_two_futures_part_is_found() -> None:
             assert diff(it, same) is None
 
 
+def test_futures_with_other_drives_part_where_the_disk_is_read() -> None:
+    drives = [image.rebuilt(image.default_image(), {"note": text}) for text in (b"one\n", b"two\n")]
+    with (
+        Machine(drives[0], mem_mib=MEM_MIB, snapshot=True, seed=1).boot() as it,
+        Machine(drives[1], mem_mib=MEM_MIB, snapshot=True, seed=2).boot() as other,
+    ):
+        assert (it.sh("cat note"), other.sh("cat note")) == ("one\n", "two\n")
+        found = diff(it, other)
+        assert found is not None and found.addresses and not found.console
+        assert "in the kernel: the bytes at 0x" in found.text
+
+
+def test_the_place_in_the_source_is_in_the_difference() -> None:
+    with machine() as it, it.fork() as other:
+        assert it.sh("echo a") != other.sh("echo b")
+        found = diff(it, other)
+        assert found is not None and " (kerneltrap at kernel/asm/gates.S:" in found.text
+
+
+def test_a_machine_has_a_timeline_of_its_run() -> None:
+    with machine() as it:
+        it.sh("echo hi > x; cat x")
+        with it.timeline() as timeline:
+            assert (timeline.moment.time_ps, timeline.digest()) == (it.time_ps, it.digest())
+            assert timeline.run_until("exec", backwards=True).detail.endswith(" runs cat")
+            timeline.reverse_step(10)
+            timeline.type(b"another future\n")
+            timeline.resume()
+            assert b"another future" in timeline.take_output()
+        assert it.sh("cat x") == "hi\n"
+
+
 def bytes_at(it: Machine, p: Proc, va: int) -> bytes:
     return it.kernel.vm.peek(p.pagetable, va, PGSIZE) or b""
 
@@ -175,7 +207,7 @@ def test_a_drive_that_keeps_what_is_written_cannot_be_gone_back_with(tmp_path: P
         it.sh("echo hi > x")
         it.goto(start)
         assert it.sh("cat x") == "cat: cannot open x\n"
-        with Machine(mem_mib=MEM_MIB).boot() as other, pytest.raises(BadInput, match="one drive"):
+        with Machine(mem_mib=2 * MEM_MIB) as other, pytest.raises(BadInput, match="one mem_mib"):
             diff(it, other)
     with Machine(RamDrive(image.default_image())) as it, pytest.raises(BadInput, match="made elsewhere"):
         it.goto(0)
