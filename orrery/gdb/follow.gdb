@@ -23,3 +23,5 @@ end
 define hookpost-monitor
     python orrery_follow()
 end
+
+python orrery_follow()

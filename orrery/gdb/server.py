@@ -145,6 +145,8 @@ class Server:
 
     def read_line(self) -> bytes | None:
         """A line that the person types at gdb's terminal; None if there was none, and the loop is to look."""
+        if self.is_steering:  # gdb waits for an answer, and not for a stop
+            return None
         line = None if self._client is None else self._client.read_line(self.pause)
         if line is None:
             self._debuggee.ask_stop()

@@ -138,6 +138,24 @@ def test_orrery_gdb_loads_the_hook(program: Path) -> None:
     child.close(force=True)
 
 
+def test_gdb_is_not_asked_for_a_line_while_the_monitor_moves_the_machine(tmp_path: Path) -> None:
+    reader = source(tmp_path, "reader", "int main(void) { char c; read(0, &c, 1); return fork(); }")
+    child = pexpect.spawn(ORRERY, ["gdb", str(reader)], timeout=WALL_S_MAX, encoding="utf-8")
+    for command, shown in (
+        ("set style enabled off", "off"),
+        ("monitor next fork", "fork: none ahead: all processes wait"),
+        ("monitor type x", "x"),
+        ("monitor next fork", r"fork: process 2 \(reader\) has a child, process 3\s+at "),
+        ("monitor last syscall read", r"process 2 \(reader\) calls read"),
+    ):
+        child.expect_exact("(gdb) ")
+        child.sendline(command)
+        child.expect(shown)
+        assert HINT not in str(child.before)
+    child.expect_exact("(gdb) ")
+    child.close(force=True)
+
+
 # --- packets ---
 
 

@@ -31,6 +31,16 @@ int main(void) {
     return 0;
 }
 """
+LARGE = """
+int main(void) {
+    char *p = sbrk(4 << 20);
+    for (int i = 0; i < 4 << 20; i += 4096) p[i] = 1;
+    if (fork() == 0) exit(0);
+    wait(0);
+    sbrk(-(4 << 20));
+    return 0;
+}
+"""
 AT = r"at 0\.\d+ s, tick \d+: process 2 \(prog\) in user mode, pc 0x\w+  main\+0x\w+ at prog\.c:\d+\n"
 
 
@@ -111,6 +121,25 @@ def test_a_frame_is_free_where_it_is_told_to_be(session: Session) -> None:
     before = session.timeline.moment
     assert f"frame {trapframe[1]} is free" in session.say(f"monitor last free {frame}"), "it had another use"
     assert session.timeline.moment < before
+
+
+def test_a_frame_in_a_superpage_is_free_with_it(tmp_path: Path) -> None:
+    (tmp_path / "prog.c").write_text(INCLUDES + LARGE)
+    session = Session(cc.compile_user([tmp_path / "prog.c"], optimize=False))
+    with session.timeline:
+        session.say("monitor next fork")
+        found = re.search(r"(0x\w+)-\w+ +512  r--u- \S+  a superpage", session.say("monitor pt 2"))
+        assert found is not None
+        first, inside = int(found[1], 16), int(found[1], 16) + 0x77000
+        assert "counts 2 owners" in session.say(f"monitor frame {inside:#x}")
+        said = session.say(f"monitor next free {inside >> 12:#x}")
+        assert f"frame {inside:#x} is free, given back by process 2 (prog)\n" in said and "sbrk" in said
+        assert session.say(f"monitor frame {inside:#x}").endswith("; it is free\n")
+        session.say("rsi")
+        assert session.say(f"monitor frame {inside:#x}").startswith(
+            f"frame {first:#x}, a superpage, counts 1 "
+        )
+        assert "none behind" in session.say(f"monitor last free {inside:#x}")
 
 
 def test_catchpoints_for_frames_and_for_writes(session: Session) -> None:
