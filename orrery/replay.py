@@ -77,14 +77,17 @@ def play(
             signals.attach(replay.ask_stop)
             try:
                 if gdb is None:
-                    stopped = replay.resume()
+                    stopped, another = replay.resume(), ""
                 else:
-                    stopped = _debugged(recording, drive, say, machine, replay, signals, gdb)
+                    stopped, another = _debugged(recording, drive, say, machine, replay, signals, gdb)
             except Astray as error:
                 raise BadInput(f"{recording.path}: {error}") from error
             shown.finish()
         if signals.terminated:
             return BY_SIGNAL + signals.terminated
+        if another:
+            say(f"orrery: {another}, and so it ended otherwise, at {stopped.moment.time_ps} ps")
+            return stopped.status
         return _verdict(recording, stopped, machine, say)
 
 
@@ -107,8 +110,8 @@ def _debugged(
     replay: Replay,
     signals: Signals,
     address: tuple[str, int],
-) -> Stopped:
-    """Make the run with a gdb server."""
+) -> tuple[Stopped, str]:
+    """Make the run with a gdb server; the second says why it has become another one, if it has."""
     from orrery.gdb.server import Server
     from orrery.gdb.traveller import Traveller
 
@@ -117,9 +120,12 @@ def _debugged(
     server = Server(machine, traveller, address, say, wait=True, replays=True)
     console = _Console(replay)
     try:
-        return server.run(NEVER, console, signals, lambda: signals.came or console.status is not None)
+        stopped = server.run(NEVER, console, signals, lambda: signals.came or console.status is not None)
     finally:
         server.close()
+    if console.status is not None:
+        return stopped, "gdb has switched the machine off"
+    return stopped, "gdb has changed the run" if replay.tape.changes() != tape_of(recording) else ""
 
 
 def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Callable[[str], None]) -> int:

@@ -76,7 +76,7 @@ def target_xml() -> bytes:
         "<architecture>riscv:rv64</architecture>\n<osabi>none</osabi>\n"
         + feature("cpu", registers((*X, "pc"), "int"))
         + feature("fpu", DOUBLE + registers(F, "riscv_double"))
-        + feature("csr", registers(SUPERVISOR_CSRS, "int"))
+        + feature("csr", registers(SUPERVISOR_CSRS, "uint64"))
         + feature("virtual", registers(("priv",), "int"))
         + "</target>\n"
     ).encode()

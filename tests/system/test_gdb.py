@@ -4,6 +4,7 @@ import re
 import time
 from pathlib import Path
 
+import pytest
 from gdbs import PROGRAM, Served, in_order, source
 from orrery_cli import orrery
 
@@ -173,6 +174,24 @@ def test_a_replay_is_looked_at_back_and_forth(tmp_path: Path) -> None:
         said, [r"printf", r"Old value = 7\nNew value = 6", r"^#0 .*in add", r"= 7", r"recording ends|off"]
     )
     assert (status, out) == (7, recorded.out) and "the same run" in err
+
+
+@pytest.mark.parametrize(
+    ("commands", "status", "why"),
+    [
+        (("set var sum = 50", "continue"), 57, "gdb has changed the run"),
+        (("monitor quit",), 0, "switched the machine off"),
+    ],
+)
+def test_a_replay_that_becomes_another_run(
+    tmp_path: Path, commands: tuple[str, ...], status: int, why: str
+) -> None:
+    recording = tmp_path / "run.orr"
+    orrery("record", "-o", recording, "run", source(tmp_path, "prog", PROGRAM))
+    with Served("replay", recording, wait=False) as served:
+        served.gdb("tbreak main", "continue", *commands)
+        done = served.end()
+    assert done[0] == status and why in done[2] and "the same run" not in done[2]
 
 
 def test_a_breakpoint_in_cat_hits_in_cat_alone() -> None:
