@@ -3,13 +3,16 @@
 Used by hatchery.py in the processes that have machines.  Every answer tells the outcome of one call and what
 changed meanwhile, so that the caller knows the console and the time even of a machine that is lost later:
 
-    call      (name, arguments)
+    call      (name, arguments), for "fork" with a socket for the new copy's wire
     answer    (whether it went well, result or parcel, (time in ps, status, console, events, crashes))
 
 The first answer of a machine comes without a call: it says that the machine is there.
 """
 
 import dataclasses
+import gc
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -18,11 +21,12 @@ from typing import Any, Final
 from kernel.kernel import KernelPanic
 from orrery import parcel, postmortem
 from orrery.booted import BootedMachine
-from orrery.errors import MachineStopped
+from orrery.debugger import events
+from orrery.errors import CannotGoOn, MachineStopped
 from orrery.hooks import Event
 from orrery.recipe import Recipe
 from orrery.watchdog import PATIENCE_S, Watchdog
-from orrery.wire import Value, Wire
+from orrery.wire import PROTOCOL, Value, Wire
 from toolchain.paths import in_tree
 
 
@@ -39,9 +43,11 @@ class Attendant:
     """Serves `wire` with `machine`, which is this process's own."""
 
     def __init__(self, wire: Wire, machine: BootedMachine) -> None:
-        self._wire: Final = wire
+        self._wire = wire
         self._machine: Final = machine
         self._events: list[Event] = []
+        self._kinds: Final[set[str]] = set()  # of events that are kept
+        self._copies: list[int] = []  # processes
         self._calls: Final[dict[str, Callable[..., Value]]] = {
             "digest": machine.digest,
             "expect": self._expect,
@@ -50,16 +56,18 @@ class Attendant:
             "read": machine.read,
             "reg": machine.reg,
             "sh": self._sh,
+            "run_until": self._run_until,
             "type": machine.type,
+            "write": machine.write,
         }
 
     def serve(self, greeting: Value) -> None:
         """Say `greeting` and answer calls. Raises Hangup when the caller has gone, which is the usual end."""
         self._answer(True, greeting)
         while True:
-            (name, arguments), _ = self._wire.receive()
+            (name, arguments), passenger = self._wire.receive()
             try:
-                result = self._calls[name](*arguments)
+                result = self._fork(passenger) if passenger is not None else self._calls[name](*arguments)
             except Exception as error:  # any: it is raised again at the caller
                 self._answer(False, parcel.wrap(error))
             else:
@@ -67,8 +75,8 @@ class Attendant:
 
     def _answer(self, done: bool, value: Value) -> None:
         machine = self._machine
-        events = tuple((event.kind, *_fields(event)) for event in self._events)
-        state = (machine.time_ps, machine.status, machine.take_console(), events, tuple(machine.crashes))
+        happened = tuple((event.kind, *_fields(event)) for event in self._events)
+        state = (machine.time_ps, machine.status, machine.take_console(), happened, tuple(machine.crashes))
         self._events.clear()
         machine.crashes.clear()
         self._wire.send((done, value, state))
@@ -88,9 +96,34 @@ class Attendant:
         with _running(self._machine, self._wire):
             return self._machine.run_program(argv, elf, stdin)
 
+    def _run_until(self, event: str, timeout_s: float | None) -> tuple[object, ...]:
+        events.check((event,))
+        with _running(self._machine, self._wire):
+            return tuple(self._machine.run_until(event, timeout_s))
+
     def _on(self, kind: str) -> None:
         """Keep events of `kind` for the caller, whose hooks get them with the answer."""
-        self._machine.on(kind, self._events.append)
+        if kind not in self._kinds:
+            self._machine.on(kind, self._events.append)
+            self._kinds.add(kind)
+
+    def _fork(self, passenger: socket.socket) -> tuple[int, tuple[str, ...]]:
+        """Make a copy of this process, which serves a wire of its own; it begins with this answer, too."""
+        self._copies = [copy for copy in self._copies if not os.waitpid(copy, os.WNOHANG)[0]]
+        try:
+            pid = os.fork()
+        except OSError as error:
+            passenger.close()
+            raise CannotGoOn(f"no process for a copy of the machine: {error.strerror}; end some") from error
+        if pid:
+            self._copies.append(pid)
+            passenger.close()
+        else:
+            gc.freeze()  # a collection would write to every page that holds an object, and so copy it
+            self._copies = []
+            self._wire.close()
+            self._wire = Wire(passenger)
+        return PROTOCOL, ()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ the time, the status and the console that came with the last answer are those of
 
 import os
 import re
+import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,6 +15,7 @@ from orrery.errors import CannotGoOn
 from orrery.wire import PROTOCOL, Hangup, Value, Wire
 
 if TYPE_CHECKING:
+    from orrery.debugger.events import Happening
     from orrery.hooks import Event, Hook
 
 CONSOLE_CHARS_MAX: Final = 1 << 18
@@ -31,18 +33,19 @@ class ForkedMachine:
 
     def __init__(self, wire: Wire, log: Callable[[], str]) -> None:
         """The machine at the other end of `wire`; `log()` is what its process has printed lately."""
-        self._wire: Final = wire
+        self._wire = wire
         self._log: Final = log
         self._hooks: Final[dict[str, list[Hook]]] = {}
         self._time_ps = 0
         self._status = 0
         self._console = ""
-        self._crashes: Final[list[str]] = []
+        self._crashes: list[str] = []
+        self._snapshots: Final[list[ForkedSnapshot]] = []
         self.closed = False
         protocol, warnings = self._answer()
         assert protocol == PROTOCOL, "the machine's source tree is of another version: bring it up to date"
-        self.warnings: Final[tuple[str, ...]] = tuple(warnings)
-        self._start_ps: Final = self._time_ps
+        self.warnings: tuple[str, ...] = tuple(warnings)
+        self._start_ps = self._time_ps
 
     # --- as in Machine ---
 
@@ -100,10 +103,56 @@ class ForkedMachine:
         digest: str = self.call("digest")
         return digest
 
+    def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
+        """Run until an event of orrery/debugger/events.py: fork, exec, exit, fault, syscall:NAME ..."""
+        __tracebackhide__ = True
+        from orrery.debugger.events import Happening
+
+        return Happening(*self.call("run_until", event, timeout_s))
+
+    def write(self, pa: int, data: bytes) -> None:
+        """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
+        self.call("write", pa, data)
+
+    def fork(self) -> "ForkedMachine":
+        """Another machine in the state of this one, in milliseconds; what becomes of it is its own.
+
+        It calls no hooks but those that are given to it.  Close it, too.
+        """
+        __tracebackhide__ = True
+        wire, far = Wire.pair()
+        with far:
+            self.call("fork", passenger=far)
+        other = ForkedMachine(wire, self._log)
+        other._console, other._crashes, other._start_ps = self._console, [*self._crashes], self._start_ps
+        other.warnings = self.warnings
+        return other
+
+    def snapshot(self) -> "ForkedSnapshot":
+        """Now, to come back to, as often as you like: a process that stands still, until this is closed."""
+        snapshot = ForkedSnapshot(self.fork())
+        self._snapshots.append(snapshot)
+        return snapshot
+
+    def goto(self, when: "ForkedSnapshot") -> None:
+        """Go to where a snapshot was taken, of this machine or another one. Hooks stay."""
+        if not isinstance(when, ForkedSnapshot):
+            raise TypeError(f"{when!r}: a forked machine goes to snapshots; a time is for orrery.Machine")
+        copy = when.machine.fork()
+        self._wire.close()
+        self._wire, self.closed = copy._wire, False
+        self._time_ps, self._status, self._start_ps = copy._time_ps, copy._status, copy._start_ps
+        self._console, self._crashes = copy._console, copy._crashes
+        copy.closed = True  # it is this one now
+        for kind in self._hooks:
+            self.call("on", kind)
+
     def close(self) -> None:
-        """Let the machine go. Closing twice is harmless."""
+        """Let the machine and its snapshots go. Closing twice is harmless."""
         self.closed = True
         self._wire.close()
+        for snapshot in self._snapshots:
+            snapshot.machine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,12 +183,12 @@ class ForkedMachine:
     def __repr__(self) -> str:
         return f"<machine, {self._time_ps // 10**6} us after power-on, last status {self._status}>"
 
-    def call(self, name: str, *arguments: Value) -> Value:
+    def call(self, name: str, *arguments: Value, passenger: socket.socket | None = None) -> Value:
         """Have the attendant carry out call `name`; its result."""
         __tracebackhide__ = True
         assert not self.closed, "a machine that was closed, or lost, cannot be used"
         try:
-            self._wire.send((name, arguments))
+            self._wire.send((name, arguments), passenger)
         except Hangup:
             raise self._lost() from None
         return self._answer()
@@ -152,7 +201,7 @@ class ForkedMachine:
         except Hangup:
             raise self._lost() from None
         except BaseException:
-            self.close()  # the answer, when it comes, would be taken for that to another call
+            self._hang_up()  # the answer, when it comes, would be taken for that to another call
             raise
         self._time_ps, self._status, shown, events, crashes = state
         self._crashes.extend(crashes)
@@ -166,13 +215,30 @@ class ForkedMachine:
         """Give the hooks their events."""
         for kind, *fields in events:
             event = _event_class(kind)(*fields)
-            for hook in self._hooks[kind]:
+            for hook in self._hooks.get(kind, ()):
                 hook(event)
+
+    def _hang_up(self) -> None:
+        """The machine is lost; its snapshots are not."""
+        self.closed = True
+        self._wire.close()
 
     def _lost(self) -> CannotGoOn:
         """The process has gone without a word."""
-        self.close()
+        self._hang_up()
         return lost("the process of the machine has ended: it was killed, or has crashed", self._log())
+
+
+class ForkedSnapshot:
+    """A state of a forked machine, which is in `machine`; nobody lets that run."""
+
+    def __init__(self, machine: ForkedMachine) -> None:
+        self.machine: Final = machine
+
+    @property
+    def time_ps(self) -> int:
+        """Picoseconds since power-on."""
+        return self.machine.time_ps
 
 
 def lost(what: str, log: str) -> CannotGoOn:

@@ -57,6 +57,63 @@ def sources(tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
+# --- other futures ---
+
+
+def test_a_forked_machine_can_be_forked_again(nursery: Nursery) -> None:
+    with nursery.machine(mem_mib=16) as machine:
+        machine.sh("echo before > x")
+        with machine.fork() as other:
+            assert (other.digest(), other.console) == (machine.digest(), machine.console)
+            assert other.sh("echo other > x; cat x") == "other\n"
+            assert machine.sh("cat x") == "before\n"
+            assert other.used_ps > 0 and other.sh("cat x") == "other\n"
+        assert machine.sh("cat x") == "before\n"
+
+
+def test_a_forked_machine_goes_back_to_its_snapshots(nursery: Nursery) -> None:
+    with nursery.machine(mem_mib=16) as machine:
+        names: list[str] = []
+        start, digest, console = machine.snapshot(), machine.digest(), machine.console
+        machine.on("syscall", lambda event: names.append(event.name))
+        for _ in range(2):
+            machine.sh("echo hi > x; cat x")
+            assert "write" in names
+            machine.goto(start)
+            assert (machine.time_ps, machine.digest()) == (start.time_ps, digest)
+            assert machine.console == console
+            names.clear()
+        assert machine.sh("cat x") == "cat: cannot open x\n"
+        with pytest.raises(TypeError, match="goes to snapshots"):
+            machine.goto(0)  # type: ignore[arg-type]
+
+
+def test_a_forked_machine_that_is_lost_goes_back_to_a_snapshot(nursery: Nursery) -> None:
+    with nursery.machine(mem_mib=16) as machine:
+        start = machine.snapshot()
+        own = set(descendants(os.getpid()))
+        with machine.fork() as other:
+            new = set(descendants(os.getpid())) - own
+            assert len(new) == 1
+            os.kill(new.pop(), signal.SIGKILL)
+            with pytest.raises(CannotGoOn):
+                other.sh("ls")
+            other.goto(start)
+            assert other.sh("echo hi") == "hi\n"
+
+
+def test_a_forked_machine_runs_to_events_and_can_be_changed(nursery: Nursery) -> None:
+    with nursery.machine(mem_mib=16) as machine:
+        machine.type("echo hi\n")
+        assert machine.run_until("exec").text == "process 3 runs echo"
+        with pytest.raises(Deadlock, match="waiting for crash"):
+            machine.run_until("crash")
+        with pytest.raises(ValueError, match="no such event"):
+            machine.run_until("lunch")
+        machine.write(0x80400000, b"abc")
+        assert machine.read(0x80400000, 3) == b"abc"
+
+
 # --- the same run ---
 
 
