@@ -2,12 +2,14 @@
 
 import re
 
+from orrery.debugger import pycode
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame
 from orrery.debugger.looking import instructions
 from orrery.debugger.resolving import resolve
 from orrery.debugger.values import Unavailable
+from orrery.dwarf import DebugInfo
 
 
 def backtrace(debugger: Debugger, argument: str) -> str:
@@ -105,15 +107,34 @@ def _lines(debugger: Debugger, text: str) -> tuple[str, int, int]:
         return debugger.current_file, int(found[1]), int(found[2])
     if (found := re.fullmatch(r"(?:([^:\s]+):)?(\d+)", text)) is not None:
         middle, file = int(found[2]), found[1] or debugger.current_file
+        function = pycode.at_line(file, middle) if file.endswith(".py") else None
+        file = function.file if function is not None else file
+    elif functions := [] if _is_known(debugger, text) else pycode.named(text):
+        middle, file = functions[0].first + int(debugger.settings["listsize"]) // 2, functions[0].file
     else:
         addresses, info = resolve(debugger, text)
-        place = next(iter((info or debugger.programs.kernel).places(addresses[0])), None)
+        address = _of_function(info, text, addresses[0])
+        place = next(iter((info or debugger.programs.kernel).places(address)), None)
         if place is None:
             raise Unavailable(f"No line is known for {text}.")
         middle, file = place.line, place.file
     lines = int(debugger.settings["listsize"])
     first = max(middle - lines // 2, 1)
     return file, first, first + lines - 1
+
+
+def _is_known(debugger: Debugger, text: str) -> bool:
+    try:
+        resolve(debugger, text)
+    except Unavailable:
+        return False
+    return True
+
+
+def _of_function(info: DebugInfo | None, text: str, address: int) -> int:
+    """An address, or the first one of the function if it is that which `text` names."""
+    function = info.function(address) if info is not None else None
+    return function.low if function is not None and text.endswith(function.name) else address
 
 
 def source(debugger: Debugger, argument: str) -> str:
@@ -127,9 +148,7 @@ def line(debugger: Debugger, argument: str) -> str:
     """info line [LOCATION]: where its code is."""
     if argument:
         addresses, info = resolve(debugger, argument)
-        function = info.function(addresses[0]) if info is not None else None
-        if function is not None and function.name == argument:
-            addresses = (function.low,)
+        addresses = (_of_function(info, argument, addresses[0]),)
     else:
         addresses, info = (debugger.frame.at,), debugger.frame.info
     place = next(iter(info.places(addresses[0])), None) if info is not None else None

@@ -98,7 +98,7 @@ INFO: Final[dict[str, tuple[Function, str]]] = {
     "line": (browsing.line, "where the code of a line is"),
     "symbol": (browsing.symbol, "what is at an address"),
     "source": (browsing.source, "the program's sources"),
-    "display": (looking.display, "what is shown at each stop"),
+    "display": (looking.displayed, "what is shown at each stop"),
     "checkpoints": (reversing.checkpoints, "the moments to which you gave a number"),
 }
 

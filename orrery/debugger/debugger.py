@@ -60,6 +60,7 @@ class Debugger:
         self.file: DebugInfo | None = None  # a program whose symbols the person wants where none runs
         self.changed: frozenset[int] = frozenset()  # the registers that the last move has changed
         self.displays: Final[dict[int, Callable[[], str]]] = {}  # what is shown at each stop, by number
+        self.displayed: Final[dict[int, str]] = {}  # what the person wrote for that
         self.moments: Final[list[Moment]] = []  # checkpoints that the person asked for
         self.listed = ("", 0)  # file and last line of the last list
         self.listed_first = 1  # its first line

@@ -133,19 +133,29 @@ def display(debugger: Debugger, argument: str) -> str:
     if not argument:
         return "".join(show() for show in debugger.displays.values())
     letter, text = _letter(argument)
+    form = f"/{letter} " if letter else ""
     number = max(debugger.displays, default=0) + 1
 
     def show() -> str:
         try:
             if letter in ("i", "s"):
                 return f"{number}: x/{letter} {text}\n{examine(debugger, f'/{letter} {text}')}"
-            return f"{number}: {text} = {debugger.show(evaluate(text, debugger), letter)}\n"
+            return f"{number}: {form}{text} = {debugger.show(evaluate(text, debugger), letter)}\n"
         except (Unavailable, LookupError):
             return ""  # not to be seen from here
 
     evaluate(text, debugger)
     debugger.displays[number] = show
+    debugger.displayed[number] = f"{form}{text}"
     return show()
+
+
+def displayed(debugger: Debugger, argument: str) -> str:
+    """info display"""
+    if not debugger.displays:
+        return "There are no auto-display expressions now.\n"
+    lines = (f"{f'{number}:':<3}  y  {debugger.displayed[number]}\n" for number in debugger.displays)
+    return "Auto-display expressions now in effect:\nNum Enb Expression\n" + "".join(lines)
 
 
 def undisplay(debugger: Debugger, argument: str) -> str:

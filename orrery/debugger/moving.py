@@ -108,11 +108,17 @@ def until(debugger: Debugger, argument: str) -> str:
     """Over calls, and not back to an earlier line; or to a location."""
     if argument:
         return advance(debugger, argument)
-    begin = debugger.frame.pc
+    begin, before = debugger.frame, debugger.activation
     stopped = _step(debugger, over=True)
-    while stopped.why == "step" and debugger.target.moment.pc <= begin and debugger.walk is None:
+    while stopped.why == "step" and debugger.walk is None and _is_earlier(debugger, begin):
         stopped = _step(debugger, over=True)
-    return report(debugger, stopped)
+    return report(debugger, stopped, before=before)
+
+
+def _is_earlier(debugger: Debugger, frame: Frame) -> bool:
+    """Whether the machine is further up in the frame's function, or still there."""
+    function, pc = frame.function, debugger.target.moment.pc
+    return function is not None and function.low <= pc <= frame.pc
 
 
 def advance(debugger: Debugger, argument: str) -> str:
@@ -264,9 +270,9 @@ def position(debugger: Debugger, *, changed: bool, by_line: bool = True) -> str:
     frame = debugger.frame
     line = debugger.line_of(frame)
     in_line = frame.info is not None and frame.place is not None and not _begins(frame)
-    address = f"{frame.pc:#x}" if frame.python is None and in_line else ""
+    address = f"{frame.pc:#018x}" if frame.python is None and in_line else ""
     if frame.place is None or not frame.place.line:
-        return f"{frame.pc:#x} in {debugger.describe(frame)}\n" + displays(debugger)
+        return f"{frame.pc:#018x} in {debugger.describe(frame)}\n" + displays(debugger)
     head = f"{f'{address} in ' if address else ''}{debugger.describe(frame)}\n" if changed else ""
     if head or not address:
         return head + line + "\n" + displays(debugger)

@@ -25,12 +25,13 @@ XV6: Final = {
 
 
 class PyFunction(NamedTuple):
-    """A function of the kernel, where its body begins, and its lines that have code."""
+    """A function of the kernel, where its body begins, its lines that have code, and that of its `def`."""
 
     name: str
     file: str
     body: int
     lines: tuple[int, ...]
+    first: int
 
 
 @cache
@@ -75,7 +76,9 @@ def _in_file(path: Path) -> Iterator[PyFunction]:
         lines = tuple(sorted({line for _, _, line in one.co_lines() if line}))
         body = [line for line in lines if line > one.co_firstlineno] or list(lines)
         if body:
-            yield PyFunction(one.co_qualname, in_tree(one.co_filename), _first(one, body), tuple(body))
+            yield PyFunction(
+                one.co_qualname, in_tree(one.co_filename), _first(one, body), tuple(body), one.co_firstlineno
+            )
 
 
 def _first(code: CodeType, body: list[int]) -> int:

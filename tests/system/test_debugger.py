@@ -422,3 +422,24 @@ def test_a_line_typed_at_the_terminal_is_the_programs_that_waits_for_one(tmp_pat
     child.expect_exact("Interrupted.")
     child.expect_exact("(orrery)")
     child.close()
+
+
+def test_source_is_listed_around_a_function_of_c_or_python(session: Session) -> None:
+    first = line("static int total") - 4  # the line of its brace is in the middle
+    assert session.say("list total").startswith(f"{first}\t")
+    assert "def copy(self, source: int" in session.say("list VirtualMemory.copy")
+    assert session.say("list vm.py:20").startswith("15\t")
+
+
+def test_displays_are_listed_as_they_were_asked_for(session: Session) -> None:
+    assert session.say("info display").startswith("There are no")
+    assert session.say("display/x count") == "1: /x count = 0x0\n"
+    session.say("display buffer")
+    assert session.say("info display").splitlines()[2:] == ["1:   y  /x count", "2:   y  buffer"]
+    assert session.say("n").endswith('1: /x count = 0x0\n2: buffer = ""\n')
+
+
+def test_until_leaves_a_loop_and_a_function(session: Session) -> None:
+    session.say("tb total", "c", "n", "n", "n")
+    assert session.say("until").endswith("    return sum;\n")
+    assert "main () at prog.c:" in session.say("until") + session.say("until")
