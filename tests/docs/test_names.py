@@ -12,9 +12,8 @@ from names import ROOT, Sources, claims
 
 from toolchain import headers
 
-READMES = [
-    path for path in (ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))) if path.parent.name != "docs"
-]
+MAP = ROOT / "orrery" / "debugger" / "README.md"
+READMES = [ROOT / "README.md", *sorted(p for p in ROOT.glob("*/README.md") if p.parent.name != "docs"), MAP]
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDER = re.compile(r"NAME")  # sys_NAME and the like stand for many
 OURS = re.compile(r"[_.(]|[a-z][A-Z]")  # what looks like code; a plain word may be anybody's
@@ -52,6 +51,12 @@ def test_wrong_names_are_found(sources: Sources) -> None:
         "`kernel/trip.py` `asn/` `Trap.progress` `_usertrip()` `NoSuchClass` `no_such_name`"
     ):
         assert not is_there(sources, README, kind, word), word
+
+
+def test_the_debuggers_map_has_every_file() -> None:
+    rows = re.findall(r"^\| `(\w+\.py)` ", MAP.read_text(), re.MULTILINE)
+    files = {path.name for path in MAP.parent.glob("*.py")} - {"__init__.py"}
+    assert sorted(rows) == sorted(files)
 
 
 @pytest.mark.parametrize("document", READMES, ids=by_path)
