@@ -66,7 +66,7 @@ def rival_start(tree: Path, qemu: str, scratch: Path, image: bytes) -> Callable[
 
 
 def debugged(tree: Path, qemu: str, scratch: Path) -> Callable[[int], list[str]]:
-    """What gives the command line of the xv6 of `tree` with a gdb server on a port.
+    """What gives the command line of the xv6 of `tree`, waiting for a gdb on a port.
 
     Raises BenchError where the tree lacks something.
     """
@@ -75,7 +75,7 @@ def debugged(tree: Path, qemu: str, scratch: Path) -> Callable[[int], list[str]]
     def argv(port: int) -> list[str]:
         copy = scratch / "gdb-fs.img"
         copy.write_bytes(image.read_bytes())
-        return [*_qemu_argv(qemu, kernel, copy), "-gdb", f"tcp:127.0.0.1:{port}"]
+        return [*_qemu_argv(qemu, kernel, copy), "-S", "-gdb", f"tcp:127.0.0.1:{port}"]
 
     return argv
 

@@ -97,6 +97,7 @@ class Loop:
         self.hit: Hit | None = None  # the access at which run() stopped last
         self._spots: tuple[e.Spot, ...] = ()
         self._watching = False
+        self._came_to_spot = False  # _step_to did, before the deadline
         self._asked = False
 
     def ask_stop(self) -> None:
@@ -179,8 +180,9 @@ class Loop:
                 if self.hit is not None:
                     return Stop.WATCH
             else:
+                self._came_to_spot = False
                 self._attend(error)
-                if self._spots and cells[e.REASON] == e.AT_STRADDLE and (stop := self._met()) is not None:
+                if (self._came_to_spot or self.hit is not None) and (stop := self._met()) is not None:
                     return stop
 
     def _met(self) -> Stop | None:
@@ -235,6 +237,7 @@ class Loop:
         cells = self.hart.cells
         while (now := cells[e.NOW]) < deadline and not self.hart.waiting:
             if self._spots and self._met() is not None:
+                self._came_to_spot = True
                 return
             self.step()
             if cells[e.REASON] != e.RAN or cells[e.NOW] == now or self.events.next_ticks < deadline:

@@ -50,12 +50,13 @@ class Inferiors:
         return [*self._strangers(), *sorted(self.half_known - self.detached)]
 
     def _strangers(self) -> list[int]:
-        strangers = [pid for pid in self._debuggee.pids() if pid not in self.known | self.detached]
+        told = self.known | self.detached
+        strangers = [pid for pid in self._debuggee.pids() if pid not in told]
         if strangers:
             zombie = STATE_NAMES[ZOMBIE]  # gdb knows of its end, or will not hear of it
             ended = {one.pid for one in self._debuggee.processes() if one.state == zombie and not one.current}
             strangers = [pid for pid in strangers if pid not in ended]
-        if self.current() == KERNEL and KERNEL not in self.known | self.detached:
+        if self.current() == KERNEL and KERNEL not in told:
             strangers.append(KERNEL)
         return strangers
 

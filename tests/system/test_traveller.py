@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from orrery.debugger.moment import Moment
+from orrery.debugger.stops import KERNEL
 from orrery.debugger.target import Target
 from orrery.gdb import traveller as module
 from orrery.gdb.traveller import Traveller
@@ -45,7 +46,7 @@ def test_the_past_is_what_the_present_was(travelled: tuple[Traveller, Seen]) -> 
     for moment, digest in (seen[6], seen[1], seen[4]):
         assert traveller.goto(moment).why == "limit"
         assert (traveller.moment, traveller._here.digest()) == (moment, digest)
-    traveller.reverse_step(1)
+    assert traveller.reverse_step(KERNEL).why == "step" and traveller.moment.ticks < seen[4][0].ticks
     assert traveller.goto(seen[-1][0]).why == "limit" and traveller.moment == seen[-1][0]
 
 

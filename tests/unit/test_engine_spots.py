@@ -3,8 +3,8 @@ run itself is the same as without.
 """
 
 import pytest
-from assembler import A0, A1, C_JUMP_TO_ITSELF, Code, addi, ld, sd
-from bare import ALIAS, CODE, DATA, ENGINES, TEXT
+from assembler import A0, A1, C_JUMP_TO_ITSELF, C_NOP, NOP, Code, addi, ld, sd
+from bare import ALIAS, CODE, DATA, ENGINES, ISLAND, PAGE_SIZE, TEXT, Island
 from bare import Machine as BareMachine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -183,3 +183,17 @@ def test_an_access_at_the_time_of_an_event_is_told(engine: str) -> None:
     machine.loop.set_spots([Spot(DATA, DATA + 8, e.STORES)])
     assert machine.loop.run(100) is Stop.WATCH
     assert (machine.hart.regs[e.PC], machine.clock.now) == (TEXT + 8, 8)
+
+
+@EACH
+def test_a_spot_on_the_way_to_where_there_is_nothing_to_run_is_met(engine: str) -> None:
+    """The block before the island cannot be run whole, so it is stepped through."""
+    text = bytearray(PAGE_SIZE * 2)
+    code = Code(ISLAND - 8)
+    code.put(sd(A0, A1, 0), C_NOP, C_NOP, NOP)
+    text[ISLAND - 8 - TEXT :] = code.finish()[: 2 * PAGE_SIZE + TEXT - ISLAND + 8]
+    machine = BareMachine(engine, bytes(text), privilege=0, island=Island.HOLE)
+    machine.hart.regs[e.PC], machine.hart.regs[A1] = ISLAND - 8, DATA
+    machine.loop.set_spots([Spot(DATA, DATA + 8, e.STORES), Spot(ISLAND - 2, ISLAND - 2, e.FETCHES)])
+    stops = [(machine.loop.run(100), machine.hart.regs[e.PC] - ISLAND, machine.clock.now) for _ in range(2)]
+    assert stops == [(Stop.WATCH, -4, 4), (Stop.BREAK, -2, 6)]
