@@ -6,15 +6,19 @@ A name may be shortened as long as it is the only one that begins so; the short 
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from orrery.debugger import beginning, browsing, listing, looking, moving, reversing, saying, stopping
+from orrery.debugger import beginning, browsing, listing, looking, moving, pycode, reversing, saying, stopping
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.events import KINDS
 from orrery.debugger.helm import ORDERS, WRITE, help_text
 from orrery.debugger.stops import KERNEL
+from orrery.debugger.tape import Astray
 from orrery.debugger.values import Unavailable
+from orrery.errors import CannotGoOn
 from orrery.monitor import COMMANDS as CONSOLE
+from toolchain import image
 
 Function = Callable[[Debugger, str], str]
 
@@ -59,6 +63,16 @@ def file(debugger: Debugger, argument: str) -> str:
     if argument and debugger.file is None:
         raise Unavailable(f'No program "{argument}".')
     return f"Reading symbols from {argument}...\n" if argument else "No symbol file now.\n"
+
+
+def directory(debugger: Debugger, argument: str) -> str:
+    """directory PATH: where sources are."""
+    if argument:
+        path = Path(argument).expanduser()
+        if not path.is_dir():
+            raise Unavailable(f"{argument}: is no directory.")
+        debugger.sources.add(path)
+    return f"Source directories searched: {':'.join(map(str, debugger.sources.directories))}\n"
 
 
 def type_(debugger: Debugger, argument: str) -> str:
@@ -154,6 +168,7 @@ COMMANDS: Final = (
     Command(("up",), "[N]", "at the caller", browsing.up, True),
     Command(("down",), "[N]", "at the one that is called", browsing.down, True),
     Command(("file",), "[PROGRAM]", "use its symbols where no program runs", file),
+    Command(("directory", "dir"), "[PATH]", "look for sources there too", directory),
     Command(("inferior", "thread"), "[PID]", "look at another process, or at the kernel: 0", inferior),
     Command(("print", "p", "inspect"), "[/F] EXPR", "a value; with = it is changed", looking.print_),
     Command(("output",), "[/F] EXPR", "a value, bare", looking.output),
@@ -182,6 +197,7 @@ SCRIPT: Final = Command(
 )
 ALL: Final = (*COMMANDS, SCRIPT, HELP, QUIT)
 END: Final = "end"
+BREAKS: Final = ("break", "b", "tbreak", "tb", "list", "l")  # what takes a location
 
 
 class Commands:
@@ -241,6 +257,8 @@ class Commands:
             return self._execute(word, rest.strip(), line)
         except Unavailable as error:
             return f"{error}\n"
+        except (CannotGoOn, Astray) as error:
+            return f"{error}\n"
         except (LookupError, ValueError) as error:
             return f"{error.args[0] if error.args else error}\n"
 
@@ -286,6 +304,10 @@ class Commands:
             yield from (name for name in names if name.startswith(last))
         elif words[:-1] in (["catch"], ["monitor", "next"], ["monitor", "last"]):
             yield from (kind for kind in (*KINDS, WRITE) if kind.startswith(last))
+        elif words[0] in BREAKS and last:
+            functions = (one.name for one in pycode.functions())
+            known = (*self._debugger.names(), *functions, *(f"{name}:" for name in image.programs()))
+            yield from dict.fromkeys(name for name in known if name.startswith(last))
         elif last:
             yield from (name for name in self._debugger.names() if name.startswith(last))
 

@@ -15,8 +15,18 @@ class Sources:
     """Files under `directories`, then in the tree."""
 
     def __init__(self, directories: Sequence[Path] = ()) -> None:
-        self._directories: Final = tuple(directories)
+        self._directories: Final = list(directories)
         self._files: Final[dict[str, list[str]]] = {}
+
+    def add(self, directory: Path) -> None:
+        """Look there first from now on."""
+        self._directories.insert(0, directory)
+        self._files.clear()
+
+    @property
+    def directories(self) -> list[Path]:
+        """Where files are looked for, before the source tree."""
+        return list(self._directories)
 
     def lines(self, file: str) -> list[str]:
         """The lines of a file; none where it cannot be found."""
@@ -38,7 +48,9 @@ class Sources:
         return [f"{n}{'>' if n == current else ''}\t{lines[n - 1]}" for n in numbers]
 
     def _read(self, file: str) -> list[str]:
-        for path in (*(directory / file for directory in self._directories), cc.source_of(file)):
+        names = (file, Path(file).name)
+        own = (directory / name for directory in self._directories for name in names)
+        for path in (*own, cc.source_of(file)):
             try:
                 return path.read_text(errors="replace").splitlines()
             except OSError:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -443,3 +444,23 @@ def test_until_leaves_a_loop_and_a_function(session: Session) -> None:
     session.say("tb total", "c", "n", "n", "n")
     assert session.say("until").endswith("    return sum;\n")
     assert "main () at prog.c:" in session.say("until") + session.say("until")
+
+
+def test_sources_are_looked_for_where_the_person_says(session: Session, tmp_path: Path) -> None:
+    assert session.say("list elsewhere.c:1") == "elsewhere.c: No such file.\n"
+    (tmp_path / "elsewhere.c").write_text("int here;\n")
+    assert session.say(f"directory {tmp_path}").startswith(f"Source directories searched: {tmp_path}:")
+    assert session.say("list elsewhere.c:1") == "1\tint here;\n"
+    assert "is no directory" in session.say("directory /nowhere")
+
+
+def test_locations_are_completed_with_functions_of_python_and_programs(session: Session) -> None:
+    assert "push" in session.commands.completions("b pu")
+    assert "ProcTable.fork" in session.commands.completions("tbreak ProcT")
+    assert "cat:" in session.commands.completions("break ca")
+
+
+def test_a_machine_that_has_gone_is_told_of(session: Session) -> None:
+    os.kill(session.timeline._cursor.pid, signal.SIGKILL)
+    assert "process of the machine has ended" in session.say("next")
+    assert "process of the machine has ended" in session.say("info registers pc", "x/4x $sp")
