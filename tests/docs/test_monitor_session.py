@@ -1,7 +1,6 @@
 """docs/monitor.md shows what the monitor says: each block that begins with `(orrery) COMMAND` is made again.
 
-Only its shape is compared, since numbers vary.  To renew the blocks in place:
-.venv/bin/python tests/docs/test_monitor_session.py
+Only its shape is compared, since numbers vary.  `.venv/bin/python tests/docs/refresh.py` makes it anew.
 """
 
 import re
@@ -55,11 +54,7 @@ def test_the_document_shows_what_the_monitor_says() -> None:
     assert shown == {c.name for c in COMMANDS} - {"regs", "quit"}
 
 
-def main() -> None:
-    text = DOCUMENT.read_text()
+def renewed_page() -> str:
+    """The text of the document with every block made anew."""
     with monitor() as at_rest:
-        DOCUMENT.write_text(BLOCK.sub(lambda found: made_again(at_rest, found["command"]), text))
-
-
-if __name__ == "__main__":
-    main()
+        return BLOCK.sub(lambda found: made_again(at_rest, found["command"]), DOCUMENT.read_text())
