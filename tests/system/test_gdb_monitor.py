@@ -81,6 +81,19 @@ def test_with_the_hook_nothing_needs_to_be_typed(served: Served, which: int) -> 
     assert HINT not in said
 
 
+def test_gdb_has_the_program_that_runs_at_that_moment(served: Served) -> None:
+    """Before its exec, process 2 is another init."""
+    said = served.gdb(
+        f"source {FOLLOW}", "tbreak main", "continue", "watch sum", "monitor goto start", "monitor next fork",
+        "monitor next switch", "info inferiors", "monitor next exec", "info inferiors", "continue",
+    )  # fmt: skip
+    in_order(said, [
+        r"^fork: process 1", r"^switch: .* process 2 \(init\)", r"\* \d +process 2 .*target:/init",
+        r"^exec: process 2 runs prog", r"\* \d +process 2 .*target:/prog",
+        r"hit Hardware watchpoint 2: sum", r"Old value = 0\nNew value = 1",
+    ])  # fmt: skip
+
+
 def test_a_look_without_a_step(served: Served) -> None:
     said = served.gdb(
         "tbreak main", "continue", "monitor next syscall pipe", "maintenance flush register-cache", "bt",
