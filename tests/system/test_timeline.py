@@ -338,6 +338,16 @@ def test_an_interrupt_ends_a_run_that_would_not() -> None:
         assert it.goto(moment).moment == moment
 
 
+def test_an_interrupt_ends_a_search_where_the_cursor_is(ended: Timeline) -> None:
+    end = ended.moment
+    ended.set_places([Place(PID, 0x100_0000)])
+    ended.on_slice = ended.ask_stop
+    for search in (ended.reverse_resume, lambda: ended.run_until("crash", backwards=True)):
+        assert search().why == "interrupt" and ended.moment == end
+    ended.on_slice = lambda: None
+    assert ended.reverse_resume().why == "begin"
+
+
 def test_a_step_of_one_that_never_runs_again_can_be_interrupted() -> None:
     """The child spins for ever, its parent waits for it."""
     source = "int main(void) { if (fork() == 0) for (;;); wait(0); return 0; }"
