@@ -22,6 +22,7 @@ from orrery.debugger.pylines import PyLine
 from orrery.debugger.replica import NoRoom, Replica
 from orrery.debugger.stops import Stopped
 from orrery.debugger.tape import Change
+from orrery.debugger.writers import ELSEWHERE
 from orrery.errors import CannotGoOn
 from orrery.wire import Value, plain
 
@@ -207,8 +208,9 @@ class Journey:
 
     def _explained(self, stopped: Stopped) -> Stopped:
         """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
-        if stopped.why != "place" or not stopped.detail or stopped.since is None or stopped.place is None:
+        if stopped.why != "place" or stopped.detail in ("", ELSEWHERE):
             return stopped
+        assert stopped.since is not None and stopped.place is not None, "who writes has begun to do so"
         copy = self._copy_before(stopped.since.ticks)
         assert copy is not None, "nothing is written before there is a checkpoint"
         try:

@@ -17,9 +17,10 @@ from typing import Final
 from emu.hart import USER
 from orrery.debugger.journey import SLICE_S, Journey, interruptible
 from orrery.debugger.moment import Moment
-from orrery.debugger.place import Place
+from orrery.debugger.place import ALL, Place
 from orrery.debugger.replica import Replica
 from orrery.debugger.stops import KERNEL, Stopped
+from orrery.debugger.writers import ELSEWHERE
 
 STOPS_MAX: Final = 200
 """How many stops a copy makes before it looks further on."""
@@ -77,7 +78,30 @@ class Search(Journey):
             self._go(self._history.first.moment)
             return self.stopped("begin")
         self._go(found.since or found.moment)
+        if found.place is not None and found.detail == ELSEWHERE:
+            self._go_before_write(found.place, self.current, found.moment.ticks)
         return self._explained(found)._replace(moment=self.moment, pid=self.current)
+
+    def _go_before_write(self, place: Place, pid: int, high: int) -> None:
+        """Go on to the moment before `place` has other bytes than now, which it has at the time `high`."""
+        pid = pid if place.pid == ALL else place.pid
+        before, low = self._bytes(pid, place), self.moment.ticks
+        while high - low > 1:
+            middle = (low + high) // 2
+            self._go(middle)
+            if self._bytes(pid, place) == before:
+                low = max(middle, min(self.moment.ticks, high - 1))
+            else:
+                high = middle
+            self._look_up()
+        self._go(high)
+        if self._find_trail(self.moment):
+            self._go(self._trail[self._trail.index(self.moment) - 1])
+
+    def _bytes(self, pid: int, place: Place) -> bytes:
+        """Those of a place, here."""
+        data: bytes = self._cursor.call("read", pid, place.va, place.size)
+        return data
 
     def _last_stop(self, runner: Replica, limit: Moment, inclusive: bool) -> Stopped | None:
         """The last stop on the way of `runner`, which is let go, up to `limit`; raises Interrupted.

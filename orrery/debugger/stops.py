@@ -37,7 +37,7 @@ class Stopped(NamedTuple):
 
     place      at a breakpoint, or behind an access to a watched `place`: `va` is what was touched, `access`
                "r", "w" or "rw"; where the kernel wrote in Python, `detail` says in what.  The access began at
-               `since`: its instruction, or the gate
+               `since`: its instruction, or the gate; or some time before that of a device, which nobody sees
     event      behind the gate in which something happened: `detail` is its kind, a blank and what it was;
                for a line of the kernel's Python (pystops.py) the kind alone, and the gate began at `since`
     step       all steps were made               limit      the limit has come
@@ -137,7 +137,7 @@ class Stops:
         if written is not None:
             return self.stopped(
                 "place", detail=written.by, place=written.place, va=written.place.va, access="w",
-                since=self._gate_since,
+                since=written.since or self._gate_since,
             )  # fmt: skip
         if hit is not None and (place := self._place(hit.va, hit.size_bytes, hit.kind)) is not None:
             access = ("r" if hit.kind & e.LOADS else "") + ("w" if hit.kind & e.STORES else "")

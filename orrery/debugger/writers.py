@@ -11,6 +11,7 @@ from emu import engine as e
 from kernel.abi.syscalls import table
 from kernel.proc import TF_A7, Proc
 from orrery.debugger.memory import Memory
+from orrery.debugger.moment import Moment
 from orrery.debugger.place import ALL, Place
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ ELSEWHERE: Final = "a device, or a store through another address"
 
 
 class Written(NamedTuple):
-    """A watched place that was written, and by whom, in words."""
+    """A watched place that was written, and by whom, in words; not by the gate, if `since` some time."""
 
     place: Place
     by: str
+    since: Moment | None = None
 
 
 class Writers:
@@ -41,6 +43,8 @@ class Writers:
         self._work = ""  # what the kernel is doing behind this gate
         self._current: Proc | None = None
         self._written: Written | None = None
+        self._hart: Final = machine.board.hart
+        self._looked = Moment.of(self._hart)  # when the hart last left Python
 
     def watch(self, places: Iterable[Place]) -> None:
         """From now on look at these."""
@@ -51,6 +55,7 @@ class Writers:
         """Take what is there for known."""
         self._current = self._kernel.sched.current
         self._written = None
+        self._looked = Moment.of(self._hart)
         self._seen = {place: self._look(place) for place in self._places}
 
     def take(self) -> Written | None:
@@ -64,7 +69,7 @@ class Writers:
             return
         current = self._kernel.sched.current
         if current is self._current:
-            self._compare(ELSEWHERE)
+            self._compare(ELSEWHERE, self._looked)
         self._current = current
         self._seen = {place: self._look(place) for place in self._places}
         self._work = self._describe(hart.regs[e.PC], current)
@@ -74,15 +79,16 @@ class Writers:
         if self._places:
             self._compare(self._work)
             self._current = self._kernel.sched.current
+            self._looked = Moment.of(self._hart)
             self._seen = {place: self._look(place) for place in self._places}
         return self._written is not None
 
-    def _compare(self, by: str) -> None:
+    def _compare(self, by: str, since: Moment | None = None) -> None:
         """Look for a place with other bytes, in an address space that exec has not replaced."""
         for place, (space, seen) in self._seen.items():
             space_now, now = self._look(place)
             if self._written is None and space_now == space and now != seen:
-                self._written = Written(place, by)
+                self._written = Written(place, by, since)
 
     def _look(self, place: Place) -> tuple[int, bytes]:
         """The address space that the place is in (its satp), and the bytes there.

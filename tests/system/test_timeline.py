@@ -14,15 +14,18 @@ from debugged import PID, kernel_symbols, options, symbols
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emu.ram import RAM_BASE
 from kernel.abi.memlayout import TRAMPOLINE
 from orrery import Machine
 from orrery.debugger.history import victim
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.registers import NAMES
 from orrery.debugger.replica import NoRoom, Replica
+from orrery.debugger.stops import KERNEL
 from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.timeline import Timeline
+from orrery.debugger.writers import ELSEWHERE
 from orrery.errors import BadInput, CannotGoOn
 from toolchain import image
 
@@ -162,6 +165,21 @@ def test_what_the_kernel_wrote_is_found_at_its_gate(ended: Timeline) -> None:
     ended.set_places(())
     ended.step()
     assert ended.read(PID, AT["text"], 5) == b"hello"
+
+
+def test_what_the_disk_wrote_is_found_at_its_moment() -> None:
+    with Timeline(mem_mib=MEM_MIB) as it:
+        it.resume()
+        it.type(b"cat README\n")
+        it.resume()
+        pa = RAM_BASE + it.read_physical(RAM_BASE, MEM_MIB << 20).index(b"# Orrery\n")
+        it.set_places([Place(KERNEL, pa, 8, "w")])
+        stopped = it.reverse_resume()
+        assert (stopped.why, stopped.detail) == ("place", ELSEWHERE)
+        assert it.read_physical(pa, 8) == bytes(8)
+        it.set_places([])
+        it.step()
+        assert it.read_physical(pa, 8) == b"# Orrery"
 
 
 def test_the_last_of_very_many_stops_is_found(ended: Timeline) -> None:
@@ -466,6 +484,7 @@ def test_nothing_is_left_of_a_timeline_that_was_closed() -> None:
 def test_nothing_is_left_of_a_front_that_was_killed() -> None:
     script = """
 from orrery.debugger.timeline import Timeline
+from orrery.debugger.writers import ELSEWHERE
 it = Timeline(mem_mib=16, spacing_s=0.01)
 it.resume()
 it.type(b"usertests\\n")
