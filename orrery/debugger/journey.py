@@ -89,6 +89,7 @@ class Journey:
         self._places: tuple[Place, ...] = ()
         self._kinds: frozenset[str] = frozenset()
         self._interrupted = False
+        self.steps_made = 0  # by the last call of step
         self.on_slice: Callable[[], None] = lambda: None
 
     def close(self) -> None:
@@ -165,9 +166,11 @@ class Journey:
     def step(self, n: int = 1, pid: int | None = None) -> Stopped:
         """Make `n` steps: an instruction, a trap's entry, a gate or a wait each; as in Target."""
         self._cursor.equip(self._places, self._kinds)
+        self.steps_made = 0
         while True:
             value, made = self._cursor.call("step", min(n, STEPS_MAX), pid, SLICE_S)
             n -= made
+            self.steps_made += made
             stopped = Stopped.of(value)
             if stopped.why not in ("slice", "step") or (stopped.why == "step" and not n):
                 return self._explained(stopped)

@@ -234,9 +234,11 @@ class Runner:
         self._moved = False
         self.interesting.add(pid)
         only = None if pid == KERNEL else pid
-        count = 0
+        count, left = 0, 1
         while True:
-            stopped = self._debuggee.step(1, only)
+            stopped = self._debuggee.step(left, only)
+            # What happens to others may come before this process's step, or behind it.
+            left = 1 if stopped.why == "step" else left - self._debuggee.steps_made
             answer = None if stopped.why == "step" and stopped.moment.pc in within else self._told_of(stopped)
             if stopped.why == "event" and self._queue:
                 self._queue.append(self._stop(pid, SIGTRAP, ""))  # gdb forgets at an exec that it steps

@@ -36,6 +36,7 @@ LOOPBACK: Final = "127.0.0.1"
 STDIN: Final = 0
 RECEIVE_BYTES: Final = 1 << 16
 SEND_S_MAX: Final = 10  # a client that takes nothing for so long has gone
+QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux; holds for a while only
 BAD_PACKET: Final = b"E16"
 LOOKING: Final = (b"m", b"x", b"g", b"p", b"H", b"T", b"q")  # packets that may come while the machine runs
 GOING: Final = (b"vCont;", b"c", b"s", b"C", b"S")  # packets that let the machine go on
@@ -326,6 +327,10 @@ class _Client:
         except OSError:
             data = b""
         self.alive = bool(data)
+        if (
+            data and self._acks and QUICK_ACK is not None
+        ):  # a client that sends + on its own has to wait for ours else
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
         return data
 
     @property

@@ -69,6 +69,7 @@ class Traveller:
         self._kinds: frozenset[str] = frozenset()
         self._programs: Final[dict[tuple[int, str], bytes]] = {}
         self.moments: Final[list[Moment]] = []  # that a person gave a number
+        self.steps_made = 0  # by the last call of step
         self.limit: int | None = None  # ticks at which the run ends
         self.on_slice: Callable[[], object] = lambda: None
         self.finished: Callable[[], int | None] = lambda: None
@@ -245,9 +246,12 @@ class Traveller:
 
     def step(self, n: int = 1, pid: int | None = None) -> Stopped:
         if self._past is None or self._here is not self._past:
-            return self._over() or self._last_word(self._present.step(n, pid))
+            stopped = self._over() or self._last_word(self._present.step(n, pid))
+            self.steps_made = self._present.steps_made
+            return stopped
         self._equip(self._past)
         stopped = self._past.step(n, pid)
+        self.steps_made = self._past.steps_made
         if self._has_arrived(self._past):
             self.come_back()
         return stopped

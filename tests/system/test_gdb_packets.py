@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gdbs import SPIN, WALL_S_MAX, Client, Served, source
+from debugged import symbols
+from gdbs import PROGRAM, SPIN, WALL_S_MAX, Client, Served, source
 from orrery_cli import orrery
 
 
@@ -93,6 +94,26 @@ def test_a_gdb_that_knows_of_one_process_only(served: Served) -> None:
         assert client.ask("Z1,80000124,4") == "OK" and client.ask("c").startswith("T05hwbreak:;thread:")
         assert client.ask("p20") == (0x80000124).to_bytes(8, "little").hex()
         assert client.ask("s").startswith("T05thread:")
+
+
+def test_as_many_steps_back_as_forward_while_others_run_and_end(served: Served) -> None:
+    wait = symbols(PROGRAM)["wait"]
+
+    def state() -> tuple[str, ...]:
+        return client.ask("g"), *(client.ask(f"p{csr:x}") for csr in range(0x41, 0x4B))
+
+    with Client(served.port, features="") as client:
+        client.ask("?")
+        client.ask(f"Z0,{wait:x},2")
+        while "thread:2;" not in client.ask("c"):
+            assert client.ask("p20") == wait.to_bytes(8, "little").hex(), "what init has there"
+        states = []
+        while client.ask("p20") != (wait + 6).to_bytes(8, "little").hex():
+            states.append(state())
+            client.ask("s")
+        for before in reversed(states):
+            client.ask("bs")
+            assert state() == before
 
 
 def test_killing_ends_the_machine(served: Served) -> None:
