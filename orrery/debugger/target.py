@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kernel.abi.ps import STATE_NAMES
 from kernel.proc import Proc
+from orrery.debugger.changing import Changing
 from orrery.debugger.forward import Forward
 from orrery.debugger.pylines import PyLine, PyLines, PyValue
 from orrery.debugger.registers import Registers
@@ -32,7 +33,7 @@ class ProcessInfo(NamedTuple):
     current: bool
 
 
-class Target(Forward):
+class Target(Forward, Changing):
     """`machine` under a debugger. What is on the `tape` and was not done yet is done at its moment."""
 
     def __init__(self, machine: "Machine", tape: Tape | None = None) -> None:
@@ -95,28 +96,8 @@ class Target(Forward):
 
     # --- changing; what fails changes nothing ---
 
-    def set_register(self, pid: int, index: int, value: int) -> bool:
-        """Set a register by its number in registers.NAMES; False where that cannot be; raises LookupError."""
-        return self.change("set_register", pid, index, value)
-
-    def write(self, pid: int, va: int, data: bytes) -> bool:
-        """Store at an address of a process: all of it, or nothing and False; raises LookupError."""
-        return self.change("write", pid, va, data)
-
-    def write_physical(self, pa: int, data: bytes) -> bool:
-        """Store in RAM; False where there is none."""
-        return self.change("write_physical", pa, data)
-
-    def kill(self, pid: int) -> bool:
-        """Do as the system call does; False where that fails."""
-        return self.change("kill", pid)
-
-    def type(self, keys: bytes) -> None:
-        """Type on the console."""
-        self.change("type", keys)
-
     def change(self, name: str, *arguments: Any) -> bool:
-        """One of the above, by its name."""
+        """As Changing.change."""
         change = Change(self.moment, name, arguments)
         done = self._do(change)
         if done:

@@ -5,6 +5,7 @@ looks at the machine at the cursor, and changes it.  journey.py and search.py mo
 at a moment that is not the newest begins another future: what was recorded after it is dropped.
 """
 
+from orrery.debugger.changing import Changing
 from orrery.debugger.search import Search
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.tape import Change
@@ -12,7 +13,7 @@ from orrery.debugger.target import ProcessInfo
 from orrery.wire import Value
 
 
-class Timeline(Search):
+class Timeline(Search, Changing):
     """What Target offers, and time. `options` are those of orrery.Machine, as plain values.
 
     `changes` are to be made to it, each at its moment.  `memory_bytes_max` and `checkpoints_max` limit what
@@ -79,28 +80,8 @@ class Timeline(Search):
 
     # --- changing, as Target; another future begins ---
 
-    def set_register(self, pid: int, index: int, value: int) -> bool:
-        """Set a register by its number in registers.NAMES; False where that cannot be; raises LookupError."""
-        return self.change("set_register", pid, index, value)
-
-    def write(self, pid: int, va: int, data: bytes) -> bool:
-        """Store at an address of a process: all of it, or nothing and False; raises LookupError."""
-        return self.change("write", pid, va, data)
-
-    def write_physical(self, pa: int, data: bytes) -> bool:
-        """Store in RAM; False where there is none."""
-        return self.change("write_physical", pa, data)
-
-    def kill(self, pid: int) -> bool:
-        """Do as the system call does; False where that fails."""
-        return self.change("kill", pid)
-
-    def type(self, keys: bytes) -> None:
-        """Type on the console."""
-        self.change("type", keys)
-
     def change(self, name: str, *arguments: Value) -> bool:
-        """One of the above, by its name."""
+        """As Changing.change."""
         before = self.moment
         done, count = self._cursor.call("change", name, arguments)
         if done:
