@@ -20,7 +20,7 @@ BACK_REFERENCE: Final = (
     "QEMU 7.2: 4 to 17 ms near its snapshot, 3.3 to 4.1 s at 120 M, not measured in this run"
 )
 STEPS: Final = 3000
-PARTS: Final = 5  # of the steps, of which the middle one counts: others use the host too
+PARTS: Final = 10  # of the steps, of which the quickest counts: others use the host too
 STEPS_BACK: Final = 100
 REPEATS: Final = 4
 A0: Final = 10
@@ -107,8 +107,8 @@ def _steps(orrery: str, program: Path, rival: Callable[[int], list[str]] | None)
 
 def _rate(step: Callable[[], object]) -> float:
     """How many a second."""
-    took = sorted(_taken_s(lambda: [step() for _ in range(STEPS // PARTS)]) for _ in range(PARTS))
-    return STEPS // PARTS / took[PARTS // 2]
+    count = STEPS // PARTS
+    return count / min(_taken_s(lambda: [step() for _ in range(count)]) for _ in range(PARTS))
 
 
 def _back(orrery: str, program: Path) -> Iterator[Measure]:
