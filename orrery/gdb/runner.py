@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from orrery.debugger import events
 from orrery.debugger.target import KERNEL, Stopped
 from orrery.gdb.breakpoints import Breakpoints
+from orrery.gdb.calls import Calls
 from orrery.gdb.debuggee import Debuggee
 from orrery.gdb.errors import EINVAL, Refused, number
 from orrery.gdb.features import expedited
@@ -73,6 +74,7 @@ class Runner:
         self._debuggee: Final = debuggee
         self._inferiors: Final = inferiors
         self._breakpoints: Final = breakpoints
+        self.calls: Final = Calls(debuggee)
         self._programs: Final = programs
         self._say: Final = say
         self._queue: Final[deque[_Stop]] = deque()  # what gdb is told before the machine goes on
@@ -222,10 +224,14 @@ class Runner:
         self._moved = False
         if self.crashed in self._ended:
             return self._end(self.crashed, self._ended[self.crashed])
+        count = 0
         while True:
             answer = self._told_of(self._debuggee.resume(self.limit))
             if answer is not None:
                 return answer
+            count += 1
+            if count % LOOK_STEPS == 0 and self.on_look():  # stops that gdb is not told of can come thick
+                return self.stopped_in(self._inferiors.current(), SIGINT)
 
     def step(self, pid: int, within: range = range(0)) -> bytes:
         """One step of a process, or more while its pc is `within`."""
@@ -330,9 +336,11 @@ class Runner:
         known = self._inferiors.known - self._inferiors.detached
         return KERNEL if KERNEL in known else max(known, default=KERNEL)
 
-    def _place(self, stopped: Stopped) -> bytes:
+    def _place(self, stopped: Stopped) -> bytes | None:
         place = stopped.place
         assert place is not None, "a stop at a place tells which"
+        if self.calls.is_trap(place):
+            return self._returned(stopped.pid) if self.calls.has_returned(stopped.pid) else None
         attribute = self._breakpoints.attribute(place)
         if place.kinds == "x":
             return self.stopped_in(stopped.pid, SIGTRAP, f"{attribute}:;" if self.tells_kind else "")
@@ -341,6 +349,10 @@ class Runner:
         pid = place.pid if place.pid and self._inferiors.has(place.pid) else stopped.pid
         self._stepped_for_watch = pid
         return self.stopped_in(pid, SIGTRAP, f"{attribute}:{max(stopped.va, place.va):x};")
+
+    def _returned(self, pid: int) -> bytes:
+        """A function that gdb has called in process `pid` is over."""
+        return self.stopped_in(pid, SIGTRAP, "swbreak:;" if self.tells_kind else "")
 
     def _event(self, stopped: Stopped) -> bytes | None:
         kind, _, text = stopped.detail.partition(" ")

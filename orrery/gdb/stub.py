@@ -90,7 +90,7 @@ class Stub:
         self._debuggee.catch(())
 
     def _set_places(self, places: "list[Place]") -> None:
-        self._debuggee.set_places(places)
+        self._debuggee.set_places(self.runner.calls.with_traps(places))
 
     def _print(self, text: str) -> None:
         """Show a person `text` in gdb."""
