@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import FrameType
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orrery.debugger import beginning
 from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
+from orrery.debugger.helm import time_text
 from orrery.session import BY_SIGNAL
 from toolchain.paths import cache_dir
 
@@ -29,6 +31,8 @@ PROMPT: Final = "(orrery) "
 MORE: Final = ">"  # a line of a breakpoint's commands
 END_OF_FILE: Final = b"\x04"
 KEYS_MAX: Final = 4096  # of a line of a terminal
+TELL_S: Final = 1.0  # between two words about where a search is
+CLEAR: Final = "\r\x1b[K"  # the line of the terminal
 LOOK_S: Final = 0.1  # between two looks whether C-c was typed
 HISTORY: Final = "debug_history"  # in the cache
 
@@ -55,6 +59,8 @@ class Console:
         self._write: Final = write
         self.commands: Final = Commands(debugger)
         self.commands.on_text = self._say
+        self._told_s = 0.0  # when it was told where a search is
+        self._is_told = False  # that stands on the terminal
 
     def run(self, lines: Iterable[str]) -> None:
         """Go to the beginning, then carry out `lines` to the end, or to quit."""
@@ -63,11 +69,13 @@ class Console:
         timeline.on_slice = self._look_up
         if os.isatty(0):
             self._debugger.stepper.ask_keys = self._ask_keys
+            self._debugger.on_search = self._tell_search
         try:
             begin = beginning.at_power_on if self._debugger.programs.first is None else beginning.to_main
             self._say(begin(self._debugger))
             for line in lines:
                 self._debugger.stepper.asked = False
+                self._told_s = time.monotonic()
                 self._say(self.commands.execute(line))
                 if self.commands.quitting:
                     break
@@ -96,8 +104,17 @@ class Console:
                 return keys or END_OF_FILE
         return b""
 
+    def _tell_search(self) -> None:
+        """Where somebody looks who looks back for long."""
+        now = time.monotonic()
+        if now - self._told_s > TELL_S:
+            self._told_s, self._is_told = now, True
+            self._write(f"{CLEAR}[looking back, at {time_text(self._debugger.target.sought)}; C-c ends it]")
+            sys.stdout.flush()
+
     def _say(self, text: str) -> None:
-        self._write(text)
+        self._write(f"{CLEAR}{text}" if self._is_told else text)
+        self._is_told = False
         sys.stdout.flush()
 
 

@@ -67,6 +67,7 @@ class Debugger:
         self.examined = ("x", 4)  # format and unit of the last x
         self.next_address = 0  # what it would show next
         self.echo = b""  # of keys that were typed at the terminal
+        self.on_search: Callable[[], None] = lambda: None  # called now and then while it looks back
         self.reached: Breakpoint | None = None  # by the last command
         self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the walk, shown at its end
         self.ended = False  # the machine will not run again

@@ -90,6 +90,7 @@ class Journey:
         self._kinds: frozenset[str] = frozenset()
         self._interrupted = False
         self.steps_made = 0  # by the last call of step
+        self.sought = self._cursor.moment  # where somebody who looks back looks now
         self.on_slice: Callable[[], None] = lambda: None
 
     def close(self) -> None:
@@ -337,7 +338,7 @@ class Journey:
             if found is not None:
                 self._go(found)
                 return self.stopped("step")
-            goal = before[0]
+            goal = self.sought = before[0]
             self._look_up()
         self._go(self._history.first.moment)
         return self.stopped("begin")

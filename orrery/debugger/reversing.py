@@ -139,7 +139,12 @@ def _in_prologue(debugger: Debugger, spot: Spot) -> bool:
 def _resume(debugger: Debugger) -> Stopped:
     """Back to a place. What the console shows when the machine comes here again has been shown before."""
     target = debugger.target
-    show, target.on_slice = target.on_slice, debugger.stepper.look_up
+
+    def look_up() -> None:
+        debugger.stepper.look_up()
+        debugger.on_search()
+
+    show, target.on_slice = target.on_slice, look_up
     try:
         return target.reverse_resume()
     finally:

@@ -72,6 +72,7 @@ class Search(Journey):
         while found is None and (runner := self._copy_before(limit.ticks)) is not None:
             begin = runner.moment
             found = self._last_stop(runner, limit, inclusive)
+            self.sought = begin
             self._look_up()
             limit, inclusive = begin, True
         if found is None:
@@ -116,6 +117,7 @@ class Search(Journey):
                 found = Stopped.of(scan[0]) if scan[0] is not None else found
                 if Stopped.of(scan[2]).why != "slice":
                     return found
+                self.sought = runner.moment
                 self._look_up()
                 half = (runner.moment.ticks + limit.ticks) // 2
                 if scan[1] == STOPS_MAX and half - runner.moment.ticks > HALVED_TICKS_MIN:
