@@ -320,7 +320,7 @@ class Runner:
         if stopped.why in FINISHED and not self._off:
             self._off = True
             self._say(f"{FINISHED[stopped.why].format(stopped.status)}; to go on is to leave it\n")
-            return self.stopped_in(stopped.pid)
+            return self.stopped_in(stopped.pid, attribute="replaylog:end;" if stopped.why == "end" else "")
         if stopped.why in (*FINISHED, "limit") or (stopped.why == "interrupt" and self.has_ended()):
             self.over = stopped
             return self._end(self._last(), f"W{stopped.status:02x}")

@@ -258,10 +258,12 @@ class Traveller:
 
     def _over(self) -> Stopped | None:
         """The stop of a present that does not go on."""
-        status = self.finished()
-        if status is None:
-            return None
-        return Stopped("exit", self._present.moment, self._present.current, status=status)
+        status, now = self.finished(), self._present.moment
+        if status is not None:
+            return Stopped("exit", now, self._present.current, status=status)
+        last = self._present.tape.last
+        is_end = last is not None and (last.name, last.moment) == ("end", now)
+        return Stopped("end", now, self._present.current) if is_end else None
 
     def _last_word(self, stopped: Stopped) -> Stopped:
         """`stopped`, or that the console has finished the run meanwhile, which asks the machine to stop."""

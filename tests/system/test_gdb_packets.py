@@ -116,6 +116,19 @@ def test_as_many_steps_back_as_forward_while_others_run_and_end(served: Served) 
             assert state() == before
 
 
+def test_both_ends_of_a_recording_are_told(tmp_path: Path) -> None:
+    recording = tmp_path / "run.orr"
+    orrery("record", "-o", recording, "boot", stdin="echo hi\n")
+    with Served("replay", recording, wait=False) as served, Client(served.port, features="") as client:
+        client.ask("?")
+        for _ in range(2):
+            assert client.ask("c").startswith("O") and "replaylog:end;" in client.answer()
+            assert "replaylog:begin;" in client.ask("bc")
+        assert client.ask("c").startswith("O") and "replaylog:end;" in client.answer()
+        assert client.ask("s") == "W00", "there is nothing behind it"
+        assert "the same run" in served.end()[2]
+
+
 def test_killing_ends_the_machine(served: Served) -> None:
     with Client(served.port) as client:
         client.send("k")
