@@ -1,6 +1,7 @@
-"""A machine for tests of the debugger: one program of the test's own, which init runs."""
+"""Machines for tests of the debuggers, which run one program of the test's own; and the built-in debugger."""
 
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,11 @@ from orrery_cli import INCLUDES
 
 from kernel.abi import elf
 from orrery import Machine
+from orrery.debugger.beginning import to_main
+from orrery.debugger.commands import Commands
+from orrery.debugger.debugger import Debugger
 from orrery.debugger.target import Target
+from orrery.debugger.timeline import Timeline
 from toolchain import cc, fsimage, image
 
 PID = 2  # of the program: init is 1
@@ -22,6 +27,30 @@ class Debugged:
         self.symbols = symbols(source)
         self.machine = Machine(**options(source))
         self.target = Target(self.machine)
+
+
+class Session:
+    """The built-in debugger on `timeline`; `programs` are what it is given, by name."""
+
+    def __init__(self, timeline: Timeline, programs: Mapping[str, bytes], *folders: Path) -> None:
+        self.timeline = timeline
+        self.debugger = Debugger(timeline, programs, folders)
+        self.commands = Commands(self.debugger)
+
+    def say(self, *lines: str) -> str:
+        """What the last of these commands says."""
+        return [self.commands.execute(one) for one in lines][-1]
+
+
+class ProgramSession(Session):
+    """On the program of a file, stopped in main; `greeting` is what it says then."""
+
+    def __init__(self, source: Path) -> None:
+        elf = cc.compile_user([source], optimize=False)
+        modules = {b"/init": init(), b"prog": elf}
+        timeline = Timeline(mem_mib=16, init_argv=(b"/init", b"prog"), modules=modules)
+        super().__init__(timeline, {"prog": elf}, source.parent)
+        self.greeting = to_main(self.debugger)
 
 
 def options(source: str, mem_mib: int = 128) -> dict[str, Any]:

@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from debugged import ProgramSession, Session
 from orrery_cli import INCLUDES, ORRERY, orrery
 
-from orrery.debugger.beginning import to_main
-from orrery.debugger.commands import ALL, Commands
-from orrery.debugger.debugger import Debugger
-from orrery.debugger.timeline import Timeline
-from toolchain import cc, fsimage, image
+from orrery.debugger.commands import ALL
 
 PROGRAM = """\
 struct node { int value; char name[8]; struct node *next; };
@@ -69,32 +66,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Session:
-    """A program under the debugger, stopped in main."""
-
-    def __init__(self, source: Path) -> None:
-        elf = cc.compile_user([source], optimize=False)
-        init = fsimage.FsImage(image.default_image()).read("/init")
-        self.timeline = Timeline(
-            mem_mib=16, init_argv=(b"/init", b"prog"), modules={b"/init": init, b"prog": elf}
-        )
-        self.debugger = Debugger(self.timeline, {"prog": elf}, [source.parent])
-        self.commands = Commands(self.debugger)
-        self.greeting = to_main(self.debugger)
-
-    def say(self, *lines: str) -> str:
-        """What the last of these commands says."""
-        return [self.commands.execute(one) for one in lines][-1]
-
-
 @pytest.fixture
-def session(source: Path) -> Iterator[Session]:
-    made = Session(source)
+def session(source: Path) -> Iterator[ProgramSession]:
+    made = ProgramSession(source)
     yield made
     made.timeline.close()
 
 
-def test_it_begins_in_main(session: Session) -> None:
+def test_it_begins_in_main(session: ProgramSession) -> None:
     assert session.greeting.endswith(
         f"main () at prog.c:{line('i = 1')}\n{line('i = 1')}\t    for (int i = 1; i < 4; i++)\n"
     )
@@ -365,7 +344,7 @@ int main(void)
 def test_a_crash_is_looked_at_where_it_happened(tmp_path: Path) -> None:
     path = tmp_path / "prog.c"
     path.write_text(INCLUDES + CRASH)
-    session = Session(path)
+    session = ProgramSession(path)
     try:
         said = session.say("continue")
         assert "\nProgram received signal SIGSEGV, Segmentation fault.\n[exception 15 at 0x50000000" in said

@@ -5,28 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from debugged import Session
 
 from orrery.debugger import pycode
-from orrery.debugger.commands import Commands
-from orrery.debugger.debugger import Debugger
 from orrery.debugger.timeline import Timeline
 from toolchain.paths import KERNEL_SOURCES
 
 LINES = (b"echo hi > file; cat file | wc", b"cat file")
 
 
-class Session:
-    """A machine under the debugger, at power-on; `lines` are typed for its shell."""
+class Booting(Session):
+    """A machine at power-on; LINES are typed for its shell."""
 
     def __init__(self) -> None:
-        self.timeline = Timeline(mem_mib=16)
-        self.debugger = Debugger(self.timeline, {})
+        super().__init__(Timeline(mem_mib=16), {})
         self.debugger.stepper.lines.extend(LINES)
-        self.commands = Commands(self.debugger)
-
-    def say(self, *lines: str) -> str:
-        """What the last of these commands says."""
-        return [self.commands.execute(one) for one in lines][-1]
 
     def stops(self, command: str, count: int) -> list[str]:
         """Where the debugger stands, and when, after the command, again and again."""
@@ -34,8 +27,8 @@ class Session:
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    made = Session()
+def session() -> Iterator[Booting]:
+    made = Booting()
     yield made
     made.timeline.close()
 
@@ -47,7 +40,7 @@ def test_a_function_of_the_kernel_is_found_by_each_of_its_names() -> None:
     assert not pycode.named("copie") and pycode.at_line("kernel/vm.py", 99999) is None
 
 
-def test_a_stop_in_a_method_shows_its_variables_and_the_program(session: Session) -> None:
+def test_a_stop_in_a_method_shows_its_variables_and_the_program(session: Booting) -> None:
     assert session.say("b ProcTable.fork").startswith("Breakpoint 1 in ProcTable.fork at kernel/proc.py:")
     said = session.say("c")
     assert "[Switching to process 1]\n\nBreakpoint 1, ProcTable.fork at kernel/proc.py:" in said
@@ -61,7 +54,7 @@ def test_a_stop_in_a_method_shows_its_variables_and_the_program(session: Session
     assert session.say("f").startswith("#0  Dispatcher.dispatch at ")  # sys_fork has no line to go on
 
 
-def test_stops_backwards_are_those_forwards(session: Session) -> None:
+def test_stops_backwards_are_those_forwards(session: Booting) -> None:
     session.say("b Pipe.read", "b ProcTable.fork", "b sys_exec")
     forwards = session.stops("c", 7)
     assert len(set(forwards)) == 7
@@ -69,7 +62,7 @@ def test_stops_backwards_are_those_forwards(session: Session) -> None:
     assert session.stops("c", 6) == forwards[1:]
 
 
-def test_a_loop_in_one_gate_is_stopped_in_again_and_again(session: Session) -> None:
+def test_a_loop_in_one_gate_is_stopped_in_again_and_again(session: Booting) -> None:
     text = (Path(KERNEL_SOURCES) / "exec.py").read_text().splitlines()
     loop = 1 + next(i for i, line in enumerate(text) if line.strip().startswith("size = max(0"))
     assert session.say(f"b exec.py:{loop}").startswith("Breakpoint 1 in _AddressSpace._load_segment at ")
@@ -83,7 +76,7 @@ def test_a_loop_in_one_gate_is_stopped_in_again_and_again(session: Session) -> N
     assert session.say("rn").startswith(f"{loop - 1}\t")
 
 
-def test_a_condition_is_one_of_python(session: Session) -> None:
+def test_a_condition_is_one_of_python(session: Booting) -> None:
     session.say("b ProcTable.fork if parent.name == 'sh' and parent.pid > 2")
     said = session.say("c")
     assert "Breakpoint 1, ProcTable.fork" in said
@@ -93,7 +86,7 @@ def test_a_condition_is_one_of_python(session: Session) -> None:
     assert "stop only if parent.name" in session.say("info b")
 
 
-def test_a_thread_that_goes_on_in_the_middle_of_a_function_is_stopped_in_there(session: Session) -> None:
+def test_a_thread_that_goes_on_in_the_middle_of_a_function_is_stopped_in_there(session: Booting) -> None:
     wait = pycode.named("ProcTable.wait")[0]
     session.say(f"tb kernel/proc.py:{wait.lines[-1]}", "c")  # where it sleeps
     said = session.say(f"b kernel/proc.py:{wait.body + 1}", "c")
@@ -102,7 +95,7 @@ def test_a_thread_that_goes_on_in_the_middle_of_a_function_is_stopped_in_there(s
     assert names == ["ProcTable.wait", "sys_wait", "Dispatcher.dispatch", "Trap._usertrap"]
 
 
-def test_a_run_with_stops_in_python_is_the_same_run(session: Session) -> None:
+def test_a_run_with_stops_in_python_is_the_same_run(session: Booting) -> None:
     session.say("c")
     digest = session.timeline.digest()
     assert session.say("rc").startswith("No more history")
@@ -111,14 +104,14 @@ def test_a_run_with_stops_in_python_is_the_same_run(session: Session) -> None:
     assert session.timeline.digest() == digest
 
 
-def test_a_step_in_the_program_stops_at_the_first_line_that_is_marked(session: Session) -> None:
+def test_a_step_in_the_program_stops_at_the_first_line_that_is_marked(session: Booting) -> None:
     session.say("b cat:main", "c", "tb read", "c")
     session.say("b sys_read", "s")
     assert "Breakpoint 3, sys_read at kernel/" in session.say("n 3")
     assert "Breakpoint 3, sys_read at kernel/" in session.say("rs 2", "c")
 
 
-def test_an_expression_is_evaluated_in_python_and_changes_nothing(session: Session) -> None:
+def test_an_expression_is_evaluated_in_python_and_changes_nothing(session: Booting) -> None:
     session.say("b ProcTable.fork if parent.pid > 2", "c")
     digest = session.timeline.digest()
     assert session.say("p parent.pid * 1000") == "4000 (0xfa0)\n"
@@ -130,7 +123,7 @@ def test_an_expression_is_evaluated_in_python_and_changes_nothing(session: Sessi
     assert session.timeline.digest() == digest
 
 
-def test_a_stop_that_is_added_in_the_middle_of_a_walk_keeps_the_place(session: Session) -> None:
+def test_a_stop_that_is_added_in_the_middle_of_a_walk_keeps_the_place(session: Booting) -> None:
     session.say("b cat:main", "c", "tb read", "c", "delete", "s 12")
     line = session.say("frame")
     assert line.startswith("#0  ") and " at kernel/" in line

@@ -4,13 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from debugged import ProgramSession
 from orrery_cli import INCLUDES
-
-from orrery.debugger.beginning import to_main
-from orrery.debugger.commands import Commands
-from orrery.debugger.debugger import Debugger
-from orrery.debugger.timeline import Timeline
-from toolchain import cc, fsimage, image
 
 COMPUTES = """
 static int depth;
@@ -116,17 +111,8 @@ int main(void)
 STEPS_MAX = 100
 
 
-class Session:
-    """A program under the debugger, in main."""
-
-    def __init__(self, source: Path) -> None:
-        elf = cc.compile_user([source], optimize=False)
-        init = fsimage.FsImage(image.default_image()).read("/init")
-        modules = {b"/init": init, b"prog": elf}
-        self.timeline = Timeline(mem_mib=16, init_argv=(b"/init", b"prog"), modules=modules)
-        self.debugger = Debugger(self.timeline, {"prog": elf}, [source.parent])
-        self.commands = Commands(self.debugger)
-        to_main(self.debugger)
+class Session(ProgramSession):
+    """What is seen from main on, by steps."""
 
     def seen(self) -> tuple[object, ...]:
         """Where it stands, and what it shows there."""

@@ -8,14 +8,8 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from debugged import init
+from debugged import ProgramSession, Session
 from orrery_cli import INCLUDES, ORRERY
-
-from orrery.debugger.beginning import to_main
-from orrery.debugger.commands import Commands
-from orrery.debugger.debugger import Debugger
-from orrery.debugger.timeline import Timeline
-from toolchain import cc
 
 PROGRAM = """
 char page[4096] __attribute__((aligned(4096))) = {1};
@@ -44,32 +38,16 @@ int main(void) {
 AT = r"at 0\.\d+ s, tick \d+: process 2 \(prog\) in user mode, pc 0x\w+  main\+0x\w+ at prog\.c:\d+\n"
 
 
-class Session:
-    """The program under the debugger, stopped in main."""
-
-    def __init__(self, elf: bytes) -> None:
-        self.timeline = Timeline(
-            mem_mib=16, init_argv=(b"/init", b"prog"), modules={b"/init": init(), b"prog": elf}
-        )
-        self.debugger = Debugger(self.timeline, {"prog": elf})
-        self.commands = Commands(self.debugger)
-        to_main(self.debugger)
-
-    def say(self, *lines: str) -> str:
-        """What the last of these commands says."""
-        return [self.commands.execute(one) for one in lines][-1]
-
-
 @pytest.fixture(scope="module")
-def elf(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("helm") / "prog.c"
     path.write_text(INCLUDES + PROGRAM)
-    return cc.compile_user([path], optimize=False)
+    return path
 
 
 @pytest.fixture
-def session(elf: bytes) -> Iterator[Session]:
-    made = Session(elf)
+def session(source: Path) -> Iterator[Session]:
+    made = ProgramSession(source)
     yield made
     made.timeline.close()
 
@@ -125,7 +103,7 @@ def test_a_frame_is_free_where_it_is_told_to_be(session: Session) -> None:
 
 def test_a_frame_in_a_superpage_is_free_with_it(tmp_path: Path) -> None:
     (tmp_path / "prog.c").write_text(INCLUDES + LARGE)
-    session = Session(cc.compile_user([tmp_path / "prog.c"], optimize=False))
+    session = ProgramSession(tmp_path / "prog.c")
     with session.timeline:
         session.say("monitor next fork")
         found = re.search(r"(0x\w+)-\w+ +512  r--u- \S+  a superpage", session.say("monitor pt 2"))
