@@ -73,7 +73,10 @@ class Value:
         if not self.type.is_scalar:
             raise Unavailable(f"a {self.type.name} is no number")
         if self.type.kind == "float":
-            return int(self.number)
+            try:
+                return int(self.number)
+            except (OverflowError, ValueError):
+                raise Unavailable(f"{self.number} is no whole number") from None
         return int.from_bytes(self.data, "little", signed=self.type.signed)
 
     def field(self, field: Field) -> "Value":
