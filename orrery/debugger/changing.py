@@ -1,7 +1,7 @@
 """Changing a machine under a debugger: what a person, or a script, may do to it.
 
-The same for a Target, which does it, and for a Timeline, which has the machine at its cursor do it, and
-begins another future.  What fails changes nothing.
+The same for a Target, which does it; for a Timeline, which has the machine at its cursor do it, and begins
+another future; and for gdb's Traveller, which has the present do it.  What fails changes nothing.
 """
 
 from abc import ABC, abstractmethod

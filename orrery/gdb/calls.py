@@ -14,7 +14,7 @@ from kernel.abi.memlayout import KERNBASE, TRAMPOLINE
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.registers import NAMES, PC, PRIV
 from orrery.debugger.target import KERNEL
-from orrery.gdb.debuggee import Debuggee
+from orrery.gdb.traveller import Traveller
 
 SP: Final = NAMES.index("x2")
 SEPC, SCAUSE, SSTATUS = (NAMES.index(name) for name in ("sepc", "scause", "sstatus"))
@@ -25,10 +25,10 @@ ROOM_BYTES: Final = 64
 
 
 class Calls:
-    """Those that are under way in processes of `debuggee`."""
+    """Those that are under way in processes of `traveller`."""
 
-    def __init__(self, debuggee: Debuggee) -> None:
-        self._debuggee: Final = debuggee
+    def __init__(self, traveller: Traveller) -> None:
+        self._traveller: Final = traveller
         self._returns: dict[Place, bool] = {}  # whether a place is one to return to, for all that are set
 
     def with_traps(self, places: Sequence[Place]) -> list[Place]:
@@ -45,14 +45,14 @@ class Calls:
 
     def has_returned(self, pid: int) -> bool:
         """Whether the trap that process `pid` has entered is a return to gdb; then it is taken back."""
-        values = self._debuggee.registers(pid)
+        values = self._traveller.registers(pid)
         sepc, sstatus = values[SEPC], values[SSTATUS]
         returns = {place.va for place, is_return in self._returns.items() if is_return and place.pid == pid}
         if values[SCAUSE] != FETCH_PAGE_FAULT or sepc not in returns:
             return False
         before = sstatus & ~SIE | SPIE | (SIE if sstatus & SPIE else 0)
         return all(
-            self._debuggee.set_register(pid, index, value)
+            self._traveller.set_register(pid, index, value)
             for index, value in ((PC, sepc), (SSTATUS, before), (PRIV, USER))
         )
 
@@ -60,7 +60,7 @@ class Calls:
         if place.kinds != "x" or place.pid in (ALL, KERNEL) or place.va >= KERNBASE:
             return False
         try:
-            sp = self._debuggee.registers(place.pid)[SP]
+            sp = self._traveller.registers(place.pid)[SP]
         except LookupError:  # it has ended
             return False
         return 0 <= place.va - sp < ROOM_BYTES

@@ -14,8 +14,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from kernel.abi.ps import STATE_NAMES, ZOMBIE
 from orrery.debugger.target import KERNEL
-from orrery.gdb.debuggee import Debuggee
 from orrery.gdb.errors import EINVAL, ESRCH, Refused, number
+from orrery.gdb.traveller import Traveller
 
 KERNEL_ID: Final = 1_000_000_000
 ALL: Final = -1
@@ -23,10 +23,10 @@ ANY: Final = 0
 
 
 class Inferiors:
-    """The processes of `debuggee`, for one client. `multi`: that knows of several inferiors."""
+    """The processes of `traveller`, for one client. `multi`: that knows of several inferiors."""
 
-    def __init__(self, debuggee: Debuggee) -> None:
-        self._debuggee: Final = debuggee
+    def __init__(self, traveller: Traveller) -> None:
+        self._traveller: Final = traveller
         self.multi = False
         self.known: Final[set[int]] = set()  # pids that the client was told of
         self.half_known: Final[set[int]] = set()  # told of when it came
@@ -37,7 +37,7 @@ class Inferiors:
 
     def current(self) -> int:
         """The process that the hart works for, or KERNEL."""
-        return self._debuggee.current
+        return self._traveller.current
 
     def meet_all(self, first: int) -> None:
         """The client has come, and learns of all that there are; all about `first` only."""
@@ -51,10 +51,11 @@ class Inferiors:
 
     def _strangers(self) -> list[int]:
         told = self.known | self.detached
-        strangers = [pid for pid in self._debuggee.pids() if pid not in told]
+        strangers = [pid for pid in self._traveller.pids() if pid not in told]
         if strangers:
             zombie = STATE_NAMES[ZOMBIE]  # gdb knows of its end, or will not hear of it
-            ended = {one.pid for one in self._debuggee.processes() if one.state == zombie and not one.current}
+            processes = self._traveller.processes()
+            ended = {one.pid for one in processes if one.state == zombie and not one.current}
             strangers = [pid for pid in strangers if pid not in ended]
         if self.current() == KERNEL and KERNEL not in told:
             strangers.append(KERNEL)
@@ -68,13 +69,13 @@ class Inferiors:
         """What a person calls it; raises Refused."""
         if pid == KERNEL:
             return "kernel"
-        return next((one.name for one in self._debuggee.processes() if one.pid == pid), "ended")
+        return next((one.name for one in self._traveller.processes() if one.pid == pid), "ended")
 
     def state(self, pid: int) -> str:
         """In words."""
         if pid == KERNEL:
             return "the scheduler"
-        one = next((one for one in self._debuggee.processes() if one.pid == pid), None)
+        one = next((one for one in self._traveller.processes() if one.pid == pid), None)
         if one is None:
             return "ended"
         return f"{one.state}, the hart works for it" if one.current else one.state
@@ -104,7 +105,7 @@ class Inferiors:
 
     def has(self, pid: int) -> bool:
         """Whether there is this process."""
-        return pid == KERNEL or pid in self._debuggee.pids()
+        return pid == KERNEL or pid in self._traveller.pids()
 
     # --- the list ---
 

@@ -17,9 +17,9 @@ from kernel.sched import Scheduler
 from kernel.trap import Trap
 from orrery.debugger.registers import NAMES, PC, PRIV
 from orrery.debugger.target import KERNEL
-from orrery.gdb.debuggee import Debuggee
 from orrery.gdb.errors import ENOENT, Refused
 from orrery.gdb.files import Files
+from orrery.gdb.traveller import Traveller
 
 KERNEL_FILE: Final = "kernel.elf"
 TRAMPOLINE_FILE: Final = "trampoline.elf"
@@ -30,10 +30,10 @@ WORD_BYTES: Final = 8
 
 
 class Programs:
-    """Of `debuggee`'s processes. `kernel` and `trampoline` are ELF files of the kernel's code."""
+    """Of `traveller`'s processes. `kernel` and `trampoline` are ELF files of the kernel's code."""
 
-    def __init__(self, debuggee: Debuggee, kernel: bytes, trampoline: bytes) -> None:
-        self._debuggee: Final = debuggee
+    def __init__(self, traveller: Traveller, kernel: bytes, trampoline: bytes) -> None:
+        self._traveller: Final = traveller
         self.files: Final = Files()
         header = elf.Header.unpack(kernel)
         assert header is not None, "the kernel is an ELF file"
@@ -44,8 +44,8 @@ class Programs:
         ]
 
     @classmethod
-    def of(cls, debuggee: Debuggee) -> Self:
-        """Those of `debuggee`, with the kernel's code as the source tree has it."""
+    def of(cls, traveller: Traveller) -> Self:
+        """Those of `traveller`, with the kernel's code as the source tree has it."""
         from toolchain import image
 
         functions: dict[str, Callable[..., object]] = {
@@ -55,14 +55,14 @@ class Programs:
         gates = {name: _place(function) for name, function in functions.items()}
         kernel = image.kernel_elf_with_lines(gates)
         # A program is to have the name `main` for itself.
-        return cls(debuggee, kernel.replace(b"\0main\0", b"\0boot\0"), image.trampoline_elf())
+        return cls(traveller, kernel.replace(b"\0main\0", b"\0boot\0"), image.trampoline_elf())
 
     def path(self, pid: int) -> str:
         """The file that a process executes; raises Refused where it is not known."""
         if pid == KERNEL:
             return f"/{KERNEL_FILE}"
-        name = next((one.name for one in self._debuggee.processes() if one.pid == pid), "")
-        program = self._debuggee.program(pid) if name else b""
+        name = next((one.name for one in self._traveller.processes() if one.pid == pid), "")
+        program = self._traveller.program(pid) if name else b""
         if not program:
             raise Refused(ENOENT)
         return self.files.add(name, program)
@@ -80,7 +80,7 @@ class Programs:
 
     def scheduler_registers(self, live: list[int]) -> list[int]:
         """The registers of the scheduler's thread while a process has the hart, from its saved context."""
-        data = self._debuggee.read(KERNEL, self._context, len(CONTEXT) * WORD_BYTES)
+        data = self._traveller.read(KERNEL, self._context, len(CONTEXT) * WORD_BYTES)
         values = list(live)
         values[:PC] = [0] * PC
         for index, name in enumerate(CONTEXT):
@@ -91,7 +91,7 @@ class Programs:
 
     def user_registers(self, pid: int, live: list[int]) -> list[int]:
         """The registers of a process in user mode, from its trapframe."""
-        data = self._debuggee.read(pid, TRAPFRAME, TF_WORDS * WORD_BYTES)
+        data = self._traveller.read(pid, TRAPFRAME, TF_WORDS * WORD_BYTES)
         words = [
             int.from_bytes(data[at : at + WORD_BYTES], "little") for at in range(0, len(data), WORD_BYTES)
         ]

@@ -25,11 +25,11 @@ from orrery.debugger import events
 from orrery.debugger.target import KERNEL, Stopped
 from orrery.gdb.breakpoints import Breakpoints
 from orrery.gdb.calls import Calls
-from orrery.gdb.debuggee import Debuggee
 from orrery.gdb.errors import EINVAL, Refused, number
 from orrery.gdb.features import expedited
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.programs import Programs
+from orrery.gdb.traveller import Traveller
 
 SIGINT: Final = 2
 SIGTRAP: Final = 5
@@ -65,16 +65,16 @@ class Runner:
 
     def __init__(
         self,
-        debuggee: Debuggee,
+        traveller: Traveller,
         inferiors: Inferiors,
         breakpoints: Breakpoints,
         programs: Programs,
         say: Callable[[str], None],
     ) -> None:
-        self._debuggee: Final = debuggee
+        self._traveller: Final = traveller
         self._inferiors: Final = inferiors
         self._breakpoints: Final = breakpoints
-        self.calls: Final = Calls(debuggee)
+        self.calls: Final = Calls(traveller)
         self._programs: Final = programs
         self._say: Final = say
         self._queue: Final[deque[_Stop]] = deque()  # what gdb is told before the machine goes on
@@ -161,7 +161,7 @@ class Runner:
         """Registers of the process that has stopped, so that gdb need not ask, where they are the hart's."""
         if pid != self._inferiors.current() or pid == self.crashed != KERNEL:
             return b""
-        return expedited(self._debuggee.registers(pid))
+        return expedited(self._traveller.registers(pid))
 
     def vcont(self, text: bytes) -> bytes:
         """vCont with its actions: who is to step, or all go on."""
@@ -226,7 +226,7 @@ class Runner:
             return self._end(self.crashed, self._ended[self.crashed])
         count = 0
         while True:
-            answer = self._told_of(self._debuggee.resume(self.limit))
+            answer = self._told_of(self._traveller.resume(self.limit))
             if answer is not None:
                 return answer
             count += 1
@@ -242,9 +242,9 @@ class Runner:
         only = None if pid == KERNEL else pid
         count, left = 0, 1
         while True:
-            stopped = self._debuggee.step(left, only)
+            stopped = self._traveller.step(left, only)
             # What happens to others may come before this process's step, or behind it.
-            left = 1 if stopped.why == "step" else left - self._debuggee.steps_made
+            left = 1 if stopped.why == "step" else left - self._traveller.steps_made
             answer = None if stopped.why == "step" and stopped.moment.pc in within else self._told_of(stopped)
             if stopped.why == "event" and self._queue:
                 self._queue.append(self._stop(pid, SIGTRAP, ""))  # gdb forgets at an exec that it steps
@@ -266,7 +266,7 @@ class Runner:
         self._moved = False
         if steps is not None and self._is_settled(steps):
             return self._stop(steps, SIGTRAP, "").packet
-        self._debuggee.catch(self._kinds)
+        self._traveller.catch(self._kinds)
         try:
             stopped = go()
         finally:
@@ -300,14 +300,14 @@ class Runner:
         """Stop at these events for a person; what to tell them."""
         try:
             kinds = events.named(words)
-            self._debuggee.catch(OURS | set(kinds))
+            self._traveller.catch(OURS | set(kinds))
         except ValueError as error:
             return f"{error}\n"
         self._kinds = frozenset(kinds)
         return f"stops at: {', '.join(sorted(self._kinds)) or 'no event'}\n"
 
     def _catch(self) -> None:
-        self._debuggee.catch(OURS | self._kinds)
+        self._traveller.catch(OURS | self._kinds)
 
     # --- why the machine stands still ---
 

@@ -49,7 +49,7 @@ class Console(Front, Protocol):
 
 
 class Server:
-    """Listens on `address` for a gdb to debug `machine` with, as `debuggee`; raises BadInput.
+    """Listens on `address` for a gdb to debug `machine` with, as `traveller`; raises BadInput.
 
     `wait`: the machine is not to start before one has come.  `owned`: it goes no further than to the first
     instruction of its program, and ends when the first client has gone.  `say` prints a line for a person.
@@ -60,7 +60,7 @@ class Server:
     def __init__(
         self,
         machine: Machine,
-        debuggee: Traveller,
+        traveller: Traveller,
         address: tuple[str, int],
         say: Callable[[str], None],
         *,
@@ -75,9 +75,9 @@ class Server:
             where = f"{bound}:{self.port}"
             say(f"orrery: warning: the gdb server on {where} obeys whoever can reach this computer")
         self._machine: Final = machine
-        self._debuggee: Final = debuggee
-        debuggee.on_slice = self.look
-        self._programs: Final = Programs.of(debuggee)
+        self._traveller: Final = traveller
+        traveller.on_slice = self.look
+        self._programs: Final = Programs.of(traveller)
         self._say: Final = say
         self._wait = wait
         self._owned: Final = owned
@@ -89,7 +89,7 @@ class Server:
     def close(self) -> None:
         """Let the client, the past and the port go."""
         self._let_go()
-        self._debuggee.close()
+        self._traveller.close()
         self._listening.close()
         os.close(self._ready)
 
@@ -108,11 +108,11 @@ class Server:
         `finished`: as of Traveller.  A client that is there may look at such an end, and go back from it.
         """
         self._console, self._signals, self._has_ended = console, signals, ended
-        self._debuggee.finished = finished
+        self._traveller.finished = finished
         self._limit = None if limit == NEVER else limit
         self._machine.front = _Front(self, console)
         signals.visitors.add(self._listening.fileno())
-        self._debuggee.begin()
+        self._traveller.begin()
         if self._owned:
             self._enter_program()
         self._say(f"orrery: {'waiting for' if self._wait else 'ready for'} gdb: target remote :{self.port}")
@@ -127,22 +127,22 @@ class Server:
             elif finished() is not None:
                 break
             else:
-                stopped = self._debuggee.resume(self._limit)
+                stopped = self._traveller.resume(self._limit)
                 if stopped.why != "interrupt":
                     return stopped
         return Stopped("interrupt", Moment.of(self._machine.board.hart), KERNEL)
 
     def _enter_program(self) -> None:
         """Run to the first instruction of the first program that a process executes."""
-        self._debuggee.catch(("exec",))
-        stopped = self._debuggee.resume(self._limit)
-        self._debuggee.catch(())
+        self._traveller.catch(("exec",))
+        stopped = self._traveller.resume(self._limit)
+        self._traveller.catch(())
         while stopped.why in ("event", "step") and stopped.moment.priv != USER:
-            stopped = self._debuggee.step(1, stopped.pid)
+            stopped = self._traveller.step(1, stopped.pid)
 
     def pause_for_copy(self) -> None:
         """Let the machine stand still for a moment where its past wants to have a copy of it."""
-        self._debuggee.pause()
+        self._traveller.pause()
 
     def read_line(self) -> bytes | None:
         """A line that the person types at gdb's terminal; None if there was none, and the loop is to look."""
@@ -150,13 +150,13 @@ class Server:
             return None
         line = None if self._client is None else self._client.read_line(self.pause)
         if line is None:
-            self._debuggee.ask_stop()
+            self._traveller.ask_stop()
         return line
 
     def miss_line(self) -> bytes | None:
         """None, for there is nobody to ask for a line: gdb is stopped, and may type one."""
         self._say("orrery: the program waits for a line; `monitor type TEXT` types one")
-        self._debuggee.ask_stop()
+        self._traveller.ask_stop()
         return None
 
     @property
@@ -165,13 +165,13 @@ class Server:
         client = self._client
         if client is None:
             return False
-        return not self._replays and self._debuggee.finished() is None
+        return not self._replays and self._traveller.finished() is None
 
     def look(self) -> bool:
         """See to the sockets while the machine runs; whether it is to stop."""
         wanted = self._client is not None and self._client.look()
         if self._accept() or wanted or self._has_ended():
-            self._debuggee.ask_stop()
+            self._traveller.ask_stop()
             return True
         return False
 
@@ -223,7 +223,7 @@ class Server:
             sock.close()
             return False
         self._wait = False
-        self._client = _Client(sock, self._debuggee, self._programs, self.look, self._limit)
+        self._client = _Client(sock, self._traveller, self._programs, self.look, self._limit)
         self._client.ends_with(self._has_ended)
         self._signals.visitors.add(sock.fileno())
         return True
@@ -253,7 +253,7 @@ class _Client:
     def __init__(
         self,
         sock: socket.socket,
-        debuggee: Traveller,
+        traveller: Traveller,
         programs: Programs,
         look: Callable[[], bool],
         limit: int | None,
@@ -262,12 +262,12 @@ class _Client:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_S_MAX, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket: Final = sock
-        self._debuggee: Final = debuggee
+        self._traveller: Final = traveller
         self._parser: Final = Parser()
         self._items: Final[deque[Item]] = deque()
-        self._stub: Final = Stub(debuggee, programs, self._tell)
+        self._stub: Final = Stub(traveller, programs, self._tell)
         self._stub.runner.on_look = look
-        self._stub.runner.limit = debuggee.limit = limit
+        self._stub.runner.limit = traveller.limit = limit
         self._last = b""  # what was sent last, in case it did not arrive
         self._acks = True
         self._running = False
@@ -298,7 +298,7 @@ class _Client:
 
     def close(self) -> None:
         """Leave the machine as it was."""
-        self._debuggee.come_back()
+        self._traveller.come_back()
         self._stub.leave()
         self._socket.close()
 
@@ -346,7 +346,7 @@ class _Client:
             if not self._items:
                 pause()
                 if self.look():  # ^C came; gdb takes back what it is asked for, too
-                    self._debuggee.ask_stop()
+                    self._traveller.ask_stop()
             elif self._items[0].kind is Kind.PACKET and not self._items[0].payload.startswith(LOOKING):
                 self._acknowledge()
                 answer = request.answer(self._items.popleft().payload)
@@ -378,7 +378,7 @@ class _Client:
         self._acknowledge()
         if payload.startswith(GOING) and INTERRUPT in self._items:
             self._items.remove(INTERRUPT)  # it came before the machine could go
-            self._debuggee.ask_stop()
+            self._traveller.ask_stop()
         self._running = True
         answer = self._stub.handle(payload)
         self._running = False

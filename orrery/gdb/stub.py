@@ -13,13 +13,13 @@ from orrery.debugger.target import KERNEL
 from orrery.errors import CannotGoOn
 from orrery.gdb.breakpoints import KINDS as TYPES
 from orrery.gdb.breakpoints import Breakpoints
-from orrery.gdb.debuggee import Debuggee, Reversible
 from orrery.gdb.errors import EFAULT, EINVAL, ESRCH, Refused, number, unhex
 from orrery.gdb.features import GENERAL_COUNT, NUMBERS, target_xml, words
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.packet import PACKET_BYTES_MAX
 from orrery.gdb.programs import Programs
 from orrery.gdb.runner import Runner
+from orrery.gdb.traveller import Traveller
 
 if TYPE_CHECKING:
     from orrery.debugger.place import Place
@@ -41,19 +41,19 @@ UNKNOWN: Final = b""
 
 
 class Stub:
-    """One client's view of `debuggee`.
+    """One client's view of `traveller`.
 
     `tell` sends a packet before the answer.  `detached` is set when the client wants no more, `killed` when
     it wants the machine switched off.
     """
 
-    def __init__(self, debuggee: Debuggee, programs: Programs, tell: Callable[[bytes], None]) -> None:
-        self._debuggee: Final = debuggee
+    def __init__(self, traveller: Traveller, programs: Programs, tell: Callable[[bytes], None]) -> None:
+        self._traveller: Final = traveller
         self._programs: Final = programs
         self._tell: Final = tell
-        self._inferiors: Final = Inferiors(debuggee)
+        self._inferiors: Final = Inferiors(traveller)
         self._breakpoints: Final = Breakpoints(self._set_places)
-        self.runner: Final = Runner(debuggee, self._inferiors, self._breakpoints, programs, self._print)
+        self.runner: Final = Runner(traveller, self._inferiors, self._breakpoints, programs, self._print)
         self._stepping: int | None = None  # of Hc; None: whoever is current
         self._follows = False
         self.no_ack = False
@@ -87,10 +87,10 @@ class Stub:
     def leave(self) -> None:
         """The client has gone: the machine is as if it had never been there."""
         self._breakpoints.clear()
-        self._debuggee.catch(())
+        self._traveller.catch(())
 
     def _set_places(self, places: "list[Place]") -> None:
-        self._debuggee.set_places(self.runner.calls.with_traps(places))
+        self._traveller.set_places(self.runner.calls.with_traps(places))
 
     def _print(self, text: str) -> None:
         """Show a person `text` in gdb."""
@@ -136,7 +136,7 @@ class Stub:
         pid = self._pid
         if not self._inferiors.has(pid) and pid in self._inferiors.known:
             return [0] * len(NUMBERS)
-        values = self._debuggee.registers(pid)
+        values = self._traveller.registers(pid)
         if pid == self.runner.crashed != KERNEL:
             values = self._programs.user_registers(pid, values)
         if pid == KERNEL and self._inferiors.current() != KERNEL:
@@ -174,7 +174,7 @@ class Stub:
         return OK
 
     def _write(self, index: int, value: int) -> None:
-        if not self._debuggee.set_register(self._pid, NUMBERS[index], value):
+        if not self._traveller.set_register(self._pid, NUMBERS[index], value):
             raise Refused(EINVAL)
 
     # --- memory ---
@@ -184,7 +184,7 @@ class Stub:
         # Before it can step, gdb wants to read the stack of who is not there any more.
         if self.runner.moved and not self._inferiors.has(self._pid):
             return bytes(min(n, MEMORY_BYTES_MAX)).hex().encode()
-        data = self._debuggee.read(self._pid, va, min(n, MEMORY_BYTES_MAX))
+        data = self._traveller.read(self._pid, va, min(n, MEMORY_BYTES_MAX))
         if n and not data:
             raise Refused(EFAULT)
         return data.hex().encode()
@@ -201,7 +201,7 @@ class Stub:
         va, n = _range(where)
         if n != len(data):
             raise Refused(EINVAL)
-        if n and not self._debuggee.write(self._pid, va, data):
+        if n and not self._traveller.write(self._pid, va, data):
             raise Refused(EFAULT)
         return OK
 
@@ -225,14 +225,13 @@ class Stub:
         return self.runner.step(self._stepping_pid)
 
     def _back(self, rest: bytes) -> bytes:
-        past = self._debuggee
-        if not isinstance(past, Reversible) or rest not in (b"s", b"c"):
+        if rest not in (b"s", b"c"):
             return UNKNOWN
         pid = self._inferiors.current() if self.runner.moved else self._stepping_pid
         try:
             if rest == b"c":
-                return self.runner.back(past.reverse_resume)
-            return self.runner.back(lambda: past.reverse_step(pid), pid)
+                return self.runner.back(self._traveller.reverse_resume)
+            return self.runner.back(lambda: self._traveller.reverse_step(pid), pid)
         except CannotGoOn as error:
             self._print(f"{error}\n")
             raise Refused(EINVAL) from error
@@ -265,7 +264,7 @@ class Stub:
             return self._attach(self._inferiors.inferior(more))
         if name == b"Kill":
             pid = self._inferiors.inferior(more)
-            if not self._debuggee.kill(pid):
+            if not self._traveller.kill(pid):
                 raise Refused(ESRCH)
             self._breakpoints.forget(pid)
             self._inferiors.detached.add(pid)
@@ -324,15 +323,13 @@ class Stub:
         ours = [
             b"PacketSize=%x" % PACKET_BYTES_MAX, b"QStartNoAckMode+", b"vContSupported+",
             b"qXfer:features:read+", b"qXfer:threads:read+", b"qXfer:exec-file:read+",
-            b"qXfer:libraries:read+",
+            b"qXfer:libraries:read+", b"ReverseStep+", b"ReverseContinue+",
         ]  # fmt: skip
         ours += [
             feature
             for feature in (b"multiprocess+", b"exec-events+", b"swbreak+", b"hwbreak+")
             if feature in offered
         ]
-        if isinstance(self._debuggee, Reversible):
-            ours += [b"ReverseStep+", b"ReverseContinue+"]
         return b";".join(ours)
 
     def _transfer(self, rest: bytes) -> bytes:
@@ -364,23 +361,21 @@ class Stub:
             return OK
         name, _, text = line.strip().partition(" ")
         if name == "type":
-            done = self._debuggee.type(END_OF_INPUT if text == "^D" else text.encode() + b"\n")
+            done = self._traveller.type(END_OF_INPUT if text == "^D" else text.encode() + b"\n")
             self._print("" if done else "nobody can type in the past: continue to the present first\n")
             return OK
         if line.split()[:1] == ["catch"]:
             self._print(self.runner.catch(line.split()[1:]))
         elif line.split() in (["help"], ["?"]):
-            self._print(help_text(self._debuggee.monitor("help"), OWN))
+            self._print(help_text(self._traveller.monitor("help"), OWN))
         else:
             said = self._steer(line)
-            self._print(self._debuggee.monitor(line) if said is None else said)
+            self._print(self._traveller.monitor(line) if said is None else said)
         return OK
 
     def _steer(self, line: str) -> str | None:
         """What a command says that moves the machine; None where `line` is none."""
-        if not isinstance(self._debuggee, Reversible):
-            return None
-        helm = Helm(self._debuggee, self._debuggee.moments)
+        helm = Helm(self._traveller, self._traveller.moments)
         self.steering = True
         try:
             said = helm.execute(line)

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from kernel.abi.memlayout import KERNBASE
+from orrery.debugger.changing import Changing
 from orrery.debugger.journey import SPACING_S
 from orrery.debugger.moment import Moment
 from orrery.debugger.offshoot import can_fork, fork
@@ -35,7 +36,7 @@ from orrery.machine import Machine
 from orrery.wire import Value
 
 
-class Traveller:
+class Traveller(Changing):
     """`target` is that of `machine`, which was made by `made_by`, Machine's keyword arguments.
 
     `changes`: all that will be done to it, where that is known; else what is typed is noted.  `on_slice` is
@@ -172,25 +173,14 @@ class Traveller:
 
     # --- changing ---
 
-    def set_register(self, pid: int, index: int, value: int) -> bool:
-        return self._change("set_register", pid, index, value)
-
-    def write(self, pid: int, va: int, data: bytes) -> bool:
-        return self._change("write", pid, va, data)
-
-    def write_physical(self, pa: int, data: bytes) -> bool:
-        return self._change("write_physical", pa, data)
-
-    def kill(self, pid: int) -> bool:
-        return self._change("kill", pid)
-
     def type(self, keys: bytes) -> bool:
         if self._is_replay or self._here is not self._present:
-            return self._change("type", keys)
+            return super().type(keys)
         self._present.type(keys)  # which is noted, as if it had come from the console
         return True
 
-    def _change(self, name: str, *arguments: Value) -> bool:
+    def change(self, name: str, *arguments: Value) -> bool:
+        """As Changing.change; nothing can be changed in the past."""
         if self._here is not self._present:
             return False
         change = Change(self._present.moment, name, arguments)
