@@ -124,9 +124,7 @@ class Helm:
     # --- going ---
 
     def _goto(self, words: list[str]) -> str:
-        if words == ["end"]:
-            return self._arrive(self._vessel.goto(self._vessel.newest))
-        return self._arrive(self._vessel.goto(ticks_of(" ".join(words))))
+        return self._arrive(self._vessel.goto(goal_of(self._vessel, " ".join(words))))
 
     def _arrive(self, stopped: Stopped) -> str:
         self.moved = stopped
@@ -176,20 +174,17 @@ class Helm:
 
     def _checkpoint(self, words: list[str]) -> str:
         _none(words, "checkpoint")
-        self._moments.append(self._vessel.moment)
-        return f"checkpoint {len(self._moments)} at {time_text(self._vessel.moment)}\n"
+        return f"checkpoint {mark(self._moments, self._vessel.moment)}\n"
 
     def _checkpoints(self, words: list[str]) -> str:
         _none(words, "checkpoints")
-        lines = (f"{i:<4} {time_text(one)}, pc {one.pc:#x}\n" for i, one in enumerate(self._moments, 1))
-        return "".join(lines) or "no checkpoints; `checkpoint` makes one\n"
+        return marks_text(self._moments) or "no checkpoints; `checkpoint` makes one\n"
 
     def _restart(self, words: list[str]) -> str:
-        index = _number(words[0], "the number of a checkpoint") if len(words) == 1 else 0
-        if not 0 < index <= len(self._moments):
+        goal = marked(self._moments, words[0]) if len(words) == 1 else None
+        if goal is None:
             named = f"no checkpoint {words[0]}" if words else "restart which checkpoint?"
             raise Wrong(f"{named}; `checkpoints` lists them")
-        goal = self._moments[index - 1]
         stopped = self._vessel.goto(goal)
         if stopped.why != "interrupt" and self._vessel.moment != goal:
             return (
@@ -226,6 +221,28 @@ def help_text(console: str, more: Sequence[Order] = ()) -> str:
             rows.append((usage, about))
     width = max(len(usage) for usage, _ in rows)
     return "".join(f"{usage:<{width}}  {about}\n" for usage, about in rows)
+
+
+def goal_of(vessel: Vessel, text: str) -> Moment | int:
+    """Where `goto` is to go: a time, or the newest moment; raises Wrong."""
+    return vessel.newest if text == "end" else ticks_of(text)
+
+
+def mark(moments: list[Moment], moment: Moment) -> str:
+    """Give `moment` the next number; that number and its time."""
+    moments.append(moment)
+    return f"{len(moments)} at {time_text(moment)}"
+
+
+def marked(moments: Sequence[Moment], word: str) -> Moment | None:
+    """The moment of this number, or None; raises Wrong for what is no number."""
+    index = _number(word, "the number of a checkpoint")
+    return moments[index - 1] if 0 < index <= len(moments) else None
+
+
+def marks_text(moments: Sequence[Moment]) -> str:
+    """The moments that have a number, a line for each."""
+    return "".join(f"{i:<4} {time_text(one)}, pc {one.pc:#x}\n" for i, one in enumerate(moments, 1))
 
 
 def ticks_of(text: str) -> int:

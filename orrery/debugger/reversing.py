@@ -8,7 +8,7 @@ from emu.hart import USER
 from orrery.debugger import gates
 from orrery.debugger.debugger import Activation, Debugger
 from orrery.debugger.frames import SP
-from orrery.debugger.helm import Helm, Wrong, ticks_of, time_text
+from orrery.debugger.helm import Helm, Wrong, goal_of, mark, marked, marks_text, time_text
 from orrery.debugger.moving import OVER, count, position, printed, report
 from orrery.debugger.place import Place
 from orrery.debugger.pystops import is_kind
@@ -187,7 +187,7 @@ def when(debugger: Debugger, argument: str) -> str:
 def goto(debugger: Debugger, argument: str) -> str:
     """goto TIME: ticks, or with a unit: s, ms, us, ns; start; end, the newest moment."""
     try:
-        goal = debugger.target.newest if argument == "end" else ticks_of(argument)
+        goal = goal_of(debugger.target, argument)
     except Wrong as error:
         raise Unavailable(str(error)) from None
     return _moved(debugger, debugger.target.goto(goal))
@@ -195,21 +195,23 @@ def goto(debugger: Debugger, argument: str) -> str:
 
 def checkpoint(debugger: Debugger, argument: str) -> str:
     """Give this moment a number."""
-    debugger.moments.append(debugger.target.moment)
-    return f"Checkpoint {len(debugger.moments)} at {time_text(debugger.target.moment)}\n"
+    return f"Checkpoint {mark(debugger.moments, debugger.target.moment)}\n"
 
 
 def restart(debugger: Debugger, argument: str) -> str:
     """restart N: to a checkpoint."""
-    if not argument.isdigit() or not 0 < int(argument) <= len(debugger.moments):
+    try:
+        goal = marked(debugger.moments, argument)
+    except Wrong:
+        goal = None
+    if goal is None:
         raise Unavailable(f"No checkpoint {argument}; `info checkpoints` lists them.")
-    return _moved(debugger, debugger.target.goto(debugger.moments[int(argument) - 1]))
+    return _moved(debugger, debugger.target.goto(goal))
 
 
 def checkpoints(debugger: Debugger, argument: str) -> str:
     """info checkpoints"""
-    lines = (f"{i:<4} {time_text(one)}, pc {one.pc:#x}\n" for i, one in enumerate(debugger.moments, 1))
-    return "".join(lines) or "No checkpoints.\n"
+    return marks_text(debugger.moments) or "No checkpoints.\n"
 
 
 def steered(debugger: Debugger, line: str) -> str | None:

@@ -153,6 +153,8 @@ def test_the_last_writer_is_found_backwards(session: Session) -> None:
     session.say("checkpoint", "rc")
     assert session.say("p count") == "$1 = 1\n"
     assert session.say("restart 1").startswith("0x")
+    for wrong in ("2", "0", "-1", "x", "1 2"):
+        assert session.say(f"restart {wrong}") == f"No checkpoint {wrong}; `info checkpoints` lists them.\n"
     session.say("delete", "watch count if count == 0")
     assert session.say("rc", "p count") == "$2 = 0\n"
     session.say("restart 1")
