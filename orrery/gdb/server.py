@@ -9,43 +9,29 @@ it asks the machine to stop.
     running        at gdb's wish; 0x03 stops it
 
 A client that goes, whether it says so or not, leaves the machine running as if it had never been there.
+What passes between it and the stub is connection.py's; how the machine comes to look here is front.py's.
 """
 
 import os
 import socket
-import struct
-from collections import deque
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Final, Protocol
+from typing import Final
 
 from emu.events import NEVER
 from emu.hart import USER
 from orrery.debugger.moment import Moment
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput
-from orrery.gdb.lines import Request
-from orrery.gdb.packet import INTERRUPT, Item, Kind, Parser, encode
+from orrery.gdb.connection import Connection
+from orrery.gdb.front import Console, ServedFront
 from orrery.gdb.programs import Programs
-from orrery.gdb.stub import Stub
 from orrery.gdb.traveller import Traveller
-from orrery.machine import Front, Machine
+from orrery.machine import Machine
 from orrery.signals import Signals
 
 LOOPBACK: Final = "127.0.0.1"
 STDIN: Final = 0
-RECEIVE_BYTES: Final = 1 << 16
-SEND_S_MAX: Final = 10  # a client that takes nothing for so long has gone
-QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux; holds for a while only
-BAD_PACKET: Final = b"E16"
-LOOKING: Final = (b"m", b"x", b"g", b"p", b"H", b"T", b"q")  # packets that may come while the machine runs
-GOING: Final = (b"vCont;", b"c", b"s", b"C", b"S")  # packets that let the machine go on
-
-
-class Console(Front, Protocol):
-    """Who sits at the machine's console; `status` is set when they have switched it off."""
-
-    status: int | None
 
 
 class Server:
@@ -82,7 +68,7 @@ class Server:
         self._wait = wait
         self._owned: Final = owned
         self._replays: Final = replays
-        self._client: _Client | None = None
+        self._client: Connection | None = None
         self._limit: int | None = None
         self._ready: Final = os.open(os.devnull, os.O_RDONLY)  # a file that can always be read
 
@@ -110,7 +96,7 @@ class Server:
         self._console, self._signals, self._has_ended = console, signals, ended
         self._traveller.finished = finished
         self._limit = None if limit == NEVER else limit
-        self._machine.front = _Front(self, console)
+        self._machine.front = ServedFront(self, console)
         signals.visitors.add(self._listening.fileno())
         self._traveller.begin()
         if self._owned:
@@ -197,7 +183,7 @@ class Server:
         if at_terminal:
             self._console.slice()
 
-    def _serve(self, client: "_Client") -> Stopped | None:
+    def _serve(self, client: Connection) -> Stopped | None:
         """Carry out packets until the client has gone or the run has ended; the stop that ended it."""
         while client.alive and client.over is None and not self._has_ended():
             if not client.work():
@@ -223,7 +209,7 @@ class Server:
             sock.close()
             return False
         self._wait = False
-        self._client = _Client(sock, self._traveller, self._programs, self.look, self._limit)
+        self._client = Connection(sock, self._traveller, self._programs, self.look, self._limit)
         self._client.ends_with(self._has_ended)
         self._signals.visitors.add(sock.fileno())
         return True
@@ -245,187 +231,3 @@ def _listening(host: str, port: int) -> socket.socket:
         raise BadInput(
             f"no gdb server on {host}:{port}: {error.strerror or error}; give another port or host with --gdb"
         ) from error
-
-
-class _Client:
-    """A gdb that is connected."""
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        traveller: Traveller,
-        programs: Programs,
-        look: Callable[[], bool],
-        limit: int | None,
-    ) -> None:
-        sock.setblocking(True)  # a timeout of Python's would cost a system call more at each packet
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_S_MAX, 0))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket: Final = sock
-        self._traveller: Final = traveller
-        self._parser: Final = Parser()
-        self._items: Final[deque[Item]] = deque()
-        self._stub: Final = Stub(traveller, programs, self._tell)
-        self._stub.runner.on_look = look
-        self._stub.runner.limit = traveller.limit = limit
-        self._last = b""  # what was sent last, in case it did not arrive
-        self._acks = True
-        self._running = False
-        self._given_up = False  # the client waits no more for the answer to what is being carried out
-        self.alive = True
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def ends_with(self, ended: Callable[[], bool]) -> None:
-        """From now on tell the client of an end that `ended` tells of."""
-        self._stub.runner.has_ended = ended
-
-    @property
-    def steering(self) -> bool:
-        """Whether a command of the monitor moves the machine."""
-        return self._stub.steering
-
-    @property
-    def over(self) -> Stopped | None:
-        """The stop after which the machine does not go on."""
-        return self._stub.runner.over
-
-    @property
-    def killed(self) -> bool:
-        """Whether the client wants the machine switched off."""
-        return self._stub.killed
-
-    def close(self) -> None:
-        """Leave the machine as it was."""
-        self._traveller.come_back()
-        self._stub.leave()
-        self._socket.close()
-
-    def look(self) -> bool:
-        """Take what has come in; whether the machine, if it runs, is to stop for it."""
-        stop = False
-        is_full = True
-        while self.alive and is_full:
-            data = self._received()
-            is_full = len(data) == RECEIVE_BYTES
-            for item in self._parser.feed(data):
-                if item.kind is Kind.INTERRUPT and self._running:
-                    stop = True
-                else:  # gdb's ^C ends its own waiting for the monitor, and sends nothing but its next packet
-                    self._given_up |= self.steering and item.kind is Kind.PACKET
-                    stop |= self._given_up
-                    self._items.append(item)
-        return stop or not self.alive
-
-    def _received(self) -> bytes:
-        """What has come in, which may be nothing."""
-        try:
-            data = self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        self.alive = bool(data)
-        if (
-            data and self._acks and QUICK_ACK is not None
-        ):  # a client that sends + on its own has to wait for ours else
-            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
-        return data
-
-    @property
-    def has_work(self) -> bool:
-        """Whether there is something to carry out."""
-        return bool(self._items)
-
-    def read_line(self, pause: Callable[[], None]) -> bytes | None:
-        """Ask for a line while the machine runs; None where ^C came. `pause` waits for what comes in."""
-        request = Request()
-        self._send(request.packet)
-        while self.alive and not request.is_over and not self._stub.runner.has_ended():
-            if not self._items:
-                pause()
-                if self.look():  # ^C came; gdb takes back what it is asked for, too
-                    self._traveller.ask_stop()
-            elif self._items[0].kind is Kind.PACKET and not self._items[0].payload.startswith(LOOKING):
-                self._acknowledge()
-                answer = request.answer(self._items.popleft().payload)
-                if answer is not None:
-                    self._send(answer)
-            else:
-                self.work()
-                self._running = True
-        return request.line
-
-    def work(self) -> bool:
-        """Carry out one thing that has come in; whether there was one."""
-        if not self._items:
-            return False
-        item = self._items.popleft()
-        if item.kind is Kind.PACKET:
-            self._carry_out(item.payload)
-        elif item.kind is Kind.BAD:
-            self._transmit(b"-" if self._acks else encode(BAD_PACKET))
-        elif item.kind is Kind.NACK and self._acks:
-            self._transmit(self._last)
-        return True
-
-    def _acknowledge(self) -> None:
-        if self._acks:
-            self._transmit(b"+")
-
-    def _carry_out(self, payload: bytes) -> None:
-        self._acknowledge()
-        if payload.startswith(GOING) and INTERRUPT in self._items:
-            self._items.remove(INTERRUPT)  # it came before the machine could go
-            self._traveller.ask_stop()
-        self._running = True
-        answer = self._stub.handle(payload)
-        self._running = False
-        if answer is not None:
-            self._tell(answer)
-        self._given_up = False
-        self._acks = not self._stub.no_ack
-        if self._stub.detached or self._stub.killed:
-            self.alive = False
-
-    def _tell(self, payload: bytes) -> None:
-        """Send a packet, if the client still waits for it."""
-        if not self._given_up:
-            self._send(payload)
-
-    def _send(self, payload: bytes) -> None:
-        self._last = encode(payload)
-        self._transmit(self._last)
-
-    def _transmit(self, data: bytes) -> None:
-        try:
-            self._socket.sendall(data)
-        except OSError:
-            self.alive = False
-
-
-class _Front:
-    """The machine's front end under `server`: the console's, with a look at the sockets now and then."""
-
-    def __init__(self, server: Server, console: Console) -> None:
-        self._server: Final = server
-        self._console: Final = console
-        self.output: Final = console.output
-        self.waits: Final = console.waits
-
-    def idle(self, until_ticks: int) -> bool:
-        if self._server.is_steering:
-            return self._server.look() or self._server.has_input(until_ticks)
-        if self._server.look() or self._console.idle(until_ticks):
-            self._server.look()
-            return True
-        if until_ticks == NEVER and self._server.is_patient:
-            self._server.pause()  # gdb may have an idea
-            return True
-        return False
-
-    def slice(self) -> None:
-        self._console.slice()
-        self._server.look()
-        self._server.pause_for_copy()
