@@ -11,6 +11,9 @@ import pytest
 from debugged import ProgramSession, Session
 from orrery_cli import INCLUDES, ORRERY
 
+from orrery.debugger.helm import ORDERS
+from orrery.monitor import DEBUGGERS
+
 PROGRAM = """
 char page[4096] __attribute__((aligned(4096))) = {1};
 int main(void) {
@@ -162,6 +165,10 @@ def test_what_may_be_typed_is_offered(session: Session) -> None:
     assert list(completions("monitor last f")) == list(completions("catch f")) == ["fork", "fault", "free"]
     shown = session.say("monitor help")
     assert {line.split()[0] for line in shown.splitlines()} > {"goto", "next", "last", "sched", "frames", "x"}
+
+
+def test_the_console_monitor_knows_which_commands_need_a_past() -> None:
+    assert {one.name for one in ORDERS} == DEBUGGERS - {"catch"}, "catch is the gdb server's own"
 
 
 def test_a_poke_begins_another_future(session: Session) -> None:
