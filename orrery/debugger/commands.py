@@ -89,12 +89,8 @@ def monitor(debugger: Debugger, argument: str) -> str:
     return debugger.target.monitor(argument) if said is None else said
 
 
-def _breakpoints(debugger: Debugger, argument: str) -> str:
-    return stopping.table(debugger)
-
-
 INFO: Final[dict[str, tuple[Function, str]]] = {
-    "breakpoints": (_breakpoints, "where to stop"),
+    "breakpoints": (stopping.table, "where to stop"),
     "registers": (looking.registers, "registers; * marks those that the last command changed"),
     "all-registers": (looking.all_registers, "floating-point and control registers too"),
     "functions": (listing.functions, "[REGEX]: of the program, or of the kernel's Python"),
@@ -102,7 +98,7 @@ INFO: Final[dict[str, tuple[Function, str]]] = {
     "types": (listing.types, "[REGEX]: its types"),
     "scope": (listing.scope, "LOCATION: the variables there"),
     "address": (listing.address, "SYMBOL: where it is"),
-    "watchpoints": (_breakpoints, "the same as breakpoints"),
+    "watchpoints": (stopping.watchpoints, "those of them that watch memory"),
     "threads": (processes, "all processes"),
     "locals": (looking.locals_, "the variables of the selected frame"),
     "args": (looking.args, "its arguments"),

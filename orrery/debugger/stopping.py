@@ -9,7 +9,7 @@ from typing import Final
 
 from kernel.abi.memlayout import PGSHIFT
 from orrery.debugger import events, pycode
-from orrery.debugger.breakpoints import CATCH, PAGE, Block, Breakpoint
+from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Block, Breakpoint
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.helm import WRITE, Wrong, place_of
@@ -250,12 +250,23 @@ def condition(debugger: Debugger, argument: str) -> str:
     return "" if one.condition else f"Breakpoint {one.number} now unconditional.\n"
 
 
-def table(debugger: Debugger) -> str:
-    """All of them."""
-    if not debugger.breakpoints.all:
-        return "No breakpoints or watchpoints.\n"
+def table(debugger: Debugger, argument: str) -> str:
+    """info breakpoints: all of them."""
+    return _rows(debugger.breakpoints.all) or "No breakpoints or watchpoints.\n"
+
+
+def watchpoints(debugger: Debugger, argument: str) -> str:
+    """info watchpoints: those only."""
+    found = [one for one in debugger.breakpoints.all if one.kind in WATCHES and one.kind != PAGE]
+    return _rows(found) or "No watchpoints.\n"
+
+
+def _rows(shown: list[Breakpoint]) -> str:
+    """These in words, with a title; nothing for none."""
+    if not shown:
+        return ""
     lines = ["Num  Type             Disp Enb Address            What"]
-    for one in debugger.breakpoints.all:
+    for one in shown:
         disposition, enabled = "del" if one.temporary else "keep", "y" if one.enabled else "n"
         address = f"{one.addresses[0]:#018x}" if one.kind == "breakpoint" and one.addresses else " " * 18
         what = one.where if one.kind == "breakpoint" else one.text

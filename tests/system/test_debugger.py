@@ -277,9 +277,12 @@ def test_a_watchpoint_on_a_local_ends_with_its_call(session: Session) -> None:
     assert "New value = 60\n" in session.say("c")
     said = session.say("c")
     assert f"\n{deleted}0x" in said and " in main () at prog.c:" in said
-    assert session.say("info watchpoints").count("total") == 1
+    assert session.say("info watchpoints") == "No watchpoints.\n"
+    assert session.say("info breakpoints").count("total") == 1
     session.say("rc")
     session.say("watch sum if sum == 99")
+    shown = session.say("info watchpoints")
+    assert "3    hw watchpoint" in shown and "sum" in shown and "total" not in shown
     assert session.say("rc").startswith(f"\n{deleted.replace('2', '3', 1)}total (node=")
     assert "No more history" in session.say("rc")
 
