@@ -21,6 +21,7 @@ from orrery.debugger.programs import Programs
 from orrery.debugger.registers import NAMES
 from orrery.debugger.stops import ENDS, KERNEL
 from orrery.debugger.tape import Change
+from orrery.debugger.target import name_of
 from orrery.debugger.timeline import Timeline
 
 STRIDE_TICKS: Final = 10_000  # the first one
@@ -112,7 +113,7 @@ class Both:
         first, registers, addresses = self._first, self._registers(), self._addresses()
         console, both = self._console(), (first.moment, self._second.moment)
         first.goto(before)
-        name = next((one.name for one in first.processes() if one.current), "")
+        name = name_of(first.processes(), first.current)
         who = f"in process {first.current} ({name})" if name else "in the kernel"
         pc = f"pc {before.pc:#x}{self._place(before)}"
         values = [f"{name} is {a:#x} and {b:#x}" for name, (a, b) in registers.items()]

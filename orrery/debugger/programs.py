@@ -11,6 +11,7 @@ from typing import Final
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE
 from orrery.debugger.stops import KERNEL
+from orrery.debugger.target import name_of
 from orrery.debugger.timeline import Timeline
 from orrery.dwarf import DebugInfo
 from orrery.stacks import NAME_MAX
@@ -44,7 +45,7 @@ class Programs:
 
     def name(self, pid: int) -> str:
         """Of the program that process `pid` runs; empty for no process."""
-        return next((one.name for one in self._target.processes() if one.pid == pid), "")
+        return name_of(self._target.processes(), pid)
 
     def named(self, name: str) -> DebugInfo | None:
         """The program of this name, which need not run; None where there is none."""

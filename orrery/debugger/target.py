@@ -5,6 +5,7 @@ by the gdb server, and by inside.py for a timeline.  Nothing here changes the ru
 change it, which goes on the tape.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kernel.abi.ps import STATE_NAMES
@@ -20,7 +21,7 @@ from orrery.stacks import Programs
 if TYPE_CHECKING:
     from orrery.machine import Machine
 
-__all__ = ["KERNEL", "ProcessInfo", "Stopped", "Target"]
+__all__ = ["KERNEL", "ProcessInfo", "Stopped", "Target", "name_of"]
 
 
 class ProcessInfo(NamedTuple):
@@ -31,6 +32,11 @@ class ProcessInfo(NamedTuple):
     state: str
     parent: int
     current: bool
+
+
+def name_of(processes: Iterable[ProcessInfo], pid: int) -> str:
+    """The name of process `pid`; empty where there is none."""
+    return next((one.name for one in processes if one.pid == pid), "")
 
 
 class Target(Forward, Changing):
