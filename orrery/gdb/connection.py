@@ -67,7 +67,7 @@ class Connection:
     @property
     def steering(self) -> bool:
         """Whether a command of the monitor moves the machine."""
-        return self._stub.steering
+        return self._stub.orders.steering
 
     @property
     def over(self) -> Stopped | None:

@@ -87,6 +87,7 @@ class Runner:
         self._named = ALL  # the process that gdb let go on
         self._first: int | None = None  # the one that gdb found when it came, until it lets that go on
         self._moved = False  # the machine is at another moment than gdb believes
+        self.follows = False  # gdb asks whether it was moved, and looks again then
         self.crashed = KERNEL  # the process that was killed at this stop
         self.interesting: Final[set[int]] = set()
         self.paths: Final[dict[int, str]] = {}  # of the programs that gdb believes the processes to run

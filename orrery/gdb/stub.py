@@ -8,7 +8,6 @@ so; one that is wrong, or asks for what there is not, by an error.  No packet ra
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from orrery.debugger.helm import Helm, Order, help_text
 from orrery.debugger.target import KERNEL
 from orrery.errors import CannotGoOn
 from orrery.gdb.breakpoints import KINDS as TYPES
@@ -16,6 +15,7 @@ from orrery.gdb.breakpoints import Breakpoints
 from orrery.gdb.errors import EFAULT, EINVAL, ESRCH, Refused, number, unhex
 from orrery.gdb.features import GENERAL_COUNT, NUMBERS, target_xml, words
 from orrery.gdb.inferiors import ALL, Inferiors
+from orrery.gdb.orders import Orders
 from orrery.gdb.packet import PACKET_BYTES_MAX
 from orrery.gdb.programs import Programs
 from orrery.gdb.runner import Runner
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 WORD_BYTES: Final = 8
 MEMORY_BYTES_MAX: Final = PACKET_BYTES_MAX // 2 - 16  # two digits a byte
 TEXT_BYTES_MAX: Final = MEMORY_BYTES_MAX // 2
-END_OF_INPUT: Final = b"\x04"
-OWN: Final = (
-    Order("catch", "[EVENT]...", "let continue and reverse-continue stop at these; without any: at none"),
-    Order("type", "TEXT", "type a line on the console; ^D: the end of input"),
-    Order("quit", "", "switch the machine off, and go"),
-)
-HINT: Final = (
-    "gdb does not know yet: `stepi` makes it look, without a step; `maintenance flush register-cache` too\n"
-)
 OK: Final = b"OK"
 UNKNOWN: Final = b""
 
@@ -54,10 +45,9 @@ class Stub:
         self._inferiors: Final = Inferiors(traveller)
         self._breakpoints: Final = Breakpoints(self._set_places)
         self.runner: Final = Runner(traveller, self._inferiors, self._breakpoints, programs, self._print)
+        self.orders: Final = Orders(traveller, self.runner)
         self._stepping: int | None = None  # of Hc; None: whoever is current
-        self._follows = False
         self.no_ack = False
-        self.steering = False  # a command of the monitor moves the machine
         self.detached = False
         self.killed = False
         self._commands: Final[dict[bytes, Callable[[bytes], bytes]]] = {
@@ -144,7 +134,7 @@ class Stub:
         return [values[number] for number in NUMBERS]
 
     def _read_general(self, rest: bytes) -> bytes:
-        if self._pid == self._inferiors.current() and not self._follows:
+        if self._pid == self._inferiors.current() and not self.runner.follows:
             self.runner.seen()
         return words(self._registers()[:GENERAL_COUNT])
 
@@ -295,7 +285,7 @@ class Stub:
         if name == b"Xfer":
             return self._transfer(more)
         if name.startswith(b"Rcmd,"):
-            return self._command(unhex(name[len(b"Rcmd,") :]).decode(errors="replace"))
+            return self._order(unhex(name[len(b"Rcmd,") :]).decode(errors="replace"))
         if name.startswith(b"ThreadExtraInfo,"):
             pid = self._inferiors.pid(name.partition(b",")[2])
             return f"{self._inferiors.name(pid)}, {self._inferiors.state(pid)}".encode().hex().encode()
@@ -311,9 +301,15 @@ class Stub:
         }
         return answers[name]() if name in answers else UNKNOWN
 
+    def _order(self, line: str) -> bytes:
+        """A command of the monitor."""
+        self._print(self.orders.execute(line))
+        self.killed |= self.orders.quits
+        return OK
+
     def _follow(self) -> bytes:
         """Whether gdb has to look again. Who asks this makes it do so."""
-        self._follows = True
+        self.runner.follows = True
         return b"1" if self.runner.moved else b"0"
 
     def _supported(self, offered: list[bytes]) -> bytes:
@@ -353,38 +349,6 @@ class Stub:
             raise Refused(EINVAL)
         part = data[offset : offset + min(n, TEXT_BYTES_MAX)]
         return (b"m" if offset + len(part) < len(data) else b"l") + part
-
-    def _command(self, line: str) -> bytes:
-        """A command of the monitor, or one of the server's own."""
-        if line.split() and "quit".startswith(line.split()[0]) and len(line.split()[0]) > 0:
-            self.killed = True
-            return OK
-        name, _, text = line.strip().partition(" ")
-        if name == "type":
-            done = self._traveller.type(END_OF_INPUT if text == "^D" else text.encode() + b"\n")
-            self._print("" if done else "nobody can type in the past: continue to the present first\n")
-            return OK
-        if line.split()[:1] == ["catch"]:
-            self._print(self.runner.catch(line.split()[1:]))
-        elif line.split() in (["help"], ["?"]):
-            self._print(help_text(self._traveller.monitor("help"), OWN))
-        else:
-            said = self._steer(line)
-            self._print(self._traveller.monitor(line) if said is None else said)
-        return OK
-
-    def _steer(self, line: str) -> str | None:
-        """What a command says that moves the machine; None where `line` is none."""
-        helm = Helm(self._traveller, self._traveller.moments)
-        self.steering = True
-        try:
-            said = helm.execute(line)
-        finally:
-            self.steering = False
-        if helm.moved is None:
-            return said
-        self.runner.move()
-        return f"{said}{'' if self._follows else HINT}"
 
 
 def _range(text: bytes) -> tuple[int, int]:
