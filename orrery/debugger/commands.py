@@ -6,14 +6,24 @@ A name may be shortened as long as it is the only one that begins so; the short 
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from orrery.debugger import beginning, browsing, listing, looking, moving, pycode, reversing, saying, stopping
+from orrery.debugger import (
+    beginning,
+    browsing,
+    choosing,
+    listing,
+    looking,
+    moving,
+    pycode,
+    reversing,
+    saying,
+    speaking,
+    stopping,
+)
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.events import KINDS
-from orrery.debugger.helm import ORDERS, WRITE, help_text
-from orrery.debugger.stops import KERNEL
+from orrery.debugger.helm import ORDERS, WRITE
 from orrery.debugger.tape import Astray
 from orrery.debugger.values import Unavailable
 from orrery.errors import CannotGoOn
@@ -33,62 +43,6 @@ class Command(NamedTuple):
     repeats: bool = False
 
 
-def processes(debugger: Debugger, argument: str) -> str:
-    """info processes"""
-    lines = ["  Num  Name             State     Parent"]
-    for one in debugger.target.processes():
-        mark = "*" if one.pid == debugger.pid else " "
-        running = ", runs" if one.current else ""
-        lines.append(f"{mark} {one.pid:<4} {one.name:<16} {one.state + running:<14} {one.parent}".rstrip())
-    return "\n".join(lines) + "\n"
-
-
-def inferior(debugger: Debugger, argument: str) -> str:
-    """inferior [PID]: look at another process; 0 is the kernel."""
-    if not argument:
-        return f"[Current process is {debugger.pid}]\n"
-    try:
-        pid = int(argument)
-        debugger.target.registers(pid)
-    except (ValueError, LookupError):
-        raise Unavailable(f"No process {argument}; `info processes` lists them.") from None
-    debugger.select_process(pid)
-    where = browsing.frame(debugger, "") if debugger.frames else ""
-    return f"[Switching to {f'process {pid}' if pid != KERNEL else 'the kernel'}]\n{where}"
-
-
-def file(debugger: Debugger, argument: str) -> str:
-    """file PROGRAM: use its symbols where no program runs."""
-    debugger.file = debugger.programs.named(argument) if argument else None
-    if argument and debugger.file is None:
-        raise Unavailable(f'No program "{argument}".')
-    return f"Reading symbols from {argument}...\n" if argument else "No symbol file now.\n"
-
-
-def directory(debugger: Debugger, argument: str) -> str:
-    """directory PATH: where sources are."""
-    if argument:
-        path = Path(argument).expanduser()
-        if not path.is_dir():
-            raise Unavailable(f"{argument}: is no directory.")
-        debugger.sources.add(path)
-    return f"Source directories searched: {':'.join(map(str, debugger.sources.directories))}\n"
-
-
-def type_(debugger: Debugger, argument: str) -> str:
-    """type TEXT: on the console."""
-    debugger.target.type(f"{argument}\n".encode())
-    return ""
-
-
-def monitor(debugger: Debugger, argument: str) -> str:
-    """monitor COMMAND: one that moves the machine (helm.py), or one of the console monitor"""
-    if argument in ("help", "?"):
-        return help_text(debugger.target.monitor("help"))
-    said = reversing.steered(debugger, argument)
-    return debugger.target.monitor(argument) if said is None else said
-
-
 INFO: Final[dict[str, tuple[Function, str]]] = {
     "breakpoints": (stopping.table, "where to stop"),
     "registers": (looking.registers, "registers; * marks those that the last command changed"),
@@ -99,12 +53,12 @@ INFO: Final[dict[str, tuple[Function, str]]] = {
     "scope": (listing.scope, "LOCATION: the variables there"),
     "address": (listing.address, "SYMBOL: where it is"),
     "watchpoints": (stopping.watchpoints, "those of them that watch memory"),
-    "threads": (processes, "all processes"),
+    "threads": (choosing.processes, "all processes"),
     "locals": (looking.locals_, "the variables of the selected frame"),
     "args": (looking.args, "its arguments"),
     "frame": (listing.frame, "where it is, and its registers"),
-    "processes": (processes, "all processes"),
-    "inferiors": (processes, "the same"),
+    "processes": (choosing.processes, "all processes"),
+    "inferiors": (choosing.processes, "the same"),
     "line": (browsing.line, "where the code of a line is"),
     "symbol": (browsing.symbol, "what is at an address"),
     "source": (browsing.source, "the program's sources"),
@@ -163,9 +117,11 @@ COMMANDS: Final = (
     Command(("frame", "f"), "[N]", "look at one of them", browsing.frame),
     Command(("up",), "[N]", "at the caller", browsing.up, True),
     Command(("down",), "[N]", "at the one that is called", browsing.down, True),
-    Command(("file",), "[PROGRAM]", "use its symbols where no program runs", file),
-    Command(("directory", "dir"), "[PATH]", "look for sources there too", directory),
-    Command(("inferior", "thread"), "[PID]", "look at another process, or at the kernel: 0", inferior),
+    Command(("file",), "[PROGRAM]", "use its symbols where no program runs", choosing.file),
+    Command(("directory", "dir"), "[PATH]", "look for sources there too", choosing.directory),
+    Command(
+        ("inferior", "thread"), "[PID]", "look at another process, or at the kernel: 0", choosing.inferior
+    ),
     Command(("print", "p", "inspect"), "[/F] EXPR", "a value; with = it is changed", looking.print_),
     Command(("output",), "[/F] EXPR", "a value, bare", looking.output),
     Command(("call",), "EXPR", "as print; functions cannot be called", looking.call),
@@ -181,8 +137,11 @@ COMMANDS: Final = (
     Command(("info", "i"), "[SUBJECT]", "all else; without a subject: what there is", info),
     Command(("echo",), "TEXT", "say it", saying.echo),
     Command(("printf",), '"FORMAT", EXPR...', "say values", saying.printf),
-    Command(("type",), "TEXT", "type a line on the console", type_),
-    Command(("monitor", "mon"), "COMMAND", "of the console monitor; goto, next EVENT, last EVENT", monitor),
+    Command(("type",), "TEXT", "type a line on the console", speaking.type_),
+    Command(
+        ("monitor", "mon"), "COMMAND",
+        "of the console monitor; goto, next EVENT, last EVENT", speaking.monitor,
+    ),
 )  # fmt: skip
 HELP: Final = Command(
     ("help", "h"), "[COMMAND]", "this list, or one line of it", lambda debugger, argument: ""

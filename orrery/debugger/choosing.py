@@ -1,0 +1,54 @@
+"""Commands that choose what is looked at, and where it is found: processes, inferior, file, directory.
+
+Called by commands.py with the debugger and what stood behind the command's name; gives text, raises
+Unavailable.  The machine is as it was behind each of these.
+"""
+
+from pathlib import Path
+
+from orrery.debugger import browsing
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.stops import KERNEL
+from orrery.debugger.values import Unavailable
+
+
+def processes(debugger: Debugger, argument: str) -> str:
+    """info processes"""
+    lines = ["  Num  Name             State     Parent"]
+    for one in debugger.target.processes():
+        mark = "*" if one.pid == debugger.pid else " "
+        running = ", runs" if one.current else ""
+        lines.append(f"{mark} {one.pid:<4} {one.name:<16} {one.state + running:<14} {one.parent}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def inferior(debugger: Debugger, argument: str) -> str:
+    """inferior [PID]: look at another process; 0 is the kernel."""
+    if not argument:
+        return f"[Current process is {debugger.pid}]\n"
+    try:
+        pid = int(argument)
+        debugger.target.registers(pid)
+    except (ValueError, LookupError):
+        raise Unavailable(f"No process {argument}; `info processes` lists them.") from None
+    debugger.select_process(pid)
+    where = browsing.frame(debugger, "") if debugger.frames else ""
+    return f"[Switching to {f'process {pid}' if pid != KERNEL else 'the kernel'}]\n{where}"
+
+
+def file(debugger: Debugger, argument: str) -> str:
+    """file PROGRAM: use its symbols where no program runs."""
+    debugger.file = debugger.programs.named(argument) if argument else None
+    if argument and debugger.file is None:
+        raise Unavailable(f'No program "{argument}".')
+    return f"Reading symbols from {argument}...\n" if argument else "No symbol file now.\n"
+
+
+def directory(debugger: Debugger, argument: str) -> str:
+    """directory PATH: where sources are."""
+    if argument:
+        path = Path(argument).expanduser()
+        if not path.is_dir():
+            raise Unavailable(f"{argument}: is no directory.")
+        debugger.sources.add(path)
+    return f"Source directories searched: {':'.join(map(str, debugger.sources.directories))}\n"

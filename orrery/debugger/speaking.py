@@ -1,0 +1,22 @@
+"""Commands that speak to the machine in its own words: type, for its console, and monitor, for its monitor.
+
+Called by commands.py with the debugger and what stood behind the command's name; gives text.
+"""
+
+from orrery.debugger import reversing
+from orrery.debugger.debugger import Debugger
+from orrery.debugger.helm import help_text
+
+
+def type_(debugger: Debugger, argument: str) -> str:
+    """type TEXT: on the console."""
+    debugger.target.type(f"{argument}\n".encode())
+    return ""
+
+
+def monitor(debugger: Debugger, argument: str) -> str:
+    """monitor COMMAND: one that moves the machine (helm.py), or one of the console monitor"""
+    if argument in ("help", "?"):
+        return help_text(debugger.target.monitor("help"))
+    said = reversing.steered(debugger, argument)
+    return debugger.target.monitor(argument) if said is None else said
