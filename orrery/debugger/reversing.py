@@ -1,19 +1,15 @@
 """Commands that go back in time, and those that name moments: when, goto, checkpoint, restart.
 
-Backwards, a step by line ends where the code of a line begins, so that the line is about to run again.  The
-kernel's part of a trap is passed over.
+backline.py makes the steps by line.
 """
 
-from emu.hart import USER
 from orrery.debugger import gates
+from orrery.debugger.backline import line_back, resume_back, to_call
 from orrery.debugger.debugger import Activation, Debugger
-from orrery.debugger.frames import SP
 from orrery.debugger.helm import Helm, Wrong, goal_of, mark, marked, marks_text, time_text
 from orrery.debugger.moving import OVER, count, position, printed, report
-from orrery.debugger.place import Place
 from orrery.debugger.pystops import is_kind
-from orrery.debugger.stepping import RETURNS, Spot
-from orrery.debugger.stops import KERNEL, Stopped
+from orrery.debugger.stops import Stopped
 from orrery.debugger.values import Unavailable
 
 
@@ -32,7 +28,7 @@ def continue_(debugger: Debugger, argument: str) -> str:
     breakpoints.remember()
     breakpoints.arm(backwards=True)
     while True:
-        stopped: Stopped | None = _resume(debugger)
+        stopped: Stopped | None = resume_back(debugger)
         if stopped is not None and is_kind(stopped.detail):
             stopped = gates.entered_at_stop(debugger, stopped, backwards=True)
         elif stopped is not None:
@@ -65,7 +61,7 @@ def finish(debugger: Debugger, argument: str) -> str:
     if frame.kernel or frame.function is None or len(debugger.frames) < 2:
         raise Unavailable('"reverse-finish" is for a function of the program that has a caller.')
     debugger.walk = None
-    stopped = _to_call(debugger, frame.function.low, debugger.frames[debugger.level + 1].sp)
+    stopped = to_call(debugger, frame.function.low, debugger.frames[debugger.level + 1].sp)
     return _back(debugger, stopped)
 
 
@@ -80,76 +76,10 @@ def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
                 break
             continue
         debugger.walk = None
-        stopped = _line(debugger, over=over)
+        stopped = line_back(debugger, over=over)
         if stopped.why != "step":
             break
     return _back(debugger, stopped, before=before)
-
-
-def _line(debugger: Debugger, *, over: bool) -> Stopped:
-    """Back to the beginning of a line: this one, or the one before."""
-    target, stepper, pid = debugger.target, debugger.stepper, debugger.pid
-    if pid == KERNEL:
-        return target.reverse_step_of(debugger.main_pid if debugger.ended else KERNEL, user=True)
-    info = debugger.programs.find(pid)
-    goal: tuple[object, int] | None = None  # function and line whose beginning is looked for
-    while True:
-        if (interrupted := stepper.interrupted) is not None:
-            return interrupted
-        here, now = target.moment, stepper.spot(info)
-        stopped = target.reverse_step_of(pid, user=True)
-        if stopped.why != "step":
-            return stopped
-        before = stepper.spot(info)
-        if stepper.word(pid) in RETURNS and now is not None and here.priv == USER:
-            if over or before is None or not before.line:
-                function = info.function(target.moment.pc) if info is not None else None
-                if function is not None:
-                    sp = target.registers(pid)[SP]
-                    stopped = _to_call(debugger, function.low, sp)
-                    before = stepper.spot(info)
-                    if stopped.why != "step":
-                        return stopped
-            else:
-                if goal is not None and _key(stepper.spot(info, here.pc - 1)) != goal:
-                    return target.goto(here)._replace(why="step")  # it is another line that called
-                goal = _key(before)
-                continue
-        if goal is None and before is not None and _in_prologue(debugger, before):
-            low = before.function.low  # who called it: a person never sees the opening itself going forward
-            at_low = target.moment.pc == low
-            back = target.reverse_step_of(pid, user=True) if at_low else None
-            stopped = back or _to_call(debugger, low, target.registers(pid)[SP])
-            if stopped.why != "step":
-                return stopped
-            before = stepper.spot(info)
-        in_line = now is not None and not (now.stmt and here.pc == now.begin)  # no step forward ends here
-        if goal is None or (in_line and _key(before) != goal):
-            goal = _key(before)
-        elif _key(before) != goal:
-            return target.goto(here)._replace(why="step")
-
-
-def _in_prologue(debugger: Debugger, spot: Spot) -> bool:
-    """Whether the machine stands before the body of the function that it is in."""
-    info = debugger.programs.find(debugger.pid)
-    return info is not None and debugger.target.moment.pc < debugger.locations(info).body(spot.function)
-
-
-def _resume(debugger: Debugger) -> Stopped:
-    """Back to a place. What the console shows when the machine comes here again has been shown before."""
-    target = debugger.target
-
-    def look_up() -> None:
-        debugger.stepper.look_up()
-        debugger.on_search()
-
-    show, target.on_slice = target.on_slice, look_up
-    try:
-        return target.reverse_resume()
-    finally:
-        target.on_slice = show
-        target.take_output()
 
 
 def _back(debugger: Debugger, stopped: Stopped, *, before: Activation | None = None) -> str:
@@ -157,23 +87,6 @@ def _back(debugger: Debugger, stopped: Stopped, *, before: Activation | None = N
     debugger.target.take_output()
     debugger.unsaid, debugger.held = b"", b""
     return report(debugger, stopped, before=before)
-
-
-def _key(spot: Spot | None) -> tuple[object, int] | None:
-    return (spot.function, spot.line) if spot is not None else None
-
-
-def _to_call(debugger: Debugger, low: int, sp: int) -> Stopped:
-    """Back to the instruction that called the function at `low`, with this stack pointer."""
-    target, pid = debugger.target, debugger.pid
-    target.set_places([Place(pid, low)])
-    try:
-        stopped = _resume(debugger)
-        while stopped.why == "place" and target.registers(pid)[SP] < sp:
-            stopped = _resume(debugger)
-    finally:
-        debugger.breakpoints.arm()
-    return target.reverse_step() if stopped.why == "place" else stopped
 
 
 # --- moments ---
