@@ -1,4 +1,7 @@
-"""What a packet is answered that cannot be carried out."""
+"""What a packet is answered that cannot be carried out, and how numbers are read that may be wrong.
+
+Used by whatever reads packets here; stub.py turns Refused into the answer.
+"""
 
 from typing import Final
 
@@ -30,3 +33,11 @@ def unhex(text: bytes) -> bytes:
         return bytes.fromhex(text.decode("ascii"))
     except ValueError as error:
         raise Refused(EINVAL) from error
+
+
+def extent(text: bytes) -> tuple[int, int]:
+    """address,length; raises Refused."""
+    first, comma, second = text.partition(b",")
+    if not comma:
+        raise Refused(EINVAL)
+    return number(first), number(second)

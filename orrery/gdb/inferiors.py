@@ -39,6 +39,10 @@ class Inferiors:
         """The process that the hart works for, or KERNEL."""
         return self._traveller.current
 
+    def subject(self) -> int:
+        """The process that packets which name none are about."""
+        return self.current() if self.chosen is None else self.chosen
+
     def meet_all(self, first: int) -> None:
         """The client has come, and learns of all that there are; all about `first` only."""
         strangers = [pid for pid in self._strangers() if pid != first]

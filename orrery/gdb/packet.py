@@ -15,6 +15,11 @@ from typing import Final, NamedTuple
 PACKET_BYTES_MAX: Final = 0x1_0000
 """Of a payload, in both directions, escapes not counted; told to gdb as PacketSize."""
 
+MEMORY_BYTES_MAX: Final = PACKET_BYTES_MAX // 2 - 16  # two digits a byte
+TEXT_BYTES_MAX: Final = MEMORY_BYTES_MAX // 2
+OK: Final = b"OK"
+UNKNOWN: Final = b""  # the answer to what is not known
+
 ESCAPE: Final = ord("}")
 ESCAPED_XOR: Final = 0x20
 CHECKSUM_CHARS: Final = 2

@@ -1,34 +1,29 @@
 """The stub: carries out gdb's packets on a machine that stands still, and gives the answers.
 
-No socket is known here: server.py hands over payloads and sends what comes back.  The packets that let the
-machine go on are in runner.py.  A packet that is not known is answered by nothing (`$#00`), which tells gdb
-so; one that is wrong, or asks for what there is not, by an error.  No packet raises.
+No socket is known here: connection.py hands over payloads and sends what comes back.  The packets that let
+the machine go on are in runner.py, those about registers and memory in access.py, and the q packets in
+queries.py.  A packet that is not known is answered by nothing (`$#00`), which tells gdb so; one that is
+wrong, or asks for what there is not, by an error.  No packet raises.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from orrery.debugger.target import KERNEL
 from orrery.errors import CannotGoOn
+from orrery.gdb.access import Access
 from orrery.gdb.breakpoints import KINDS as TYPES
 from orrery.gdb.breakpoints import Breakpoints
-from orrery.gdb.errors import EFAULT, EINVAL, ESRCH, Refused, number, unhex
-from orrery.gdb.features import GENERAL_COUNT, NUMBERS, target_xml, words
+from orrery.gdb.errors import EINVAL, ESRCH, Refused, unhex
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.orders import Orders
-from orrery.gdb.packet import PACKET_BYTES_MAX
+from orrery.gdb.packet import OK, TEXT_BYTES_MAX, UNKNOWN
 from orrery.gdb.programs import Programs
+from orrery.gdb.queries import Queries
 from orrery.gdb.runner import Runner
 from orrery.gdb.traveller import Traveller
 
 if TYPE_CHECKING:
     from orrery.debugger.place import Place
-
-WORD_BYTES: Final = 8
-MEMORY_BYTES_MAX: Final = PACKET_BYTES_MAX // 2 - 16  # two digits a byte
-TEXT_BYTES_MAX: Final = MEMORY_BYTES_MAX // 2
-OK: Final = b"OK"
-UNKNOWN: Final = b""
 
 
 class Stub:
@@ -46,14 +41,17 @@ class Stub:
         self._breakpoints: Final = Breakpoints(self._set_places)
         self.runner: Final = Runner(traveller, self._inferiors, self._breakpoints, programs, self._print)
         self.orders: Final = Orders(traveller, self.runner)
+        self._queries: Final = Queries(self._inferiors, programs, self.runner)
+        access = Access(traveller, self._inferiors, programs, self.runner)
         self._stepping: int | None = None  # of Hc; None: whoever is current
         self.no_ack = False
         self.detached = False
         self.killed = False
         self._commands: Final[dict[bytes, Callable[[bytes], bytes]]] = {
             b"!": lambda rest: OK, b"?": lambda rest: self.runner.why(), b"D": self._detach,
-            b"g": self._read_general, b"G": self._write_general, b"p": self._read_one, b"P": self._write_one,
-            b"m": self._read_memory, b"M": self._write_hex, b"X": self._write_binary,
+            b"g": access.read_general, b"G": access.write_general,
+            b"p": access.read_one, b"P": access.write_one,
+            b"m": access.read_memory, b"M": access.write_hex, b"X": access.write_binary,
             b"H": self._choose, b"T": self._alive, b"k": self._switch_off,
             b"Z": self._insert, b"z": self._remove,
             b"c": lambda rest: self.runner.cont(), b"s": self._step,
@@ -90,11 +88,6 @@ class Stub:
 
     # --- which process ---
 
-    @property
-    def _pid(self) -> int:
-        chosen = self._inferiors.chosen
-        return self._inferiors.current() if chosen is None else chosen
-
     def _choose(self, rest: bytes) -> bytes:
         operation, thread = rest[:1], rest[1:]
         if operation not in (b"c", b"g"):
@@ -119,94 +112,20 @@ class Stub:
             raise Refused(ESRCH)
         return OK
 
-    # --- registers ---
-
-    def _registers(self) -> list[int]:
-        """Those of the chosen process; of one that has ended, and that gdb still shows, zeroes."""
-        pid = self._pid
-        if not self._inferiors.has(pid) and pid in self._inferiors.known:
-            return [0] * len(NUMBERS)
-        values = self._traveller.registers(pid)
-        if pid == self.runner.crashed != KERNEL:
-            values = self._programs.user_registers(pid, values)
-        if pid == KERNEL and self._inferiors.current() != KERNEL:
-            values = self._programs.scheduler_registers(values)
-        return [values[number] for number in NUMBERS]
-
-    def _read_general(self, rest: bytes) -> bytes:
-        if self._pid == self._inferiors.current() and not self.runner.follows:
-            self.runner.seen()
-        return words(self._registers()[:GENERAL_COUNT])
-
-    def _write_general(self, rest: bytes) -> bytes:
-        data = unhex(rest)
-        if len(data) % WORD_BYTES or len(data) > len(NUMBERS) * WORD_BYTES:
-            raise Refused(EINVAL)
-        before = self._registers()
-        for index, at in enumerate(range(0, len(data), WORD_BYTES)):
-            value = int.from_bytes(data[at : at + WORD_BYTES], "little")
-            if value != before[index]:
-                self._write(index, value)
-        return OK
-
-    def _read_one(self, rest: bytes) -> bytes:
-        index = number(rest)
-        if index >= len(NUMBERS):
-            raise Refused(EINVAL)
-        return words([self._registers()[index]])
-
-    def _write_one(self, rest: bytes) -> bytes:
-        index, _, value = rest.partition(b"=")
-        data = unhex(value)
-        if len(data) != WORD_BYTES or number(index) >= len(NUMBERS):
-            raise Refused(EINVAL)
-        self._write(number(index), int.from_bytes(data, "little"))
-        return OK
-
-    def _write(self, index: int, value: int) -> None:
-        if not self._traveller.set_register(self._pid, NUMBERS[index], value):
-            raise Refused(EINVAL)
-
-    # --- memory ---
-
-    def _read_memory(self, rest: bytes) -> bytes:
-        va, n = _range(rest)
-        # Before it can step, gdb wants to read the stack of who is not there any more.
-        if self.runner.moved and not self._inferiors.has(self._pid):
-            return bytes(min(n, MEMORY_BYTES_MAX)).hex().encode()
-        data = self._traveller.read(self._pid, va, min(n, MEMORY_BYTES_MAX))
-        if n and not data:
-            raise Refused(EFAULT)
-        return data.hex().encode()
-
-    def _write_hex(self, rest: bytes) -> bytes:
-        where, _, text = rest.partition(b":")
-        return self._store(where, unhex(text))
-
-    def _write_binary(self, rest: bytes) -> bytes:
-        where, _, data = rest.partition(b":")
-        return self._store(where, data)
-
-    def _store(self, where: bytes, data: bytes) -> bytes:
-        va, n = _range(where)
-        if n != len(data):
-            raise Refused(EINVAL)
-        if n and not self._traveller.write(self._pid, va, data):
-            raise Refused(EFAULT)
-        return OK
+    # --- breakpoints ---
 
     def _insert(self, rest: bytes) -> bytes:
         if rest[:1] not in TYPES:
             return UNKNOWN
-        self._breakpoints.insert(self._pid, rest)
-        if self._breakpoints.in_program(self._pid):
-            self.runner.awaits(self._pid)
+        self._breakpoints.insert(self._inferiors.subject(), rest)
+        if self._breakpoints.in_program(self._inferiors.subject()):
+            self.runner.awaits(self._inferiors.subject())
         return OK
 
     def _remove(self, rest: bytes) -> bytes:
         if rest[:1] not in TYPES:
             return UNKNOWN
-        self._breakpoints.remove(self._pid, rest)
+        self._breakpoints.remove(self._inferiors.subject(), rest)
         return OK
 
     # --- going on, and the end ---
@@ -279,81 +198,12 @@ class Stub:
         return UNKNOWN
 
     def _query(self, rest: bytes) -> bytes:
-        name, _, more = rest.partition(b":")
-        if name == b"Supported":
-            return self._supported(more.split(b";"))
-        if name == b"Xfer":
-            return self._transfer(more)
-        if name.startswith(b"Rcmd,"):
-            return self._order(unhex(name[len(b"Rcmd,") :]).decode(errors="replace"))
-        if name.startswith(b"ThreadExtraInfo,"):
-            pid = self._inferiors.pid(name.partition(b",")[2])
-            return f"{self._inferiors.name(pid)}, {self._inferiors.state(pid)}".encode().hex().encode()
-        answers: dict[bytes, Callable[[], bytes]] = {
-            b"C": lambda: b"QC" + self._inferiors.thread(self._pid).encode(),
-            b"Attached": lambda: b"1",
-            b"fThreadInfo": lambda: (
-                b"m" + ",".join(map(self._inferiors.thread, self._inferiors.listed())).encode()
-            ),
-            b"sThreadInfo": lambda: b"l",
-            b"Symbol": lambda: OK,
-            b"Orrery.Moved": self._follow,
-        }
-        return answers[name]() if name in answers else UNKNOWN
+        if rest.startswith(b"Rcmd,"):
+            return self._order(unhex(rest[len(b"Rcmd,") :]).decode(errors="replace"))
+        return self._queries.answer(rest)
 
     def _order(self, line: str) -> bytes:
         """A command of the monitor."""
         self._print(self.orders.execute(line))
         self.killed |= self.orders.quits
         return OK
-
-    def _follow(self) -> bytes:
-        """Whether gdb has to look again. Who asks this makes it do so."""
-        self.runner.follows = True
-        return b"1" if self.runner.moved else b"0"
-
-    def _supported(self, offered: list[bytes]) -> bytes:
-        self._inferiors.multi = b"multiprocess+" in offered
-        self.runner.tells_exec = b"exec-events+" in offered and self._inferiors.multi
-        self.runner.tells_kind = b"swbreak+" in offered
-        ours = [
-            b"PacketSize=%x" % PACKET_BYTES_MAX, b"QStartNoAckMode+", b"vContSupported+",
-            b"qXfer:features:read+", b"qXfer:threads:read+", b"qXfer:exec-file:read+",
-            b"qXfer:libraries:read+", b"ReverseStep+", b"ReverseContinue+",
-        ]  # fmt: skip
-        ours += [
-            feature
-            for feature in (b"multiprocess+", b"exec-events+", b"swbreak+", b"hwbreak+")
-            if feature in offered
-        ]
-        return b";".join(ours)
-
-    def _transfer(self, rest: bytes) -> bytes:
-        parts = rest.split(b":")
-        if len(parts) != 4 or parts[1] != b"read":
-            return UNKNOWN
-        thing, _, annex, where = parts
-        offset, n = _range(where)
-        if thing == b"features" and annex == b"target.xml":
-            data = target_xml()
-        elif thing == b"threads" and not annex:
-            self.runner.shown()
-            data = self._inferiors.threads_xml()
-        elif thing == b"libraries" and not annex:
-            data = self._programs.libraries_xml()
-        elif thing == b"exec-file":
-            pid = self._inferiors.inferior(annex) if annex else self._pid
-            path = self.runner.paths[pid] = self._programs.path(pid)
-            data = path.encode()
-        else:
-            raise Refused(EINVAL)
-        part = data[offset : offset + min(n, TEXT_BYTES_MAX)]
-        return (b"m" if offset + len(part) < len(data) else b"l") + part
-
-
-def _range(text: bytes) -> tuple[int, int]:
-    """address,length"""
-    first, comma, second = text.partition(b",")
-    if not comma:
-        raise Refused(EINVAL)
-    return number(first), number(second)

@@ -1,0 +1,110 @@
+"""Access: the packets that read and write registers and memory, of the process that gdb has chosen.
+
+    g, G    all general registers      m    memory              X    store bytes
+    p, P    one, by gdb's number       M    store, in hexadecimal
+
+Called by stub.py while the machine stands still.  What is shown of a process need not be the hart's: of one
+that has been killed it is the program's registers, at the wrong access, and of the scheduler's thread what it
+has saved.  Each raises Refused, or LookupError where the process has gone.
+"""
+
+from typing import Final
+
+from orrery.debugger.target import KERNEL
+from orrery.gdb.errors import EFAULT, EINVAL, Refused, extent, number, unhex
+from orrery.gdb.features import GENERAL_COUNT, NUMBERS, words
+from orrery.gdb.inferiors import Inferiors
+from orrery.gdb.packet import MEMORY_BYTES_MAX, OK
+from orrery.gdb.programs import Programs
+from orrery.gdb.runner import Runner
+from orrery.gdb.traveller import Traveller
+
+WORD_BYTES: Final = 8
+
+
+class Access:
+    """To the machine of `traveller`, for the client that `inferiors` and `runner` are of."""
+
+    def __init__(
+        self, traveller: Traveller, inferiors: Inferiors, programs: Programs, runner: Runner
+    ) -> None:
+        self._traveller: Final = traveller
+        self._inferiors: Final = inferiors
+        self._programs: Final = programs
+        self._runner: Final = runner
+
+    # --- registers ---
+
+    def _registers(self) -> list[int]:
+        """Those of the chosen process; of one that has ended, and that gdb still shows, zeroes."""
+        pid = self._inferiors.subject()
+        if not self._inferiors.has(pid) and pid in self._inferiors.known:
+            return [0] * len(NUMBERS)
+        values = self._traveller.registers(pid)
+        if pid == self._runner.crashed != KERNEL:
+            values = self._programs.user_registers(pid, values)
+        if pid == KERNEL and self._inferiors.current() != KERNEL:
+            values = self._programs.scheduler_registers(values)
+        return [values[number] for number in NUMBERS]
+
+    def read_general(self, rest: bytes) -> bytes:
+        if self._inferiors.subject() == self._inferiors.current() and not self._runner.follows:
+            self._runner.seen()
+        return words(self._registers()[:GENERAL_COUNT])
+
+    def write_general(self, rest: bytes) -> bytes:
+        data = unhex(rest)
+        if len(data) % WORD_BYTES or len(data) > len(NUMBERS) * WORD_BYTES:
+            raise Refused(EINVAL)
+        before = self._registers()
+        for index, at in enumerate(range(0, len(data), WORD_BYTES)):
+            value = int.from_bytes(data[at : at + WORD_BYTES], "little")
+            if value != before[index]:
+                self._write(index, value)
+        return OK
+
+    def read_one(self, rest: bytes) -> bytes:
+        index = number(rest)
+        if index >= len(NUMBERS):
+            raise Refused(EINVAL)
+        return words([self._registers()[index]])
+
+    def write_one(self, rest: bytes) -> bytes:
+        index, _, value = rest.partition(b"=")
+        data = unhex(value)
+        if len(data) != WORD_BYTES or number(index) >= len(NUMBERS):
+            raise Refused(EINVAL)
+        self._write(number(index), int.from_bytes(data, "little"))
+        return OK
+
+    def _write(self, index: int, value: int) -> None:
+        if not self._traveller.set_register(self._inferiors.subject(), NUMBERS[index], value):
+            raise Refused(EINVAL)
+
+    # --- memory ---
+
+    def read_memory(self, rest: bytes) -> bytes:
+        va, n = extent(rest)
+        # Before it can step, gdb wants to read the stack of who is not there any more.
+        if self._runner.moved and not self._inferiors.has(self._inferiors.subject()):
+            return bytes(min(n, MEMORY_BYTES_MAX)).hex().encode()
+        data = self._traveller.read(self._inferiors.subject(), va, min(n, MEMORY_BYTES_MAX))
+        if n and not data:
+            raise Refused(EFAULT)
+        return data.hex().encode()
+
+    def write_hex(self, rest: bytes) -> bytes:
+        where, _, text = rest.partition(b":")
+        return self._store(where, unhex(text))
+
+    def write_binary(self, rest: bytes) -> bytes:
+        where, _, data = rest.partition(b":")
+        return self._store(where, data)
+
+    def _store(self, where: bytes, data: bytes) -> bytes:
+        va, n = extent(where)
+        if n != len(data):
+            raise Refused(EINVAL)
+        if n and not self._traveller.write(self._inferiors.subject(), va, data):
+            raise Refused(EFAULT)
+        return OK
