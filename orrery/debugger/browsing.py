@@ -4,6 +4,7 @@ import re
 
 from orrery.debugger import pycode
 from orrery.debugger.debugger import Debugger
+from orrery.debugger.describing import describe, line_of, locals_of
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame
 from orrery.debugger.looking import instructions
@@ -21,9 +22,9 @@ def backtrace(debugger: Debugger, argument: str) -> str:
     shown = frames[:count] if count > 0 else frames[count:]
     lines = []
     for level, one in shown:
-        lines.append(f"#{level:<3}{_address(debugger, one)}{debugger.describe(one)}")
+        lines.append(f"#{level:<3}{_address(debugger, one)}{describe(debugger, one)}")
         if full:
-            lines += [f"        {name} = {text}" for name, text in debugger.locals(one)] or ["No locals."]
+            lines += [f"        {name} = {text}" for name, text in locals_of(debugger, one)] or ["No locals."]
     if 0 < count < len(frames):
         lines.append("(More stack frames follow...)")
     return "\n".join(lines or ["No stack."]) + "\n"
@@ -45,8 +46,8 @@ def frame(debugger: Debugger, argument: str) -> str:
             raise Unavailable(f"{argument!r} is no number of a frame") from None
     chosen = debugger.frame
     debugger.listed = ("", 0)
-    where = f"{_address(debugger, chosen)}{debugger.describe(chosen)}"
-    return f"#{debugger.level:<3}{where}\n{debugger.line_of(chosen)}\n"
+    where = f"{_address(debugger, chosen)}{describe(debugger, chosen)}"
+    return f"#{debugger.level:<3}{where}\n{line_of(debugger, chosen)}\n"
 
 
 def up(debugger: Debugger, argument: str) -> str:

@@ -7,12 +7,13 @@ also the scope of expressions: what names, registers and memory mean in the sele
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from emu import engine as e
 from orrery.debugger import gates
 from orrery.debugger.breakpoints import Breakpoint, Breakpoints
 from orrery.debugger.ctypes import DOUBLE, ULONG, VOID, CType, pointer_to
+from orrery.debugger.describing import locals_of
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame, frames
 from orrery.debugger.locations import Locations
@@ -204,7 +205,7 @@ class Debugger:
             return []
         known = {one.name for one in info.functions} | set(info.objects)
         if self.frames:
-            known |= {name for name, _ in self.locals(self.frame)}
+            known |= {name for name, _ in locals_of(self, self.frame)}
         return sorted(known)
 
     # --- the scope of expressions ---
@@ -318,49 +319,3 @@ class Debugger:
             return bool(evaluate(condition, self).number)
         except Unavailable:
             return True
-
-    # --- what a stop looks like ---
-
-    def arguments(self, frame: Frame) -> str:
-        """`name=value, ...` of a frame's function."""
-        if frame.info is None or frame.kernel:
-            return ""
-        found = self.variables(frame.info).parameters(frame)
-        return ", ".join(f"{name}={self._told(frame, die)}" for name, die in found)
-
-    def locals(self, frame: Frame) -> list[tuple[str, str]]:
-        """Names and values of a frame's variables."""
-        if frame.python is not None:
-            return list(frame.python)
-        if frame.info is None or frame.kernel:
-            return []
-        found = self.variables(frame.info).locals(frame)
-        return [(name, self._told(frame, die, whole=True)) for name, die in found]
-
-    def _told(self, frame: Frame, die: Any, *, whole: bool = False) -> str:
-        assert frame.info is not None, "only a frame of a program has variables"
-        try:
-            value = self.variables(frame.info).value(die, frame, self.read)
-        except Unavailable as error:
-            return str(error) if str(error).startswith("<") else f"<error: {error}>"
-        if not whole and value.type.kind in ("struct", "union", "array"):
-            return "..."
-        return shown(value, self.read, self.name_at, "", top=False)
-
-    def describe(self, frame: Frame) -> str:
-        """A frame in words: function, arguments, place."""
-        if frame.python is not None and frame.place is not None:
-            return f"{frame.name} at {frame.place.where}"
-        where = f" at {frame.place.where}" if frame.place is not None else ""
-        offset = ""
-        if frame.function is not None and frame.place is None:
-            offset = f"+{frame.at - frame.function.low}"
-        arguments = "" if frame.kernel else f" ({self.arguments(frame)})"
-        gate = ", the gate of the kernel's Python" if frame.pc in self.programs.gates else ""
-        return f"{frame.name}{offset}{arguments}{where}{gate}"
-
-    def line_of(self, frame: Frame) -> str:
-        """The source line that the frame is at, or its address."""
-        if frame.place is None or not frame.place.line:
-            return f"{frame.pc:#x}{self.name_at(frame.pc)}"
-        return self.sources.line(frame.place.file, frame.place.line)

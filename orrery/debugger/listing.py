@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from orrery.debugger import pycode
 from orrery.debugger.debugger import Debugger
+from orrery.debugger.describing import describe
 from orrery.debugger.looking import NAMED
 from orrery.debugger.resolving import resolve
 from orrery.debugger.values import Unavailable
@@ -69,11 +70,11 @@ def frame(debugger: Debugger, argument: str) -> str:
     """info frame: all about the selected one."""
     one, level = debugger.frame, debugger.level
     if one.python is not None:
-        return f"Stack level {level}, a function of the kernel's Python: {debugger.describe(one)}\n"
+        return f"Stack level {level}, a function of the kernel's Python: {describe(debugger, one)}\n"
     caller = next((other for other in debugger.frames[level + 1 :] if other.sp != one.sp), None)
     text = f"Stack level {level}, frame at {caller.sp if caller is not None else one.sp:#x}:\n"
     text += f" pc = {one.pc:#x}{debugger.name_at(one.pc)}"
-    text += f" in {debugger.describe(one)}\n" if one.place is not None else "\n"
+    text += f" in {describe(debugger, one)}\n" if one.place is not None else "\n"
     if caller is not None:
         text += f" called by frame at {caller.pc:#x}, which goes on with sp {caller.sp:#x}\n"
     known = (f"{NAMED[i]} {value:#x}" for i, value in enumerate(one.registers) if value is not None and i)

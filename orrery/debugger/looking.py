@@ -10,6 +10,7 @@ from typing import Final
 
 from orrery.debugger.ctypes import DOUBLE, ULONG, CType, Field
 from orrery.debugger.debugger import ABI_NAMES, Debugger
+from orrery.debugger.describing import arguments, locals_of
 from orrery.debugger.disassembly import disassembled
 from orrery.debugger.expressions import evaluate, named_type
 from orrery.debugger.registers import CSRS, NAMES
@@ -267,13 +268,13 @@ def _register(debugger: Debugger, name: str) -> str:
 
 def locals_(debugger: Debugger, argument: str) -> str:
     """info locals"""
-    lines = [f"{name} = {text}\n" for name, text in debugger.locals(debugger.frame)]
+    lines = [f"{name} = {text}\n" for name, text in locals_of(debugger, debugger.frame)]
     return "".join(lines) or "No locals.\n"
 
 
 def args(debugger: Debugger, argument: str) -> str:
     """info args"""
-    text = debugger.arguments(debugger.frame)
+    text = arguments(debugger, debugger.frame)
     return (
         "".join(f"{one.replace('=', ' = ', 1)}\n" for one in text.split(", ")) if text else "No arguments.\n"
     )

@@ -11,6 +11,7 @@ from orrery.debugger import gates
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Breakpoint
 from orrery.debugger.ctypes import INT, LONG
 from orrery.debugger.debugger import Activation, Debugger
+from orrery.debugger.describing import describe, line_of
 from orrery.debugger.frames import Frame
 from orrery.debugger.place import Place
 from orrery.debugger.registers import NAMES, PRIV
@@ -81,7 +82,7 @@ def nexti(debugger: Debugger, argument: str) -> str:
 def finish(debugger: Debugger, argument: str) -> str:
     """Until the selected function has returned."""
     frame, level = debugger.frame, debugger.level
-    said = f"Run till exit from #{level}  {debugger.describe(frame)}\n"
+    said = f"Run till exit from #{level}  {describe(debugger, frame)}\n"
     if debugger.walk is not None and frame.python is not None:
         gates.refresh(debugger)
         debugger.stepper.judged = None
@@ -268,12 +269,12 @@ def position(debugger: Debugger, *, changed: bool, by_line: bool = True) -> str:
     if not debugger.frames:
         return f"{debugger.target.moment.pc:#x} in the kernel\n" + displays(debugger)
     frame = debugger.frame
-    line = debugger.line_of(frame)
+    line = line_of(debugger, frame)
     in_line = frame.info is not None and frame.place is not None and not _begins(frame)
     address = f"{frame.pc:#018x}" if frame.python is None and in_line else ""
     if frame.place is None or not frame.place.line:
-        return f"{frame.pc:#018x} in {debugger.describe(frame)}\n" + displays(debugger)
-    head = f"{f'{address} in ' if address else ''}{debugger.describe(frame)}\n" if changed else ""
+        return f"{frame.pc:#018x} in {describe(debugger, frame)}\n" + displays(debugger)
+    head = f"{f'{address} in ' if address else ''}{describe(debugger, frame)}\n" if changed else ""
     if head or not address:
         return head + line + "\n" + displays(debugger)
     return f"{address}\t{line}\n" + displays(debugger)
