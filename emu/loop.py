@@ -354,7 +354,9 @@ class Loop:
     def _trap_for_data(self, cause: int) -> None:
         """Enter the trap for a page fault or misalignment of the load, store or atomic at pc."""
         op = decode(self.hart.instruction() or 0)
-        assert op is not None, f"cause {cause} of an instruction that is no load or store"
+        if op is None:
+            self._fetch_anew()
+            return
         va = self.hart.regs[op.base] + op.offset & MASK64
         access = _access(op.kind)
         if cause in (CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE):
@@ -364,6 +366,17 @@ class Loop:
         if not self._data_faults(va, access):
             va = (va | PAGE_SIZE - 1) + 1 & MASK64  # the fault is on the second page
         self._trap(access.page_fault, va)
+
+    def _fetch_anew(self) -> None:
+        """The engine ran an instruction that is not at pc: without an sfence.vma its TLB had an old page.
+
+        A TLB may forget at any time, so it does, before that instruction.
+        """
+        self.hart.engine.flush_tlb()
+        try:
+            self.hart.fetch()
+        except TranslationFault as fault:
+            self._trap(fault.cause, fault.va)
 
     def _data_faults(self, va: int, access: Access) -> bool:
         try:
@@ -376,7 +389,9 @@ class Loop:
         """Do a load or store that the engine stopped at because no RAM answers there."""
         hart, regs = self.hart, self.hart.regs
         op = decode(hart.instruction() or 0)
-        assert op is not None, "the engine stopped for an access, but pc is on no load or store"
+        if op is None:
+            self._fetch_anew()
+            return
         va = regs[op.base] + op.offset & MASK64
         access = _access(op.kind)
         try:

@@ -66,6 +66,7 @@ SLL, ANDI = 1, 5  # of assembler.R_TYPE and I_TYPE
 HANDLERS_PA = RAM_BASE
 LOG_PA = RAM_BASE + 0x1000
 TABLES_PA = RAM_BASE + 0x2000  # root, middle tables for both gigabytes, leaf tables
+LEAVES_PA = TABLES_PA + 0x3000  # the leaf table of the first 2 MiB
 TEXT_PA = (RAM_BASE + 0x10000, RAM_BASE + 0x12000, RAM_BASE + 0x11000, RAM_BASE + 0x14000)
 DATA_PA = (RAM_BASE + 0x20000, RAM_BASE + 0x22000, RAM_BASE + 0x21000)
 CODE_PA = RAM_BASE + 0x30000

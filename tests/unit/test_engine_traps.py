@@ -18,7 +18,9 @@ from assembler import (
     MRET,
     NOP,
     SRET,
+    T0,
     T1,
+    T2,
     WFI,
     ZERO,
     Code,
@@ -33,10 +35,28 @@ from assembler import (
     sd,
     store,
 )  # fmt: skip
-from bare import DATA, DATA_PA, DEVICES, ENGINES, HANDLERS_PA, HOLE, ISLAND, TEXT, Island, Machine, physical
+from bare import (
+    DATA,
+    DATA_PA,
+    DEVICES,
+    ENGINES,
+    HANDLERS_PA,
+    HOLE,
+    ISLAND,
+    LEAVES_PA,
+    TEXT,
+    Island,
+    Machine,
+    R,
+    V,
+    W,
+    X,
+    physical,
+)
 
 from emu import engine as e
 from emu.loop import TrapLoop
+from emu.ram import RAM_BASE
 
 USER, SUPERVISOR, MACHINE = 0, 1, 3
 SIE, MIE, SPIE, MPIE, SPP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 8
@@ -363,3 +383,25 @@ def test_a_zero_page_is_illegal_even_behind_a_missing_one(engine: str) -> None:
 
 def test_data_lies_where_the_cases_think() -> None:
     assert physical(DATA) == DATA_PA[0] and csrw("sscratch", A0) & 0x7F == 0x73
+
+
+@EACH
+@MODES
+@pytest.mark.parametrize(
+    ("moved", "a0", "causes"),
+    [(False, HOLE, {1}), (True, DEVICES + 7 * PAGE, {2}), (True, DATA + 3 * PAGE, {2, 13})],
+    ids=["satp is zero", "the page is another, no RAM there", "the page is another, no page there"],
+)
+def test_code_that_only_the_tlb_still_finds_is_fetched_anew(
+    moved: bool, a0: int, causes: set[int], stepped: bool, engine: str
+) -> None:
+    code = Code(TEXT)
+    code.put(sd(T1, T0, 0) if moved else csrw("satp", ZERO), ld(T2, A0, 0), NOP)
+    machine = Machine(engine, code.finish(), SUPERVISOR)
+    machine.map_page(DATA, LEAVES_PA, R | W)
+    regs = machine.hart.regs
+    regs[A0] = a0
+    regs[T0], regs[T1] = DATA + 8 * (TEXT >> 12), RAM_BASE + 0x40000 >> 2 | V | R | X  # a page of zeroes
+    trap(machine, stepped, 4 + e.TRAP_TICKS)
+    assert regs[e.SEPC] == TEXT + 4
+    assert regs[e.SCAUSE] in causes, "a TLB may forget before the load, or behind it"
