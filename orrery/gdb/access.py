@@ -15,8 +15,8 @@ from orrery.gdb.errors import EFAULT, EINVAL, Refused, extent, number, unhex
 from orrery.gdb.features import GENERAL_COUNT, NUMBERS, words
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.packet import MEMORY_BYTES_MAX, OK
-from orrery.gdb.programs import Programs
 from orrery.gdb.runner import Runner
+from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 
 WORD_BYTES: Final = 8
@@ -26,11 +26,11 @@ class Access:
     """To the machine of `traveller`, for the client that `inferiors` and `runner` are of."""
 
     def __init__(
-        self, traveller: Traveller, inferiors: Inferiors, programs: Programs, runner: Runner
+        self, traveller: Traveller, inferiors: Inferiors, symbols: SymbolFiles, runner: Runner
     ) -> None:
         self._traveller: Final = traveller
         self._inferiors: Final = inferiors
-        self._programs: Final = programs
+        self._symbols: Final = symbols
         self._runner: Final = runner
 
     # --- registers ---
@@ -42,9 +42,9 @@ class Access:
             return [0] * len(NUMBERS)
         values = self._traveller.registers(pid)
         if pid == self._runner.crashed != KERNEL:
-            values = self._programs.user_registers(pid, values)
+            values = self._symbols.user_registers(pid, values)
         if pid == KERNEL and self._inferiors.current() != KERNEL:
-            values = self._programs.scheduler_registers(values)
+            values = self._symbols.scheduler_registers(values)
         return [values[number] for number in NUMBERS]
 
     def read_general(self, rest: bytes) -> bytes:

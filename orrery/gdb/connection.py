@@ -15,8 +15,8 @@ from typing import Final
 from orrery.debugger.stops import Stopped
 from orrery.gdb.lines import Request
 from orrery.gdb.packet import INTERRUPT, Item, Kind, Parser, encode
-from orrery.gdb.programs import Programs
 from orrery.gdb.stub import Stub
+from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 
 RECEIVE_BYTES: Final = 1 << 16
@@ -37,7 +37,7 @@ class Connection:
         self,
         sock: socket.socket,
         traveller: Traveller,
-        programs: Programs,
+        symbols: SymbolFiles,
         look: Callable[[], bool],
         limit: int | None,
     ) -> None:
@@ -48,7 +48,7 @@ class Connection:
         self._traveller: Final = traveller
         self._parser: Final = Parser()
         self._items: Final[deque[Item]] = deque()
-        self._stub: Final = Stub(traveller, programs, self._tell)
+        self._stub: Final = Stub(traveller, symbols, self._tell)
         self._stub.runner.on_look = look
         self._stub.runner.limit = traveller.limit = limit
         self._last = b""  # what was sent last, in case it did not arrive

@@ -12,16 +12,16 @@ from orrery.gdb.errors import EINVAL, Refused, extent
 from orrery.gdb.features import target_xml
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.packet import OK, PACKET_BYTES_MAX, TEXT_BYTES_MAX, UNKNOWN
-from orrery.gdb.programs import Programs
 from orrery.gdb.runner import Runner
+from orrery.gdb.symbolfiles import SymbolFiles
 
 
 class Queries:
     """Of the client that `inferiors` and `runner` are of."""
 
-    def __init__(self, inferiors: Inferiors, programs: Programs, runner: Runner) -> None:
+    def __init__(self, inferiors: Inferiors, symbols: SymbolFiles, runner: Runner) -> None:
         self._inferiors: Final = inferiors
-        self._programs: Final = programs
+        self._symbols: Final = symbols
         self._runner: Final = runner
 
     def answer(self, rest: bytes) -> bytes:
@@ -79,10 +79,10 @@ class Queries:
             self._runner.shown()
             data = self._inferiors.threads_xml()
         elif thing == b"libraries" and not annex:
-            data = self._programs.libraries_xml()
+            data = self._symbols.libraries_xml()
         elif thing == b"exec-file":
             pid = self._inferiors.inferior(annex) if annex else self._inferiors.subject()
-            path = self._runner.paths[pid] = self._programs.path(pid)
+            path = self._runner.paths[pid] = self._symbols.path(pid)
             data = path.encode()
         else:
             raise Refused(EINVAL)

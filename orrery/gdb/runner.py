@@ -28,7 +28,7 @@ from orrery.gdb.calls import Calls
 from orrery.gdb.errors import EINVAL, Refused, number
 from orrery.gdb.features import expedited
 from orrery.gdb.inferiors import ALL, Inferiors
-from orrery.gdb.programs import Programs
+from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 
 SIGINT: Final = 2
@@ -68,14 +68,14 @@ class Runner:
         traveller: Traveller,
         inferiors: Inferiors,
         breakpoints: Breakpoints,
-        programs: Programs,
+        symbols: SymbolFiles,
         say: Callable[[str], None],
     ) -> None:
         self._traveller: Final = traveller
         self._inferiors: Final = inferiors
         self._breakpoints: Final = breakpoints
         self.calls: Final = Calls(traveller)
-        self._programs: Final = programs
+        self._symbols: Final = symbols
         self._say: Final = say
         self._queue: Final[deque[_Stop]] = deque()  # what gdb is told before the machine goes on
         self._kinds: frozenset[str] = frozenset()  # of events that a person asked for
@@ -148,7 +148,7 @@ class Runner:
     def _path(self, pid: int) -> str | None:
         """Of the program of a process; None where there is none to be had."""
         try:
-            return self._programs.path(pid)
+            return self._symbols.path(pid)
         except (Refused, LookupError):
             return None
 

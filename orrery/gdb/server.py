@@ -25,7 +25,7 @@ from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput
 from orrery.gdb.connection import Connection
 from orrery.gdb.front import Console, ServedFront
-from orrery.gdb.programs import Programs
+from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 from orrery.machine import Machine
 from orrery.signals import Signals
@@ -63,7 +63,7 @@ class Server:
         self._machine: Final = machine
         self._traveller: Final = traveller
         traveller.on_slice = self.look
-        self._programs: Final = Programs.of(traveller)
+        self._symbols: Final = SymbolFiles.of(traveller)
         self._say: Final = say
         self._wait = wait
         self._owned: Final = owned
@@ -209,7 +209,7 @@ class Server:
             sock.close()
             return False
         self._wait = False
-        self._client = Connection(sock, self._traveller, self._programs, self.look, self._limit)
+        self._client = Connection(sock, self._traveller, self._symbols, self.look, self._limit)
         self._client.ends_with(self._has_ended)
         self._signals.visitors.add(sock.fileno())
         return True

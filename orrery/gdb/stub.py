@@ -17,9 +17,9 @@ from orrery.gdb.errors import EINVAL, ESRCH, Refused, unhex
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.orders import Orders
 from orrery.gdb.packet import OK, TEXT_BYTES_MAX, UNKNOWN
-from orrery.gdb.programs import Programs
 from orrery.gdb.queries import Queries
 from orrery.gdb.runner import Runner
+from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 
 if TYPE_CHECKING:
@@ -33,16 +33,16 @@ class Stub:
     it wants the machine switched off.
     """
 
-    def __init__(self, traveller: Traveller, programs: Programs, tell: Callable[[bytes], None]) -> None:
+    def __init__(self, traveller: Traveller, symbols: SymbolFiles, tell: Callable[[bytes], None]) -> None:
         self._traveller: Final = traveller
-        self._programs: Final = programs
+        self._symbols: Final = symbols
         self._tell: Final = tell
         self._inferiors: Final = Inferiors(traveller)
         self._breakpoints: Final = Breakpoints(self._set_places)
-        self.runner: Final = Runner(traveller, self._inferiors, self._breakpoints, programs, self._print)
+        self.runner: Final = Runner(traveller, self._inferiors, self._breakpoints, symbols, self._print)
         self.orders: Final = Orders(traveller, self.runner)
-        self._queries: Final = Queries(self._inferiors, programs, self.runner)
-        access = Access(traveller, self._inferiors, programs, self.runner)
+        self._queries: Final = Queries(self._inferiors, symbols, self.runner)
+        access = Access(traveller, self._inferiors, symbols, self.runner)
         self._stepping: int | None = None  # of Hc; None: whoever is current
         self.no_ack = False
         self.detached = False
@@ -180,7 +180,7 @@ class Stub:
             return OK
         if rest.startswith(b"File:"):
             operation, _, arguments = rest[len(b"File:") :].partition(b":")
-            return self._programs.files.answer(operation, arguments.split(b",") if arguments else [])
+            return self._symbols.files.answer(operation, arguments.split(b",") if arguments else [])
         return UNKNOWN
 
     def _attach(self, pid: int) -> bytes:

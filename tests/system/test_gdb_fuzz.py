@@ -13,8 +13,8 @@ import pytest
 from gdbs import source
 
 from orrery.debugger.target import Target
-from orrery.gdb.programs import Programs
 from orrery.gdb.stub import Stub
+from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 from orrery.machine import Machine
 from toolchain import cc, fsimage, image
@@ -75,7 +75,7 @@ class Fuzzed:
         assert self.target.resume().why == "event"
         self.target.catch(())
         self.told: list[bytes] = []
-        self.stub = Stub(self.target, Programs.of(self.target), self.told.append)
+        self.stub = Stub(self.target, SymbolFiles.of(self.target), self.told.append)
         self.stub.runner.on_look = lambda: True  # whoever waits for long interrupts
 
     def send(self, payload: bytes) -> None:

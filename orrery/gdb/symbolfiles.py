@@ -29,7 +29,7 @@ CONTEXT: Final = ("x1", "x2", "x8", "x9", *(f"x{i}" for i in range(18, 28)))
 WORD_BYTES: Final = 8
 
 
-class Programs:
+class SymbolFiles:
     """Of `traveller`'s processes. `kernel` and `trampoline` are ELF files of the kernel's code."""
 
     def __init__(self, traveller: Traveller, kernel: bytes, trampoline: bytes) -> None:
