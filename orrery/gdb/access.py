@@ -41,7 +41,7 @@ class Access:
         if not self._inferiors.has(pid) and pid in self._inferiors.known:
             return [0] * len(NUMBERS)
         values = self._traveller.registers(pid)
-        if pid == self._runner.crashed != KERNEL:
+        if pid == self._runner.telling.crashed != KERNEL:
             values = self._symbols.user_registers(pid, values)
         if pid == KERNEL and self._inferiors.current() != KERNEL:
             values = self._symbols.scheduler_registers(values)

@@ -3,7 +3,7 @@
 gdb has the function return to an address on the stack, where it has set a breakpoint.  But what is on a
 stack is data here, which no process may execute: there is no instruction before which to stop, but a fault.
 So while there is such a breakpoint the machine stops at the entry of each trap of that process too, and where
-it is the fault that came of returning, the entry is taken back.  Used by runner.py.
+it is the fault that came of returning, the entry is taken back.  Used by telling.py.
 """
 
 from collections.abc import Sequence

@@ -62,7 +62,7 @@ class Connection:
 
     def ends_with(self, ended: Callable[[], bool]) -> None:
         """From now on tell the client of an end that `ended` tells of."""
-        self._stub.runner.has_ended = ended
+        self._stub.runner.telling.has_ended = ended
 
     @property
     def steering(self) -> bool:
@@ -72,7 +72,7 @@ class Connection:
     @property
     def over(self) -> Stopped | None:
         """The stop after which the machine does not go on."""
-        return self._stub.runner.over
+        return self._stub.runner.telling.over
 
     @property
     def killed(self) -> bool:
@@ -125,7 +125,7 @@ class Connection:
         """Ask for a line while the machine runs; None where ^C came. `pause` waits for what comes in."""
         request = Request()
         self._send(request.packet)
-        while self.alive and not request.is_over and not self._stub.runner.has_ended():
+        while self.alive and not request.is_over and not self._stub.runner.telling.has_ended():
             if not self._items:
                 pause()
                 if self.look():  # ^C came; gdb takes back what it is asked for, too

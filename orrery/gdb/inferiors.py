@@ -5,7 +5,7 @@ scheduler, the idle loop) is an inferior once gdb has seen the hart there: its n
 comes to.  What gdb has detached it is not told of again.
 
 A gdb that finds a new inferior in the list of threads takes it for the one that has stopped.  So the list has
-only those that gdb was told of, and of the others it is told by an event each (runner.py).
+only those that gdb was told of, and of the others it is told by an event each (telling.py).
 """
 
 from functools import lru_cache

@@ -53,8 +53,8 @@ class Queries:
 
     def _supported(self, offered: list[bytes]) -> bytes:
         self._inferiors.multi = b"multiprocess+" in offered
-        self._runner.tells_exec = b"exec-events+" in offered and self._inferiors.multi
-        self._runner.tells_kind = b"swbreak+" in offered
+        self._runner.telling.tells_exec = b"exec-events+" in offered and self._inferiors.multi
+        self._runner.telling.tells_kind = b"swbreak+" in offered
         ours = [
             b"PacketSize=%x" % PACKET_BYTES_MAX, b"QStartNoAckMode+", b"vContSupported+",
             b"qXfer:features:read+", b"qXfer:threads:read+", b"qXfer:exec-file:read+",
@@ -76,13 +76,13 @@ class Queries:
         if thing == b"features" and annex == b"target.xml":
             data = target_xml()
         elif thing == b"threads" and not annex:
-            self._runner.shown()
+            self._runner.telling.shown()
             data = self._inferiors.threads_xml()
         elif thing == b"libraries" and not annex:
             data = self._symbols.libraries_xml()
         elif thing == b"exec-file":
             pid = self._inferiors.inferior(annex) if annex else self._inferiors.subject()
-            path = self._runner.paths[pid] = self._symbols.path(pid)
+            path = self._runner.telling.paths[pid] = self._symbols.path(pid)
             data = path.encode()
         else:
             raise Refused(EINVAL)

@@ -1,67 +1,28 @@
-"""Letting the machine go on for gdb, and telling it why it stands still again.
+"""The runner: lets the machine go on for gdb, forwards and back, and stand still where gdb is to be told.
 
-All processes go on together, as one machine does, whichever gdb names; a step counts for the process that it
-is for.  gdb would stop at the end of each process that it knows of, so it is told of an end only where
-somebody is interested: where the process was stopped in, or stepped, or has a breakpoint of its own in its
-program.
-
-That a process runs another program is told too, as an exec event: gdb then loads the symbols, and sets the
-breakpoints that were waiting for them.  Of a program in which it sets none it is told once, until the machine
-stops for a person again.  Of processes that came otherwise gdb is told before such a stop in the same way,
-one by one: it takes the inferior in, reads the description of its registers and the libraries, and goes on;
-but the machine does not.  The same for those that were there when it came, of which it has read only the
-symbols then.
-
-Two more things that gdb does not expect of a stop.  In a process that it did not let go on itself: so it is
-asked to, by its libraries again.  In the one that it found when it came, before a person has let that go on:
-there it says nothing and waits for ever, so it is told of another one.
+Called by stub.py.  All processes go on together, as one machine does, whichever gdb names; a step counts for
+the process that it is for.  What a stop is told as, and whether at all, telling.py knows; while that has more
+to tell, the machine does not go on.
 """
 
-from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from orrery.debugger import events
 from orrery.debugger.target import KERNEL, Stopped
 from orrery.gdb.breakpoints import Breakpoints
-from orrery.gdb.calls import Calls
 from orrery.gdb.errors import EINVAL, Refused, number
-from orrery.gdb.features import expedited
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.symbolfiles import SymbolFiles
+from orrery.gdb.telling import Telling
 from orrery.gdb.traveller import Traveller
 
-SIGINT: Final = 2
-SIGTRAP: Final = 5
-SIGABRT: Final = 6
-SIGSEGV: Final = 11
-SIGWINCH: Final = 28  # gdb goes on behind this one, and says nothing
-FINISHED: Final = {
-    "exit": "the machine is switched off, with status {}",
-    "end": "the recording ends here",
-    "asleep": "all processes wait for ever",
-}
-LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, and goes on by itself
-INTRODUCTIONS: Final = ("exec:", LIBRARIES)  # stops that are not for a person
 LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
 OURS: Final = frozenset(("fork", "exec", "end", "crash"))  # events that gdb is told of by itself
 
 
-class _Stop(NamedTuple):
-    """A stop reply, and which process it is about."""
-
-    pid: int
-    packet: bytes
-    introduces: bool
-
-
 class Runner:
-    """Of one client. `say` shows a person a text; `on_look` is called now and then while it steps, and
-    `has_ended` says whether the machine is being switched off from elsewhere.
-
-    `tells_exec`, `tells_kind`: the client knows of exec events, and of swbreak and hwbreak.
-    `over` is set by the stop after which nothing more comes: the machine is off.
-    """
+    """Of one client. `say` shows a person a text; `on_look` is called now and then while it steps."""
 
     def __init__(
         self,
@@ -73,114 +34,31 @@ class Runner:
     ) -> None:
         self._traveller: Final = traveller
         self._inferiors: Final = inferiors
-        self._breakpoints: Final = breakpoints
-        self.calls: Final = Calls(traveller)
-        self._symbols: Final = symbols
-        self._say: Final = say
-        self._queue: Final[deque[_Stop]] = deque()  # what gdb is told before the machine goes on
-        self._kinds: frozenset[str] = frozenset()  # of events that a person asked for
-        self._told: Final[dict[str, int]] = {}  # programs without breakpoints that gdb was told of, by whom
-        self._ended: Final[dict[int, str]] = {}  # by pid: how processes ended whose end gdb does not know
-        self._children: Final[set[int]] = set()  # that have their breakpoints from their parents
-        self._stepped_for_watch: int | None = None  # the process that gdb steps once behind a watchpoint
-        self._off = False  # gdb knows that the machine is switched off
-        self._named = ALL  # the process that gdb let go on
-        self._first: int | None = None  # the one that gdb found when it came, until it lets that go on
+        self.telling: Final = Telling(traveller, inferiors, breakpoints, symbols, say)
         self._moved = False  # the machine is at another moment than gdb believes
         self.follows = False  # gdb asks whether it was moved, and looks again then
-        self.crashed = KERNEL  # the process that was killed at this stop
-        self.interesting: Final[set[int]] = set()
-        self.paths: Final[dict[int, str]] = {}  # of the programs that gdb believes the processes to run
-        self.tells_exec = False
-        self.tells_kind = False
-        self.over: Stopped | None = None
         self.limit: int | None = None  # ticks at which the run ends
         self.on_look: Callable[[], bool] = lambda: False
-        self.has_ended: Callable[[], bool] = lambda: False
         self._catch()
 
     # --- packets ---
 
-    def why(self) -> bytes:
-        """The answer to `?`, with which a connection begins."""
-        current = self._inferiors.current()
-        self._inferiors.meet_all(current)
-        self._first = current
-        self._queue.clear()
-        self.interesting.add(current)
-        self._queue.append(self._stop(current, SIGTRAP, ""))
-        return self._next()
-
-    def stopped_in(self, pid: int, signal: int = SIGTRAP, attribute: str = "") -> bytes:
-        """That the machine stands still, in process `pid`, for a person to look at."""
-        self.interesting.add(pid)
-        self._told.clear()
-        for other in self._inferiors.to_introduce() if self.tells_exec else ():
-            if not self._breakpoints.watches(other):  # gdb gives up watchpoints at an exec
-                self._introduce(other)
-        pid, signal, attribute = self._audible(pid, signal, attribute)
-        if self._named not in (pid, ALL) and self._inferiors.multi:
-            self._queue.append(self._stop(pid, SIGTRAP, LIBRARIES))
-        self._queue.append(self._stop(pid, signal, attribute))
-        return self._next()
-
-    def _audible(self, pid: int, signal: int, attribute: str) -> tuple[int, int, str]:
-        """The stop in the first process, or what gdb is told in its place while it would not notice."""
-        if pid != self._first or self._named in (pid, ALL):
-            return pid, signal, attribute
-        if signal != SIGINT:
-            self._say(f"this happened in {self._inferiors.name(pid)}, inferior 1\n")
-        return self._named, signal, ""
-
-    def _introduce(self, pid: int) -> None:
-        """Have gdb told of a process, new or not: at an exec it reads all about it."""
-        self._inferiors.half_known.discard(pid)
-        path = self._path(pid)
-        if path is None:
-            return  # without symbols it is of no use
-        self.paths[pid] = path
-        if self._breakpoints.is_heir(pid):
-            self._children.add(pid)
-            self._breakpoints.disinherit(pid)
-        self._queue.append(self._stop(pid, SIGTRAP, f"exec:{path.encode().hex()};"))
-        self._queue.append(self._stop(pid, SIGTRAP, LIBRARIES))
-
-    def _path(self, pid: int) -> str | None:
-        """Of the program of a process; None where there is none to be had."""
-        try:
-            return self._symbols.path(pid)
-        except (Refused, LookupError):
-            return None
-
-    def _next(self) -> bytes:
-        """What gdb is to be told first; it takes that process for the chosen one."""
-        stop = self._queue.popleft()
-        self._inferiors.chosen = stop.pid
-        return stop.packet if stop.introduces else stop.packet + self._expedited(stop.pid)
-
-    def _expedited(self, pid: int) -> bytes:
-        """Registers of the process that has stopped, so that gdb need not ask, where they are the hart's."""
-        if pid != self._inferiors.current() or pid == self.crashed != KERNEL:
-            return b""
-        return expedited(self._traveller.registers(pid))
-
     def vcont(self, text: bytes) -> bytes:
         """vCont with its actions: who is to step, or all go on."""
-        if self._queue:
-            return self._next()
+        if self.telling.has_more:
+            return self.telling.next()
         actions = [action.partition(b":") for action in text.split(b";") if action]
         if not actions:
             raise Refused(EINVAL)
-        self._named = self._inferiors.pid(actions[0][2]) if actions[0][2] else ALL
-        if self._named in (self._first, ALL):
-            self._first = None
+        self.telling.let_go(self._inferiors.pid(actions[0][2]) if actions[0][2] else ALL)
         if self._moved and any(action[:1] in (b"s", b"S", b"r") for action, _, _ in actions):
-            return self._arrive()
+            self._moved = False
+            return self.telling.arrived()
         for action, _, thread in actions:
             pid = self._inferiors.pid(thread) if thread else self._inferiors.current()
             pid = self._inferiors.current() if pid == ALL else pid
-            if pid in self._ended and (len(actions) == 1 or pid == self.crashed):
-                return self._end(pid, self._ended[pid])
+            if self.telling.has_to_end(pid) and (len(actions) == 1 or pid == self.telling.crashed):
+                return self.telling.end(pid)
             if action[:1] in (b"s", b"S"):
                 return self.step(pid)
             if action[:1] == b"r":
@@ -190,11 +68,6 @@ class Runner:
                 raise Refused(EINVAL)
         return self.cont()
 
-    def awaits(self, pid: int) -> None:
-        """gdb has set a breakpoint in process `pid`: its program is one to be told of."""
-        for path in [path for path, one in self._told.items() if one == pid]:
-            del self._told[path]
-
     @property
     def moved(self) -> bool:
         """Whether the machine was moved by a command of the monitor, of which gdb knows nothing yet."""
@@ -202,100 +75,69 @@ class Runner:
 
     def move(self) -> None:
         """It was: gdb's next step will be told where it is, and make none."""
-        self._moved, self._off, self.crashed = True, False, KERNEL
-        self._queue.clear()
-        self._ended.clear()
+        self._moved = True
+        self.telling.drop()
 
     def seen(self) -> None:
         """gdb has asked for the registers of who is there now: a step is a step again."""
         self._moved = False
 
-    def _arrive(self) -> bytes:
-        """Tell gdb where the machine was moved to: a stop without a signal, which ends what gdb is at."""
-        self._moved = False
-        pid = self._inferiors.current()
-        if self._named not in (pid, ALL):  # if it steps over a breakpoint, it wants to hear of that process
-            self._queue.append(self._stop(self._named, SIGWINCH, ""))
-        if self.tells_exec and pid in self._inferiors.known and self._path(pid) != self.paths.get(pid):
-            self._introduce(pid)
-        return self.stopped_in(pid, 0)
-
     def cont(self) -> bytes:
         """Go on until something happens that gdb is to know."""
         self._moved = False
-        if self.crashed in self._ended:
-            return self._end(self.crashed, self._ended[self.crashed])
+        if self.telling.has_to_end(self.telling.crashed):
+            return self.telling.end(self.telling.crashed)
         count = 0
         while True:
-            answer = self._told_of(self._traveller.resume(self.limit))
+            answer = self.telling.of(self._traveller.resume(self.limit))
             if answer is not None:
                 return answer
             count += 1
             if count % LOOK_STEPS == 0 and self.on_look():  # stops that gdb is not told of can come thick
-                return self.stopped_in(self._inferiors.current(), SIGINT)
+                return self.telling.interrupted()
 
     def step(self, pid: int, within: range = range(0)) -> bytes:
         """One step of a process, or more while its pc is `within`."""
-        if self._is_settled(pid):
-            return self._stop(pid, SIGTRAP, "").packet
+        if self.telling.is_settled(pid):
+            return self.telling.stop_again(pid)
         self._moved = False
-        self.interesting.add(pid)
+        self.telling.interesting.add(pid)
         only = None if pid == KERNEL else pid
         count, left = 0, 1
         while True:
             stopped = self._traveller.step(left, only)
             # What happens to others may come before this process's step, or behind it.
             left = 1 if stopped.why == "step" else left - self._traveller.steps_made
-            answer = None if stopped.why == "step" and stopped.moment.pc in within else self._told_of(stopped)
-            if stopped.why == "event" and self._queue:
-                self._queue.append(self._stop(pid, SIGTRAP, ""))  # gdb forgets at an exec that it steps
+            goes_on = stopped.why == "step" and stopped.moment.pc in within
+            answer = None if goes_on else self.telling.of(stopped)
+            if stopped.why == "event" and self.telling.has_more:
+                self.telling.add_stop(pid)  # gdb forgets at an exec that it steps
             if answer is None and stopped.why == "event" and only in (None, stopped.pid):
-                return self.stopped_in(stopped.pid)  # the step is made, whatever happened in it
+                return self.telling.stopped_in(stopped.pid)  # the step is made, whatever happened in it
             if answer is not None:
                 return answer
             count += 1
             if count % LOOK_STEPS == 0 and self.on_look():
-                return self.stopped_in(self._inferiors.current(), SIGINT)
+                return self.telling.interrupted()
 
     def back(self, go: Callable[[], Stopped], steps: int | None = None) -> bytes:
         """Backwards, by a step of process `steps` or to the last stop.
 
         What gdb is told of by itself happens forwards only.
         """
-        if self._queue:
-            return self._next()
+        if self.telling.has_more:
+            return self.telling.next()
         self._moved = False
-        if steps is not None and self._is_settled(steps):
-            return self._stop(steps, SIGTRAP, "").packet
-        self._traveller.catch(self._kinds)
+        if steps is not None and self.telling.is_settled(steps):
+            return self.telling.stop_again(steps)
+        self._traveller.catch(self.telling.kinds)
         try:
             stopped = go()
         finally:
             self._catch()
-        self.crashed, self._off = KERNEL, False
-        self._ended.clear()
-        self._rename(stopped.pid)
-        return self._told_of(stopped) or self.stopped_in(stopped.pid)
-
-    def _rename(self, pid: int) -> None:
-        """Have gdb told what a process executes here, if it believes something else."""
-        if pid in self._inferiors.known and self.tells_exec and not self._breakpoints.watches(pid):
-            path = self._path(pid)
-            if path is not None and path != self.paths.get(pid):
-                self._introduce(pid)
-
-    def _is_settled(self, pid: int) -> bool:
-        """Whether gdb only asks for the step that it makes over an access before it looks at what changed.
-
-        It believes that a watchpoint of RISC-V stops before the access.  It looks at the threads only when it
-        stops for a person.
-        """
-        awaited, self._stepped_for_watch = self._stepped_for_watch, None
-        return awaited == pid
-
-    def shown(self) -> None:
-        """gdb has stopped for a person: what it asks for now, it means."""
-        self._stepped_for_watch = None
+        self.telling.revive()
+        self.telling.rename(stopped.pid)
+        return self.telling.of(stopped) or self.telling.stopped_in(stopped.pid)
 
     def catch(self, words: list[str]) -> str:
         """Stop at these events for a person; what to tell them."""
@@ -304,129 +146,8 @@ class Runner:
             self._traveller.catch(OURS | set(kinds))
         except ValueError as error:
             return f"{error}\n"
-        self._kinds = frozenset(kinds)
-        return f"stops at: {', '.join(sorted(self._kinds)) or 'no event'}\n"
+        self.telling.kinds = frozenset(kinds)
+        return f"stops at: {', '.join(sorted(self.telling.kinds)) or 'no event'}\n"
 
     def _catch(self) -> None:
-        self._traveller.catch(OURS | self._kinds)
-
-    # --- why the machine stands still ---
-
-    def _told_of(self, stopped: Stopped) -> bytes | None:
-        """What gdb is told of a stop; None where it is not to know."""
-        if stopped.why == "event":
-            return self._event(stopped)
-        if stopped.why == "place":
-            return self._place(stopped)
-        if stopped.why in FINISHED and not self._off:
-            self._off = True
-            self._say(f"{FINISHED[stopped.why].format(stopped.status)}; to go on is to leave it\n")
-            return self.stopped_in(stopped.pid, attribute="replaylog:end;" if stopped.why == "end" else "")
-        if stopped.why in (*FINISHED, "limit") or (stopped.why == "interrupt" and self.has_ended()):
-            self.over = stopped
-            return self._end(self._last(), f"W{stopped.status:02x}")
-        if stopped.why == "panic":
-            self._say(f"the kernel has panicked: {stopped.detail}\n")
-            return self.stopped_in(stopped.pid, SIGABRT)
-        if stopped.why == "begin":
-            return self.stopped_in(stopped.pid, SIGTRAP, "replaylog:begin;")
-        return self.stopped_in(stopped.pid, SIGINT if stopped.why == "interrupt" else SIGTRAP)
-
-    def _last(self) -> int:
-        """An inferior that gdb knows, to tell it that the machine is off."""
-        known = self._inferiors.known - self._inferiors.detached
-        return KERNEL if KERNEL in known else max(known, default=KERNEL)
-
-    def _place(self, stopped: Stopped) -> bytes | None:
-        place = stopped.place
-        assert place is not None, "a stop at a place tells which"
-        if self.calls.is_trap(place):
-            return self._returned(stopped.pid) if self.calls.has_returned(stopped.pid) else None
-        attribute = self._breakpoints.attribute(place)
-        if place.kinds == "x":
-            return self.stopped_in(stopped.pid, SIGTRAP, f"{attribute}:;" if self.tells_kind else "")
-        if stopped.detail:
-            self._say(f"written by {stopped.detail}\n")
-        pid = place.pid if place.pid and self._inferiors.has(place.pid) else stopped.pid
-        self._stepped_for_watch = pid
-        return self.stopped_in(pid, SIGTRAP, f"{attribute}:{max(stopped.va, place.va):x};")
-
-    def _returned(self, pid: int) -> bytes:
-        """A function that gdb has called in process `pid` is over."""
-        return self.stopped_in(pid, SIGTRAP, "swbreak:;" if self.tells_kind else "")
-
-    def _event(self, stopped: Stopped) -> bytes | None:
-        kind, _, text = stopped.detail.partition(" ")
-        if kind in self._kinds or kind.partition(":")[0] in self._kinds:
-            self._say(f"{kind}: {text}\n")
-            return self.stopped_in(stopped.pid)
-        if kind == "exec" and self.tells_exec:
-            self._breakpoints.disinherit(stopped.pid)
-            return self._exec(stopped.pid)
-        if kind == "fork" and self.tells_exec:
-            self._breakpoints.inherit(stopped.pid, int(text.rpartition(" ")[2]))
-        if kind == "crash":
-            return self._crash(stopped.pid, text)
-        if kind == "exit":  # nobody asked for these: it is the one that was to step
-            return self.stopped_in(stopped.pid)
-        return self._ending(stopped.pid, int(text.rpartition(" ")[2])) if kind == "end" else None
-
-    def _exec(self, pid: int) -> bytes | None:
-        """Process `pid` runs another program."""
-        if pid in self._inferiors.detached:
-            return None
-        path = self._path(pid)
-        if path is None:
-            return None
-        if pid not in self._inferiors.known and path in self._told:
-            return None
-        self._told[path] = pid
-        self._introduce(pid)
-        return self._next()
-
-    def _crash(self, pid: int, text: str) -> bytes | None:
-        """Process `pid` was killed for what it did; a person may look at it before gdb knows of its end."""
-        if not self._is_interesting(pid) and not self._breakpoints.is_heir(pid):
-            return self._ending(pid, events.KILLED)
-        if pid not in self._inferiors.known and self.tells_exec:
-            self._introduce(pid)
-        self._say(f"{text}\n")
-        self.crashed, self._ended[pid] = pid, f"X{SIGSEGV:02x}"
-        self._queue.append(self._stop(pid, SIGSEGV, ""))
-        return self._next()
-
-    def _ending(self, pid: int, status: int) -> bytes | None:
-        """Process `pid` has ended."""
-        self._breakpoints.disinherit(pid)
-        how = f"W{status:02x}"
-        if pid in self._inferiors.detached or pid not in self._inferiors.known:
-            return None
-        if not self._inferiors.multi:  # the client would take it for the end of all
-            return None
-        if self._is_interesting(pid) and (pid in self.interesting or pid not in self._children):
-            return self._end(pid, how)
-        self._ended[pid] = how
-        return None
-
-    def _is_interesting(self, pid: int) -> bool:
-        return pid in self.interesting or self._breakpoints.in_program(pid)
-
-    def _end(self, pid: int, how: str) -> bytes:
-        """Tell gdb of an end, as W or X with a status."""
-        self._breakpoints.forget(pid)
-        self._inferiors.known.discard(pid)
-        self.interesting.discard(pid)
-        self._ended.pop(pid, None)
-        self._told.clear()
-        self.crashed = KERNEL
-        return (
-            f"{how};process:{self._inferiors.shown(pid):x}".encode()
-            if self._inferiors.multi
-            else how.encode()
-        )
-
-    def _stop(self, pid: int, signal: int, attribute: str) -> _Stop:
-        self._inferiors.known.add(pid)
-        thread = self._inferiors.thread(pid)
-        packet = f"T{signal:02x}{attribute}thread:{thread};".encode()
-        return _Stop(pid, packet, attribute.startswith(INTRODUCTIONS))
+        self._traveller.catch(OURS | self.telling.kinds)

@@ -48,7 +48,7 @@ class Stub:
         self.detached = False
         self.killed = False
         self._commands: Final[dict[bytes, Callable[[bytes], bytes]]] = {
-            b"!": lambda rest: OK, b"?": lambda rest: self.runner.why(), b"D": self._detach,
+            b"!": lambda rest: OK, b"?": lambda rest: self.runner.telling.why(), b"D": self._detach,
             b"g": access.read_general, b"G": access.write_general,
             b"p": access.read_one, b"P": access.write_one,
             b"m": access.read_memory, b"M": access.write_hex, b"X": access.write_binary,
@@ -78,7 +78,7 @@ class Stub:
         self._traveller.catch(())
 
     def _set_places(self, places: "list[Place]") -> None:
-        self._traveller.set_places(self.runner.calls.with_traps(places))
+        self._traveller.set_places(self.runner.telling.calls.with_traps(places))
 
     def _print(self, text: str) -> None:
         """Show a person `text` in gdb."""
@@ -119,7 +119,7 @@ class Stub:
             return UNKNOWN
         self._breakpoints.insert(self._inferiors.subject(), rest)
         if self._breakpoints.in_program(self._inferiors.subject()):
-            self.runner.awaits(self._inferiors.subject())
+            self.runner.telling.awaits(self._inferiors.subject())
         return OK
 
     def _remove(self, rest: bytes) -> bytes:
@@ -187,7 +187,7 @@ class Stub:
         if not self._inferiors.has(pid):
             raise Refused(ESRCH)
         self._inferiors.detached.discard(pid)
-        return self.runner.stopped_in(pid)
+        return self.runner.telling.stopped_in(pid)
 
     def _set(self, rest: bytes) -> bytes:
         if rest == b"StartNoAckMode":
