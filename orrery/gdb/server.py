@@ -187,8 +187,9 @@ class Server:
         """Carry out packets until the client has gone or the run has ended; the stop that ended it."""
         while client.alive and client.over is None and not self._has_ended():
             if not client.work():
-                self.pause()
-                client.look()
+                if not client.looks_often():
+                    self.pause()
+                    client.look()
                 if not client.has_work:
                     self._accept()
         if client.killed or self._owned:
