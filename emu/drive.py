@@ -214,7 +214,18 @@ def _open_locked(name: str, mode: int, lock: int) -> int:
     except OSError as error:
         os.close(fd)
         raise DriveError(f"{name}: cannot be locked: {error.strerror}; use a copy on a local disk") from error
+    if not _is_still(name, fd):  # replaced before it was locked: what is written to it nobody would see
+        os.close(fd)
+        raise DriveError(f"{name}: has just been replaced by somebody else; try it again")
     return fd
+
+
+def _is_still(name: str, fd: int) -> bool:
+    """Whether the open file `fd` is the one that `name` names now."""
+    try:
+        return os.path.samestat(os.stat(name), os.fstat(fd))
+    except OSError:
+        return False
 
 
 def _sectors(name: str, size: int) -> int:

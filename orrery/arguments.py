@@ -36,7 +36,7 @@ MACHINE_OPTIONS: Final = {
     "--layout": True,
     "--gdb": True,
 }
-MKFS_OPTIONS: Final = {"--layout": True, "--size": True}
+MKFS_OPTIONS: Final = {"--layout": True, "--size": True, "--default": False}
 
 
 def parse(words: list[str], commands: Mapping[str, Command], record: str | None = None) -> argparse.Namespace:
@@ -136,6 +136,8 @@ def _boot(parser: argparse.ArgumentParser) -> None:
         "--watch", action="store_true", help="boot anew, and type the last lines again, when a source changes"
     )
     add("--watched", type=int, help=argparse.SUPPRESS)  # the socket to orrery/watch.py
+    text = "a disk that keeps your files; made, with all programs, if it is not there"
+    add("--keep", metavar="IMG", help=text)
     add_machine_options(parser)
 
 
@@ -186,14 +188,36 @@ def _mkfs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("image", metavar="IMG", help="the image to write")
     add("files", metavar="FILE", nargs="*", default=[], help="what goes into its root directory")
+    add("--default", action="store_true", help="put all of the default disk's programs on it: it boots")
     _add_layout(parser, "stock", "how its inodes number blocks; lab: for files up to 64 MiB (default: stock)")
-    add(
-        "--size", type=int, metavar="N", help="its size, in blocks of 1024 bytes (default: 8192; lab: 200000)"
-    )
+    sizes = "default: 8192, with --default 32768; lab: 200000"
+    add("--size", type=int, metavar="N", help=f"its size, in blocks of 1024 bytes ({sizes})")
 
 
 def _lsfs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMG", help="the image to read")
+    _add_layout(parser, None, LAYOUT_HELP)
+
+
+def _get(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("image", metavar="IMG", help="the image to read")
+    add("path", metavar="PATH", help="the file in it")
+    add("host", metavar="HOST", nargs="?", help="the file or folder to write; -: stdout (default: here)")
+    _add_copying(parser)
+
+
+def _put(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("image", metavar="IMG", help="the image to change")
+    add("host", metavar="HOST", help="the file to copy; -: stdin")
+    add("path", metavar="PATH", nargs="?", help="the file or directory in the image (default: /)")
+    _add_copying(parser)
+
+
+def _add_copying(parser: argparse.ArgumentParser) -> None:
+    text = "copy a directory, with what is in it"
+    parser.add_argument("-r", "--recursive", action="store_true", help=text)
     _add_layout(parser, None, LAYOUT_HELP)
 
 
@@ -211,6 +235,8 @@ GRAMMAR: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]
     "cc": ("compile and link a user program", _cc),
     "mkfs": ("make a disk image; a leading _ of a file's name is dropped", _mkfs),
     "lsfs": ("list an image: inode, type, links, size, path", _lsfs),
+    "get": ("copy a file out of an image", _get),
+    "put": ("copy a file into an image", _put),
     "doctor": ("say what is missing here, and how to mend it", _doctor),
 }
 """The commands, what each is for, and what adds its arguments."""

@@ -1,4 +1,4 @@
-"""The command line: `orrery boot | run | gdb | debug | record | replay | cc | mkfs | lsfs | doctor`.
+"""The command line: `orrery COMMAND ...`, with the commands of arguments.py.
 
 Every expected error ends in `main`, as one line on stderr and exit status 2.  What a command needs is
 imported when it runs, so that boot's prompt comes quickly.
@@ -92,6 +92,10 @@ def _open_standard_files() -> None:
 
 
 def _boot(options: argparse.Namespace) -> int:
+    if options.keep is not None:
+        from orrery import files
+
+        files.keep_image(options)
     if options.watch:
         return _watch(options)
     from orrery.machine import Machine
@@ -245,6 +249,18 @@ def _lsfs(options: argparse.Namespace) -> int:
     return files.list_image(options)
 
 
+def _get(options: argparse.Namespace) -> int:
+    from orrery import copying
+
+    return copying.get(options)
+
+
+def _put(options: argparse.Namespace) -> int:
+    from orrery import copying
+
+    return copying.put(options)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from orrery import doctor
 
@@ -253,5 +269,5 @@ def _doctor(options: argparse.Namespace) -> int:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "boot": _boot, "run": _run, "gdb": _gdb, "debug": _debug, "record": _record, "replay": _replay,
-    "cc": _cc, "mkfs": _mkfs, "lsfs": _lsfs, "doctor": _doctor,
+    "cc": _cc, "mkfs": _mkfs, "lsfs": _lsfs, "get": _get, "put": _put, "doctor": _doctor,
 }  # fmt: skip

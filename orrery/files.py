@@ -14,7 +14,8 @@ from typing import Final
 
 from emu.drive import SECTOR_SIZE, DriveError, FileDrive
 from orrery.errors import BadInput
-from toolchain import cc, fsimage, mkfs
+from orrery.options import is_served
+from toolchain import cc, fsimage, image, mkfs
 
 CHUNK: Final = 1 << 16  # bytes of a file written at a time
 ZEROES: Final = bytes(CHUNK)
@@ -30,19 +31,41 @@ def compile_sources(options: argparse.Namespace, say: Callable[[str], None]) -> 
         if options.verbose:
             say(error.details.rstrip("\n"))
         raise
-    _write_file(Path(options.out), program, mode=0o755)
+    write_file(Path(options.out), program, mode=0o755)
     return 0
 
 
 def make_image(options: argparse.Namespace) -> int:
     """mkfs: make a disk image."""
     files = mkfs.collect([Path(name) for name in options.files])
-    content = mkfs.build(files, options.size, layout=options.layout)
+    if options.default:
+        content = image.larger(files, options.size, options.layout)
+    else:
+        content = mkfs.build(files, options.size, layout=options.layout)
     target = Path(options.image)
     if target.exists():
         _refuse_used(target)
-    _write_file(target, content, mode=0o644)
+    write_file(target, content, mode=0o644)
     return 0
+
+
+def keep_image(options: argparse.Namespace) -> None:
+    """boot --keep: have `--drive` name the image, which is made if it is not there."""
+    name: str = options.keep
+    why = None
+    if options.drive is not None:
+        why = f"--drive {options.drive} is another disk"
+    elif options.snapshot:
+        why = "--snapshot keeps nothing"
+    elif options.record is not None:
+        why = "a run that is recorded leaves its disk as it was"
+    elif is_served(options):
+        why = "a gdb may go back in time, which leaves the disk as it was"
+    if why is not None:
+        raise BadInput(f"--keep {name}: {why}; leave one of them out")
+    if not os.path.lexists(name):
+        write_file(Path(name), image.larger({}, None, options.layout or "stock"), mode=0o644)
+    options.drive = name
 
 
 def _refuse_used(target: Path) -> None:
@@ -51,10 +74,11 @@ def _refuse_used(target: Path) -> None:
         FileDrive(target).close()
 
 
-def _write_file(target: Path, content: bytes | bytearray, mode: int) -> None:
+def write_file(target: Path, content: bytes | bytearray, mode: int, *, masked: bool = True) -> None:
     """Write a file so that it has the old content or the new, and an error leaves the old.
 
-    Chunks of zeroes become holes of the file, if the host can have such.
+    It gets `mode`, without what the umask forbids if `masked`.  Chunks of zeroes become holes of the file, if
+    the host can have such.
     """
     if target.is_dir():
         raise BadInput(f"{target}: is a directory; name a file")
@@ -73,9 +97,11 @@ def _write_file(target: Path, content: bytes | bytearray, mode: int) -> None:
                     file.seek(start)
                     file.write(chunk)
             file.truncate(len(content))
+            file.flush()
+            os.fsync(file.fileno())  # before it takes the old one's place, which a crash would leave empty
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(new, mode & ~umask)
+        os.chmod(new, mode & ~umask if masked else mode)
         os.replace(new, target)
     except OSError as error:
         os.unlink(new)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from mmap import mmap
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from kernel.abi import disk, fcntl, param
 from toolchain.mkfs import ImageError
@@ -28,8 +28,7 @@ class BadImage(ImageError):
     """The image is damaged, or is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inode:
+class Inode(NamedTuple):
     """One inode as it is on disk; `addresses` are the block numbers that disk.Layout tells of, 0 for none."""
 
     number: int
@@ -69,6 +68,12 @@ class FsImage:
         self._read_superblock()
         self._replay_log()
         self.layout = disk.LAYOUTS[layout] if layout else disk.layout_of(self.superblock.layout)
+
+    def replayed(self) -> bytearray:
+        """A copy of the image as it is when a kernel has mounted it: the log installed, and empty."""
+        copy = bytearray(self._data)
+        disk.LOG_N.pack_into(copy, self.superblock.logstart * disk.BSIZE, 0)
+        return copy
 
     def bad(self, what: str, remedy: str = _REMEDY) -> BadImage:
         """The exception for a finding."""

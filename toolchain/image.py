@@ -32,11 +32,27 @@ def default_image(layout: str | None = None) -> bytes | bytearray:
 
 def rebuilt(image: bytes | bytearray, more: Mapping[str, bytes], layout: str = "stock") -> bytearray:
     """An image with the files of the root directory of `image` and `more`, which come instead of those."""
-    from toolchain import fsimage, mkfs
+    from toolchain import mkfs
+
+    return mkfs.build({**_files(image), **more}, layout=layout)
+
+
+def larger(more: Mapping[str, bytes], size: int | None, layout: str) -> bytearray:
+    """The default image with `more` on it and room for a person's own files; of `size` blocks, if given."""
+    from toolchain import mkfs
+
+    if size is None and layout == "stock":
+        size = mkfs.KEPT_SIZE
+    files = {**_files(default_image()), **more}
+    inodes = min(mkfs.KEPT_NINODES, max(64, (size or mkfs.LAB_SIZE) // 8))  # a small disk has fewer
+    return mkfs.build(files, size, inodes, layout)
+
+
+def _files(image: bytes | bytearray) -> dict[str, bytes]:
+    from toolchain import fsimage
 
     fs = fsimage.FsImage(image)
-    files = {entry.path[1:]: fs.read(entry.path) for entry in fs.walk() if entry.path != "/"}
-    return mkfs.build({**files, **more}, layout=layout)
+    return {entry.path[1:]: fs.read(entry.path) for entry in fs.walk() if entry.path != "/"}
 
 
 def kernel_elf() -> bytes:

@@ -5,7 +5,7 @@ kernel/abi/disk.py; the log is one header block and LOGBLOCKS data blocks, which
 counts on and older ones accept.  The result depends on nothing but the arguments.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kernel.abi import disk, fcntl, param
@@ -14,6 +14,8 @@ DEFAULT_SIZE = 8192  # blocks: 8 MiB, of which the programs take a part; one blo
 LAB_SIZE = 200_000  # blocks of an image in the lab's layout: one file may have 65,803
 SIZE_MAX = 1 << 22  # blocks: 4 GiB
 DEFAULT_NINODES = 1024
+KEPT_SIZE = 32_768  # blocks of a disk that a person keeps: 32 MiB
+KEPT_NINODES = 4096
 LOG_SIZE = param.LOGBLOCKS + 1  # blocks, the header included
 
 
@@ -73,6 +75,24 @@ def _check_name(name: str) -> None:
         raise ImageError(f"{name}: name of {len(encoded)} bytes; xv6 allows {disk.DIRSIZ}: shorten it")
 
 
+def addresses(layout: disk.Layout, blocks: list[int], store: Callable[[bytes], int]) -> list[int]:
+    """The numbers in an inode of a file with these blocks; `store` puts a table of numbers into a block."""
+    places = []
+    for slot in range(disk.NADDRS):
+        below = blocks[layout.first(slot) : layout.first(slot + 1)]
+        places.append(_tree(below, max(0, slot - layout.direct + 1), store))
+    return places
+
+
+def _tree(blocks: list[int], levels: int, store: Callable[[bytes], int]) -> int:
+    """The block that leads to `blocks` by so many levels of tables, made here; 0 where there are none."""
+    if not levels or not blocks:
+        return blocks[0] if blocks else 0
+    span = disk.NINDIRECT ** (levels - 1)
+    row = [_tree(blocks[i : i + span], levels - 1, store) for i in range(0, len(blocks), span)]
+    return store(b"".join(block.to_bytes(4, "little") for block in row))
+
+
 class _Image:
     """An image being filled: inodes and data blocks are given out in order and never taken back."""
 
@@ -124,23 +144,14 @@ class _Image:
         blocks = [self._allocate_block(name) for _ in range(count)]
         for i, block in enumerate(blocks):
             self._fill_block(block, content[i * disk.BSIZE : (i + 1) * disk.BSIZE])
-        layout = self.layout
-        addresses = []
-        for slot in range(disk.NADDRS):
-            below = blocks[layout.first(slot) : layout.first(slot + 1)]
-            addresses.append(self._tree(below, max(0, slot - layout.direct + 1), name))
+        places = addresses(self.layout, blocks, lambda table: self._store(table, name))
         offset = self.inode_start * disk.BSIZE + number * disk.DINODE_SIZE
-        disk.DINODE.pack_into(self.data, offset, kind, 0, 0, 1, len(content), *addresses)
+        disk.DINODE.pack_into(self.data, offset, kind, 0, 0, 1, len(content), *places)
 
-    def _tree(self, blocks: list[int], levels: int, name: str) -> int:
-        """The block that leads to `blocks` by so many levels of tables, made here; 0 where there are none."""
-        if not levels or not blocks:
-            return blocks[0] if blocks else 0
-        span = disk.NINDIRECT ** (levels - 1)
-        row = [self._tree(blocks[i : i + span], levels - 1, name) for i in range(0, len(blocks), span)]
-        table = self._allocate_block(name)
-        self._fill_block(table, b"".join(block.to_bytes(4, "little") for block in row))
-        return table
+    def _store(self, content: bytes, name: str) -> int:
+        block = self._allocate_block(name)
+        self._fill_block(block, content)
+        return block
 
     def write_map(self) -> None:
         """Mark every block that was given out, and all before the first, as in use."""

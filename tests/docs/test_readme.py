@@ -80,7 +80,7 @@ def test_every_option_that_is_named_exists() -> None:
         subprocess.run(
             [ORRERY, *words, "--help"], capture_output=True, text=True, check=True, timeout=WALL_S_MAX
         ).stdout
-        for words in ([], ["boot"], ["run"], ["cc"], ["mkfs"])
+        for words in ([], ["boot"], ["run"], ["cc"], ["mkfs"], ["get"])
     ]
     named = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", README))
     assert {"-c", "--strace", "--drive", "--digest"} <= named

@@ -1,5 +1,6 @@
 """Drives: what is kept where, who may have a file, and one clear line for each thing that is wrong."""
 
+import fcntl
 import hashlib
 import os
 import signal
@@ -215,3 +216,20 @@ def test_ram_and_overlay_agree_with_a_bytearray(writes: list[tuple[int, int, int
             assert drive.read(sector, count) == model[sector * 512 : (sector + count) * 512]
     for drive in drives:
         assert drive.read(0, SECTORS) == model
+
+
+def test_a_file_that_was_replaced_meanwhile_is_no_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened, then replaced by `orrery put`, then locked: what is written to it would be lost."""
+    newer = path.with_name("newer")
+    newer.write_bytes(path.read_bytes())
+    flock = fcntl.flock
+
+    def replace_first(fd: int, how: int) -> None:
+        os.replace(newer, path)
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", replace_first)
+    with pytest.raises(DriveError, match="has just been replaced"):
+        FileDrive(path)
+    monkeypatch.undo()
+    FileDrive(path).close()
