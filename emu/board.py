@@ -12,7 +12,6 @@ from emu import board_map as at
 from emu import engine as e
 from emu.bus import Bus
 from emu.clint import Clint, HartLines
-from emu.clock import Clock
 from emu.csr import AddedCsrs, SupervisorTimer
 from emu.drive import Digest, Drive
 from emu.events import EventQueue
@@ -42,12 +41,10 @@ class Board:
         self.ram: Final = Ram(mem_mib << 20)
         self.engine: Final = make_engine(self.ram)
         self.drive: Final = drive
-        cells = self.engine.cells
-        assert isinstance(cells, memoryview), "the clock shares the engine's cells"
-        self.clock: Final = Clock(cells)
+        self.hart: Final = Hart(self.engine, self.ram)
+        self.clock: Final = self.hart.clock
         self.events: Final = EventQueue()
         self.bus: Final = Bus(self.ram)
-        self.hart: Final = Hart(self.engine, self.ram)
         self.timer: Final = SupervisorTimer(self.clock, self.events, self.hart.line(S_TIMER))
         self.exit_code: int | None = None  # what the guest told the test finisher
         self.loop: Final = Loop(self.hart, self.bus, self.clock, self.events, AddedCsrs(self.timer))
@@ -80,7 +77,8 @@ class Board:
         """Feed everything that the machine is into `digest`: registers, time, RAM, disk."""
         for index in e.DIGESTED:
             digest.update(self.hart.regs[index].to_bytes(8, "little"))
-        digest.update(self.clock.now.to_bytes(8, "little"))
+        now = self.clock.now
+        digest.update(now.to_bytes(max(8, now.bit_length() + 7 >> 3), "little"))
         digest.update(self.ram.bytes)
         if self.drive is not None:
             self.drive.sha256_update(digest)

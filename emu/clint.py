@@ -5,8 +5,9 @@
     0xbff8            mtime      counts at 10 MHz of virtual time
 
 mtime is not counted, it is computed from the clock, so it costs nothing until somebody looks. A comparator
-in the future is an event in the queue. Writing mtime sets an offset to the clock. Registers take aligned
-accesses of 4 or 8 bytes; others read 0 and change nothing.
+in the future is an event in the queue, but for all ones, by which a kernel says that it wants none. Writing
+mtime sets an offset to the clock. Registers take aligned accesses of 4 or 8 bytes; others read 0 and change
+nothing.
 """
 
 from collections.abc import Sequence
@@ -52,12 +53,12 @@ class Clint(Device):
         return self._clock.now // TICKS_PER_MTIME + self._offset & _MASK64
 
     def ticks_at(self, mtime: int) -> int:
-        """The first clock tick at which the counter is at least `mtime`: now if it is, NEVER if too far."""
+        """The first clock tick at which the counter is at least `mtime`: now if it is. All ones are NEVER."""
         now = self._clock.now
         ahead = mtime - self.mtime
         if ahead <= 0:
             return now
-        return min((now // TICKS_PER_MTIME + ahead) * TICKS_PER_MTIME, NEVER)
+        return (now // TICKS_PER_MTIME + ahead) * TICKS_PER_MTIME if mtime != _MASK64 else NEVER
 
     def load(self, offset: int, size: int) -> int:
         if size == 8 and not offset & 7:

@@ -5,6 +5,14 @@ blocks, because the sum of the lengths of what has retired is the same however t
 blocks. The engine's native hook adds to the count in place (hence the one cell of shared memory); Python
 adds the fixed costs of gates and copies by `charge`, and the machine loop jumps by `advance_to` when every
 hart waits. Nobody else moves time, and it never goes back.
+
+The cell is 64 bits, which are 73 years, and a guest that only sleeps is through with them in a moment. So it
+counts from an `epoch`, which a jump moves on where the cell would become too large:
+
+    now = epoch + cells[0]
+
+Times outside of the cells are Python's integers and have no end. Who reads or writes a time in the cells adds
+or subtracts the epoch.
 """
 
 import ctypes
@@ -14,28 +22,33 @@ from typing import Final
 PS_PER_TICK: Final = 250
 TICKS_PER_US: Final = 1_000_000 // PS_PER_TICK
 TICKS_PER_S: Final = TICKS_PER_US * 1_000_000
+CELL_MAX: Final = 1 << 62  # a jump leaves less than this in the cell: what runs has years before it is full
 
 
 class Clock:
-    """Counts ticks in `cells[0]`: a view of one or more int64 (format 'q') that native code may share."""
+    """Counts ticks in `cells[0]`: a view of one or more int64 (format 'q') that native code may share.
 
-    __slots__ = ("cells",)
+    `epoch` is the time at which that count was 0.
+    """
+
+    __slots__ = ("cells", "epoch")
 
     def __init__(self, cells: memoryview | None = None) -> None:
         if cells is None:
             cells = memoryview(array("q", [0]))
         assert cells.format == "q" and not cells.readonly, "the clock's cell is a writable int64"
         self.cells: Final = cells
+        self.epoch = 0
 
     @property
     def now(self) -> int:
         """Ticks since power-on."""
-        return self.cells[0]
+        return self.epoch + self.cells[0]
 
     @property
     def time_ps(self) -> int:
         """Picoseconds since power-on."""
-        return self.cells[0] * PS_PER_TICK
+        return (self.epoch + self.cells[0]) * PS_PER_TICK
 
     @property
     def address(self) -> int:
@@ -48,4 +61,7 @@ class Clock:
 
     def advance_to(self, ticks: int) -> None:
         """Jump to time `ticks`, where that is in the future."""
-        self.cells[0] = max(self.cells[0], ticks)
+        if ticks - self.epoch >= CELL_MAX and ticks > self.now:
+            self.epoch, self.cells[0] = ticks, 0
+        else:
+            self.cells[0] = max(self.cells[0], ticks - self.epoch)

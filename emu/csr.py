@@ -18,7 +18,7 @@ from typing import Final
 
 from emu import engine as e
 from emu.clock import PS_PER_TICK, Clock
-from emu.events import NEVER, Event, EventQueue
+from emu.events import Event, EventQueue
 from emu.hart import MACHINE, MASK64, S_EXTERNAL, S_SOFT, S_TIMER, USER, Hart
 
 SYSTEM: Final = 0b1110011
@@ -62,6 +62,8 @@ class SupervisorTimer:
     """Sstc's comparator: S-mode's timer line is high while time >= stimecmp.
 
     The line follows stimecmp only; a kernel that does not use it leaves it at its reset value, never.
+    `time` does not stop at 64 bits, which are 58,000 years, and the board's own kernel may compare with more;
+    a guest's CSRs have the low 64 bits.
     """
 
     def __init__(self, clock: Clock, events: EventQueue, set_level: Callable[[bool], None]) -> None:
@@ -69,7 +71,7 @@ class SupervisorTimer:
         self._events = events
         self._set_level = set_level
         self._event: Event | None = None
-        self.compare: int = MASK64
+        self.compare: int = MASK64  # which is never
 
     @property
     def time(self) -> int:
@@ -85,7 +87,7 @@ class SupervisorTimer:
         due = value * MTIME_TICKS
         reached = due <= self.clock.now
         self._set_level(reached)
-        if not reached and due < NEVER:
+        if not reached and value != MASK64:
             self._event = self._events.at(due, self._expire)
 
     def _expire(self) -> None:
@@ -137,9 +139,9 @@ class AddedCsrs:
 
     def _read(self, hart: Hart, csr: int) -> int:
         if csr == TIME:
-            return self._timer.time
+            return self._timer.time & MASK64
         if csr == STIMECMP:
-            return self._timer.compare
+            return self._timer.compare & MASK64
         if csr == MENVCFG:
             return self.menvcfg
         if csr == MIP:

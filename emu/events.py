@@ -2,15 +2,15 @@
 
 Devices and the machine put functions in; only the machine loop takes them out, with `run_due`, between two
 guest instructions. The loop reads `next_ticks` each time it enters the engine, so that is a plain integer
-that is right at any moment. All times are in clock ticks (emu/clock.py). Nothing here depends on hash or
-address order, so the same calls give the same run.
+that is right at any moment. All times are in clock ticks (emu/clock.py), without end. Nothing here depends
+on hash or address order, so the same calls give the same run.
 """
 
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
-NEVER: Final = (1 << 63) - 1  # later than every event; fits the int64 that the native hook compares with
+NEVER: Final = 1 << 127  # later than every event: a sum of waits does not come to it
 
 
 class Event:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from emu import engine as e
+from emu.clock import Clock
 from emu.ram import PAGE_SIZE, Ram
 from emu.sv39 import Access, TranslationFault, translate
 
@@ -52,6 +53,8 @@ class Hart:
         self.ram: Final = ram
         self.regs: Final = engine.regs
         self.cells: Final = engine.cells
+        assert isinstance(engine.cells, memoryview), "the clock shares the engine's cells"
+        self.clock: Final = Clock(engine.cells)
         self.waiting = False  # in a wfi: runs no instruction until an interrupt is pending
         # mip is what the devices hold high, or what the guest wrote into it.
         self.lines = 0

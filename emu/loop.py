@@ -36,9 +36,6 @@ passed is not slower than the wall clock.
 SLICE_TICKS: Final = 10_000 * TICKS_PER_US
 """How long the engine may run before the outside world is looked at: 10 ms of virtual time."""
 
-END_OF_TIME: Final = 1 << 62
-"""No run goes on beyond this, 36 years: a guest can sleep that long in a moment, and the count is 64 bits."""
-
 EBREAKS: Final = (0x0010_0073, 0x9002)
 CAUSE_ILLEGAL: Final = 2
 CAUSE_BREAKPOINT: Final = 3
@@ -121,21 +118,22 @@ class Loop:
         pc, satp = regs[e.PC], regs[e.SATP]
         return any(s.low == pc and s.kinds & e.FETCHES and s.satp in (0, satp) for s in self._spots)
 
-    def run(self, limit: int = END_OF_TIME) -> Stop:
+    def run(self, limit: int = NEVER) -> Stop:
         """Run until virtual time `limit` (ticks), or until asked to stop, or until all sleep for ever.
 
         With spots also until one is met; a breakpoint at the first instruction does not count.
         """
         self.hit = None
-        if self._spots and self.hart.cells[e.NOW] < limit and self.at_break():
+        if self._spots and self.clock.now < limit and self.at_break():
             self.step(limit)
             if self.hit is not None:
                 return Stop.WATCH
         hart, events = self.hart, self.events
         cells, regs, engine = hart.cells, hart.regs, hart.engine
-        slice_end = cells[e.NOW] + SLICE_TICKS
+        clock, epoch = self.clock, self.clock.epoch
+        slice_end = clock.now + SLICE_TICKS
         while True:
-            now = cells[e.NOW]
+            now = cells[e.NOW] + epoch
             if events.next_ticks <= now:
                 events.run_due(now)
                 continue
@@ -151,13 +149,14 @@ class Loop:
             if hart.waiting:
                 if not self._wait(limit):
                     return Stop.ASLEEP
+                epoch = clock.epoch  # which only a jump of time moves on
                 continue
             if regs[e.MIP] and hart.take_interrupt():
                 continue
             deadline = events.next_ticks
             if limit < deadline:
                 deadline = limit
-            cells[e.DEADLINE] = deadline if deadline < slice_end else slice_end
+            cells[e.DEADLINE] = (deadline if deadline < slice_end else slice_end) - epoch
             error = engine.run()
             if cells[e.REASON] == e.AT_GATE:
                 cells[e.NOW] += GATE_TICKS
@@ -167,10 +166,10 @@ class Loop:
                     self._step_to(deadline)
                     if self.hit is not None:
                         return Stop.WATCH
-                    if self._spots and cells[e.NOW] < deadline and self.at_break():
+                    if self._spots and clock.now < deadline and self.at_break():
                         return Stop.BREAK
                 else:
-                    slice_end = cells[e.NOW]  # close enough: nothing hangs on where a slice ends
+                    slice_end = clock.now  # close enough: nothing hangs on where a slice ends
             elif cells[e.REASON] == e.AT_BREAK:
                 self._pay_back()
                 return Stop.BREAK
@@ -189,13 +188,13 @@ class Loop:
         """The spot that the last steps have come to."""
         return Stop.WATCH if self.hit is not None else Stop.BREAK if self.at_break() else None
 
-    def step(self, limit: int = END_OF_TIME) -> bool:
+    def step(self, limit: int = NEVER) -> bool:
         """Run due events, then retire one instruction, enter one trap, pass one gate, or wait to `limit`.
 
         False if the hart sleeps for ever.
         """
         cells, hart = self.hart.cells, self.hart
-        self.events.run_due(cells[e.NOW])
+        self.events.run_due(cells[e.NOW] + self.clock.epoch)
         if hart.waiting:
             return self._wait(limit)
         if hart.take_interrupt():
@@ -234,13 +233,14 @@ class Loop:
 
     def _step_to(self, deadline: int) -> None:
         """Step until the deadline, or until the path leaves the block: a step that took no time."""
-        cells = self.hart.cells
-        while (now := cells[e.NOW]) < deadline and not self.hart.waiting:
+        cells, epoch = self.hart.cells, self.clock.epoch
+        while (now := cells[e.NOW] + epoch) < deadline and not self.hart.waiting:
             if self._spots and self._met() is not None:
                 self._came_to_spot = True
                 return
             self.step()
-            if cells[e.REASON] != e.RAN or cells[e.NOW] == now or self.events.next_ticks < deadline:
+            passed = cells[e.NOW] + epoch - now
+            if cells[e.REASON] != e.RAN or not passed or self.events.next_ticks < deadline:
                 return
 
     def _wait(self, limit: int) -> bool:
@@ -279,7 +279,7 @@ class Loop:
         elif reason == e.AT_TRAP:
             self._trap_for(self.hart.cells[e.CAUSE])
         elif reason == e.AT_STRADDLE:
-            self._step_to(self.hart.cells[e.DEADLINE])
+            self._step_to(self._deadline)
         elif reason == e.TRAP_LOOP:
             raise TrapLoop(self.hart)
         else:
@@ -297,6 +297,11 @@ class Loop:
         """Take back the time of the part of the block that did not run, from pc on."""
         cells = self.hart.cells
         cells[e.NOW] -= cells[e.BLOCK_END] - self.hart.regs[e.PC] & MASK64
+
+    @property
+    def _deadline(self) -> int:
+        """The time before which the engine was asked to stop."""
+        return self.clock.epoch + self.hart.cells[e.DEADLINE]
 
     def _retire(self, length: int) -> None:
         """Step over an instruction that was done in Python."""
@@ -334,7 +339,7 @@ class Loop:
             self._trap(fault.cause, fault.va)
         else:
             assert not stepped, "an instruction can be fetched, but the engine cannot"
-            self._step_to(cells[e.DEADLINE])
+            self._step_to(self._deadline)
 
     def _trap_for(self, cause: int) -> None:
         """Enter a trap of which the engine gave only the cause; find its address."""

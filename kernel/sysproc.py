@@ -71,8 +71,8 @@ def sys_sleep(k: "Kernel", p: Proc, ticks: int) -> int:
 
 
 def sys_uptime(k: "Kernel", p: Proc) -> int:
-    """Ticks since power-on."""
-    return k.timer.ticks
+    """Ticks since power-on, which the kernel counts in a C unsigned int."""
+    return k.timer.ticks & 0xFFFF_FFFF
 
 
 def sys_poweroff(k: "Kernel", p: Proc, status: int) -> int:

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from emu import engine as e
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.proc import Proc
@@ -129,7 +128,7 @@ class Forward(ABC):
         if self._panic:
             return self._stops.stopped("panic", detail=self._panic)
         loop, hart = self._machine.board.loop, self._hart
-        waited_at = hart.cells[e.NOW] if hart.waiting else None
+        waited_at = hart.clock.now if hart.waiting else None
         loop.hit = None
         if self._machine.board.exit_code is None:
             try:
@@ -140,7 +139,7 @@ class Forward(ABC):
             self.settle()
         if (met := self._met(moved=True)) is not None:
             return met
-        stuck = hart.waiting and not hart.wakes() and waited_at == hart.cells[e.NOW]
+        stuck = hart.waiting and not hart.wakes() and waited_at == hart.clock.now
         if not stuck or self._machine.board.events.next_ticks != NEVER:
             return None
         if self.tape.next is None:
@@ -253,7 +252,7 @@ class Forward(ABC):
     @property
     def is_wait_cut(self) -> bool:
         """Whether the machine stands in the midst of a wait, where no step ends."""
-        return self._hart.waiting and self._cut == self._hart.cells[e.NOW]
+        return self._hart.waiting and self._cut == self._hart.clock.now
 
     def slice(self) -> None:
         """As Front.slice."""

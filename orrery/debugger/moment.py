@@ -28,7 +28,7 @@ class Moment(NamedTuple):
     def of(cls, hart: Hart) -> Self:
         """That at which `hart` stands."""
         regs = hart.regs
-        return cls(hart.cells[e.NOW], hart.waiting, regs[e.PRIV], regs[e.PC])
+        return cls(hart.clock.now, hart.waiting, regs[e.PRIV], regs[e.PC])
 
     @property
     def time_ps(self) -> int:

@@ -163,7 +163,7 @@ class Stops:
         """The moment before the load or store at `pc`, which has just retired."""
         regs = self._hart.regs
         length = regs[e.PC] - pc
-        return Moment(self._hart.cells[e.NOW] - length, False, regs[e.PRIV], pc)
+        return Moment(self._hart.clock.now - length, False, regs[e.PRIV], pc)
 
     # --- what the kernel tells ---
 

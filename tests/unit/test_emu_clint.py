@@ -108,6 +108,7 @@ def test_ticks_at(board: Board) -> None:
     board.clock.charge(3 * TICKS_PER_MTIME + 7)
     assert board.clint.ticks_at(3) == board.clock.now
     assert board.clint.ticks_at(4) == 4 * TICKS_PER_MTIME
+    assert board.clint.ticks_at(ALL_ONES - 1) == (ALL_ONES - 1) * TICKS_PER_MTIME
     assert board.clint.ticks_at(ALL_ONES) == NEVER
 
 

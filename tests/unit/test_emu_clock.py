@@ -5,7 +5,7 @@ from array import array
 
 import pytest
 
-from emu.clock import PS_PER_TICK, TICKS_PER_S, TICKS_PER_US, Clock
+from emu.clock import CELL_MAX, PS_PER_TICK, TICKS_PER_S, TICKS_PER_US, Clock
 
 
 def test_units() -> None:
@@ -38,3 +38,14 @@ def test_cell_is_shared_with_native_code() -> None:
 def test_refuses_cells_of_another_kind(cells: memoryview) -> None:
     with pytest.raises(AssertionError, match="int64"):
         Clock(cells)
+
+
+def test_time_has_no_end_though_the_cell_has() -> None:
+    clock = Clock()
+    for ticks in (CELL_MAX - 9, CELL_MAX, 3 * CELL_MAX + 5, 1 << 90):
+        clock.advance_to(ticks)
+        assert clock.now == ticks and clock.time_ps == ticks * PS_PER_TICK
+        assert 0 <= clock.cells[0] < CELL_MAX
+        clock.charge(7)
+        clock.advance_to(ticks)
+        assert clock.now == ticks + 7

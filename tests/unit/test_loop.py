@@ -1,14 +1,17 @@
 """The machine loop: why run() returns, what it calls and when, gates, events and waiting."""
 
 import pytest
-from assembler import A0, C_JUMP_TO_ITSELF, ECALL, NOP, WFI, Code, addi
+from assembler import A0, C_JUMP_TO_ITSELF, ECALL, NOP, WFI, Code, addi, csrr
 from bare import ENGINES, TEXT, Machine
 
 from emu import engine as e
-from emu.hart import S_TIMER, Hart
+from emu.clint import TICKS_PER_MTIME
+from emu.clock import TICKS_PER_S
+from emu.hart import M_TIMER, MASK64, S_TIMER, Hart
 from emu.loop import GATE_TICKS, SLICE_TICKS, Stop
 
 SUPERVISOR = 1
+YEAR_TICKS = 365 * 24 * 3600 * TICKS_PER_S
 EACH = pytest.mark.parametrize("engine", ENGINES)
 BOTH_WAYS = pytest.mark.parametrize("stepped", [False, True], ids=["run", "stepped"])
 
@@ -146,3 +149,41 @@ def test_a_jump_to_itself_is_left_by_an_interrupt(engine: str) -> None:
     made.loop.run(100_003)
     assert made.hart.regs[e.SEPC] == TEXT and made.hart.regs[e.SCAUSE] == 1 << 63 | S_TIMER
     assert made.clock.now == 100_006
+
+
+@EACH
+@BOTH_WAYS
+@pytest.mark.parametrize("years", [1, 36, 74, 150, 58_000, 10**9])
+def test_a_wait_may_be_as_long_as_it_likes(years: int, stepped: bool, engine: str) -> None:
+    """Time goes on by the tick behind it, and the next wait may be as long again."""
+    made = machine(engine, NOP, WFI, NOP, NOP, WFI, NOP, NOP)
+    made.hart.regs[e.MIE] = 1 << S_TIMER
+    wait, timer = years * YEAR_TICKS, made.hart.line(S_TIMER)
+    made.board.events.at(wait, lambda: timer(True))
+    go(made, wait + 8, stepped)
+    assert (made.clock.now, made.hart.regs[e.PC]) == (wait + 8, TEXT + 16)
+    timer(False)
+    made.board.events.at(2 * wait + 5, lambda: timer(True))
+    go(made, 2 * wait + 9, stepped)
+    assert (made.clock.now, made.hart.regs[e.PC]) == (2 * wait + 9, TEXT + 24)
+    assert made.loop.run(made.clock.now) is Stop.LIMIT
+
+
+@EACH
+@pytest.mark.parametrize("count", [1 << 53, 1 << 54, 1 << 63, (1 << 64) - 2])
+def test_timers_fire_at_every_count_of_64_bits_but_the_last(count: int, engine: str) -> None:
+    """Sstc's and the CLINT's: the hart sleeps until then, and not for ever."""
+    for timer in ("stimecmp", "mtimecmp"):
+        made = machine(engine, WFI, csrr(A0, "time"), NOP, privilege=3)
+        made.hart.regs[e.MIE] = 1 << S_TIMER | 1 << M_TIMER
+        if timer == "stimecmp":
+            made.board.timer.set_compare(count)
+        else:
+            made.board.clint.store(0x4000, 8, count)
+        made.loop.run(count * TICKS_PER_MTIME + 8)
+        assert made.hart.regs[A0] == count and made.board.clint.mtime == count
+        assert made.hart.regs[e.MIP] in (1 << S_TIMER, 1 << M_TIMER)
+        made.board.timer.set_compare(MASK64)
+        made.board.clint.store(0x4000, 8, MASK64)
+        made.hart.waiting = True
+        assert made.loop.run() is Stop.ASLEEP
