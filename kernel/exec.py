@@ -5,6 +5,10 @@ The new address space is built beside the old one, which goes only when nothing 
     | text R-X | data RW- | guard | stack RW- | heap ...
     0                     page-aligned
 
+Segments may come in any order and overlap, as in xv6: each extends the memory up to its own end, with its
+rights, and stores its bytes over what is there.  So a page has the rights of the first segment that reached
+it, and the bytes of the last one.
+
 On the stack, from the top down: the argument strings, each 16-aligned, then argv with its NULL.
 """
 
@@ -14,18 +18,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kernel.abi import elf
 from kernel.abi.memlayout import PGMASK, PGSIZE, USYSCALL
-from kernel.abi.param import MAXARG, USERSTACK
-from kernel.abi.riscv import PTE_R, PTE_SUPER, PTE_W, PTE_X
+from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK
+from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
 from kernel.dir import namei
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
 from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc
-from kernel.vm import pa_of, pgroundup, satp_of
+from kernel.vm import pgroundup, satp_of
 
 if TYPE_CHECKING:
     from kernel.inode import Inode
     from kernel.kernel import Kernel
 
-SEGMENTS_MAX: Final = 64
 POINTER: Final = 8
 
 Read: TypeAlias = Callable[[int, int], bytes]
@@ -142,12 +145,9 @@ class _AddressSpace:
         return data
 
     def _fill(self, va: int, data: bytes) -> None:
-        """Store at a mapped page, whatever its rights; shared text belongs to others too."""
-        k = self._k
-        pte = k.vm.pte(self.pagetable, va)
-        if not pte & PTE_SUPER and k.frames.owners(pa_of(pte)) > 1:
-            raise BadProgram("a segment overlaps the text")
-        k.vm.store(self.pagetable, va, data)
+        """Store at a mapped page, whatever its rights. Text that it overlaps belongs to others too."""
+        self._k.vm.own_page(self.pagetable, va)
+        self._k.vm.store(self.pagetable, va, data)
 
     def push_stack(self, argv: list[bytes]) -> None:
         """Make the guard page and the stack, and push `argv`."""
@@ -156,9 +156,10 @@ class _AddressSpace:
         k = self._k
         base = pgroundup(self.sz)
         top = base + (1 + USERSTACK) * PGSIZE
-        k.vm.grow(self.pagetable, base, top, PTE_R | PTE_W)
-        self.sz = self.sp = top
-        k.vm.forbid(self.pagetable, base)
+        self._grow_to(base + PGSIZE, PTE_R | PTE_W)
+        k.vm.forbid(self.pagetable, base)  # apart from the stack, which may have a superpage
+        self._grow_to(top, PTE_R | PTE_W)
+        self.sp = top
         pointers = [self._push(arg + b"\0") for arg in argv]
         self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
         k.vm.store(self.pagetable, self.sp, self._pushed)

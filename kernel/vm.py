@@ -322,13 +322,13 @@ class VirtualMemory:
     def grow(self, pagetable: int, old: int, new: int, perm: int) -> None:
         """Map zeroed pages from size `old` up to size `new`; on OutOfMemory nothing is left mapped.
 
-        Whole pieces get superpages as long as there are any.
+        Whole pieces get superpages as long as there are any, except for text.
         """
         start, end = pgroundup(old), pgroundup(new)
         va = start
         try:
             while va < end:
-                whole = not va & SUPERPGMASK and va + SUPERPGSIZE <= end
+                whole = not (va & SUPERPGMASK or perm & PTE_X) and va + SUPERPGSIZE <= end
                 if whole and self.map_super(pagetable, va, perm):
                     va += SUPERPGSIZE
                 else:
@@ -529,6 +529,15 @@ class VirtualMemory:
             self._u64[index] = self._copy_page(pte) ^ PTE_COW | PTE_W
             self._frames.free(pa_of(pte))
             self._counts.cow_copied += 1
+            self.changed = True
+
+    def own_page(self, pagetable: int, va: int) -> None:
+        """Give the address space a frame of its own for the page at `va`, as it is; raises OutOfMemory."""
+        index = self.walk(pagetable, va, own=True)
+        pte = self._u64[index]
+        if not pte & PTE_SUPER and self._frames.owners(pa_of(pte)) > 1:
+            self._u64[index] = self._copy_page(pte)
+            self._frames.free(pa_of(pte))
             self.changed = True
 
     def _take_around(self, index: int, va: int) -> None:

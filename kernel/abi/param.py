@@ -14,6 +14,7 @@ NDEV: Final = 10  # major device numbers; open of a larger one returns -1
 NBUF: Final = 2048  # blocks in the buffer cache; the least recently used clean one is replaced
 NVMA: Final = 256  # mappings of one process, a coroutine takes two; mmap, munmap, mprotect return -1
 MAXARG: Final = 32  # words of argv; exec returns -1
+SEGMENTS_MAX: Final = 64  # program headers of an ELF file; exec returns -1
 MAXPATH: Final = 128  # bytes of a path with its NUL; the call returns -1
 SYMLINKS_MAX: Final = 10  # symbolic links on the way along one path; the call returns -1
 MAXOPBLOCKS: Final = 10  # blocks that one file-system operation may write
