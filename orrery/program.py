@@ -13,7 +13,7 @@ from typing import Final
 
 from kernel.abi import elf
 from kernel.abi.memlayout import KERNBASE, PGSIZE
-from kernel.abi.param import MAXARG
+from kernel.abi.param import MAXARG, SEGMENTS_MAX
 from orrery.errors import BadInput
 
 SOURCES: Final = (".c", ".S", ".s")
@@ -114,6 +114,10 @@ def _check_header(program: bytes, name: str) -> elf.Header:
     (entry_size,) = struct.unpack_from("<H", program, PHENTSIZE_AT)
     if header.phnum and entry_size != elf.PROGRAM_SIZE:
         raise BadInput(f"{name}: damaged: program headers of {entry_size} bytes; build it again")
+    if header.phnum > SEGMENTS_MAX:
+        raise BadInput(
+            f"{name}: {header.phnum} program headers: exec takes {SEGMENTS_MAX}; link it with fewer segments"
+        )
     if header.phoff + header.phnum * elf.PROGRAM_SIZE > len(program):
         raise BadInput(f"{name}: truncated: its program headers are missing; copy or build it again")
     return header

@@ -116,6 +116,7 @@ def _cut(size: int) -> Callable[[bytearray], None]:
         (_word(4, "B", 1), "64-bit"),
         (_word(16, "<H", 3), "not an executable"),
         (_word(PHNUM_AT, "<H", 0), "nothing to load"),
+        (_word(PHNUM_AT, "<H", 65), "65 program headers"),
         (_word(PHENTSIZE_AT, "<H", 7), "program headers of 7 bytes"),
         (_word(ENTRY_AT, "<Q", 0x123456), "0x123456"),
         (_segment(16, 0x3FFFFFE000), "overlaps the kernel"),

@@ -39,7 +39,9 @@ def test_programs_of_any_segments_long() -> None:
 def test_programs_of_any_segments_are_the_same_on_both_engines() -> None:
     digests = set()
     for engine in ENGINES:
-        with System(engine=engine, drive=RamDrive(image()), mem_mib=32, argv=("/init", "/segments", "5", "8")) as system:
+        with System(
+            engine=engine, drive=RamDrive(image()), mem_mib=32, argv=("/init", "/segments", "5", "8")
+        ) as system:
             assert system.run() is Stop.ASKED and system.board.exit_code == 0, system.text
             digests.add(system.digest())
     assert len(digests) == 1

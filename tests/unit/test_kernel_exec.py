@@ -104,7 +104,7 @@ def test_refused(bench: Bench, fields: list[tuple[int, str, int]]) -> None:
 
 
 def test_a_segment_over_the_text_changes_nobody_elses(bench: Bench) -> None:
-    """A writable segment over the text, which other processes run: it stores into a copy, as exec() checks."""
+    """A writable segment over the text, which other processes run: it gets a copy, as exec() checks."""
     over = patched(
         (PHDR[1] + FLAGS, "<I", elf.PF_R | elf.PF_W),
         (PHDR[1] + OFFSET, "<Q", 0),

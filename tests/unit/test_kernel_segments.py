@@ -123,7 +123,9 @@ def compare(bench: Bench, expected: Expected) -> None:
 
 def sample(expected: Expected) -> list[int]:
     """Pages worth a look: those with bytes of the file, the first and the last of all, some in between."""
-    of_file = {page for va, data in expected.stored for page in range(va // PGSIZE, -(-(va + len(data)) // PGSIZE))}
+    of_file = {
+        page for va, data in expected.stored for page in range(va // PGSIZE, -(-(va + len(data)) // PGSIZE))
+    }
     pages = sorted(expected.pages)
     return sorted(of_file | {*pages[:2], *pages[-2:], *pages[::200]})
 
@@ -170,21 +172,27 @@ def store(bench: Bench, p: Proc, page: int, expected: Expected) -> None:
 BORDERS = [0, 1, PGSIZE - 1, PGSIZE, PGSIZE + 1, 0x1800, 3 * PGSIZE]
 LARGE = [SUPERPGSIZE + n for n in (-PGSIZE, -1, 0, 1, PGSIZE)] + [2 * SUPERPGSIZE, 2 * SUPERPGSIZE + 1]
 SIZES = st.one_of(st.sampled_from(BORDERS), st.sampled_from(BORDERS), st.sampled_from(LARGE))
-WILD = st.sampled_from([1, 0x801, 1 << 31, 1 << 32, (1 << 38) - 2 * PGSIZE, 1 << 38, 1 << 63, MAX - 0xFFF, MAX])
+WILD = st.sampled_from(
+    [1, 0x801, 1 << 31, 1 << 32, (1 << 38) - 2 * PGSIZE, 1 << 38, 1 << 63, MAX - 0xFFF, MAX]
+)
 SOMETIMES = st.integers(0, 30).map(lambda n: n == 0)
 
 
 @st.composite
 def pieces(draw: st.DrawFn) -> Piece:
     memsz = draw(SIZES)
-    vaddr = draw(st.one_of(st.integers(0, 6).map(PGSIZE.__mul__), st.sampled_from(LARGE).map(lambda n: n & -PGSIZE)))
+    vaddr = draw(
+        st.one_of(st.integers(0, 6).map(PGSIZE.__mul__), st.sampled_from(LARGE).map(lambda n: n & -PGSIZE))
+    )
     filesz = min(memsz, draw(st.sampled_from([0, 1, 0x800, PGSIZE, PGSIZE + 1, 0x2800])))
     offset = draw(st.sampled_from([0, 0x100, HEADERS_END, 0x1000, 0x2003]))
     values = [vaddr, memsz, filesz, offset]
     if draw(SOMETIMES):
         values[draw(st.integers(0, 3))] = draw(WILD)
     vaddr, memsz, filesz, offset = values
-    return Piece(vaddr, memsz, draw(st.integers(0, 7)), filesz, offset, draw(st.sampled_from([1, 1, 1, 1, PT_NOTE])))
+    return Piece(
+        vaddr, memsz, draw(st.integers(0, 7)), filesz, offset, draw(st.sampled_from([1, 1, 1, 1, PT_NOTE]))
+    )
 
 
 MODULE_BENCH: list[Bench] = []
