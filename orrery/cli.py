@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orrery.arguments import RECORDED, Command, parse
 from orrery.errors import BadInput
 from orrery.options import command_lines, gdb_address, is_served, machine_keywords, session_options
+from toolchain.names import shown, shown_lines
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
@@ -36,14 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not isinstance(error, _expected_errors()):
             raise
-        say(f"orrery: {_one_line(error)}")
+        for line in _lines(error):
+            say(f"orrery: {line}")
     return BAD_INPUT
 
 
 def say(line: str) -> None:
-    """Print a line on stderr; if nobody reads it, that is no reason to fail."""
+    """Print a line on stderr, or several; if nobody reads it, that is no reason to fail."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(shown_lines(line), file=sys.stderr, flush=True)
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (until the process ends)
 
@@ -59,24 +61,25 @@ def warn(message: str) -> None:
 def _expected_errors() -> tuple[type[Exception], ...]:
     """What is the user's to mend. The modules are loaded where one of their errors was raised."""
     from emu.drive import DriveError
-    from toolchain.cc import CompileError
+    from toolchain.diagnostics import CompileError
     from toolchain.mkfs import ImageError
 
     return (BadInput, DriveError, ImageError, CompileError, OSError)
 
 
-def _one_line(error: Exception) -> str:
-    """The error with its remedy, on one line."""
-    from toolchain.cc import CompileError
+def _lines(error: Exception) -> list[str]:
+    """The error with its remedy: a line, or of a program that does not compile each error."""
+    from toolchain.diagnostics import CompileError
 
     if isinstance(error, CompileError):
-        more = error.details.count("error:") - 1
-        others = f" ({more} more)" if more > 0 else ""
+        errors = error.errors()
+        if len(errors) > 1:
+            return [*errors, f"{len(errors)} errors; correct the source and try again"]
         text = str(error)
-        return text if not others and ";" in text else f"{text}{others}; correct the source and try again"
+        return [text if ";" in text else f"{text}; correct the source and try again"]
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; check its name and permissions"
-    return " ".join(str(error).split("\n"))
+        return [f"{shown(error.filename)}: {error.strerror}; check its name and permissions"]
+    return [" ".join(str(error).split("\n"))]
 
 
 def _open_standard_files() -> None:

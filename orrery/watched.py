@@ -46,10 +46,10 @@ def _load() -> None:
 
 
 def trouble(error: Exception) -> str:
-    """What is wrong with the sources, and where: one line."""
+    """What is wrong with the sources, and where: one line, or of C each error."""
     cc = sys.modules.get("toolchain.cc")
     if cc is not None and isinstance(error, cc.CompileError):
-        return str(error).replace(f"{ROOT}{os.sep}", "")
+        return "\norrery: ".join(error.errors()).replace(f"{ROOT}{os.sep}", "")
     if isinstance(error, SyntaxError) and error.filename is not None:
         file, line, what = error.filename, error.lineno, error.msg
     else:

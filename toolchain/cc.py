@@ -1,35 +1,44 @@
 """C and assembly to RISC-V ELF, with the clang and lld that come in the ziglang wheel.
 
-Called by orrery/ (run, cc, and the kernel's own assembly) and by image.py.  There is one set of flags.
-A result is stored under the hash of everything it was made from (sources, headers, flags, compiler
-version), so nothing is built twice and nothing stale is used; no host path gets into an ELF, so two
-machines build the same bytes.  Function and data sections plus --gc-sections keep programs small.
-What only a real build needs (processes, threads, scratch files) is imported there: a start that finds
-everything in the cache pays for none of it.
+Called by orrery/ (run, cc, and the kernel's own assembly) and by image.py.  There is one set of flags, to
+which a person may add (flags.py).  A result is stored under the hash of everything it was made from: sources,
+headers and where others would be found first (reach.py), flags, compiler.  So nothing is built twice and
+nothing stale is used; what cannot be known (a date, a file that the assembler reads) is built each time.  No
+host path gets into an ELF, so two machines build the same bytes.  Function and data sections plus
+--gc-sections keep programs small. What only a real build needs (processes, threads, scratch files) is
+imported there: a start that finds everything in the cache pays for none of it.
 """
 
-import hashlib
-import json
 import os
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from toolchain import headers
-from toolchain.paths import ROOT, cache_dir, find_zig, write_atomic
+from toolchain import flags as userflags
+from toolchain import headers, store
+from toolchain.diagnostics import CompileError, failure
+from toolchain.flags import Flags
+from toolchain.names import shown
+from toolchain.paths import ROOT, cache_dir, fallback_dir, find_zig, scratch, write_atomic
+from toolchain.reach import Directory, Reach, explore
+from toolchain.strip import strip
+from toolchain.view import SOURCE, Seen, View, recorded_directory, told
+
+__all__ = ["CompileError", "compile_user", "strip"]
 
 WORKERS = 2
 SUFFIXES = (".c", ".S", ".s")
+OBJECT = ".o"
 USER_LIB = ROOT / "user" / "lib"
 USER_INCLUDE = ROOT / "user" / "include"
 USER_LD = ROOT / "toolchain" / "user.ld"
+TRIES = 3  # to compile a source that is being edited
 
 TARGET_FLAGS = ("--target=riscv64-unknown-elf", "-march=rv64gc", "-mabi=lp64d", "-mcmodel=medany")
 COMPILE_FLAGS = (
     *TARGET_FLAGS,
+    "--no-default-config",
     "-std=gnu17",
     "-ffreestanding",
     "-fno-common",
@@ -47,8 +56,9 @@ COMPILE_FLAGS = (
     "-Wno-infinite-recursion",  # and usertests recurses until it is killed
     "-fdebug-compilation-dir=.",
     "-fno-ident",
+    "-ferror-limit=0",
 )
-LINK_FLAGS = ("-m", "elf64lriscv", "-z", "max-page-size=4096", "--build-id=none")
+LINK_FLAGS = ("-m", "elf64lriscv", "-z", "max-page-size=4096", "--build-id=none", "--error-limit=0")
 # A program may define a name that the library has; the first definition, its own, is taken.
 # What DWARF says of functions that were left out is moved to where no program is, and not to 0, where one is.
 USER_LINK_FLAGS = (
@@ -60,37 +70,50 @@ USER_LINK_FLAGS = (
 )
 # baseline: a cache in a shared home is used by machines of several kinds
 HOST_FLAGS = ("-shared", "-fPIC", "-O2", "-mcpu=baseline", "-fno-sanitize=undefined")
+# All that the compiler sees of the environment: nothing there adds to a key, so nothing there may decide a
+# result. (SOURCE_DATE_EPOCH decides only what is not kept, and CPATH and its like are made into options.)
+ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH")
+ELF_RELOCATABLE = b"\x7fELF\x02\x01"
+EM_RISCV, ET_REL = 243, 1
 
 
-class CompileError(Exception):
-    """A source did not compile or link; str() is one line, `details` all that the compiler said."""
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A program, and the files of the user that it may have been made from."""
 
-    def __init__(self, message: str, details: str = "") -> None:
-        super().__init__(message)
-        self.details = details or message
+    elf: bytes
+    inputs: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Include:
-    """The include path: directories in search order, and a digest of every header in them."""
+    """The tree's include path: directories in search order, a digest of every header there, and their
+    text.
+    """
 
-    directories: tuple[Path, ...]
+    seen: tuple[Seen, ...]
+    options: tuple[str, ...]  # -I and the like, of names in the view
     digest: str
-    prefix_maps: tuple[str, ...]
+    text: bytes
 
 
 @dataclass(slots=True)
 class _Job:
-    """One source to compile: as the user named it, its absolute path, the name its DWARF shows, flags."""
+    """One source to compile: as the user named it, its path, the name its DWARF shows, what is added to the
+    flags.
+
+    `result` is the object, and `warnings` what the compiler said of it.
+    """
 
     given: str
     path: Path
     shown: str
     content: bytes
-    flags: tuple[str, ...] = ()
-    key: str = ""
+    flags: Flags = field(default_factory=Flags)
+    seen: tuple[Seen, ...] = ()
+    reach: Reach = field(default_factory=Reach)
+    result: bytes = b""
     warnings: str = ""
-    object: Path = field(default_factory=Path)
 
 
 def compile_user(
@@ -100,6 +123,7 @@ def compile_user(
     debug: bool = True,
     optimize: bool = True,
     warn: Callable[[str], None] | None = None,
+    flags: Flags | None = None,
 ) -> bytes:
     """Compile `sources` and link them with the C library: an ELF at address 0, text R-X, data RW.
 
@@ -107,24 +131,68 @@ def compile_user(
     memory, and each line its own code, for a debugger.  `warn` gets the compiler's warnings, if any.
     `out` is written too when given.  Raises CompileError.
     """
-    if not sources:
-        raise CompileError("nothing to compile: name at least one C or assembly source")
-    include = _include_path()
-    program = _compile_all([_job(Path(source), optimize) for source in sources], include)
-    library = _library(include)
-    if warn is not None:
-        for job in program:
-            if job.warnings:
-                warn(job.warnings)
-    if len(program) > 1:
-        _refuse_duplicates(program)
-    elf = _link(program, library, USER_LD, USER_LINK_FLAGS)
+    elf = build_user(sources, optimize=optimize, warn=warn, flags=flags).elf
     if not debug:
         elf = strip(elf)
     if out is not None:
         out.write_bytes(elf)
         out.chmod(0o755)
     return elf
+
+
+def build_user(
+    sources: Sequence[Path | str],
+    *,
+    optimize: bool = True,
+    warn: Callable[[str], None] | None = None,
+    flags: Flags | None = None,
+) -> Built:
+    """As compile_user, with what the program was made from; objects among the sources are linked too."""
+    if not sources:
+        raise CompileError("nothing to compile: name at least one C or assembly source")
+    include = _include_path()
+    program = _jobs(sources, optimize, flags)
+    _compile_all([job for job in program if not job.result], include)
+    library = _library(include)
+    _warn(program, warn)
+    elf = _link(program, library, USER_LD, USER_LINK_FLAGS)
+    return Built(elf, _inputs(program))
+
+
+def compile_objects(
+    sources: Sequence[Path | str],
+    *,
+    optimize: bool = True,
+    warn: Callable[[str], None] | None = None,
+    flags: Flags | None = None,
+    mode: str = "-c",
+) -> list[Built]:
+    """What cc makes with -c, -S or -E of each source."""
+    include = _include_path()
+    jobs = _jobs(sources, optimize, flags, objects=False)
+    if mode == "-c":
+        _compile_all(jobs, include)
+    else:
+        for job in jobs:
+            _explore(job, include)
+            _compile(job, include, mode)
+    _warn(jobs, warn)
+    return [Built(job.result, _inputs([job])) for job in jobs]
+
+
+def user_flags(sources: Sequence[Path | str] = (), flags: Flags | None = None) -> list[str]:
+    """The flags with which programs are compiled, with the include path as it lies on this computer."""
+    include = _include_path()
+    paths = {one.name: str(one.path) for one in include.seen}
+    own = [word for path in (flags or Flags()).quoted for word in ("-I", os.path.abspath(path))]
+    tree = [_placed(word, paths) for word in include.options]
+    return [*COMPILE_FLAGS, *(flags or Flags()).words, *own, *tree]
+
+
+def _placed(option: str, paths: Mapping[str, str]) -> str:
+    """A word of _Include.options with the directory itself in place of its name in the view."""
+    top, _, rest = option.partition("/")
+    return f"{paths[top]}/{rest}".rstrip("/") if top in paths else option
 
 
 def prepare(sources: Sequence[Path]) -> None:
@@ -152,40 +220,40 @@ def host_library(source: Path, flags: Sequence[str] = ()) -> Path:
     """A shared library for this machine, made from one C file; returns its path in the cache."""
     job = _job(source)
     arguments = (*HOST_FLAGS, *flags)
-    key = _digest(
-        "host", zig_version(), os.uname().sysname, os.uname().machine, *arguments, job.shown, job.content
+    key = store.digest(
+        "host", _compiler(), os.uname().sysname, os.uname().machine, *arguments, job.shown, job.content
     )
     result = cache_dir() / "host" / f"{key}.so"
-    if not result.exists():
-        with _scratch(result.parent) as scratch:
-            new = scratch / "library.so"
-            _run(["cc", *arguments, "-o", str(new), str(job.path)], [job])
-            os.replace(new, result)
+    known = store.get("host", key)  # a loader wants a file, so there are two
+    if known is None or not _holds(result, known):
+        if known is None:
+            known = _host_library(job, arguments)
+            store.put("host", key, known)
+        write_atomic(result, known)
     return result
 
 
-def strip(elf: bytes) -> bytes:
-    """`elf` with only what is loaded: the header, the PT_LOAD entries and their bytes, tightly packed."""
-    phoff, phentsize, phnum = struct.unpack_from("<Q14xHH", elf, 32)
-    entries = [_PHDR.unpack_from(elf, phoff + i * phentsize) for i in range(phnum)]
-    loads = [e for e in entries if e[0] == _PT_LOAD and e[6] > 0]
-    header = bytearray(elf[:64])
-    struct.pack_into("<QQ", header, 32, 64, 0)  # e_phoff, e_shoff
-    struct.pack_into("<HHHHH", header, 54, _PHDR.size, len(loads), 0, 0, 0)
-    body = bytearray()
-    table = bytearray()
-    start = -(-(64 + len(loads) * _PHDR.size) // _PACKING) * _PACKING
-    for kind, flags, offset, vaddr, paddr, filesz, memsz, _align in loads:
-        table += _PHDR.pack(kind, flags, start + len(body), vaddr, paddr, filesz, memsz, _PACKING)
-        body += elf[offset : offset + filesz]
-        body += bytes(-len(body) % _PACKING)
-    return bytes((header + table).ljust(start, b"\0") + body)
+def _host_library(job: _Job, arguments: Sequence[str]) -> bytes:
+    """Build it; if that fails, once more without what zig has in its own cache, which may be damaged."""
+    with scratch() as directory:
+        new, own = directory / "library.so", directory / "zig"
+        command = ["cc", *arguments, "-o", str(new), str(job.path)]
+        status, _ = _run(
+            command, {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(own)}
+        )
+        if status:
+            again = {"ZIG_GLOBAL_CACHE_DIR": str(own), "ZIG_LOCAL_CACHE_DIR": str(own)}
+            status, said = _run(command, again)
+            if status:
+                raise failure([(shown(job.given), said)])
+        return new.read_bytes()
 
 
-# Elf64_Phdr: type, flags, offset, vaddr, paddr, filesz, memsz, align
-_PHDR = struct.Struct("<IIQQQQQQ")
-_PT_LOAD = 1
-_PACKING = 16  # bytes to which strip() aligns a segment in the file
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def zig_path() -> Path:
@@ -208,215 +276,307 @@ def zig_version() -> str:
     raise CompileError("ziglang is damaged: its dist-info is missing; remove .venv and run `make boot`")
 
 
-def _digest(*parts: str | bytes) -> str:
-    """A key for `parts`: each is preceded by its length, so no two lists run into one another."""
-    total = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        total.update(b"%d:" % len(data))
-        total.update(data)
-    return total.hexdigest()
+@lru_cache(maxsize=1)
+def _compiler() -> str:
+    """What compiler it is, and how it is used, for keys."""
+    ours = [Path(__file__).with_name(name).read_bytes() for name in ("cc.py", "view.py")]
+    return store.digest(zig_version(), str(zig_path().stat().st_size), *ours)
 
 
-@contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """A directory below `parent`, gone afterwards; a result is moved out of it by one rename."""
-    from tempfile import TemporaryDirectory
-
-    parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=parent, prefix=".new-") as name:
-        yield Path(name)
+# --- the include path ---
 
 
 def _include_path() -> _Include:
     """Write the generated headers where they are not yet, and digest them with user/include's."""
     generated = headers.generate()
-    key = _digest(*(text for item in sorted(generated.items()) for text in item))
-    top = cache_dir() / "include" / key
-    for name, text in generated.items():
-        # One file after another, each atomically: a builder that was killed leaves none half written.
-        if not (top / name).exists():
-            write_atomic(top / name, text.encode())
+    key = store.digest(*(text for item in sorted(generated.items()) for text in item))
+    top = _generated(generated, key)
     static = sorted(path for path in USER_INCLUDE.rglob("*") if path.is_file())
-    contents = [part for path in static for part in (str(path.relative_to(USER_INCLUDE)), path.read_bytes())]
-    directories = [top, USER_INCLUDE]
-    # The short forms of the names, as in #include "user.h"
-    directories += [base / part for base in (top, USER_INCLUDE) for part in ("kernel", "user")]
+    contents = [path.read_bytes() for path in static]
+    names = [str(path.relative_to(USER_INCLUDE)) for path in static]
     compiler = zig_path().parent / "lib" / "include"  # stdarg.h, stdint.h and the like
-    return _Include(
-        directories=(*directories, compiler),
-        digest=_digest(key, *contents),
-        prefix_maps=(f"{compiler}=include", f"{top}=include", f"{ROOT}/="),
+    seen = (
+        Seen("generated", top, "include/", "include/"),
+        Seen("tree", USER_INCLUDE, "user/include/", f"{USER_INCLUDE}/"),
+        Seen("compiler", compiler, "include/", f"{compiler}/"),
     )
+    # The short forms of the names, as in #include "user.h"
+    directories = [f"{base}/{part}" for part in ("", "kernel", "user") for base in ("generated", "tree")]
+    directories.sort(key=lambda one: not one.endswith("/"))
+    options = [word for one in directories for word in ("-I", one.rstrip("/"))]
+    return _Include(
+        seen=seen,
+        options=(*options, "-isystem", "compiler"),
+        digest=store.digest(key, *(part for pair in zip(names, contents, strict=True) for part in pair)),
+        text=b"\n".join([*(text.encode() for text in generated.values()), *contents]),
+    )
+
+
+def _generated(generated: Mapping[str, str], key: str) -> Path:
+    """The directory with the generated headers, all of them as they are to be."""
+    error: OSError | None = None
+    for base in dict.fromkeys((cache_dir(), fallback_dir())):
+        top = base / "include" / key
+        try:
+            for name, text in generated.items():
+                # One file after another, each atomically: a builder that was killed leaves none half written.
+                if not _holds(top / name, text.encode()):
+                    write_atomic(top / name, text.encode())
+            return top
+        except OSError as failed:
+            error = error or failed
+    assert error is not None, "a directory was tried"
+    raise error
 
 
 def source_of(shown: str) -> Path:
     """The file in the tree, or a generated one, that DWARF calls `shown`."""
     directory, _, name = shown.partition("/")
-    return _include_path().directories[0] / name if directory == "include" else ROOT / shown
+    return _include_path().seen[0].path / name if directory == "include" else ROOT / shown
 
 
-def _job(source: Path, optimize: bool = True) -> _Job:
+# --- sources ---
+
+
+def _jobs(
+    sources: Sequence[Path | str], optimize: bool, flags: Flags | None, *, objects: bool = True
+) -> list[_Job]:
+    """The jobs of a user's program; an object is one that is done."""
+    flags = flags or Flags()
+    return [
+        _object(Path(one)) if objects and Path(one).suffix == OBJECT else _job(Path(one), optimize, flags)
+        for one in sources
+    ]
+
+
+def _job(source: Path, optimize: bool = True, flags: Flags | None = None) -> _Job:
     """Read a source; raises CompileError for what cannot be one."""
     if source.suffix not in SUFFIXES:
         raise CompileError(
-            f"{source}: not a C or assembly source: its name must end in {', '.join(SUFFIXES)}"
+            f"{shown(source)}: not a C or assembly source: its name must end in {', '.join(SUFFIXES)}"
         )
+    content = _read(source)
+    path = Path.cwd() / source  # not what a link leads to: headers are beside the name, as for any cc
+    in_dwarf = recorded_directory(path.parent) + source.name
+    added = flags or Flags()
+    words = (*(() if optimize else ("-O0",)), *added.words)
+    given = str(source)
+    seen = [Seen(SOURCE, path.parent, _recorded(path), given.removesuffix(source.name))]
+    if flags is not None:
+        first, second = userflags.from_environment(list(os.environ.items()))
+        for kind, directories in (("I", (*added.quoted, *first)), ("S", (*added.system, *second))):
+            for i, name in enumerate(directories):
+                seen.append(Seen(f"{kind}{i}", Path.cwd() / name, f"{name}/", f"{name}/"))
+    return _Job(
+        given, path, in_dwarf, content, Flags(words, added.quoted, added.system, added.forced), tuple(seen)
+    )
+
+
+def _recorded(source: Path) -> str:
+    """How objects call the directory of a source, with a slash, if at all."""
+    inside = recorded_directory(source.parent)
+    return inside if inside or source.name != "usys.S" else "include/"
+
+
+def _object(source: Path) -> _Job:
+    """An object file that is to be linked."""
+    content = _read(source)
+    kind, machine = content[16:18], content[18:20]
+    if not content.startswith(ELF_RELOCATABLE) or (kind, machine) != (
+        b"\x01\0",
+        EM_RISCV.to_bytes(2, "little"),
+    ):
+        raise CompileError(f"{shown(source)}: not an object file for RISC-V; compile it with `orrery cc -c`")
+    return _Job(str(source), Path.cwd() / source, source.name, content, result=content)
+
+
+def _read(source: Path) -> bytes:
     try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise CompileError(f"{source}: {error.strerror or error}; check the name of the source") from error
-    path = source.resolve()
-    shown = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else source.name
-    return _Job(str(source), path, shown, content, () if optimize else ("-O0",))
+        return source.read_bytes()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CompileError(f"{shown(source)}: {why or error}; check the name of the source") from error
+
+
+def _inputs(jobs: Sequence[_Job]) -> tuple[Path, ...]:
+    return tuple(path for job in jobs for path in (job.path, *job.reach.files))
+
+
+def _warn(jobs: Sequence[_Job], warn: Callable[[str], None] | None) -> None:
+    for job in jobs:
+        if warn is not None and job.warnings:
+            warn(told(job.warnings, job.seen))
 
 
 def _library(include: _Include) -> list[_Job]:
     """The C library's objects: user/lib and the system-call stubs."""
     sources = sorted(path for path in USER_LIB.rglob("*") if path.suffix in SUFFIXES)
-    stubs = include.directories[0] / "usys.S"
+    stubs = include.seen[0].path / "usys.S"
     return _compile_all([_job(source) for source in [*sources, stubs]], include)
 
 
+# --- compiling ---
+
+
 def _compile_all(jobs: list[_Job], include: _Include) -> list[_Job]:
-    """Make every job's object exist, two at a time; the first failure in source order is raised."""
+    """Give every job its object, two at a time; what is wrong is told of all, in their order."""
     missing = [job for job in jobs if not _cached(job, include)]
+    failed: list[tuple[str, str]] = []
     if len(missing) == 1:
-        _compile(missing[0], include)
+        failed += _failure(missing[0], include)
     elif missing:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(WORKERS) as pool:
-            for done in [pool.submit(_compile, job, include) for job in missing]:
-                done.result()
+            for done in [pool.submit(_failure, job, include) for job in missing]:
+                failed += done.result()
+    if failed:
+        raise failure(failed)
     return jobs
 
 
+def _explore(job: _Job, include: _Include) -> None:
+    """Find what the job may read."""
+    source, *others = (Directory(one.path, one.name) for one in job.seen)
+    text = job.content + b"\n" + job.flags.text()
+    job.reach = explore(text, source, others, include.text, job.flags.forced)
+
+
+def _key(job: _Job, include: _Include) -> str | None:
+    """Under which the job's object is kept; None where it must be made each time."""
+    if not job.reach.certain:
+        return None
+    searched: list[str] = [part for one in job.seen for part in (one.name, one.recorded)]
+    flags = (*COMPILE_FLAGS, *job.flags.words, *job.flags.forced)
+    parts: tuple[str | bytes, ...] = (include.digest, job.shown, job.content, *searched, *job.reach.parts())
+    return store.digest("object", _compiler(), str(len(flags)), *flags, *parts)
+
+
 def _cached(job: _Job, include: _Include) -> bool:
-    """Fill in `job.object` and `job.warnings` from the cache if it holds them.
-
-    The key covers the source and the include path.  Other files that the source included (a header
-    beside it) are listed with their digests in the record next to the object.
-    """
-    flags = *COMPILE_FLAGS, *job.flags
-    job.key = _digest("object", zig_version(), *flags, include.digest, job.shown, job.content)
-    job.object = cache_dir() / "object" / f"{job.key}.o"
-    try:
-        record = json.loads(job.object.with_suffix(".json").read_text())
-    except (OSError, ValueError):
+    """Fill in the job's result and warnings from the cache if it holds them."""
+    _explore(job, include)
+    key = _key(job, include)
+    kept = None if key is None else store.get("object", key)
+    if kept is None:
         return False
-    if not all(_file_digest(job.path.parent / name) == digest for name, digest in record["included"].items()):
-        return False
-    # Two programs may share a source by content and still include different headers of one name.
-    job.key = _digest(job.key, json.dumps(record["included"], sort_keys=True))
-    job.warnings = record["warnings"].replace(_PLACEHOLDER, job.given)
-    return job.object.exists()
+    size = int.from_bytes(kept[:4], "little")
+    job.warnings = kept[4 : 4 + size].decode(errors="surrogateescape")
+    job.result = kept[4 + size :]
+    return True
 
 
-_PLACEHOLDER = "\0"  # stands for the source's name in recorded warnings
+def _failure(job: _Job, include: _Include) -> list[tuple[str, str]]:
+    """Compile one source, into the cache if it may be kept; what was said if that failed."""
+    for _ in range(TRIES):
+        before = _key(job, include)
+        try:
+            _compile(job, include)
+        except CompileError as error:
+            return [(shown(job.given), error.details)]
+        job.content = _read(job.path)
+        _explore(job, include)
+        if _key(job, include) == before:
+            break
+    else:
+        return []  # edited all the time: good for now, and not to be kept
+    if before is not None:
+        said = job.warnings.encode(errors="surrogateescape")
+        store.put("object", before, len(said).to_bytes(4, "little") + said + job.result)
+    return []
 
 
-def _file_digest(path: Path) -> str:
+def _compile(job: _Job, include: _Include, mode: str = "-c") -> None:
+    """Compile one source; raises CompileError."""
+    with scratch() as directory:
+        view = View(directory, [*job.seen, *include.seen])
+        new = directory / "out"
+        command = ["clang", *COMPILE_FLAGS, *job.flags.words, mode, f"{view.path(SOURCE)}/{job.path.name}"]
+        command += ["-o", str(new), *view.maps()]
+        for name in job.flags.forced:
+            command += ["-include", name]
+        for kind, option in (("I", "-I"), ("include", ""), ("S", "-isystem")):
+            if not option:
+                command += [view.path(word) if "-" not in word else word for word in include.options]
+                continue
+            for one in job.seen[1:]:
+                if one.name.startswith(kind):
+                    command += [option, view.path(one.name)]
+        status, said = _run(command)
+        said = view.tell(said, job.path.name)
+        if status:
+            raise CompileError("", told(said, [*job.seen, *include.seen]))
+        job.warnings = said
+        job.result = new.read_bytes()
+        if mode == "-E":
+            text = view.tell(job.result.decode(errors="surrogateescape"), job.path.name)
+            job.result = told(text, [*job.seen, *include.seen]).encode(errors="surrogateescape")
+
+
+# --- linking ---
+
+
+def _link(program: list[_Job], library: list[_Job], script: Path, flags: Sequence[str]) -> bytes:
+    """Link objects under `script`; the library's objects are taken as from an archive, where needed."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
+        layout = script.read_bytes()
+    except OSError as error:
+        raise CompileError(f"{script}: {error.strerror}; the source tree is incomplete") from error
+    objects = [job.result for job in [*program, *library]]
+    key = store.digest("elf", _compiler(), *flags, layout, str(len(program)), *objects)
+    result = store.get("elf", key)
+    if result is not None:
+        return result
+    with scratch() as directory:
+        placed = [directory / f"{i}{OBJECT}" for i in range(len(objects))]
+        for path, content in zip(placed, objects, strict=True):
+            path.write_bytes(content)
+        own, others = placed[: len(program)], placed[len(program) :]
+        names = {str(path): shown(job.given) for path, job in zip(own, program, strict=True)}
+        new, used = directory / "out.elf", directory / "script.ld"
+        used.write_bytes(layout)
+        if len(program) > 1 and library:
+            _refuse_duplicates(own, names)
+        command = ["ld.lld", *flags, "-T", str(used), "-o", str(new), *map(str, own)]
+        _succeed([*command, "--start-lib", *map(str, others), "--end-lib"], shown(program[0].given), names)
+        result = new.read_bytes()
+    store.put("elf", key, result)
+    return result
 
 
-def _compile(job: _Job, include: _Include) -> None:
-    """Compile one source into the cache."""
-    with _scratch(job.object.parent) as scratch:
-        new, depends = scratch / "out.o", scratch / "out.d"
-        command = ["clang", *COMPILE_FLAGS, *job.flags, "-c", str(job.path), "-o", str(new)]
-        command += ["-MMD", "-MF", str(depends)]
-        for directory in include.directories:
-            command += ["-isystem" if directory is include.directories[-1] else "-I", str(directory)]
-        # The last map that matches wins.
-        maps = [f"{job.path.parent}/=", *include.prefix_maps]
-        command += [f"-ffile-prefix-map={one}" for one in maps]
-        said = _run(command, [job]).replace(job.given, _PLACEHOLDER)
-        record = {"included": _private_includes(job, depends.read_text(), include), "warnings": said}
-        os.replace(new, job.object)
-    write_atomic(job.object.with_suffix(".json"), json.dumps(record).encode())
-    assert _cached(job, include), "an object that was just compiled must be found in the cache"
-
-
-def _private_includes(job: _Job, rule: str, include: _Include) -> dict[str, str]:
-    """Of a depfile's `rule`, the headers outside the include path, with their digests."""
-    words = rule.replace("\\\n", " ").replace("\\ ", "\0").split()[1:]
-    found = {}
-    for word in words:
-        path = Path(word.replace("\0", " ")).resolve()
-        if path != job.path and not any(path.is_relative_to(one) for one in include.directories):
-            found[os.path.relpath(path, job.path.parent)] = _file_digest(path)
-    return found
-
-
-def _refuse_duplicates(program: list[_Job]) -> None:
+def _refuse_duplicates(objects: Sequence[Path], names: Mapping[str, str]) -> None:
     """Link the program's own objects once by themselves: a name defined twice is an error here.
 
     The real link takes the first definition, so that a program may have a function that the C library
     has too; between the program's own sources that would hide a mistake.
     """
-    _run(
-        ["ld.lld", "-m", "elf64lriscv", "-r", "-o", os.devnull, *(str(job.object) for job in program)],
-        program,
-    )
+    _succeed(["ld.lld", "-m", "elf64lriscv", "-r", "-o", os.devnull, *map(str, objects)], "", names)
 
 
-def _link(program: list[_Job], library: list[_Job], script: Path, flags: Sequence[str]) -> bytes:
-    """Link objects under `script`; the library's objects are taken as from an archive, where needed."""
-    key = _digest(
-        "elf", zig_version(), *flags, script.read_bytes(), *(job.key for job in [*program, *library])
-    )
-    result = cache_dir() / "elf" / key
-    try:
-        return result.read_bytes()
-    except FileNotFoundError:
-        pass
-    with _scratch(result.parent) as scratch:
-        new = scratch / "out.elf"
-        command = ["ld.lld", *flags, "-T", str(script), "-o", str(new), *(str(job.object) for job in program)]
-        command += ["--start-lib", *(str(job.object) for job in library), "--end-lib"]
-        _run(command, program)
-        os.replace(new, result)
-    return result.read_bytes()
+# --- running ---
 
 
-def _run(arguments: list[str], jobs: Sequence[_Job]) -> str:
-    """Run zig with `arguments`; returns what it said on stderr, with the sources named as the user did."""
+def _succeed(arguments: list[str], name: str, names: Mapping[str, str] | None = None) -> None:
+    """Run zig; raises CompileError, with `names` in place of paths, where it fails."""
+    status, said = _run(arguments)
+    if status:
+        for path, given in (names or {}).items():
+            said = said.replace(path, given)
+        alone = len(names or {}) < 2
+        raise failure([(name if alone else "", said)])
+
+
+def _run(arguments: list[str], caches: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run zig with `arguments`; its status, and what it said on stderr. Clang and lld use no cache of
+    zig's.
+    """
     import subprocess
 
-    cache = cache_dir() / "zig"
-    environment = os.environ | {
-        "ZIG_GLOBAL_CACHE_DIR": str(cache),
-        "ZIG_LOCAL_CACHE_DIR": str(cache),
-        "LC_ALL": "C",
-    }
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     done = subprocess.run(
         [str(zig_path()), *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=environment,
+        env={**environment, **(caches or {}), "LC_ALL": "C"},
         check=False,
     )
-    said = (done.stderr or done.stdout).decode(errors="replace")
-    for job in jobs:
-        said = said.replace(str(job.path), job.given).replace(str(job.object), job.given)
-    if done.returncode != 0:
-        raise CompileError(_first_error(said.splitlines(), jobs), said)
-    return said
-
-
-def _first_error(lines: Iterable[str], jobs: Sequence[_Job]) -> str:
-    """The one line that says most of a failed run: the first error, and where, if the linker says so."""
-    prefix = f"{jobs[0].given}: " if len(jobs) == 1 else ""
-    message = ""
-    for line in lines:
-        if not message and "error:" in line:
-            message = line.strip().removeprefix("ld.lld: ")
-        elif message.startswith("error:") and line.startswith(">>>"):
-            return f"{prefix}{message} ({line.removeprefix('>>>').strip()})"
-    if message.startswith("error:"):
-        return prefix + message
-    return message or f"{prefix}error: the compiler failed and gave no reason"
+    return done.returncode, (done.stderr or done.stdout).decode(errors="surrogateescape")

@@ -7,15 +7,20 @@ is imported there, so that a start does not pay for it.
 """
 
 import os
+import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from toolchain import paths
+from toolchain import paths, store
 
 _USER = paths.ROOT / "user"
 _COMMON = (_USER, paths.ROOT / "kernel" / "abi", paths.ROOT / "toolchain")
 _ASM = paths.ROOT / "kernel" / "asm"
 _README = paths.ROOT / "README.md"
+_SIZE = struct.Struct("<Q")
+_KEY = re.compile("[0-9a-f]{64}")
 _KEPT = 8  # results of each kind that stay in the cache
 _PARTS = ("object", "elf", "include")  # what cc.py keeps of the way there
 _AGE_S_MAX = 30 * 24 * 3600  # seconds that such a part stays
@@ -26,8 +31,15 @@ def default_image(layout: str | None = None) -> bytes | bytearray:
 
     In another layout than stock's it is made anew each time: it is large, and empty for the most part.
     """
-    image = _built("image", [*_COMMON, _README], _make_image)
+    image = _full(_built("image", [*_COMMON, _README], _make_image))
     return image if layout in (None, "stock") else rebuilt(image, {}, layout)
+
+
+def _full(trimmed: bytes) -> bytearray:
+    """An image from what is kept of it: its size, and its bytes up to the last that is not 0."""
+    image = bytearray(_SIZE.unpack_from(trimmed)[0])
+    image[: len(trimmed) - _SIZE.size] = memoryview(trimmed)[_SIZE.size :]
+    return image
 
 
 def rebuilt(image: bytes | bytearray, more: Mapping[str, bytes], layout: str = "stock") -> bytearray:
@@ -112,7 +124,8 @@ def _make_image() -> bytes:
     files = {name: cc.compile_user(several, debug=False) for name, several in sources.items()}
     if _README.exists():
         files["README"] = _README.read_bytes()
-    return bytes(mkfs.build(files))
+    image = mkfs.build(files)
+    return _SIZE.pack(len(image)) + image.rstrip(b"\0")
 
 
 def _make_kernel() -> bytes:
@@ -128,18 +141,18 @@ def _built(kind: str, inputs: Sequence[Path], make: Callable[[], bytes]) -> byte
     # One listing for each source tree; the path is turned into one file name.
     listing = directory / (str(paths.ROOT).replace(os.sep, "%") + ".stamps")
     try:
-        key, _, seen = listing.read_text().partition("\n")
-        if seen == stamps:
-            return (directory / key).read_bytes()
-    except (FileNotFoundError, UnicodeDecodeError):
-        pass
+        key, _, seen = listing.read_text(errors="surrogateescape").partition("\n")
+    except OSError:
+        key = seen = ""
+    known = store.get(kind, key) if seen == stamps and _KEY.fullmatch(key) else None
+    if known is not None:
+        return known
     result = make()
-    import hashlib
-
-    key = hashlib.sha256(result).hexdigest()
-    paths.write_atomic(directory / key, result)
-    paths.write_atomic(listing, f"{key}\n{stamps}".encode())
-    _prune(directory)
+    key = store.digest(result)
+    store.put(kind, key, result)
+    with suppress(OSError):  # a cache that is full or read-only
+        paths.write_atomic(listing, f"{key}\n{stamps}".encode(errors="surrogateescape"))
+        _prune(directory)
     return result
 
 
@@ -165,7 +178,8 @@ def _directory_stamps(directory: str) -> Iterator[str]:
 
 
 def _stamp(path: str, stat: os.stat_result) -> str:
-    return f"{path} {stat.st_mtime_ns} {stat.st_size}"
+    """A file's, which changes with its content: the time of change itself cannot be set back."""
+    return f"{path} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {stat.st_size}"
 
 
 def _prune(directory: Path) -> None:

@@ -6,11 +6,15 @@ temporary name and renamed, so a reader sees all of it or none, and two builders
 """
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL_SOURCES = f"{ROOT / 'kernel'}{os.sep}"  # what the file names of the kernel's code begin with
+_PLAIN = re.compile(r"[\w/.+-]+", re.ASCII)  # a path that a compiler's option can hold, whatever it splits at
 
 
 def in_tree(filename: str) -> str:
@@ -24,13 +28,18 @@ def cache_dir() -> Path:
     preferred = Path(base) / "orrery"
     if preferred.is_absolute() and _usable(preferred):
         return preferred
-    fallback = Path(os.environ.get("TMPDIR") or "/tmp") / f"orrery-{os.getuid()}"
+    fallback = fallback_dir()
     if not _usable(fallback):
         raise OSError(
             f"no directory for build results: neither {preferred} nor {fallback} can be written; "
             "set XDG_CACHE_HOME to one that can"
         )
     return fallback
+
+
+def fallback_dir() -> Path:
+    """What stands in for the cache where that cannot be written."""
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"orrery-{os.getuid()}"
 
 
 def _usable(directory: Path) -> bool:
@@ -45,13 +54,30 @@ def _usable(directory: Path) -> bool:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Make `path` hold `data`: readers see the old content or the new, never a part."""
+    from tempfile import mkstemp
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".new-{os.getpid()}-{path.name}")
+    fd, new = mkstemp(dir=path.parent, prefix=".new-")
     try:
-        new.write_bytes(data)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+        with open(fd, "wb") as file:
+            file.write(data)
+        os.replace(new, path)
+    except BaseException:
+        os.unlink(new)
+        raise
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory of one's own, gone afterwards; its name is plain, wherever the user's files are."""
+    from tempfile import TemporaryDirectory
+
+    wanted = os.environ.get("TMPDIR") or "/tmp"
+    for parent in (wanted, "/tmp", "/var/tmp", wanted):
+        if _PLAIN.fullmatch(parent) and os.access(parent, os.W_OK | os.X_OK):
+            break
+    with TemporaryDirectory(dir=parent, prefix="orrery-") as name:
+        yield Path(name)
 
 
 def find_zig() -> Path | None:

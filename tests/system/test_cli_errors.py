@@ -155,7 +155,10 @@ def test_a_source_that_does_not_compile(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("old")
     for done in (orrery("run", source), orrery("cc", "-o", out, source)):
-        refused(done, f"{source}:1:25", "nothing", "1 more", "correct")
+        first, second, last = done.lines
+        assert first.startswith(f"orrery: {source}:1:25: error: ") and "nothing" in first
+        assert second.startswith(f"orrery: {source}:2:22: error: ") and "nobody" in second
+        assert (done.status, last) == (2, "orrery: 2 errors; correct the source and try again")
     assert out.read_text() == "old"
     verbose = orrery("cc", "-v", "-o", out, source)
     assert "nobody" in verbose.err and verbose.status == 2
