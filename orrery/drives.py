@@ -4,12 +4,15 @@ Called by Machine.  An image that a kernel could not trust is refused here, by n
 """
 
 import os
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from emu.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
 from kernel.abi.disk import LAYOUTS
 from orrery.errors import BadInput
-from toolchain import image
+from toolchain import hostfile, image
+
+if TYPE_CHECKING:
+    from toolchain import fsimage
 
 DriveSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Drive | None"
 """A path (kept), an image in memory or None for a fresh default image (not kept), or a ready Drive."""
@@ -32,9 +35,14 @@ def open_drive(
             drive = OverlayDrive(path) if snapshot else FileDrive(path)
         except DriveError as error:
             raise BadInput(str(error)) from error
-        return _checked(drive, path, first, layout)
+        try:
+            with hostfile.mapped(path, hostfile.IMAGE_BYTES_MAX) as content:
+                return _checked(drive, content, path, first, layout)
+        except OSError as error:
+            drive.close()
+            raise BadInput(f"{path}: {error.strerror}; name a disk image") from error
     if isinstance(source, bytes | bytearray | memoryview):
-        return _checked(RamDrive(source), "the image in memory", first, layout)
+        return _checked(RamDrive(source), source, "the image in memory", first, layout)
     return source
 
 
@@ -44,11 +52,13 @@ def check_layout(layout: str | None) -> None:
         raise BadInput(f"layout {layout!r}: unknown; there are {' and '.join(LAYOUTS)}")
 
 
-def _checked(drive: Drive, name: str, first: str | None, layout: str | None) -> Drive:
+def _checked(
+    drive: Drive, content: "fsimage.Buffer", name: str, first: str | None, layout: str | None
+) -> Drive:
+    """`drive`, of which this is the content."""
     from toolchain import fsimage
 
     try:
-        content = drive.read(0, drive.capacity)
         fs = fsimage.check(content, name, layout)
         if first is not None and all(entry.path != first for entry in fs.walk()):
             raise BadInput(f"{name}: has no {first}, which starts a machine; `orrery run` brings its own")

@@ -15,7 +15,7 @@ from typing import Final
 from emu.drive import SECTOR_SIZE, DriveError, FileDrive
 from orrery.errors import BadInput
 from orrery.options import is_served
-from toolchain import cc, fsimage, image, mkfs
+from toolchain import cc, fsimage, hostfile, image, mkfs
 
 CHUNK: Final = 1 << 16  # bytes of a file written at a time
 ZEROES: Final = bytes(CHUNK)
@@ -111,11 +111,10 @@ def write_file(target: Path, content: bytes | bytearray, mode: int, *, masked: b
 def list_image(options: argparse.Namespace) -> int:
     """lsfs: print what is in a disk image."""
     try:
-        with open(options.image, "rb") as file:
-            content = file.read()
+        with hostfile.mapped(options.image, hostfile.IMAGE_BYTES_MAX) as content:
+            fs = fsimage.check(content, options.image, options.layout)
     except OSError as error:
         raise DriveError(f"{options.image}: {error.strerror}; check the name of the image") from error
-    fs = fsimage.check(content, options.image, options.layout)
     try:
         for entry in fs.walk():
             print(entry)

@@ -15,6 +15,7 @@ from kernel.abi import elf
 from kernel.abi.memlayout import KERNBASE, PGSIZE
 from kernel.abi.param import MAXARG, SEGMENTS_MAX
 from orrery.errors import BadInput
+from toolchain import hostfile
 
 SOURCES: Final = (".c", ".S", ".s")
 ARGUMENT_BYTES_MAX: Final = 2048  # half a page: init and the program need the rest of their stacks
@@ -59,8 +60,7 @@ def load(path: str, args: Sequence[str], warn: Callable[[str], None], *, optimiz
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return hostfile.read(path, hostfile.PROGRAM_BYTES_MAX)
     except IsADirectoryError as error:
         raise BadInput(f"{path}: is a directory; name a program or a source") from error
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from orrery.errors import BadInput
+from toolchain import hostfile
 
 NOBODY: Final = b"-"  # stands for the program that a fork is told to run
 
@@ -49,7 +50,7 @@ def image_stamp(path: str) -> str:
 def source_stamp(path: str) -> str:
     """A stamp of the source at `path`: by content, as two versions may be of one tick of a file's clock."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return hashlib.sha256(hostfile.read(path, hostfile.SOURCE_BYTES_MAX)).hexdigest()
     except OSError:
         return ""
 

@@ -17,6 +17,7 @@ from orrery.hooks import Watcher
 from orrery.machine import Machine
 from orrery.output import Filter
 from orrery.signals import Signals
+from toolchain.hostfile import LINE_BYTES_MAX
 
 READ_MAX: Final = 1 << 16  # bytes of input read at a time
 PATIENCE_S: Final = 1.0  # of wall time
@@ -39,7 +40,10 @@ class Lines:
         self._touched = False  # somebody has asked for a line
 
     def next(self) -> bytes | None:
-        """The next line, with its newline if it has one; b"" at the end; None when a signal came first."""
+        """The next line, with its newline if it has one; b"" at the end; None when a signal came first.
+
+        Of a line of more than LINE_BYTES_MAX, which may have no end, this gives so much at a time.
+        """
         line = self._peek()
         del self._buffer[: len(line or b"")]
         return line
@@ -59,8 +63,8 @@ class Lines:
         searched = 0
         while True:
             end = self._buffer.find(b"\n", searched) + 1
-            if end or self._ended:
-                return bytes(self._buffer[: end or len(self._buffer)])
+            if end or self._ended or len(self._buffer) >= LINE_BYTES_MAX:
+                return bytes(self._buffer[: min(end or len(self._buffer), LINE_BYTES_MAX)])
             searched = len(self._buffer)
             if self._signals.came or not self._signals.wait(self._fd, None):
                 return None

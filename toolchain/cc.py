@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from toolchain import flags as userflags
-from toolchain import headers, store
+from toolchain import headers, hostfile, store
 from toolchain.diagnostics import CompileError, failure
 from toolchain.flags import Flags
 from toolchain.names import shown
@@ -392,7 +392,7 @@ def _object(source: Path) -> _Job:
 
 def _read(source: Path) -> bytes:
     try:
-        return source.read_bytes()
+        return hostfile.read(source, hostfile.SOURCE_BYTES_MAX)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise CompileError(f"{shown(source)}: {why or error}; check the name of the source") from error
@@ -569,14 +569,12 @@ def _run(arguments: list[str], caches: Mapping[str, str] | None = None) -> tuple
     """Run zig with `arguments`; its status, and what it said on stderr. Clang and lld use no cache of
     zig's.
     """
-    import subprocess
+    from toolchain import limited
 
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    done = subprocess.run(
+    status, said = limited.run(
         [str(zig_path()), *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env={**environment, **(caches or {}), "LC_ALL": "C"},
-        check=False,
+        {**environment, **(caches or {}), "LC_ALL": "C"},
+        limited.COMPILE_S_MAX if caches is None else None,  # zig itself may have much to build
     )
-    return done.returncode, (done.stderr or done.stdout).decode(errors="surrogateescape")
+    return status, said.decode(errors="surrogateescape")

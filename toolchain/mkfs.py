@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kernel.abi import disk, fcntl, param
+from toolchain import hostfile
 
 DEFAULT_SIZE = 8192  # blocks: 8 MiB, of which the programs take a part; one block of map covers it
 LAB_SIZE = 200_000  # blocks of an image in the lab's layout: one file may have 65,803
@@ -61,7 +62,7 @@ def collect(paths: Iterable[Path]) -> dict[str, bytes]:
         if name in files:
             raise ImageError(f"{path}: a second file named {name!r}: an image has one directory; rename one")
         try:
-            files[name] = path.read_bytes()
+            files[name] = hostfile.read(path, disk.LAB.blocks_max * disk.BSIZE)
         except OSError as error:
             raise ImageError(f"{path}: {error.strerror or error}; check the name of the file") from error
     return files

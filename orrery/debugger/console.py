@@ -19,7 +19,9 @@ from orrery.debugger import beginning
 from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.helm import time_text
+from orrery.errors import BadInput
 from orrery.session import BY_SIGNAL
+from toolchain.hostfile import LINE_BYTES_MAX
 from toolchain.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -119,8 +121,10 @@ class Console:
 
 
 def _piped(commands: Commands) -> Iterator[str]:
-    """Lines of stdin, shown behind the prompt; an empty one repeats nothing."""
-    for line in sys.stdin:
+    """Lines of stdin, shown behind the prompt; an empty one repeats nothing. Raises BadInput."""
+    while line := sys.stdin.readline(LINE_BYTES_MAX):
+        if len(line) == LINE_BYTES_MAX:
+            raise BadInput(f"stdin: a line of {LINE_BYTES_MAX} characters is no command; give a script")
         sys.stdout.write(f"{MORE if commands.is_collecting else PROMPT}{line.rstrip()}\n")
         if line.strip():
             yield line

@@ -15,7 +15,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.timeline import Timeline
 from orrery.program import Program
 from orrery.wire import Value
-from toolchain import fsimage, image
+from toolchain import fsimage, hostfile, image
 
 INIT: Final = b"/init"
 RECORDING: Final = b'{"recording"'  # with this such a file begins
@@ -51,7 +51,7 @@ def recorded(path: str, drive: str | None) -> int:
 def is_recording(path: str) -> bool:
     """Whether the file is one."""
     try:
-        with open(path, "rb") as file:
+        with open(hostfile.opened(path, hostfile.RECORDING_BYTES_MAX), "rb") as file:
             return file.read(len(RECORDING)) == RECORDING
     except OSError:
         return False

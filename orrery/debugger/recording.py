@@ -25,10 +25,10 @@ from orrery import __version__
 from orrery.debugger.moment import Moment
 from orrery.debugger.tape import Change
 from orrery.errors import BadInput
+from toolchain import hostfile
 from toolchain.paths import ROOT
 
 FORMAT: Final = 1
-BYTES_MAX: Final = 1 << 28  # of a recording's file
 NO_RECORDING: Final = "is no recording of a run; make one with `orrery record -o RUN.ORR ...`"
 CODE: Final = ("emu/**/*.py", "emu/native/*", "kernel/**/*.py", "kernel/asm/*", "orrery/keyboard.py")
 """Whose content decides a run."""
@@ -139,14 +139,11 @@ def load(path: str) -> Recording:
 
 def _lines(path: str) -> list[dict[str, Any]]:
     try:
-        with open(path, "rb") as file:
-            content = file.read(BYTES_MAX + 1)
+        content = hostfile.read(path, hostfile.RECORDING_BYTES_MAX)
     except IsADirectoryError as error:
         raise BadInput(f"{path}: is a directory; name a recording") from error
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; check the name of the recording") from error
-    if len(content) > BYTES_MAX:
-        raise BadInput(f"{path}: more than {BYTES_MAX} bytes; no recording is that long")
     found: list[dict[str, Any]] = []
     for text in content.decode("utf-8", "replace").splitlines(keepends=True):
         if not text.endswith("\n"):

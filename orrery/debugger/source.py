@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from toolchain import cc
+from toolchain import cc, hostfile
 
 
 class Sources:
@@ -52,7 +52,8 @@ class Sources:
         own = (directory / name for directory in self._directories for name in names)
         for path in (*own, cc.source_of(file)):
             try:
-                return path.read_text(errors="replace").splitlines()
+                text = hostfile.read(path, hostfile.SOURCE_BYTES_MAX).decode(errors="replace")
+                return text.splitlines()
             except OSError:
                 continue
         return []

@@ -228,7 +228,13 @@ def _listening(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1)
     except OSError as error:
-        # Python's own errors have a text, and no number that had one.
         raise BadInput(
-            f"no gdb server on {host}:{port}: {error.strerror or error}; give another port or host with --gdb"
+            f"no gdb server on {host}:{port}: {_reason(error)}; give another port or host with --gdb"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """Why there is no socket, in words: Python adds the address to those of the host."""
+    if error.errno is None or isinstance(error, socket.gaierror):  # which has numbers of its own
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

@@ -1,6 +1,8 @@
 """Bad input: one clear line on stderr, exit status 2, no traceback, and the image on disk untouched."""
 
+import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -73,6 +75,47 @@ def test_what_is_missing_or_nonsense(words: list[str], said: str, capfd: pytest.
     status = cli.main(words)
     out, err = capfd.readouterr()
     refused(Done(status, out, err), said)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/full", "/dev/null", "fifo", "fifo.c", "large.c", "."])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "NAME"],
+        ["record", "-o", "run.orr", "run", "NAME"],
+        ["debug", "NAME"],
+        ["replay", "NAME"],
+        ["cc", "-o", "out", "NAME"],
+        ["mkfs", "out.img", "NAME"],
+        ["lsfs", "NAME"],
+        ["boot", "--drive", "NAME"],
+    ],
+)
+def test_what_has_no_end_is_not_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for pipe in ("fifo", "fifo.c"):
+        os.mkfifo(pipe)
+    with open("large.c", "wb") as file:
+        file.truncate(1 << 40)
+    status = cli.main([name if word == "NAME" else word for word in words])
+    out, err = capfd.readouterr()
+    refused(Done(status, out, err), name)
+    assert sorted(os.listdir()) == ["fifo", "fifo.c", "large.c"]
+
+
+def test_a_port_in_use_is_told_in_words(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        status = cli.main(["boot", "--gdb", str(port), "-c", "ls"])
+    out, err = capfd.readouterr()
+    refused(Done(status, out, err), f"no gdb server on 127.0.0.1:{port}: Address already in use; give")
+    assert "(" not in err
 
 
 def test_the_real_command_ends_so_too() -> None:

@@ -11,6 +11,7 @@ from orrery.decode import quote
 from orrery.output import CommandOutput, HostOutput
 from orrery.script import Lines
 from orrery.signals import Signals
+from toolchain.hostfile import LINE_BYTES_MAX
 
 SHELL = 2
 OTHER = 3
@@ -117,6 +118,14 @@ def test_lines_come_one_by_one(tmp_path: Path, data: bytes, lines: list[bytes]) 
             assert source.next() == line
         assert source.at_end()
         assert source.next() == b"" == source.next()
+
+
+def test_a_line_without_an_end_comes_piece_by_piece() -> None:
+    with open("/dev/zero", "rb") as file, Signals(None) as signals:
+        source = Lines(file.fileno(), signals)
+        for _ in range(3):
+            assert not source.at_end()
+            assert source.next() == bytes(LINE_BYTES_MAX)
 
 
 def test_a_limit_of_time_interrupts_the_wait_for_a_line() -> None:
