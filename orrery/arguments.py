@@ -5,38 +5,20 @@ all that is wrong.
 """
 
 import argparse
-import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from orrery import __version__
 from orrery.errors import BadInput
+from orrery.words import MACHINE_OPTIONS, RECORDED, TO_STDERR, arrange
+
+__all__ = ["MACHINE_OPTIONS", "RECORDED", "TO_STDERR", "Command", "parse"]
 
 Command: TypeAlias = Callable[[argparse.Namespace], int]
 
-RECORDED: Final = ("boot", "run")  # the commands that run a machine
-TO_STDERR: Final = "-"  # the value of --strace without a file
 GDB_PORT: Final = "1234"
 KEPT, LEFT = "keeps what is written", "is left as it is"  # a disk
 LAYOUT_HELP: Final = "how the disk's inodes number blocks, where the image does not say it"
-
-# Long options that boot and run share: whether each takes a value in a word of its own.
-MACHINE_OPTIONS: Final = {
-    "--drive": True,
-    "--snapshot": False,
-    "--strace": False,
-    "--digest": False,
-    "--seed": True,
-    "--mem": True,
-    "--max-time": True,
-    "--timeout": True,
-    "--engine": True,
-    "--lab": True,
-    "--usyscall": False,
-    "--layout": True,
-    "--gdb": True,
-}
-MKFS_OPTIONS: Final = {"--layout": True, "--size": True, "--default": False}
 
 
 def parse(words: list[str], commands: Mapping[str, Command], record: str | None = None) -> argparse.Namespace:
@@ -45,72 +27,54 @@ def parse(words: list[str], commands: Mapping[str, Command], record: str | None 
     The options have `words` themselves too, and the file into which the run is recorded.
     """
     known = argparse.Namespace(words=words, record=record)
-    options, unknown = _parser(commands).parse_known_args(_normalised(words), known)
+    arranged, more = arrange(words)
+    options, unknown = _parser(commands).parse_known_args(arranged, known)
     if unknown:
         raise BadInput(
             f"unrecognized arguments: {' '.join(unknown)}; `{options.prog} --help` tells what there is"
         )
+    for name, value in more.items():
+        setattr(options, name, value)
     return options
-
-
-# --- words ---
-
-
-def _normalised(words: list[str]) -> list[str]:
-    """The words in a form that argparse takes.
-
-    --strace takes its file only after `=`.  In `run FILE args...`, and in gdb's, the machine's long options
-    may come behind FILE too; everything else there, and all behind `--`, is for the program.  Those of mkfs
-    may stand between its files.
-    """
-    if words[:1] == ["record"]:
-        return _before_command(words)
-    if not words or words[0] not in (*RECORDED, "gdb", "debug", "mkfs"):
-        return words
-    if words[0] == "mkfs":
-        ours, files = split(words[1:], MKFS_OPTIONS)
-        return ["mkfs", *ours, *files]
-    ours, program = split(words[1:], MACHINE_OPTIONS) if words[0] != "boot" else (words[1:], [])
-    ours = [f"--strace={TO_STDERR}" if word == "--strace" else word for word in ours]
-    return [words[0], *ours, *(["--", *program] if program else [])]
-
-
-def _before_command(words: list[str]) -> list[str]:
-    """`record` with its own options, and behind -- the recorded command, which is run or boot if not said."""
-    own = 1
-    while own < len(words) and words[own].startswith(("-o", "-h", "--help")):
-        own += 2 if words[own] == "-o" else 1
-    command = words[own:]
-    if command and command[0].startswith("-"):
-        command.insert(0, "boot")
-    elif command and command[0] not in RECORDED and os.path.isfile(command[0]):
-        command.insert(0, "run")
-    return [*words[:own], "--", *command]
-
-
-def split(words: Sequence[str], options: Mapping[str, bool]) -> tuple[list[str], list[str]]:
-    """What is ours of the words behind `run` or `mkfs`, and FILE with what follows it."""
-    ours: list[str] = []
-    program: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        name = word.partition("=")[0]
-        if word == "--":
-            return ours, [*program, *rest]
-        if name in options or (not program and word.startswith("-")):
-            ours.append(word)
-            if options.get(word, word in ("-m", "-c")):
-                ours.extend(word for _, word in zip(range(1), rest))  # noqa: B905  (one word, if there is one)
-        else:
-            program.append(word)
-    return ours, program
 
 
 # --- commands ---
 
 
+class _Once(argparse.Action):
+    """Takes a value, as argparse's own action does, but not another one for what has one already."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        value = self.const if self.nargs == 0 else values
+        given: dict[str, Any] = vars(namespace).setdefault("given", {})
+        if option_string is not None and given.setdefault(self.dest, value) != value:
+            raise argparse.ArgumentError(
+                self, f"given twice, as {given[self.dest]} and as {value}, and there is one; leave one out"
+            )
+        setattr(namespace, self.dest, value)
+
+
+class _OnceConst(_Once):
+    """The same for an option that stands for a value."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, const: Any, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, const=const, **more)
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors are one line, and come out of main as all others do."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **{**more, "allow_abbrev": False})
+        for name in (None, "store"):
+            self.register("action", name, _Once)
+        self.register("action", "store_const", _OnceConst)
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; `{self.prog} --help` tells what there is")
@@ -118,12 +82,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     about = "A RISC-V computer in Python: a board, a kernel, a shell."
-    parser = _Parser(prog="orrery", description=about, allow_abbrev=False)
+    parser = _Parser(prog="orrery", description=about)
     parser.add_argument("--version", action="version", version=f"orrery {__version__}")
     known = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     for name, (text, add_arguments) in GRAMMAR.items():
         about = f"{text[0].upper()}{text[1:]}."
-        command = known.add_parser(name, help=text, description=about, allow_abbrev=False)
+        command = known.add_parser(name, help=text, description=about)
         command.set_defaults(function=commands[name], prog=command.prog)
         add_arguments(command)
     return parser
@@ -178,10 +142,21 @@ def _replay(parser: argparse.ArgumentParser) -> None:
 
 def _cc(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-o", dest="out", metavar="OUT", required=True, help="the ELF file to write")
-    add("sources", metavar="SRC", nargs="+", help="C or assembly sources")
+    add("-o", dest="out", metavar="OUT", help="the file to write")
+    add("sources", metavar="SRC", nargs="*", help="C or assembly sources, and objects (.o)")
+    add("-c", dest="mode", action="store_const", const="-c", help="make an object of each source")
+    add("-S", dest="mode", action="store_const", const="-S", help="make assembly of each source")
+    add("-E", dest="mode", action="store_const", const="-E", help="only preprocess; to stdout without -o")
     add("-v", "--verbose", action="store_true", help="print all that the compiler says")
-    add("-O0", dest="optimize", action="store_false", help="do not optimize: for a debugger")
+    text = "print the flags that an editor needs, a line each, and compile nothing"
+    add("--print-flags", action="store_true", help=text)
+    _add_flags(parser)
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    """The compiler's, for --help: words.py has taken them out."""
+    text = "the compiler's flags, as for any cc: -I, -include, -O, -g, -W, -f, -std=, -D, -U"
+    parser.add_argument("-D", dest="compiler_flag", metavar="NAME[=VALUE]", help=text)
 
 
 def _mkfs(parser: argparse.ArgumentParser) -> None:
@@ -284,6 +259,9 @@ def _add_layout(parser: argparse.ArgumentParser, default: str | None, text: str)
 
 def _add_program(parser: argparse.ArgumentParser, text: str, nargs: str | None = None) -> None:
     """FILE and what follows it."""
+    _add_flags(parser)
     parser.add_argument("program", metavar="FILE", nargs=nargs, help=text)
-    args_help = "its arguments; none behind -- is an option"
+    sources_help = "more sources or objects (.o) of the program, right behind FILE; -- ends them"
+    parser.add_argument("sources", metavar="SRC", nargs="*", default=[], help=sources_help)
+    args_help = "its arguments: all that follows is for the program, options too"
     parser.add_argument("args", metavar="ARG", nargs="*", default=[], help=args_help)

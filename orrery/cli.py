@@ -8,16 +8,26 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from orrery.arguments import RECORDED, Command, parse
 from orrery.errors import BadInput
-from orrery.options import command_lines, gdb_address, is_served, machine_keywords, session_options
+from orrery.options import (
+    check_outputs,
+    command_lines,
+    gdb_address,
+    is_served,
+    machine_keywords,
+    session_options,
+    trace_fd,
+)  # fmt: skip
 from toolchain.names import shown, shown_lines
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
+    from orrery.program import Program
     from orrery.session import Options
 
 BAD_INPUT: Final = 2
@@ -108,7 +118,7 @@ def _boot(options: argparse.Namespace) -> int:
         if options.watched is not None:
             from orrery import watched
 
-            return watched.play(machine, settings, options.watched, say)
+            return watched.play(machine, _traced(settings, options), options.watched, say)
         return _play(machine, settings, options)
 
 
@@ -126,22 +136,34 @@ def _watch(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from functools import partial
 
-    from orrery import program as programs
     from orrery.machine import Machine
     from toolchain import fsimage, image
 
     settings = session_options(options, program=True)
-    program = programs.load(
-        options.program, options.args, lambda text: say(text.rstrip("\n")), optimize=options.for_gdb is None
-    )
+    program = _program(options, optimize=options.for_gdb is None)
     init = fsimage.FsImage(image.default_image()).read("/init")
     make = partial(
         Machine,
         init_argv=(b"/init", *program.argv),
         modules={b"/init": init, program.name: program.elf},
     )
-    with _machine(options, make) as machine:
+    with _machine(options, make, program.inputs) as machine:
         return _play(machine, settings, options, make.keywords)
+
+
+def _program(options: argparse.Namespace, *, optimize: bool) -> "Program":
+    """The program that a command line names, compiled if need be."""
+    from orrery import files
+    from orrery import program as programs
+
+    return programs.load(
+        options.program,
+        options.args,
+        lambda text: say(text.rstrip("\n")),
+        optimize=optimize,
+        more=options.sources[1:],
+        flags=files.compiler_flags(options.flags),
+    )
 
 
 def _record(options: argparse.Namespace) -> int:
@@ -175,16 +197,17 @@ def _gdb(options: argparse.Namespace) -> int:
     return client.run(options.words[1:], options.program)
 
 
-def _machine(options: argparse.Namespace, make: "Callable[..., Machine]") -> "Machine":
+def _machine(
+    options: argparse.Namespace, make: "Callable[..., Machine]", inputs: "Sequence[Path]" = ()
+) -> "Machine":
+    """The machine, once nothing that it is made from would be written over."""
+    check_outputs(options, inputs)
     if options.snapshot and options.drive is None:
         raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
     return make(**machine_keywords(options), warn=warn)
 
 
 def _debug(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from orrery import program as programs
     from orrery.debugger import launch
 
     options.snapshot, options.record = options.drive is not None, None  # the drive is left as it is
@@ -195,8 +218,8 @@ def _debug(options: argparse.Namespace) -> int:
         raise BadInput(f"-c: types a line for a shell, and {path} runs without one; leave out -c or {path}")
     if launch.is_recording(path):
         return _debug_recording(options)
-    program = programs.load(path, options.args, lambda text: say(text.rstrip("\n")), optimize=False)
-    return launch.program(program, Path(path).resolve().parent, machine_keywords(options))
+    directory = Path(path).absolute().parent  # of a link, where the headers are too
+    return launch.program(_program(options, optimize=False), directory, machine_keywords(options))
 
 
 def _debug_recording(options: argparse.Namespace) -> int:
@@ -218,6 +241,7 @@ def _play(
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """A session, recorded if asked for; `more` are Machine's keyword arguments beside the options."""
+    settings = _traced(settings, options)
     if options.record is not None:
         from orrery import record
 
@@ -229,6 +253,13 @@ def _play(
     if settings.gdb is not None:
         settings = replace(settings, made_by={**machine_keywords(options), **more})
     return Session(machine, settings, say).play()
+
+
+def _traced(settings: "Options", options: argparse.Namespace) -> "Options":
+    """The settings with strace's file, which is begun."""
+    from dataclasses import replace
+
+    return replace(settings, strace_fd=trace_fd(options))
 
 
 # --- the others ---

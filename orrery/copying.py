@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 
 from emu.drive import FileDrive, OverlayDrive
 from kernel.abi import disk, fcntl
-from orrery import files
+from orrery import outfile
 from orrery.errors import BadInput
 from toolchain import fsedit, fsimage, fspath
 from toolchain.fsimage import FsImage, Inode
@@ -46,13 +46,13 @@ def get(options: argparse.Namespace) -> int:
         elif inode.type == fcntl.T_DEVICE:
             raise BadInput(f"{shown}: is a device, which has no content; name a file")
         elif options.host == STDIO:
-            _to_stdout(fs.content(inode))
+            outfile.to_stdout(fs.content(inode))
         else:
             target = _inside(options.host or ".", _last_name(path))
             if target == Path(options.host or ".") and (options.host or "").endswith("/"):
                 raise BadInput(f"{options.host}: no such folder; make it first")
             _refuse_image(target, options.image)
-            files.write_file(target, fs.content(inode), mode=0o666)
+            outfile.write_file(target, fs.content(inode), mode=0o666)
     finally:
         drive.close()
     return 0
@@ -100,17 +100,6 @@ def _write_tree(fs: FsImage, top: Inode, folder: bytes) -> None:
                     file.write(fs.content(inode))
 
 
-def _to_stdout(content: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:  # whoever read has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise BadInput(f"the output cannot be written: {error.strerror}; send it elsewhere") from error
-
-
 # --- into an image ---
 
 
@@ -137,7 +126,7 @@ def _edited(image: str, layout: str | None) -> Iterator[fsedit.Editor]:
         yield editor
         fsimage.check(editor.data, image, layout)  # no image that this command would not take again
         target = Path(image).resolve()  # what a link stands for
-        files.write_file(target, editor.data, mode=stat.S_IMODE(target.stat().st_mode), masked=False)
+        outfile.write_file(target, editor.data, mode=stat.S_IMODE(target.stat().st_mode), masked=False)
     finally:
         drive.close()
 

@@ -7,45 +7,83 @@ like.
 import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from emu.drive import SECTOR_SIZE, DriveError, FileDrive
+from orrery import outfile
 from orrery.errors import BadInput
 from orrery.options import is_served
-from toolchain import cc, fsimage, hostfile, image, mkfs
-
-CHUNK: Final = 1 << 16  # bytes of a file written at a time
-ZEROES: Final = bytes(CHUNK)
+from toolchain import cc, flags, fsimage, hostfile, image, mkfs
+from toolchain.flags import Flags
+from toolchain.names import shown
 
 
 def compile_sources(options: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """cc: compile and link a program."""
+    """cc: compile and link a program, or with -c, -S and -E make what is on the way there."""
+    given = compiler_flags(options.flags)
+    if options.print_flags:
+        print("\n".join(cc.user_flags(flags=given)))
+        return 0
+    _check_cc(options)
+
+    def warn(text: str) -> None:
+        say(text.rstrip("\n"))
+
     try:
-        program = cc.compile_user(
-            options.sources, optimize=options.optimize, warn=lambda text: say(text.rstrip("\n"))
-        )
+        if options.mode is None:
+            built = [cc.build_user(options.sources, warn=warn, flags=given)]
+        else:
+            built = cc.compile_objects(options.sources, warn=warn, flags=given, mode=options.mode)
     except cc.CompileError as error:
         if options.verbose:
             say(error.details.rstrip("\n"))
         raise
-    write_file(Path(options.out), program, mode=0o755)
+    for source, one in zip(options.sources, built, strict=False):
+        out = options.out or _made_of(source, options.mode)
+        inputs = [path for each in built for path in each.inputs]
+        outfile.check({"-o": out}, inputs, makes_sources=options.mode in ("-S", "-E"))
+        if out is None:
+            outfile.to_stdout(one.elf)
+        else:
+            outfile.write_file(out, one.elf, mode=0o666 if options.mode else 0o755)
     return 0
+
+
+def compiler_flags(words: Sequence[str]) -> Flags:
+    """The flags of a command line; raises BadInput."""
+    try:
+        return flags.understand(words)
+    except flags.BadFlag as error:
+        raise BadInput(str(error)) from error
+
+
+def _check_cc(options: argparse.Namespace) -> None:
+    if not options.sources:
+        raise BadInput("no source; `orrery cc --help` tells what there is")
+    if options.out is None and options.mode is None:
+        raise BadInput("no name for the program; give one with -o OUT")
+    if options.out is not None and options.mode and len(options.sources) > 1:
+        raise BadInput(f"-o {shown(options.out)}: one file, and {options.mode} makes several; leave out -o")
+
+
+def _made_of(source: str, mode: str) -> str | None:
+    """What -c and -S call what they make of a source: it is put here, as by any cc. -E: stdout."""
+    return None if mode == "-E" else Path(source).stem + {"-c": ".o", "-S": ".s"}[mode]
 
 
 def make_image(options: argparse.Namespace) -> int:
     """mkfs: make a disk image."""
+    target = Path(options.image)
+    outfile.check({"": target}, options.files)
     files = mkfs.collect([Path(name) for name in options.files])
     if options.default:
         content = image.larger(files, options.size, options.layout)
     else:
         content = mkfs.build(files, options.size, layout=options.layout)
-    target = Path(options.image)
     if target.exists():
         _refuse_used(target)
-    write_file(target, content, mode=0o644)
+    outfile.write_file(target, content, mode=0o644)
     return 0
 
 
@@ -64,7 +102,7 @@ def keep_image(options: argparse.Namespace) -> None:
     if why is not None:
         raise BadInput(f"--keep {name}: {why}; leave one of them out")
     if not os.path.lexists(name):
-        write_file(Path(name), image.larger({}, None, options.layout or "stock"), mode=0o644)
+        outfile.write_file(name, image.larger({}, None, options.layout or "stock"), mode=0o644)
     options.drive = name
 
 
@@ -72,40 +110,6 @@ def _refuse_used(target: Path) -> None:
     """Raise DriveError where a machine has the image `target` open."""
     if target.stat().st_size and target.stat().st_size % SECTOR_SIZE == 0:
         FileDrive(target).close()
-
-
-def write_file(target: Path, content: bytes | bytearray, mode: int, *, masked: bool = True) -> None:
-    """Write a file so that it has the old content or the new, and an error leaves the old.
-
-    It gets `mode`, without what the umask forbids if `masked`.  Chunks of zeroes become holes of the file, if
-    the host can have such.
-    """
-    if target.is_dir():
-        raise BadInput(f"{target}: is a directory; name a file")
-    if target.exists() and not target.is_file():
-        target.write_bytes(content)  # a device or a pipe
-        return
-    try:
-        fd, new = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise BadInput(f"{target}: cannot be written: {error.strerror}; write it elsewhere") from error
-    try:
-        with os.fdopen(fd, "wb") as file:
-            for start in range(0, len(content), CHUNK):
-                chunk = memoryview(content)[start : start + CHUNK]
-                if chunk != ZEROES[: len(chunk)]:
-                    file.seek(start)
-                    file.write(chunk)
-            file.truncate(len(content))
-            file.flush()
-            os.fsync(file.fileno())  # before it takes the old one's place, which a crash would leave empty
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(new, mode & ~umask if masked else mode)
-        os.replace(new, target)
-    except OSError as error:
-        os.unlink(new)
-        raise BadInput(f"{target}: cannot be written: {error.strerror}; write it elsewhere") from error
 
 
 def list_image(options: argparse.Namespace) -> int:

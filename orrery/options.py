@@ -6,9 +6,10 @@ in the functions, as in cli.py.
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from orrery import outfile
 from orrery.arguments import GDB_PORT, TO_STDERR
 from orrery.errors import BadInput
 
@@ -54,7 +55,7 @@ def is_served(options: argparse.Namespace) -> bool:
 def session_options(
     options: argparse.Namespace, commands: tuple[bytes, ...] = (), *, program: bool = False
 ) -> "Options":
-    """The options of a run, with the file for strace opened."""
+    """The options of a run, but for strace's file."""
     from orrery.session import Options
 
     timeout_s = _seconds("--timeout", options.timeout)
@@ -64,7 +65,6 @@ def session_options(
         max_ticks=_virtual_ticks(options.max_time),
         timeout_s=None if timeout_s is None else float(timeout_s),
         digest=options.digest,
-        strace_fd=_strace_fd(options.strace),
         gdb=gdb_address(options),
         gdb_wait=options.gdb_wait,
         gdb_owner=getattr(options, "for_gdb", None),
@@ -82,15 +82,18 @@ def gdb_address(options: argparse.Namespace) -> tuple[str, int] | None:
     return host.strip("[]") or LOOPBACK, int(port)
 
 
-def _strace_fd(name: str | None) -> int | None:
+def trace_fd(options: argparse.Namespace) -> int | None:
+    """Where strace's lines go, if anywhere: a file is begun anew, so all else has been checked."""
+    name: str | None = options.strace
     if name is None:
         return None
-    if name == TO_STDERR:
-        return 2
-    try:
-        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise BadInput(f"--strace={name}: {error.strerror}; name a file that can be written") from error
+    return 2 if name == TO_STDERR else outfile.open_stream("--strace", name)
+
+
+def check_outputs(options: argparse.Namespace, inputs: Iterable[outfile.Name | None]) -> None:
+    """Raise BadInput where a run would write what it reads: its program's files or its drive."""
+    trace = None if options.strace == TO_STDERR else options.strace
+    outfile.check({"-o": options.record, "--strace": trace}, [*inputs, options.drive])
 
 
 def _virtual_ticks(text: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""The program of `orrery run`: a source to compile or an ELF file, checked before a machine is made for it.
+"""The program of `orrery run`: sources to compile or an ELF file, checked before a machine is made for it.
 
 What the kernel's exec would refuse, or what would only fail on the way, is told here in one line that names
 the file and the remedy.
@@ -15,9 +15,11 @@ from kernel.abi import elf
 from kernel.abi.memlayout import KERNBASE, PGSIZE
 from kernel.abi.param import MAXARG, SEGMENTS_MAX
 from orrery.errors import BadInput
+from orrery.words import LINKED
 from toolchain import hostfile
+from toolchain.flags import Flags
+from toolchain.names import shown
 
-SOURCES: Final = (".c", ".S", ".s")
 ARGUMENT_BYTES_MAX: Final = 2048  # half a page: init and the program need the rest of their stacks
 CLASS_64, LITTLE_ENDIAN, ET_EXEC = 2, 1, 2
 PHENTSIZE_AT: Final = 54
@@ -26,10 +28,13 @@ MACHINES: Final = {3: "32-bit x86", 40: "Arm", 62: "x86-64", 183: "Arm 64", 243:
 
 @dataclass(frozen=True)
 class Program:
-    """A program to run: its argv, argv[0] being its name, and its ELF file."""
+    """A program to run: its argv, argv[0] being its name, its ELF file, and the files that it was made
+    from.
+    """
 
     argv: tuple[bytes, ...]
     elf: bytes
+    inputs: tuple[Path, ...] = ()
 
     @property
     def name(self) -> bytes:
@@ -37,34 +42,46 @@ class Program:
         return self.argv[0]
 
 
-def load(path: str, args: Sequence[str], warn: Callable[[str], None], *, optimize: bool = True) -> Program:
-    """The program in file `path` with arguments; `warn` gets the compiler's warnings;
-    without `optimize` it is compiled for a debugger.
+def load(
+    path: str,
+    args: Sequence[str],
+    warn: Callable[[str], None],
+    *,
+    optimize: bool = True,
+    more: Sequence[str] = (),
+    flags: Flags | None = None,
+) -> Program:
+    """The program in file `path`, or of that source and `more`, with arguments.
 
+    `warn` gets the compiler's warnings; without `optimize` it is compiled for a debugger.
     Raises BadInput or CompileError.
     """
     file = Path(path)
-    if file.suffix in SOURCES:
+    if file.suffix in LINKED:
         from toolchain import cc
 
-        program = cc.compile_user([file], warn=warn, optimize=optimize)
-        name = file.stem
+        built = cc.build_user([path, *more], warn=warn, optimize=optimize, flags=flags or Flags())
+        name, program, inputs = file.stem, built.elf, built.inputs
     else:
+        if flags:
+            raise BadInput(
+                f"{shown(path)}: no source, so the compiler's flags are for nothing; leave them out"
+            )
         program = _read(path)
-        check(program, path)
-        name = file.name
+        check(program, shown(path))
+        name, inputs = file.name, (file,)
     argv = tuple(os.fsencode(arg) for arg in (name, *args))
     _check_arguments(argv)
-    return Program(argv, program)
+    return Program(argv, program, inputs)
 
 
 def _read(path: str) -> bytes:
     try:
         return hostfile.read(path, hostfile.PROGRAM_BYTES_MAX)
     except IsADirectoryError as error:
-        raise BadInput(f"{path}: is a directory; name a program or a source") from error
+        raise BadInput(f"{shown(path)}: is a directory; name a program or a source") from error
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; check the name of the program") from error
+        raise BadInput(f"{shown(path)}: {error.strerror}; check the name of the program") from error
 
 
 def _check_arguments(argv: Sequence[bytes]) -> None:

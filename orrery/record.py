@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
+from orrery import outfile
 from orrery.debugger import recording
 from orrery.debugger.moment import Moment
 from orrery.debugger.recording import End
 from orrery.errors import BadInput
 from orrery.machine import Machine
 from orrery.session import Options, Session
+from toolchain.names import shown
 
 
 class Recorder:
@@ -22,13 +24,17 @@ class Recorder:
     Where that can no longer be written, the run goes on and `end` raises BadInput.
     """
 
-    def __init__(self, machine: Machine, path: str, made_by: Mapping[str, Any], shown: str) -> None:
+    def __init__(self, machine: Machine, path: str, made_by: Mapping[str, Any], filtered: str) -> None:
         self._machine: Final = machine
         self._path: Final = path
-        self._file: Final = _open(path)
         self._error: OSError | None = None
         image = recording.image_digest(machine.board.drive)
-        self._write(recording.header_line(made_by, image, shown))
+        header = recording.header_line(made_by, image, filtered)
+        special = outfile.is_special(path)
+        fd = outfile.open_stream("-o", path) if special else outfile.begin(path, f"{header}\n")
+        self._file: Final[TextIO] = open(fd, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  (until end)
+        if special:
+            self._write(header)
         machine.keyboard.on_type.append(self._on_type)
 
     def end(self, status: int) -> None:
@@ -39,7 +45,7 @@ class Recorder:
             self._file.close()
         if self._error is not None:
             raise BadInput(
-                f"{self._path}: cannot be written to the end: {self._error.strerror}; record it anew"
+                f"{shown(self._path)}: cannot be written to the end: {self._error.strerror}; record it anew"
             )
 
     def _on_type(self, keys: bytes) -> None:
@@ -64,10 +70,3 @@ def play(
     status = session.play()
     recorder.end(status)
     return status
-
-
-def _open(path: str) -> TextIO:
-    try:
-        return open(path, "w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}; write it elsewhere") from error

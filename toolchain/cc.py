@@ -440,6 +440,8 @@ def _explore(job: _Job, include: _Include) -> None:
     source, *others = (Directory(one.path, one.name) for one in job.seen)
     text = job.content + b"\n" + job.flags.text()
     job.reach = explore(text, source, others, include.text, job.flags.forced)
+    for path, why in job.reach.refused:
+        raise CompileError(f"{shown(path)}: {why}; {shown(job.given)} may include it, so name another file")
 
 
 def _key(job: _Job, include: _Include) -> str | None:

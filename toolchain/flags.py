@@ -38,6 +38,9 @@ class Flags:
     system: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
 
+    def __bool__(self) -> bool:
+        return any((self.words, self.quoted, self.system, self.forced))
+
     def text(self) -> bytes:
         """What the flags define, as a source would say it."""
         return "\n".join(word for word in self.words if word.startswith("-D")).encode(
@@ -68,7 +71,7 @@ def understand(words: Iterable[str]) -> Flags:
             continue
         value = word[len(name) :] or next(rest, "")
         if not value:
-            raise BadFlag(f"{name}: something must follow it, as in {name} NAME")
+            raise BadFlag(f"{name}: nothing follows it; give a value, as in {name} NAME")
         if name in found:
             found[name].append(value)
         else:

@@ -9,27 +9,28 @@ not looked at here, but for what they include themselves, which a directory of t
 
 import hashlib
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolchain import hostfile
 from toolchain.mentions import mentions
 
 PLACES_MAX = 20_000  # where names are looked for; past that a result is not kept
-BYTES_MAX = 1 << 26  # of one file
 ABSENT = ""
 
 
 @dataclass(slots=True)
 class Reach:
     """`found` are the digests of the files, or ABSENT, by their names as the compiler sees them; without
-    `certain` there may be more.  `files` are those that are there, and those that the assembler may read.
+    `certain` there may be more.  `files` are those that are there, and those that the assembler may read;
+    `refused` are what the compiler must not open, as a pipe, and why.
     """
 
     found: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     certain: bool = True
+    refused: list[tuple[Path, str]] = field(default_factory=list)
 
     def parts(self) -> list[str]:
         """For a key."""
@@ -94,8 +95,9 @@ def _look(reach: Reach, directory: Directory, name: bytes, pending: list[tuple[D
         reach.found[seen] = ABSENT
         return
     reach.files.append(path)
-    if not isinstance(content, bytes):
+    if isinstance(content, OSError):
         reach.found[seen], reach.certain = "none that can be read", False
+        reach.refused.append((path, content.strerror or str(content)))
         return
     reach.found[seen] = hashlib.sha256(content).hexdigest()
     pending.append((Directory(path.parent, seen.rpartition("/")[0]), content))
@@ -104,13 +106,8 @@ def _look(reach: Reach, directory: Directory, name: bytes, pending: list[tuple[D
 def _read(path: Path) -> bytes | OSError | None:
     """The content of a file; None where there is none, an error where it cannot be known."""
     try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            return None
-        if not stat.S_ISREG(status.st_mode) or status.st_size > BYTES_MAX:
-            return OSError("no regular file")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return hostfile.read(path, hostfile.SOURCE_BYTES_MAX)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
     except OSError as error:
         return error

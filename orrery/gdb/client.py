@@ -65,7 +65,7 @@ def _scripts(port: int, program: str, where: Path) -> list[Path]:
     for name, text in headers.generate().items():
         if name.endswith(ASSEMBLY):
             (generated / name).write_text(text)
-    directories = " ".join(f'"{path}"' for path in (Path(program).resolve().parent, ROOT, where))
+    directories = " ".join(f'"{path}"' for path in (Path(program).absolute().parent, ROOT, where))
     texts = (
         f"directory {directories}\nset logging file {os.devnull}\nset logging redirect on\n",
         f"set logging enabled on\ntarget remote :{port}\n{HAS_MAIN}\nadvance main\n",

@@ -82,10 +82,31 @@ def test_an_elf_and_assembly_run(hello: Path, tmp_path: Path) -> None:
     assert orrery("run", source).status == 9
 
 
-def test_options_may_stand_behind_the_program(hello: Path) -> None:
-    done = orrery("run", "-m", "32", hello, "--digest", "x", "--seed", "4", "-m", "--", "--digest")
-    assert done.out.splitlines() == ["hello", "x", "-m", "--digest"]
+def test_all_behind_the_program_is_for_the_program(hello: Path) -> None:
+    words = ["x", "--digest", "-m", "--mem=1", "--", "--drive", "-h"]
+    done = orrery("run", "-m", "32", "--digest", hello, *words)
+    assert done.out.splitlines() == ["hello", *words]
     assert len(done.lines) == 2
+    done = orrery("run", hello, "--", "hello.c", "--digest")
+    assert (done.out.splitlines(), done.err) == (["hello", "hello.c", "--digest"], "")
+
+
+def test_a_program_of_several_sources(hello: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.c").write_text(
+        "int more(int);\nint main(int argc, char **argv) { return more(argc) + X; }\n"
+    )
+    (tmp_path / "more.c").write_text("int more(int n) { return n * 10; }\n")
+    sources = (tmp_path / "main.c", tmp_path / "more.c")
+    assert orrery("run", "-DX=4", *sources, "a", "b").status == 34
+    assert orrery("run", "-D", "X=5", *sources, "--", "a.c").status == 25
+    assert "undefined symbol: more" in orrery("run", "-DX=1", sources[0], "--", sources[1]).err
+    out = tmp_path / "more.o"
+    assert orrery("cc", "-c", "-o", out, sources[1]).status == 0
+    assert orrery("run", "-DX=6", sources[0], out).status == 16
+    done = orrery("run", sources[0], tmp_path / "none.c")
+    assert done.status == 2 and "none.c: No such file" in done.err
+    done = orrery("run", "-DX=1", hello, *sources)
+    assert done.status == 2 and "duplicate symbol: main" in done.err
 
 
 def test_strace_shows_each_call_decoded(tmp_path: Path) -> None:

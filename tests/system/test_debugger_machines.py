@@ -56,7 +56,7 @@ def test_a_recording_is_debugged_to_its_end_and_back(tmp_path: Path) -> None:
 def test_a_recorded_program_begins_in_main(tmp_path: Path) -> None:
     source, path = tmp_path / "reader.c", tmp_path / "run.orr"
     source.write_text(INCLUDES + "int main(void) { char c; read(0, &c, 1); return c; }\n")
-    assert orrery("record", "-o", path, source, "--mem=16", stdin="A\n").status == 65
+    assert orrery("record", "-o", path, "run", "--mem=16", source, stdin="A\n").status == 65
     out = said("tb read\nc\nc\nrc\n", path)
     assert " at reader.c:" in out.partition("(orrery)")[0]
     assert "[The machine is switched off, exit status 65]" in out

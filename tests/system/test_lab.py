@@ -307,4 +307,4 @@ def test_the_options_of_the_command_line(tmp_path: Path) -> None:
         '#include "kernel/types.h"\n#include "kernel/sysinfo.h"\n#include "user/user.h"\n'
         "int main(void) { struct sysinfo is; return sysinfo(&is) == 0 && ugetpid() == getpid() ? 3 : 4; }\n"
     )
-    assert orrery_cli.orrery("run", "--lab", "2020", str(source), "--usyscall").status == 3
+    assert orrery_cli.orrery("run", "--lab", "2020", "--usyscall", source).status == 3

@@ -42,7 +42,7 @@ def test_a_booted_machine_with_commands(tmp_path: Path) -> None:
 def test_a_program_that_reads_is_in_the_recording(tmp_path: Path) -> None:
     path, source = tmp_path / "run.orr", tmp_path / "reader.c"
     source.write_text('#include "user/user.h"\n' + READER)
-    recorded = orrery("record", "-o", path, source, "--mem=16", stdin="one\ntwo\n")
+    recorded = orrery("record", "-o", path, "run", "--mem=16", source, stdin="one\ntwo\n")
     assert (recorded.out, recorded.status) == ("one\ntwo\n", 8)
     source.unlink()
     check_replay(recorded, path)

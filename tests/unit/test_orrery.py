@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orrery import arguments, doctor
+from orrery import arguments, doctor, words
 from orrery.decode import quote
 from orrery.output import CommandOutput, HostOutput
 from orrery.script import Lines
@@ -156,17 +156,39 @@ def test_bytes_are_quoted_as_strace_does(data: bytes, text: str) -> None:
 
 
 def test_the_words_behind_run_are_sorted() -> None:
-    def split(words: list[str]) -> tuple[list[str], list[str]]:
-        return arguments.split(words, arguments.MACHINE_OPTIONS)
+    def split(*behind: str) -> tuple[list[str], list[str], list[str], list[str]]:
+        ours, more = words.arrange(["run", *behind])
+        return ours[1:], more["sources"], more["args"], more["flags"]
 
-    assert split(["p", "a", "-x", "--digest"]) == (["--digest"], ["p", "a", "-x"])
-    assert split(["-m", "8", "p", "-m", "8"]) == (["-m", "8"], ["p", "-m", "8"])
-    assert split(["--drive", "i", "--strace=f", "p", "--seed", "3", "b"]) == (
-        ["--drive", "i", "--strace=f", "--seed", "3"],
-        ["p", "b"],
-    )
-    assert split(["p", "--", "--digest", "--"]) == ([], ["p", "--digest", "--"])
-    assert split(["p", "--seed"]) == (["--seed"], ["p"])
+    assert split("p", "a", "-x", "--digest") == (["--", "p"], ["p"], ["a", "-x", "--digest"], [])
+    assert split("-m", "8", "p", "-m", "8") == (["-m", "8", "--", "p"], ["p"], ["-m", "8"], [])
+    assert split("--drive", "i", "--strace", "p.c") == (
+        ["--drive", "i", "--strace=-", "--", "p.c"], ["p.c"], [], [],
+    )  # fmt: skip
+    assert split("p", "--", "--digest", "--") == (["--", "p"], ["p"], ["--digest", "--"], [])
+    assert split("--", "-p.c", "x") == (["--", "-p.c"], ["-p.c"], ["x"], [])
+    assert split("-DX", "-I", "inc", "a.c", "b.S", "c.o", "x", "d.c")[1:] == (
+        ["a.c", "b.S", "c.o"], ["x", "d.c"], ["-DX", "-Iinc"],
+    )  # fmt: skip
+    assert split("a.c", "--", "b.c")[1:] == (["a.c"], ["b.c"], [])
+    assert split("p", "b.c")[1:] == (["p"], ["b.c"], [])
+    assert split("--help") == (["--help"], [], [], [])
+
+
+def test_the_words_behind_other_commands_are_sorted() -> None:
+    for given, put in (
+        ("cc a.c -c -D X -o out b.c -- -z.c", "cc -c -o out -- a.c b.c -z.c"),
+        ("mkfs img a --size 3 b --default", "mkfs --size 3 --default img a b"),
+        ("boot --strace -c ls", "boot --strace=- -c ls"),
+        ("doctor", "doctor"),
+    ):
+        assert words.arrange(given.split())[0] == put.split()
+    for given, recorded in (
+        ("record -o r boot -m 8", "boot -m 8"),
+        ("record -o r -m 8", "boot -m 8"),
+        (f"record -or {__file__} -- --x", f"run {__file__} -- --x"),
+    ):
+        assert words.arrange(given.split())[1]["command"] == recorded.split()
 
 
 def test_every_machine_option_of_the_parser_is_known_to_the_splitter() -> None:
