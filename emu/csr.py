@@ -19,13 +19,15 @@ from typing import Final
 from emu import engine as e
 from emu.clock import PS_PER_TICK, Clock
 from emu.events import Event, EventQueue
-from emu.hart import MACHINE, MASK64, S_EXTERNAL, S_SOFT, S_TIMER, USER, Hart
+from emu.hart import EVEN, MACHINE, MASK64, NO_RESERVATION, S_EXTERNAL, S_SOFT, S_TIMER, USER, Hart
 
 SYSTEM: Final = 0b1110011
 
+SEPC: Final = 0x141
 SIP: Final = 0x144
 STIMECMP: Final = 0x14D
 MENVCFG: Final = 0x30A
+MEPC: Final = 0x341
 MIP: Final = 0x344
 PMP: Final = (*range(0x3A0, 0x3A4), *range(0x3B0, 0x3C0))
 MCYCLE: Final = 0xB00
@@ -40,6 +42,9 @@ TAKEN: Final = frozenset(
     (SIP, STIMECMP, MENVCFG, MIP, *PMP, MCYCLE, MINSTRET, *MHPMCOUNTERS, CYCLE, TIME, INSTRET, *HPMCOUNTERS)
 )
 """All CSRs that the engine must not have."""
+
+EPCS: Final = {SEPC: e.SEPC, MEPC: e.MEPC}
+"""Where the engine has the CSRs that hold the pc of a trap, of which bit 0 is always 0."""
 
 MENVCFG_STCE: Final = 1 << 63
 COUNTEREN_TM: Final = 1 << 1
@@ -56,6 +61,15 @@ CYCLE_TICKS: Final = 4
 def takes(word: int) -> bool:
     """Whether instruction `word` is an access to one of these CSRs, allowed or not."""
     return word & 0x7F == SYSTEM and bool(word >> 12 & 3) and word >> 20 & 0xFFF in TAKEN
+
+
+def writes_epc(word: int) -> bool:
+    """Whether `word` writes sepc or mepc, allowed or not: the library keeps bit 0 of what is written.
+
+    The fast engine has the library taught better; elsewhere the loop does these too.
+    """
+    is_write = word >> 12 & 3 == 1 or (word >> 12 & 3 and word >> 15 & 31)
+    return word & 0x7F == SYSTEM and bool(is_write) and word >> 20 & 0xFFF in EPCS
 
 
 class SupervisorTimer:
@@ -104,9 +118,9 @@ class AddedCsrs:
         self._count_offsets = {MCYCLE: 0, MINSTRET: 0}  # what the guest wrote, less the count then
 
     def execute(self, hart: Hart, word: int) -> bool:
-        """Do the Zicsr instruction `word` if it is an allowed access to one of these CSRs."""
+        """Do the Zicsr instruction `word` if that is an allowed access to one of these or writes xepc."""
         csr, rs1, op, rd = word >> 20, word >> 15 & 31, word >> 12 & 7, word >> 7 & 31
-        if not takes(word) or not self._allowed(hart, csr):
+        if not (takes(word) or writes_epc(word)) or not self._allowed(hart, csr):
             return False
         writes = op & 3 == 1 or rs1 != 0
         if writes and csr >> 10 == 3:
@@ -134,7 +148,7 @@ class AddedCsrs:
             if privilege == USER:
                 enabled &= regs[e.SCOUNTEREN]
             return bool(enabled >> (csr & 31) & 1)
-        assert csr == SIP and privilege != USER, f"CSR {csr:#x} is M-mode's alone"
+        assert csr in (SIP, SEPC) and privilege != USER, f"CSR {csr:#x} is M-mode's alone"
         return True
 
     def _read(self, hart: Hart, csr: int) -> int:
@@ -148,6 +162,8 @@ class AddedCsrs:
             return hart.regs[e.MIP]
         if csr == SIP:
             return hart.regs[e.MIP] & hart.regs[e.MIDELEG]
+        if csr in EPCS:
+            return hart.regs[EPCS[csr]]
         offset = self._count_offsets.get(MCYCLE | csr & 31) if csr >= MCYCLE else None
         return 0 if offset is None else self._timer.clock.now // CYCLE_TICKS + offset & MASK64
 
@@ -160,5 +176,8 @@ class AddedCsrs:
             hart.set_software(MIP_WRITABLE, value)
         elif csr == SIP:
             hart.set_software(SIP_WRITABLE & hart.regs[e.MIDELEG], value)
+        elif csr in EPCS:
+            hart.regs[EPCS[csr]] = value & EVEN
+            hart.regs[e.LOAD_RES] = NO_RESERVATION  # neither engine keeps it
         elif csr in self._count_offsets:
             self._count_offsets[csr] = value - self._timer.clock.now // CYCLE_TICKS

@@ -1,8 +1,9 @@
-"""Reads instruction words: how long they are, and what a load or store wants of memory.
+"""Reads instruction words: how long they are, what they want of memory, which are floating point.
 
 A device is not mapped in the engine: an access to one stops the hart with pc on the instruction, and the
 machine loop decodes it here, does the access on the bus, and steps over. The reference back-end uses it to
 find the address that faulted. Only instructions that touch memory are decoded; the rest give None.
+Whether a word is floating point is asked where that is switched off, or its state marked as unchanged.
 Source: The RISC-V Instruction Set Manual, volume I, chapters 2 (RV32I), 5 (RV64I), 8 (A), 11-12 (F, D),
 16 (C) and the tables of chapter 24.
 """
@@ -62,6 +63,38 @@ def length(word: int) -> int:
 def is_fence_i(word: int) -> bool:
     """Whether `word` is a fence.i: what was written to memory is now to be run."""
     return word & 0x707F == 0x100F
+
+
+_FLOAT_OPCODES: Final = frozenset((0x07, 0x27, 0x43, 0x47, 0x4B, 0x4F, 0x53))
+_SYSTEM: Final = 0x73
+_OP_FP: Final = 0x53
+_FUNCT5_FMV_X_OR_FCLASS: Final = 0x1C
+_FCSR: Final = 3  # fflags is CSR 1, frm 2
+
+
+def is_float(word: int) -> bool:
+    """Whether `word` is floating point, and so does not exist while mstatus.FS is off; CSRs apart.
+
+    All of the seven major opcodes is, and c.fld, c.fsd, c.fldsp and c.fsdsp, whose funct3 is 1 or 5.
+    """
+    if word & 3 == 3:
+        return word & 0x7F in _FLOAT_OPCODES
+    return word & 1 == 0 and word >> 13 & 3 == 1
+
+
+def may_write_float(word: int) -> bool:
+    """Whether `word` may change floating-point state, a register or fcsr, so that mstatus.FS becomes dirty.
+
+    A reserved encoding among the others may too; what only reads state does not.
+    """
+    opcode = word & 0x7F
+    if opcode == _SYSTEM:
+        op, rs1 = word >> 12 & 3, word >> 15 & 31
+        return 1 <= word >> 20 <= _FCSR and (op == 1 or (op > 1 and rs1 != 0))
+    if opcode == _OP_FP:
+        return word >> 27 != _FUNCT5_FMV_X_OR_FCLASS
+    is_store = opcode == _STORE_FP if word & 3 == 3 else bool(word >> 15 & 1)
+    return is_float(word) and not is_store
 
 
 def lengths(code: bytes | memoryview) -> list[int]:

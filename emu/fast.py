@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from emu import engine as e
 from emu.accesses import LOADS, STORES, Accesses
-from emu.csr import TAKEN
+from emu.csr import MEPC, SEPC, TAKEN
 from emu.library import library, make_uc, riscv_const, unicorn
 from emu.ram import PAGE_SIZE, Ram
 
@@ -43,6 +43,7 @@ REDIRECTED: Final = (
     ("tlb_set_dirty", 0x14CA908, "on_set_dirty"),
     ("cpu_watchpoint_address_matches", 0x14C60D0, "on_page"),
     ("cpu_check_watchpoint", 0x14C5D20, "on_access"),
+    ("cpu_lduw_code", 0x14C0AE8, "on_fetch"),
 )
 # The TLB of each mode: the size of its entries as a mask, and where they are.
 TLBS_BEFORE_STATE: Final = 80
@@ -72,7 +73,6 @@ class _Native(ctypes.Structure):
         ("engine", ctypes.c_void_p),
         ("cpu", ctypes.c_void_p),
         ("do_interrupt", ctypes.c_void_p),
-        ("fetch_half", ctypes.c_void_p),
         ("code_pages", ctypes.c_void_p),
         ("ram", ctypes.c_uint64),
         ("ram_base", ctypes.c_uint64),
@@ -82,6 +82,7 @@ class _Native(ctypes.Structure):
         ("spots", ctypes.c_void_p),
         ("spot_count", ctypes.c_uint64),
         ("leave_block", ctypes.c_void_p),
+        ("second_half", ctypes.c_uint64),
     ]
 
 
@@ -97,7 +98,7 @@ class _LibraryCalls(ctypes.Structure):
     _fields_ = [
         ("load", ctypes.c_void_p * 4),
         ("store", ctypes.c_void_p * 4),
-        *((name, ctypes.c_void_p) for name in ("drop_blocks", "set_dirty", "reset_dirty")),
+        *((name, ctypes.c_void_p) for name in ("drop_blocks", "set_dirty", "reset_dirty", "fetch_half")),
     ]
 
 
@@ -208,7 +209,6 @@ class FastEngine:
             engine=self._handle.value,
             cpu=cpu,
             do_interrupt=_address(self._private("riscv_cpu_do_interrupt")),
-            fetch_half=_address(self._private("cpu_lduw_code")),
             code_pages=ctypes.addressof(self._code_pages),
             ram=self._ram.address,
             ram_base=self._ram.base,
@@ -237,7 +237,7 @@ class FastEngine:
         return hook
 
     def _redirect_calls(self) -> None:
-        """Have the library call native/hooks.c where its own functions are empty.
+        """Have the library call native/hooks.c where its own functions are empty or let too much pass.
 
         The library has one table of calls in this process; it is written once, and other engines than
         these are served as before.
@@ -248,6 +248,7 @@ class FastEngine:
             drop_blocks=_address(self._private("tb_invalidate_phys_page_fast")),
             set_dirty=_address(self._private("tlb_set_dirty")),
             reset_dirty=_address(self._private("tlb_reset_dirty")),
+            fetch_half=_address(self._private("cpu_lduw_code")),
         )
         self._hooks.set_library_calls(ctypes.byref(calls))
         origin = _address(self._private(ORIGIN_SYMBOL)) - ORIGIN_OFFSET
@@ -266,13 +267,19 @@ class FastEngine:
             raise EngineUnavailable("the library's tables of accesses are not laid out as expected")
 
     def _take_csrs(self) -> None:
-        """Make the library not know the CSRs that the board does itself.
+        """Make the library not know the CSRs that the board does itself, and write xepc as it should.
 
         The library has one table of them for all its harts in this process.
         """
+        set_operations = self._private("riscv_set_csr_ops")
         none = _CsrOperations()
         for csr in TAKEN:
-            self._private("riscv_set_csr_ops")(ctypes.c_int(csr), ctypes.byref(none))
+            set_operations(ctypes.c_int(csr), ctypes.byref(none))
+        for csr in (SEPC, MEPC):
+            operations = _CsrOperations()
+            self._private("riscv_get_csr_ops")(ctypes.c_int(csr), ctypes.byref(operations))
+            operations.write = _address(self._hooks.write_epc)
+            set_operations(ctypes.c_int(csr), ctypes.byref(operations))
 
     def step(self, length: int) -> int:
         self.cells[e.STEPPING] = 1

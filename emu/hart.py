@@ -29,7 +29,7 @@ MSTATUS_SPIE: Final = 1 << 5
 MSTATUS_MPIE: Final = 1 << 7
 MSTATUS_SPP: Final = 1 << 8
 MSTATUS_MPP: Final = 3 << 11
-MSTATUS_FS: Final = 3 << 13  # both bits: floating-point registers have changed
+MSTATUS_FS: Final = 3 << 13  # off, initial, clean or (both bits) dirty: floating-point state has changed
 MSTATUS_SD: Final = 1 << 63  # says so too
 MSTATUS_MPRV: Final = 1 << 17
 MSTATUS_SUM: Final = 1 << 18
@@ -42,6 +42,7 @@ PRIORITY: Final = (M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_SOFT, S_TIMER)
 
 WFI: Final = 0x1050_0073
 MASK64: Final = (1 << 64) - 1
+EVEN: Final = MASK64 - 1  # of the bits of an instruction's address: pc, sepc and mepc hold no other
 NO_RESERVATION: Final = MASK64
 
 
@@ -128,8 +129,6 @@ class Hart:
             mstatus = _move(mstatus, MSTATUS_MIE, MSTATUS_MPIE)
             mstatus = mstatus & ~MSTATUS_MPP | privilege << 11
             vector, target = regs[e.MTVEC], MACHINE
-        if mstatus & MSTATUS_FS == MSTATUS_FS:
-            mstatus |= MSTATUS_SD  # a write to fcsr sets FS alone
         regs[e.MSTATUS] = mstatus
         vectored = 4 * cause if interrupt and vector & 3 == 1 else 0
         regs[e.PC] = (vector & ~3) + vectored & MASK64
@@ -137,6 +136,22 @@ class Hart:
         regs[e.LOAD_RES] = NO_RESERVATION
         if not interrupt:
             self.cells[e.NOW] += e.TRAP_TICKS
+
+    def has_float(self) -> bool:
+        """Whether floating point is switched on."""
+        return self.regs[e.MSTATUS] & MSTATUS_FS != 0
+
+    def mark_float(self) -> bool:
+        """Mark floating-point state as dirty, where it is on and not marked yet; whether that was so.
+
+        The reservation for SC is lost, as the public interface cannot write mstatus without.
+        """
+        mstatus = self.regs[e.MSTATUS]
+        if mstatus & MSTATUS_FS in (0, MSTATUS_FS):
+            return False
+        self.regs[e.MSTATUS] = mstatus | MSTATUS_FS | MSTATUS_SD
+        self.regs[e.LOAD_RES] = NO_RESERVATION
+        return True
 
     def data_pa(self, va: int, access: Access) -> int:
         """Physical address of a load or store by the hart as it stands; raises TranslationFault."""

@@ -20,9 +20,9 @@ from emu import engine as e
 from emu.bus import Bus, BusError
 from emu.clock import TICKS_PER_US, Clock
 from emu.csr import AddedCsrs
-from emu.decode import Kind, decode, is_fence_i, length
+from emu.decode import Kind, decode, is_fence_i, length, may_write_float
 from emu.events import NEVER, EventQueue
-from emu.hart import MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, WFI, Hart
+from emu.hart import MACHINE, MASK64, WFI, Hart
 from emu.ram import PAGE_SIZE
 from emu.sv39 import Access, TranslationFault
 
@@ -201,6 +201,8 @@ class Loop:
             cells[e.REASON] = e.TRAPPED
             return True
         word = hart.instruction()
+        if word is not None and may_write_float(word):
+            hart.mark_float()
         touched = self._touched(word) if self._watching else None
         error = hart.engine.step(length(word or 0))
         if touched is not None and not error and cells[e.REASON] == e.RAN and self._has_stored(word):
@@ -317,7 +319,10 @@ class Loop:
             self._illegal()
 
     def _illegal(self) -> None:
-        """The engine will not run the instruction: a CSR that the board does, a fence.i, or a trap."""
+        """The engine will not run the instruction: a CSR that the board does, a fence.i, or a trap.
+
+        Or it is the first that may write floating-point state: once that is marked as dirty, it will run.
+        """
         hart = self.hart
         word = hart.instruction()
         if word is not None and is_fence_i(word):
@@ -325,7 +330,7 @@ class Loop:
             self._retire(4)
         elif word is not None and self.csrs.execute(hart, word):
             self._retire(4)
-        else:
+        elif word is None or not may_write_float(word) or not hart.mark_float():
             self._trap(CAUSE_ILLEGAL, 0)
 
     def _fetch_unmapped(self, stepped: bool) -> None:
@@ -407,7 +412,6 @@ class Loop:
                 raw = self.bus.load(pa, op.size)
                 if op.is_float:
                     regs[e.F + op.rd] = op.register_value(raw)
-                    regs[e.MSTATUS] |= MSTATUS_FS | MSTATUS_SD
                 elif op.rd:
                     regs[op.rd] = op.register_value(raw)
             elif op.kind is Kind.STORE:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from emu import engine as e
-from emu.csr import SYSTEM, takes
-from emu.decode import is_fence_i
-from emu.hart import MACHINE, MASK64, SUPERVISOR, USER, Hart
+from emu.csr import SYSTEM, takes, writes_epc
+from emu.decode import is_fence_i, is_float, length, may_write_float
+from emu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, SUPERVISOR, USER, Hart
 from emu.library import CTL_TLB_FLUSH, make_uc, riscv_const, unicorn
 from emu.ram import Ram
 from emu.sv39 import TranslationFault
@@ -29,6 +29,7 @@ C_JUMP_SIZE: Final = 2
 SRET: Final = 0x1020_0073
 MRET: Final = 0x3020_0073
 NO_BLOCK: Final = -1
+BLOCKS_KNOWN_MAX: Final = 4096
 
 _CSRS: Final = {
     e.FRM: "FRM", e.MHARTID: "MHARTID", e.MSTATUS: "MSTATUS", e.MIE: "MIE",
@@ -77,6 +78,8 @@ class _Registers:
         elif index == e.MIP:
             self._mip = value
         elif index != e.LOAD_RES:  # a write to the privilege has set it
+            if index in (e.SEPC, e.MEPC):
+                value &= EVEN
             privilege = self._uc.reg_read(riscv_const.UC_RISCV_REG_PRIV)
             self._uc.reg_write(riscv_const.UC_RISCV_REG_PRIV, MACHINE)
             self._uc.reg_write(self._csrs[index], value)
@@ -97,6 +100,7 @@ class PublicEngine:
         self._ram = ram
         self._parcels = ram.bytes.cast("H")
         self._pages: dict[int, int] = {}  # where in RAM the pages of code are that this run has met
+        self._known_blocks: dict[bytes, tuple[int | None, int | None]] = {}  # see _floats, by a block's bytes
         self._block = NO_BLOCK  # address of the block entered last, in this run
         self._breaks: list[int] = []
         self._watching = False
@@ -108,7 +112,7 @@ class PublicEngine:
 
     def step(self, length: int) -> int:
         word = self._hart.instruction() or 0
-        if _is_done_by_loop(word):
+        if _is_done_by_loop(word) or (is_float(word) and not self._hart.has_float()):
             self.cells[e.REASON] = e.AT_ILLEGAL
             return e.OK
         # An exit behind the instruction ends its block there, if no block without it is known.  The library
@@ -179,7 +183,43 @@ class PublicEngine:
             return e.AT_STRADDLE  # the loop looks at each instruction
         if size >= 4 and self._may_be_done_by_loop(address + size - 4):
             return e.AT_ILLEGAL if size == 4 else e.AT_STRADDLE
-        return e.RAN
+        held_back = self._held_back(address, size)
+        if held_back is None:
+            return e.RAN
+        if held_back:
+            cells[e.DEADLINE] = cells[e.NOW] + held_back  # the loop steps to there, and no further
+            return e.AT_STRADDLE
+        return e.AT_ILLEGAL
+
+    def _held_back(self, address: int, size: int) -> int | None:
+        """How far into a block the first instruction is that the library must not get while FS is as it is.
+
+        The fast engine has the library translate something illegal in its place (native/hooks.c).
+        """
+        code = self._code(address, size)
+        known = self._known_blocks.get(code)
+        if known is None:
+            if len(self._known_blocks) >= BLOCKS_KNOWN_MAX:
+                self._known_blocks.clear()
+            known = self._known_blocks[code] = _floats(code)
+        first, first_write = known
+        if first is None and first_write is None:
+            return None
+        fs = self.regs[e.MSTATUS] & MSTATUS_FS
+        return None if fs == MSTATUS_FS else first_write if fs else first
+
+    def _code(self, address: int, size: int) -> bytes:
+        """The bytes of a block; those that cannot be fetched are left out."""
+        code = b""
+        while size > 0:
+            part = min(size, 0x1000 - (address & 0xFFF))
+            offset = self._page(address)
+            if offset < 0:
+                break
+            start = offset + (address & 0xFFF)
+            code += self._ram.bytes[start : start + part]
+            address, size = address + part & MASK64, size - part
+        return code
 
     def _may_be_done_by_loop(self, va: int) -> bool:
         """Whether a block whose last 4 bytes are at `va` ends in an instruction that the loop does.
@@ -194,10 +234,15 @@ class PublicEngine:
         return self._parcel(va) | self._parcel(va + 2) << 16
 
     def _parcel(self, va: int) -> int:
+        offset = self._page(va)
+        return self._parcels[offset + (va & 0xFFF) >> 1] if offset >= 0 else 0
+
+    def _page(self, va: int) -> int:
+        """Where in RAM the page of code at `va` is, or -1."""
         offset = self._pages.get(va >> 12)
         if offset is None:
             offset = self._pages[va >> 12] = self._page_offset(va)
-        return self._parcels[offset + (va & 0xFFF) >> 1] if offset >= 0 else 0
+        return offset
 
     def _page_offset(self, va: int) -> int:
         try:
@@ -245,8 +290,25 @@ class PublicEngine:
 
 
 def _is_done_by_loop(word: int) -> bool:
-    """Whether the library would do `word` wrong: it has host time in counters, and fence.i is a nop there."""
-    return takes(word) or is_fence_i(word)
+    """Whether the library would do `word` wrong.
+
+    It has host time in counters, fence.i does nothing there, and sepc and mepc keep bit 0.
+    """
+    return takes(word) or is_fence_i(word) or writes_epc(word)
+
+
+def _floats(code: bytes) -> tuple[int | None, int | None]:
+    """Where in `code` the first floating-point instruction is, and the first that may write its state."""
+    first: int | None = None
+    at = 0
+    while at + 2 <= len(code):
+        word = int.from_bytes(code[at : at + 4], "little")
+        if first is None and is_float(word):
+            first = at
+        if may_write_float(word):
+            return first, at
+        at += length(word)
+    return first, None
 
 
 def _signed(word: int) -> int:

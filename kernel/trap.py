@@ -18,7 +18,7 @@ kernelvec, where only an interrupt may arrive, and only in `idle`.
 from typing import TYPE_CHECKING, Final
 
 from emu import engine as e
-from emu.hart import MASK64, Hart
+from emu.hart import EVEN, MASK64, Hart
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import (
     CAUSE_FETCH_PAGE,
@@ -32,6 +32,7 @@ from kernel.abi.riscv import (
     PTE_X,
     SCAUSE_INTERRUPT,
     SSTATUS_FS,
+    SSTATUS_SD,
     SSTATUS_SPIE,
     SSTATUS_SPP,
 )
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 TIMER: Final = SCAUSE_INTERRUPT | IRQ_S_TIMER
 EXTERNAL: Final = SCAUSE_INTERRUPT | IRQ_S_EXTERNAL
 ACCESS: Final = {CAUSE_FETCH_PAGE: PTE_X, CAUSE_LOAD_PAGE: PTE_R, CAUSE_STORE_PAGE: PTE_W}
-TO_USER_MASK: Final = SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_FS
+TO_USER_MASK: Final = SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_FS | SSTATUS_SD
 
 
 class Trap:
@@ -82,7 +83,7 @@ class Trap:
         mstatus = regs[e.MSTATUS]
         if mstatus & TO_USER_MASK != SSTATUS_SPIE:
             regs[e.MSTATUS] = mstatus & ~TO_USER_MASK | SSTATUS_SPIE
-        regs[e.SEPC] = p.tf[TF_EPC]
+        regs[e.SEPC] = p.tf[TF_EPC] & EVEN  # user memory may have given it, as in exec and sigalarm
         regs[A0] = p.satp
 
     def _usertrap(self, p: Proc) -> None:

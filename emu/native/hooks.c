@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED, INTERRUPT, TRAP_LOOP, TRAP, BREAK, WATCH };
-enum reg { PC = 64, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82, SATP = 84 };
+enum reg { PC = 64, LOAD_RES = 65, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82, SATP = 84, SEPC = 89, MEPC = 92 };
 enum cause {
     FETCH_ACCESS = 1, ILLEGAL_INSTRUCTION = 2, MISALIGNED_LOAD = 4, MISALIGNED_STORE = 6, ECALL = 8,
     FETCH_PAGE = 12, LOAD_PAGE = 13, STORE_PAGE = 15
@@ -23,9 +23,9 @@ enum cause {
 enum { OPCODE = 0x7f, ATOMIC = 0x2f, FUNCT5_IN_HALF = 11, LR = 2 };
 enum { LOADS = 1, STORES = 2, FETCHES = 4 };
 enum { USER = 0, SUPERVISOR = 1, MACHINE = 3 };
-enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3, MSTATUS_FS = 3 << 13 };
-#define MSTATUS_SD (1UL << 63)
+enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3, FS_SHIFT = 13, FS_OFF = 0, FS_DIRTY = 3 };
 enum { STEPPED = -1, ONE_INSTRUCTION = 1, TRAP_TICKS = 4, PAGE_SIZE = 4096, C_JUMP_SIZE = 2 };
+#define NOWHERE (-1UL) /* no address of an instruction */
 
 /* Where a debugger wants a stop; Spot in emu/engine.py. */
 struct spot {
@@ -53,7 +53,6 @@ struct hart {
     void *engine;
     void *cpu;
     void (*do_interrupt)(void *cpu);
-    uint32_t (*fetch_half)(void *regs, uint64_t address);
     uint8_t *code_pages; /* for each page of RAM, whether blocks were made of its bytes */
     uint64_t ram;        /* host address */
     uint64_t ram_base;   /* physical address */
@@ -63,7 +62,25 @@ struct hart {
     const struct spot *spots;
     uint64_t spot_count;
     void (*leave_block)(void *cpu, uint64_t return_address); /* with the state at the instruction there */
+    uint64_t second_half; /* address of the half that is translated next, if it begins no instruction */
 };
+
+/* What the library itself does; the same for all engines. */
+struct cpu;
+struct calls {
+    uint64_t (*load[4])(char *state, uint64_t va, uint32_t how, uint64_t return_address);
+    void (*store[4])(char *state, uint64_t va, uint64_t value, uint32_t how, uint64_t return_address);
+    void (*drop_blocks)(void *engine, void *pages, uint64_t offset, int bytes, uint64_t return_address);
+    void (*set_dirty)(struct cpu *cpu, uint64_t va);
+    void (*reset_dirty)(struct cpu *cpu, uint64_t host_address, uint64_t bytes);
+    uint32_t (*fetch_half)(uint64_t *regs, uint64_t address);
+};
+static struct calls library;
+
+void set_library_calls(const struct calls *calls)
+{
+    library = *calls;
+}
 
 static void stop(struct hart *h, enum reason reason)
 {
@@ -101,7 +118,8 @@ static void skip_spin(struct hart *h, int64_t bytes)
 int enter(struct hart *h)
 {
     h->reason = RAN;
-    h->block = -1;
+    h->block = NOWHERE;
+    h->second_half = NOWHERE;
     /* Code looks for a stop behind each load and store too, because one may touch a device, and that
      * costs more than the access.  The guest code of a kernel that has gates touches none. */
     *h->no_exit_request = h->gate_high && !h->stepping;
@@ -184,7 +202,8 @@ static void correct_cause(struct hart *h, uint32_t cause, uint64_t pc)
 {
     if (cause != MISALIGNED_LOAD && cause != LOAD_PAGE)
         return;
-    if ((h->fetch_half(h->regs, pc) & OPCODE) == ATOMIC && h->fetch_half(h->regs, pc + 2) >> FUNCT5_IN_HALF != LR)
+    if ((library.fetch_half(h->regs, pc) & OPCODE) == ATOMIC &&
+        library.fetch_half(h->regs, pc + 2) >> FUNCT5_IN_HALF != LR)
         *h->cause_now = cause == LOAD_PAGE ? STORE_PAGE : MISALIGNED_STORE;
 }
 
@@ -211,8 +230,6 @@ void on_trap(void *engine, uint32_t cause, struct hart *h)
     }
     correct_cause(h, cause, pc);
     h->do_interrupt(h->cpu);
-    if ((h->regs[MSTATUS] & MSTATUS_FS) == MSTATUS_FS)
-        h->regs[MSTATUS] |= MSTATUS_SD; /* a write to fcsr sets FS alone */
     h->now += TRAP_TICKS;
     if (h->regs[PC] == pc && h->regs[PRIV] == priv)
         stop(h, TRAP_LOOP);
@@ -346,20 +363,6 @@ static int is_plain(const char *state, uint64_t va, uint64_t bytes, uint32_t how
     return 1;
 }
 
-struct calls {
-    uint64_t (*load[4])(char *state, uint64_t va, uint32_t how, uint64_t return_address);
-    void (*store[4])(char *state, uint64_t va, uint64_t value, uint32_t how, uint64_t return_address);
-    void (*drop_blocks)(void *engine, void *pages, uint64_t offset, int bytes, uint64_t return_address);
-    void (*set_dirty)(struct cpu *cpu, uint64_t va);
-    void (*reset_dirty)(struct cpu *cpu, uint64_t host_address, uint64_t bytes);
-};
-static struct calls library; /* of the library itself; the same for all engines */
-
-void set_library_calls(const struct calls *calls)
-{
-    library = *calls;
-}
-
 /* Of 1 << `size` bytes; a value may have more than those, of which the rest means nothing. */
 #define ACCESSES(size, type)                                                                                   \
     uint64_t on_load_##size(char *state, uint64_t va, uint32_t how, uint64_t return_address)                   \
@@ -428,4 +431,98 @@ void on_set_dirty(struct cpu *cpu, uint64_t va)
 
     if (!h || !h->code_pages[h->page_stored_to])
         library.set_dirty(cpu, va);
+}
+
+/* Floating point that is switched off, or that is about to change state marked as unchanged.
+ *
+ * With FS off every floating-point instruction is illegal.  The library lets fsgnj.d pass, which even switches
+ * it on, and does nothing for the compressed loads and stores.  With FS initial or clean it does not mark the
+ * state as dirty for a comparison or a conversion, which set flags, and not SD for a write to fcsr.
+ * So it gets something illegal of the same length to translate in their place: the hart stops there with pc on
+ * the instruction, and the loop (Loop._illegal) enters the trap or marks the state.  The library keeps blocks
+ * of different FS apart.  is_float and may_write_float say the same as those of emu/decode.py.
+ */
+enum {
+    LOAD_FP = 0x07, STORE_FP = 0x27, MADD = 0x43, MSUB = 0x47, NMSUB = 0x4b, NMADD = 0x4f, OP_FP = 0x53,
+    SYSTEM = 0x73
+};
+enum { ILLEGAL_16 = 0, ILLEGAL_32 = 0xffff /* whatever its second half is */ };
+enum { FMV_X_OR_FCLASS = 0x1c, FUNCT5_SHIFT = 27, CSR_SHIFT = 20, FCSR = 3, CSR_SEPC = 0x141 };
+
+static int is_compressed(uint32_t word)
+{
+    return (word & 3) != 3;
+}
+
+static int is_float(uint32_t word)
+{
+    switch (word & OPCODE) {
+    case LOAD_FP: case STORE_FP: case MADD: case MSUB: case NMSUB: case NMADD: case OP_FP:
+        return 1;
+    }
+    return !(word & 1) && (word >> 13 & 3) == 1; /* c.fld, c.fsd, c.fldsp, c.fsdsp */
+}
+
+static int writes_fcsr(uint32_t word)
+{
+    uint32_t csr = word >> CSR_SHIFT, op = word >> 12 & 3, rs1 = word >> 15 & 31;
+
+    return csr && csr <= FCSR && (op == 1 || (op && rs1));
+}
+
+static int may_write_float(uint32_t word)
+{
+    if (is_compressed(word))
+        return is_float(word) && !(word >> 15 & 1); /* no store */
+    switch (word & OPCODE) {
+    case SYSTEM:
+        return writes_fcsr(word);
+    case OP_FP:
+        return word >> FUNCT5_SHIFT != FMV_X_OR_FCLASS;
+    case STORE_FP:
+        return 0;
+    }
+    return is_float(word);
+}
+
+static int is_held_back(uint64_t *regs, uint64_t address, uint32_t half)
+{
+    uint64_t fs = regs[MSTATUS] >> FS_SHIFT & 3;
+
+    if (fs == FS_DIRTY)
+        return 0;
+    if (fs == FS_OFF)
+        return is_float(half);
+    return may_write_float(is_compressed(half) ? half : half | library.fetch_half(regs, address + 2) << 16);
+}
+
+/* The library fetches 16 bits of code to translate them: one instruction after another, each from its first
+ * half.  It does not come back from a fetch that faults. */
+uint32_t on_fetch(uint64_t *regs, uint64_t address)
+{
+    struct hart *h = ((const struct cpu *)((const char *)regs - STATE_IN_CPU))->hart;
+    uint32_t half;
+    int is_second;
+
+    if (!h)
+        return library.fetch_half(regs, address);
+    is_second = address == h->second_half;
+    h->second_half = NOWHERE;
+    half = library.fetch_half(regs, address);
+    if (is_second)
+        return half;
+    if (is_held_back(regs, address, half))
+        half = is_compressed(half) ? ILLEGAL_16 : ILLEGAL_32;
+    if (!is_compressed(half))
+        h->second_half = address + 2;
+    return half;
+}
+
+/* sepc and mepc are addresses of instructions, and those are even; the library keeps what it is given.
+ * The reservation is dropped because the public engine cannot write a CSR without. */
+int write_epc(uint64_t *regs, int csr, uint64_t value)
+{
+    regs[csr == CSR_SEPC ? SEPC : MEPC] = value & -2;
+    regs[LOAD_RES] = NOWHERE;
+    return 0;
 }

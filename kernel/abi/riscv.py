@@ -31,6 +31,7 @@ SSTATUS_SIE: Final = 1 << 1
 SSTATUS_SPIE: Final = 1 << 5
 SSTATUS_SPP: Final = 1 << 8
 SSTATUS_FS: Final = 3 << 13
+SSTATUS_SD: Final = 1 << 63
 
 SIE_SSIE: Final = 1 << 1
 SIE_STIE: Final = 1 << 5

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from errno import EINVAL, EPERM
 from typing import TYPE_CHECKING, Final
 
+from emu.hart import EVEN
 from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE
 from kernel.abi.param import MAXPATH, PGACCESS_MAX
 from kernel.abi.ps import SYSINFO
@@ -84,7 +85,7 @@ class Alarm:
             self.left -= 1
             if not self.left:
                 self.left, self.saved = self.period, bytes(p.tf[TF_EPC:])
-                p.tf[TF_EPC] = self.handler
+                p.tf[TF_EPC] = self.handler & EVEN
 
     def forked(self) -> "Alarm":
         """The child's: no alarm, but if it was born in the handler it can return from it."""

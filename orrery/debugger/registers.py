@@ -8,7 +8,7 @@ satp and the privilege are told as they will be when the process runs.
 from typing import TYPE_CHECKING, Final
 
 from emu import engine as e
-from emu.hart import MACHINE, MASK64, NO_RESERVATION, SUPERVISOR, USER
+from emu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, NO_RESERVATION, SUPERVISOR, USER
 from kernel.proc import TF_EPC, TF_RA, Proc
 from orrery.machine import S_VIEWS
 
@@ -27,6 +27,8 @@ PRIV: Final = NAMES.index("priv")
 SATP: Final = NAMES.index("satp")
 INDICES: Final = tuple(S_VIEWS[name][0] if name in S_VIEWS else e.NAMES[name] for name in NAMES)
 VIEWED: Final = tuple((NAMES.index(name), mask) for name, (_, mask) in S_VIEWS.items())
+_WRITABLE: Final = dict.fromkeys(("pc", "sepc", "mepc"), EVEN)
+"""The bits that a value can have, where those are not all."""
 PRIVILEGES: Final = (USER, SUPERVISOR, MACHINE)
 
 
@@ -57,7 +59,7 @@ class Registers:
             return self._write_live(NAMES[index], value)
         if index > PC:
             return False
-        p.tf[TF_EPC if index == PC else TF_RA + index - 1] = value
+        p.tf[TF_EPC if index == PC else TF_RA + index - 1] = value & _WRITABLE.get(NAMES[index], MASK64)
         return True
 
     def _write_live(self, name: str, value: int) -> bool:
@@ -70,7 +72,9 @@ class Registers:
             value = regs[register] & ~mask | value & mask
         else:
             register = e.NAMES[name]
-        regs[register] = value
+        if register == e.MSTATUS:
+            value = value & ~MSTATUS_SD | (MSTATUS_SD if value & MSTATUS_FS == MSTATUS_FS else 0)
+        regs[register] = value & _WRITABLE.get(name, MASK64)
         regs[e.LOAD_RES] = NO_RESERVATION
         if name == "pc":
             hart.waiting = False

@@ -167,6 +167,14 @@ def test_registers_can_be_set(debugged: Debugged, target: Target) -> None:
     assert not target.set_register(PID, len(NAMES), 0)
     assert not target.set_register(PID, 1, 1 << 64)
     assert not target.set_register(PID, NAMES.index("sip"), 2)
+    for pid, name in ((1, "pc"), (PID, "pc"), (PID, "sepc"), (PID, "mepc")):
+        value = reg(target, name, pid)
+        assert target.set_register(pid, NAMES.index(name), value | 1)
+        assert reg(target, name, pid) == value, "no instruction is at an odd address"
+    for fs, sd in ((3, 1), (1, 0)):
+        sstatus = reg(target, "sstatus")
+        assert target.set_register(PID, NAMES.index("sstatus"), sstatus & ~(3 << 13) | fs << 13)
+        assert reg(target, "sstatus") >> 13 & 3 == fs and reg(target, "sstatus") >> 63 == sd
     target.set_places(())
     assert target.resume().status == 51
 

@@ -204,6 +204,17 @@ def test_trapframe_in_ram_says_where_to_go_on() -> None:
     assert entered[1] == entered[0] + 1
 
 
+def test_bit_0_of_the_pc_in_a_trapframe_does_not_count() -> None:
+    """As on a real hart, whose sepc has no such bit."""
+
+    def change(system: System) -> None:
+        system.board.ram.u64[trapframe_word(system, 8 * TF_EPC)] |= 1
+
+    with suspended(change) as system:
+        assert system.run() is Stop.ASKED
+        assert system.board.exit_code == RESUMED_STATUS
+
+
 def test_context_in_ram_is_a_real_one() -> None:
     with suspended() as system:
         p = system.process("program")

@@ -10,7 +10,8 @@ ZERO, RA, SP, GP, TP, T0, T1, T2, S0, S1, A0, A1, A2, A3, A4, A5, A6, A7 = range
 S2, S3, S4, S5, S6, S7, S8, S9, S10, S11, T3, T4, T5, T6 = range(18, 32)
 
 CSRS = {
-    "fcsr": 0x003, "cycle": 0xC00, "time": 0xC01, "instret": 0xC02, "hpmcounter3": 0xC03,
+    "fflags": 0x001, "frm": 0x002, "fcsr": 0x003,
+    "cycle": 0xC00, "time": 0xC01, "instret": 0xC02, "hpmcounter3": 0xC03,
     "sstatus": 0x100, "sie": 0x104, "stvec": 0x105, "scounteren": 0x106, "sscratch": 0x140, "sepc": 0x141,
     "scause": 0x142, "stval": 0x143, "sip": 0x144, "stimecmp": 0x14D, "satp": 0x180,
     "mstatus": 0x300, "misa": 0x301, "medeleg": 0x302, "mideleg": 0x303, "mie": 0x304, "mtvec": 0x305,
@@ -107,29 +108,6 @@ def ld(rd: int, base: int, offset: int) -> int:
 
 def sd(rs2: int, base: int, offset: int) -> int:
     return store(3, rs2, base, offset)
-
-
-def fload(funct3: int, rd: int, base: int, offset: int) -> int:
-    """funct3: 2 flw, 3 fld."""
-    return _i(0x07, funct3, rd, base, offset)
-
-
-def fstore(funct3: int, rs2: int, base: int, offset: int) -> int:
-    return _s(0x27, funct3, rs2, base, offset)
-
-
-FLOAT = [(0x00, 7), (0x01, 7), (0x05, 7), (0x09, 7), (0x0D, 7), (0x11, 0), (0x15, 1)]
-"""(funct7, rm) of fadd.s, fadd.d, fsub.d, fmul.d, fdiv.d, fsgnj.d, fmax.d."""
-
-
-def floating(which: int, rd: int, rs1: int, rs2: int) -> int:
-    """The floating-point operation FLOAT[which]."""
-    funct7, rm = FLOAT[which % len(FLOAT)]
-    return _r(0x53, rm, funct7, rd, rs1, rs2)
-
-
-def fcvt_d_l(rd: int, rs1: int) -> int:
-    return _r(0x53, 7, 0x69, rd, rs1, 2)
 
 
 AMO = [0x00, 0x01, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C]

@@ -37,6 +37,7 @@ from assembler import (
     S11,
     SC,
     SFENCE_VMA,
+    SP,
     SRET,
     T3,
     T4,
@@ -57,10 +58,6 @@ from assembler import (
     c_mv,
     c_sw,
     csr,
-    fcvt_d_l,
-    fload,
-    floating,
-    fstore,
     jal,
     jalr,
     load,
@@ -83,11 +80,13 @@ from bare import (
     Machine,
     physical,
 )  # fmt: skip
+from float_assembler import FUSED, OPERATIONS, c_fld, c_fldsp, c_fsd, c_fsdsp, fload, fstore, fused, operation
 from hypothesis import strategies as st
 
 from emu import engine as e
 
 REGISTERS = (A0, A1, A2, A3, A4, A5, S2, S3)
+FLOAT_NAMES = sorted(OPERATIONS)
 POINTERS = (S0, S1, GP)  # data, its page boundary, and the boundary to what is read-only or missing
 ILLEGAL = (0x0000_0000, 0xFFFF_FFFF, 0x0000_707F, 0x0000_300B, 0x8000, 0x0010_0073 | 1 << 7, 0x4002 & 0xE003)
 CSR_NAMES = tuple(CSRS)
@@ -112,7 +111,7 @@ class Program:
     island: Island
     medeleg: int
     enabled: int
-    floating: bool
+    fs: int
     gates: bool
     lines: tuple[tuple[int, int], ...]
 
@@ -125,8 +124,8 @@ class Program:
         regs[e.MEDELEG] = self.medeleg
         regs[e.MIE] = self.enabled
         regs[e.MSTATUS] |= 0xA  # SIE, MIE
-        if not self.floating:
-            regs[e.MSTATUS] &= ~(3 << 13)
+        regs[e.MSTATUS] = regs[e.MSTATUS] & ~(3 << 13) | self.fs << 13 | (1 << 63 if self.fs == 3 else 0)
+        regs[SP] = made.address(DATA) + 0x200
         for number, register in enumerate(REGISTERS):
             regs[register] = (number * 0x9E37_79B9_7F4A_7C15 + 1) % (1 << 64)
         regs[S0] = made.address(DATA) + 0x100
@@ -206,15 +205,28 @@ def _compressed_memory(code: Code, f: Fragment, privilege: int) -> None:
 
 def _float(code: Code, f: Fragment, privilege: int) -> None:
     pointer = POINTERS[f.b % 3]
-    match f.c % 5:
+    match f.c % 8:
         case 0:
-            code.put(fcvt_d_l(f.a % 32, _reg(f.b)))
+            code.put(fload(2 + f.n % 2, f.a, pointer, f.n % 32 - 16))
         case 1:
-            code.put(fload(2 + f.n % 2, f.a % 32, pointer, f.n % 32 - 16))
+            code.put(fstore(2 + f.n % 2, f.a, pointer, f.n % 32 - 16))
         case 2:
-            code.put(fstore(2 + f.n % 2, f.a % 32, pointer, f.n % 32 - 16))
+            code.put((c_fld if f.n & 1 else c_fsd)(f.a, (S0, S1)[f.b & 1], f.n % 32 * 8))
+        case 3:
+            code.put((c_fldsp if f.n & 1 else c_fsdsp)(f.a, f.n % 64 * 8))
+        case 4:
+            code.put(fused(sorted(FUSED)[f.n % 4], bool(f.n & 4), f.a, f.b, f.c, f.n >> 3 & 31))
         case _:
-            code.put(floating(f.n, f.a % 32, f.b % 32, f.c % 32))
+            name = FLOAT_NAMES[f.n % len(FLOAT_NAMES)]
+            code.put(operation(name, _reg(f.a), _reg(f.b), f.c))  # an integer among them is not lost
+
+
+def _float_switch(code: Code, f: Fragment, privilege: int) -> None:
+    """Another value of FS: bits of it set or cleared, perhaps under a floating-point instruction's feet."""
+    name = "mstatus" if privilege == 3 else "sstatus"
+    code.put(lui(T3, (f.n & 3) << 1), csr(2 + (f.c & 1), ZERO, CSRS[name], T3))
+    if f.c & 2:
+        code.put(csr(2, _reg(f.a), CSRS[name], ZERO))
 
 
 def _atomic(code: Code, f: Fragment, privilege: int) -> None:
@@ -235,14 +247,14 @@ def _system(code: Code, f: Fragment, privilege: int) -> None:
     if word in (SRET, MRET):
         # Return to the next instruction, where the mode may be another one.
         epc = CSRS["sepc" if word == SRET else "mepc"]
-        code.put(auipc(T3, 0), addi(T3, T3, 16), csr(1, ZERO, epc, T3))
+        code.put(auipc(T3, 0), addi(T3, T3, 16 + (f.a & 1)), csr(1, ZERO, epc, T3))
     code.put(word)
 
 
 def _csr(code: Code, f: Fragment, privilege: int) -> None:
     name = CSR_NAMES[f.n % len(CSR_NAMES)]
     op = (1, 2, 3, 5, 6, 7)[f.c % 6]
-    if name in ("satp", "stvec", "mtvec", "sepc", "mepc", "mstatus", "misa"):
+    if name in ("satp", "stvec", "mtvec", "mstatus", "misa"):
         op = 2
         code.put(csr(op, _reg(f.a), CSRS[name], ZERO))
         return
@@ -323,8 +335,9 @@ def _spin(code: Code, f: Fragment, privilege: int) -> None:
 KINDS: dict[str, Callable[[Code, Fragment, int], None]] = {
     "alu": _alu, "alu_imm": _alu_imm, "upper": _upper, "compressed": _compressed, "branch": _branch,
     "loop": _loop, "memory": _memory, "compressed_memory": _compressed_memory, "float": _float,
-    "atomic": _atomic, "system": _system, "csr": _csr, "timer": _timer, "device": _device, "island": _island,
-    "lost": _lost, "own_code": _own_code, "other_code": _other_code, "spin": _spin,
+    "float_switch": _float_switch, "atomic": _atomic, "system": _system, "csr": _csr, "timer": _timer,
+    "device": _device, "island": _island, "lost": _lost, "own_code": _own_code, "other_code": _other_code,
+    "spin": _spin,
 }  # fmt: skip
 
 DEVICE_KINDS = ("device", "timer")
@@ -335,7 +348,9 @@ FRAGMENTS = st.builds(
     Fragment, st.sampled_from(sorted(KINDS)), NUMBERS, NUMBERS, NUMBERS, st.integers(0, 4095)
 )
 LINES = st.tuples(st.integers(0, 3000), st.sampled_from((1, 3, 5, 7, 9, 11)))
-HOT_KINDS = ("memory", "compressed_memory", "float", "atomic", "own_code", "other_code", "island")
+HOT_KINDS = (
+    "memory", "compressed_memory", "float", "float_switch", "atomic", "own_code", "other_code", "island",
+)  # fmt: skip
 HOT_FRAGMENTS = st.builds(
     Fragment, st.sampled_from(HOT_KINDS), NUMBERS, NUMBERS, NUMBERS, st.integers(0, 4095)
 )
@@ -344,7 +359,7 @@ REST = (
     st.sampled_from(Island),
     st.sampled_from((0xB3FF, 0xB3FF, 0, 0xBBFF, 0x1234 & 0xB3FF)),
     st.sampled_from((0xAAA, 0x222, 0x888, 0)),
-    st.booleans(),
+    st.integers(0, 3),
     st.booleans(),
     st.lists(LINES, max_size=4).map(tuple),
 )

@@ -358,17 +358,6 @@ def test_a_float_from_a_device_makes_the_state_dirty(engine: str) -> None:
 
 
 @EACH
-@MODES
-def test_a_trap_sums_up_what_is_dirty(stepped: bool, engine: str) -> None:
-    """A write to fcsr sets FS alone; SD follows at the latest in the trap."""
-    machine = prepare(engine, Case("", csr(5, ZERO, 0x003, 1), 0))
-    machine.board.ram.u32[(physical(TEXT) - HANDLERS_PA) // 4 + 1] = ECALL
-    trap(machine, stepped, 4 + e.TRAP_TICKS)
-    assert machine.hart.regs[e.SCAUSE] == 8
-    assert machine.hart.regs[e.MSTATUS] >> 13 & 3 == 3 and machine.hart.regs[e.MSTATUS] >> 63
-
-
-@EACH
 def test_a_zero_page_is_illegal_even_behind_a_missing_one(engine: str) -> None:
     """The engine looks for the last byte of a block without bytes on the page before."""
     for stepped in (False, True):
