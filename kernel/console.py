@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CTRL_D, CTRL_H, CTRL_P, CTRL_U = 0x04, 0x08, 0x10, 0x15
 NEWLINE, RETURN, DELETE = 0x0A, 0x0D, 0x7F
 LINE: Final = re.compile(rb"[^\n\x04]*\n?")  # to the end of a line, or to before a ^D
+WRITE_UNIT, WRITE_UNIT_SINCE = 32, 2025  # bytes that the console of xv6 takes at once, and since which year
 RUBOUT: Final = b"\b \b"  # wipes the byte before the cursor
 ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
 
@@ -118,7 +119,8 @@ class Console:
 
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Send the `n` bytes at `va` of `p`; returns how many, fewer where `va` goes bad on the way."""
-        return copyin_most(self._k, p, va, n, partial(self._put, p.pid))
+        unit = WRITE_UNIT if self._k.lab >= WRITE_UNIT_SINCE else 1
+        return copyin_most(self._k, p, va, n, partial(self._put, p.pid), unit)
 
     def putstr(self, text: str) -> None:
         """The kernel's own messages. Never blocks, needs no process, works in a panic."""

@@ -7,22 +7,29 @@ may be open in all.
 
 Bytes are copied to and from the program while no inode is locked and no transaction is open, because a copy
 may fault pages in, and that may need the file system.
+
+A write that fails leaves what xv6's leaves.  That moves bytes in steps of WRITE_STEP, each an operation of
+the log, and inside a step by the block of the file.  A step that would make the file too large is not begun.
+The pieces before a bad address are in the file, and the offset is behind them.  Of the piece with the bad
+address the good bytes are stored too, but only over bytes that the file has; the offset stays before them.
 """
 
 from abc import ABC, abstractmethod
-from errno import EINVAL, EIO, ENFILE
+from errno import EFBIG, EINVAL, EIO, ENFILE
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kernel.abi.disk import BSIZE, STAT
-from kernel.abi.param import NFILE
+from kernel.abi.param import MAXOPBLOCKS, NFILE
 from kernel.errors import BadAddress, SyscallError
 from kernel.inode import Inode
+from kernel.usercopy import copyin_good
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
     from kernel.proc import Proc
 
 WRITE_MAX: Final = 16 * BSIZE  # bytes of a long write that are copied at a time
+WRITE_STEP: Final = (MAXOPBLOCKS - 1 - 1 - 2) // 2 * BSIZE  # bytes that xv6 writes in one operation
 
 
 class CharDevice(Protocol):
@@ -86,14 +93,36 @@ class InodeFile(File):
     def write(self, p: "Proc", va: int, n: int) -> int:
         if n < 0:
             raise SyscallError(EINVAL, "negative length")
+        start, room = self.off, self._k.fs.layout.blocks_max * BSIZE - self.off
+        fits = n if n <= room else room // WRITE_STEP * WRITE_STEP
         done = 0
-        while done < n:  # what was written before a failure stays
-            data = self._k.copyin(p, va + done, min(n - done, WRITE_MAX))
-            with self._k.log, self._k.fs.locked(self.ip) as ip:
-                written = self._k.fs.writei(ip, self.off, data)
-                self.off += written
-            done += written
+        while done < fits:  # what was written before a failure stays
+            wanted = min(fits - done, WRITE_MAX)
+            data = copyin_good(self._k, p, va + done, wanted)
+            if len(data) < wanted:
+                good = done + len(data)
+                whole = max(good - (start + good) % BSIZE, good // WRITE_STEP * WRITE_STEP, done)
+                self._write_before_bad(data, whole - done)
+                raise BadAddress(va + good)
+            done += self._put(data)
+        if fits < n:
+            raise SyscallError(EFBIG, f"{n} bytes at {start}")
         return n
+
+    def _put(self, data: bytes) -> int:
+        """Write as many of the bytes as one operation can, and move on; gives how many."""
+        with self._k.log, self._k.fs.locked(self.ip) as ip:
+            written = self._k.fs.writei(ip, self.off, data)
+            self.off += written
+        return written
+
+    def _write_before_bad(self, data: bytes, whole: int) -> None:
+        """Write `data`, which ends before a bad address: the first `whole` bytes are pieces without one."""
+        while whole:
+            written = self._put(data[:whole])
+            data, whole = data[written:], whole - written
+        with self._k.log, self._k.fs.locked(self.ip) as ip:
+            self._k.fs.writei(ip, self.off, data[: max(0, ip.size - self.off)])
 
     def stat(self) -> bytes:
         with self._k.fs.locked(self.ip) as ip:

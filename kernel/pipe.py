@@ -49,21 +49,28 @@ class Pipe:
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Put in `n` bytes, waiting for room. Fails where the last reader goes or `p` is killed first."""
         done = copyin_most(self._k, p, va, n, partial(self._put, p))
+        if done < n:
+            self._wait_for_room(p)  # for the byte whose address then is found to be bad
         self._k.wakeup(self.reader)
         return done
 
     def _put(self, p: "Proc", piece: bytes) -> None:
         """Append `piece` bit by bit as room comes up."""
+        while piece:
+            room = self._wait_for_room(p)
+            self.data += piece[:room]
+            piece = piece[room:]
+
+    def _wait_for_room(self, p: "Proc") -> int:
+        """How many bytes can be put in, at least one; fails where nobody will read them or `p` is killed."""
         while True:
             if not self.reader.ref:
                 raise SyscallError(EPIPE, "nobody can read the pipe any more")
             if p.killed:
                 raise SyscallError(EINTR, "killed in a write to a pipe")
-            room = max(0, PIPESIZE - len(self.data))  # less than none where a reader put bytes back
-            self.data += piece[:room]
-            piece = piece[room:]
-            if not piece:
-                return
+            room = PIPESIZE - len(self.data)  # less than none where a reader put bytes back
+            if room > 0:
+                return room
             self._k.wakeup(self.reader)
             self._k.sleep(self.writer)
 

@@ -3,8 +3,7 @@
 Every pointer that a program hands the kernel goes through here: the page must be the user's and allow the
 access.  `copyin` and `copyout` treat a page that is not there as the hart would, by a page fault: it may be
 promised, copied on write, or part of a mapped file, and reading that may sleep.  So who copies holds no lock
-and is in no operation of the log.  `copyinstr` brings in pages of mappings only: a string in a page that was
-promised by sbrk and that nobody has touched is a bad address.
+and is in no operation of the log.
 """
 
 from collections.abc import Callable
@@ -85,14 +84,14 @@ class UserCopy:
     def copyinstr(self, p: "Proc", va: int, limit: int) -> bytes:
         """The string at address `va` of `p` without its NUL, which is among the first `limit` bytes.
 
-        Raises BadAddress where it is not, and, unlike copyin, at a page of heap that is not mapped yet.
+        Raises BadAddress where it is not.
         """
         parts = []
         at = va
         while at < va + limit:
             chunk = self._k.vm.peek(p.pagetable, at, min(va + limit - at, PGSIZE - (at & PGMASK)))
             if chunk is None:
-                if at < p.sz or not self._k.pager.fault(p, at, PTE_R):
+                if not self._k.pager.fault(p, at, PTE_R):
                     break
                 continue
             head, end, _ = chunk.partition(b"\0")
@@ -103,19 +102,33 @@ class UserCopy:
         raise BadAddress(at)
 
 
-# Pipes and the console, as programs see them, move a byte at a time: up to the first bad address.
+# What moves data for a program does so up to the first bad address.
 
 
-def copyin_most(k: "Kernel", p: "Proc", va: int, n: int, take: Callable[[bytes], object]) -> int:
-    """Hand the `n` bytes at user address `va` piece by piece to `take`, up to a bad one; gives how many."""
+def copyin_good(k: "Kernel", p: "Proc", va: int, n: int) -> bytes:
+    """The `n` bytes at user address `va`, or those before the first bad one."""
+    try:
+        return k.copyin(p, va, n)
+    except BadAddress as bad:
+        return k.copyin(p, va, bad.va - va)
+
+
+def copyin_most(
+    k: "Kernel", p: "Proc", va: int, n: int, take: Callable[[bytes], object], unit: int = 1
+) -> int:
+    """Hand the `n` bytes at user address `va` piece by piece to `take`, up to a bad one; gives how many.
+
+    They come in units of `unit` bytes, a divisor of PIECE_MAX, and one with a bad address in it does not.
+    """
     done = 0
     while done < n:
         size = min(n - done, PIECE_MAX)
-        try:
-            take(k.copyin(p, va + done, size))
-        except BadAddress as bad:
-            take(k.copyin(p, va + done, bad.va - va - done))
-            return bad.va - va
+        data = copyin_good(k, p, va + done, size)
+        if len(data) < size:
+            data = data[: len(data) // unit * unit]
+            take(data)
+            return done + len(data)
+        take(data)
         done += size
     return done
 

@@ -2,10 +2,10 @@
  *
  *      .venv/bin/orrery run docs/examples/lazy.c
  *
- * Of four pages that sbrk only promises, the program touches the second.  Two more are touched by the kernel,
- * on its behalf: pipe() stores two descriptors in the third, write() takes a byte from the first.  open() is
- * given a name in the last, and touches nothing.  Then the program reads where nothing was promised, and
- * dies. */
+ * Of four pages that sbrk only promises, the program touches the second.  The others are touched by the
+ * kernel, on its behalf: pipe() stores two descriptors in the third, write() takes a byte from the first, and
+ * open() looks in the last for a name, which is empty and means the current directory.  Then the program reads
+ * where nothing was promised, and dies. */
 
 #include "kernel/types.h"
 #include "user/user.h"

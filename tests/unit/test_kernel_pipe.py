@@ -165,6 +165,30 @@ def test_a_bad_address_ends_a_transfer_after_the_bytes_before_it() -> None:
     assert process.result == [0, 4, 10, -1, 6, 8]
 
 
+def test_a_write_finds_a_bad_address_when_there_is_room_for_the_byte() -> None:
+    k = kernel()
+    reader, writer = open_ends(k)
+
+    def write(k: Any, p: FakeProc) -> int:
+        assert writer.write(p, 0, PIPESIZE - 1) == PIPESIZE - 1
+        return attempt(writer.write, p, MEMORY_SIZE - 1, 2)
+
+    def close(k: Any, p: FakeProc) -> None:
+        k.files.close(reader)
+
+    writing = k.spawn(write)
+    k.run_until_idle()
+    assert writing.result is None, "it waits: the pipe is full"
+    taking = k.spawn(lambda k, p: reader.read(p, 0, 3))
+    k.run_until_idle()
+    assert (taking.result, writing.result) == (3, 1)
+    writing = k.spawn(lambda k, p: attempt(writer.write, p, MEMORY_SIZE - 3, 4))
+    k.run_until_idle()
+    k.spawn(close)
+    k.run()
+    assert writing.result == -1, "nobody will read what is in there"
+
+
 def test_bytes_put_back_after_a_copy_that_slept_leave_no_room_and_lose_nothing() -> None:
     k = kernel()
     reader, writer = open_ends(k)

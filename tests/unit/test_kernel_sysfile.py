@@ -1,6 +1,7 @@
 """The file calls, one rule of xv6 at a time: what each returns, and what it leaves behind."""
 
 import struct
+from random import Random
 from typing import Any
 
 import pytest
@@ -191,14 +192,93 @@ def test_a_write_longer_than_a_transaction_arrives_whole() -> None:
     run(program)
 
 
-def test_a_write_from_a_bad_address_fails_and_keeps_whole_transactions() -> None:
+def test_a_write_from_a_bad_address_keeps_the_bytes_before_it() -> None:
     def program(u: Program) -> None:
         fd = u.open(b"f", O_CREATE | O_RDWR)
         assert u.write(fd, MEMORY_SIZE, 10) == u.write(fd, MEMORY_SIZE - 10, 20) == -1
         assert u.stat(b"f")[4] == 0
         assert u.write(fd, MEMORY_SIZE - WRITE_MAX - BSIZE, WRITE_MAX + 2 * BSIZE) == -1
-        assert u.stat(b"f")[4] == WRITE_MAX
+        assert u.stat(b"f")[4] == WRITE_MAX + BSIZE
         assert u.write(fd, 1 << 63, 10) == -1
+        u.make(b"g", b"A")
+        fd = u.open(b"g", O_RDWR)
+        u.p.memory[-1] = ord("X")
+        assert u.write(fd, MEMORY_SIZE - 1, 2) == -1
+        assert u.content(b"g") == b"X"
+
+    run(program)
+
+
+class XvFile:
+    """What the C kernel's filewrite and writei do, a piece of memory at a time, with memory up to `good`."""
+
+    def __init__(self, data: bytes, off: int) -> None:
+        self.data, self.off = bytearray(data), off
+
+    def write(self, memory: bytes, va: int, n: int) -> int:
+        i = 0
+        while i < n:
+            step = min(n - i, 3 * BSIZE)
+            moved = self._writei(memory, va + i, step)
+            self.off += max(moved, 0)
+            if moved != step:
+                return -1
+            i += step
+        return n
+
+    def _writei(self, memory: bytes, va: int, n: int) -> int:
+        if self.off + n > MAXFILE * BSIZE:
+            return -1
+        done = 0
+        while done < n:
+            at = self.off + done
+            piece = min(n - done, BSIZE - at % BSIZE)
+            data = memory[va + done : va + done + piece]
+            if len(data) < piece:  # in the block, but the file ends before it if it did
+                data = data[: max(0, len(self.data) - at)]
+                self.data[at : at + len(data)] = data
+                break
+            self.data[at : at + piece] = data
+            done += piece
+        return done
+
+
+NUMBERS = [0, 1, 5, BSIZE - 1, BSIZE, BSIZE + 1, 3 * BSIZE - 3, 3 * BSIZE, 3 * BSIZE + 7, WRITE_MAX + 99]
+
+
+def test_writes_that_fail_leave_what_the_c_kernels_leave() -> None:
+    rng = Random(1)
+    old = bytes(i * 3 & 0xFF for i in range(2 * WRITE_MAX))
+
+    def program(u: Program) -> None:
+        memory = bytes(i * 5 + 1 & 0xFF for i in range(MEMORY_SIZE))
+        for _ in range(60):
+            size, off, good, n = (rng.choice(NUMBERS) + rng.randrange(2) for _ in range(4))
+            off = min(off, size)
+            expected = XvFile(old[:size], off)
+            u.make(b"f", old[:size])
+            fd = u.open(b"f", O_RDWR)
+            assert u.read(fd, 0, off) == off
+            u.p.memory[:] = memory
+            result = u.write(fd, MEMORY_SIZE - good, n)
+            assert result == expected.write(memory, MEMORY_SIZE - good, n), (size, off, good, n)
+            assert u.p.ofile[fd].off == expected.off, (size, off, good, n)
+            u.close(fd)
+            assert u.content(b"f") == expected.data, (size, off, good, n)
+
+    run(program)
+
+
+@pytest.mark.parametrize("last", [0, 1, 3 * BSIZE - 1])
+def test_a_write_past_the_largest_file_stops_at_the_step_that_does_not_fit(last: int) -> None:
+    def program(u: Program) -> None:
+        fd = u.open(b"f", O_CREATE | O_RDWR)
+        for _ in range(MAXFILE // 4 - 2):
+            assert u.write(fd, 0, 4 * BSIZE) == 4 * BSIZE
+        assert u.write(fd, 0, last) == last
+        expected = XvFile(bytes((MAXFILE - 8) * BSIZE + last), (MAXFILE - 8) * BSIZE + last)
+        assert u.write(fd, 0, 12 * BSIZE) == expected.write(bytes(12 * BSIZE), 0, 12 * BSIZE) == -1
+        assert u.stat(b"f")[4] == len(expected.data) == expected.off
 
     run(program)
 

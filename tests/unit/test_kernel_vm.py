@@ -210,7 +210,7 @@ class AddressSpaces(RuleBasedStateMachine):
     def copyinstr(self, space: Space, va: int, limit: int) -> None:
         found = bytearray()
         for at in range(va, va + limit):
-            if at // PGSIZE not in space.pages:
+            if not space.expected(at, 1, PTE_R, faults=True):
                 break
             byte = space.pages[at // PGSIZE][0][at % PGSIZE]
             if not byte:

@@ -204,6 +204,7 @@ static void exec_from_pages_not_there(void *heap)
     exit(1);
 }
 
+/* An empty word: echo ends its line behind it. */
 static void exec_with_a_name_not_there(void *heap)
 {
     char *argv[] = {"/echo", heap, 0};
@@ -215,22 +216,31 @@ static void argv_in_pages_not_there(void)
 {
     char *heap = promise(2 * PGSIZE);
     check(status_of(exec_from_pages_not_there, heap) == 0);
-    check(status_of(exec_with_a_name_not_there, heap) == 3);
+    check(status_of(exec_with_a_name_not_there, heap + PGSIZE) == 0);
 }
 
-/* A name that nobody has written is no name. */
+/* A name that nobody has written is empty, which names the current directory and nothing in it. */
 static void names_in_pages_not_there(void)
 {
     char *heap = promise(4 * PGSIZE);
-    check(open(heap, O_RDONLY) == -1);
-    check(unlink(heap) == -1 && mkdir(heap) == -1 && chdir(heap) == -1);
+    int here = open(heap, O_RDONLY);
+    struct stat st, cwd;
+    check(here >= 0 && fstat(here, &st) == 0 && stat(".", &cwd) == 0 && st.ino == cwd.ino);
+    close(here);
+    check(unlink(heap) == -1 && mkdir(heap) == -1 && chdir(heap) == 0);
     check(link("/", heap + PGSIZE) == -1 && link(heap + PGSIZE, "/lazyname") == -1);
     strcpy(heap + 2 * PGSIZE - 5, "/echo"); /* its NUL is in the page behind */
     int fd = open(heap + 2 * PGSIZE - 5, O_RDONLY);
     check(fd >= 0);
     close(fd);
-    memset(heap + 3 * PGSIZE, 'x', PGSIZE); /* it goes on where memory ends */
-    check(open(heap + 4 * PGSIZE - 3, O_RDONLY) == -1);
+    heap = promise(2 * PGSIZE);
+    heap[PGSIZE - 1] = '/'; /* and the NUL is in a page that nobody has written */
+    fd = open(heap + PGSIZE - 1, O_RDONLY);
+    check(fd >= 0 && fstat(fd, &st) == 0 && st.type == T_DIR);
+    close(fd);
+    heap = promise(PGSIZE);
+    memset(heap, 'x', PGSIZE); /* it goes on where memory ends */
+    check(open(heap + PGSIZE - 3, O_RDONLY) == -1);
 }
 
 /* -- fork ---------------------------------------------------------------------------------------------- */

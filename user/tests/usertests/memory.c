@@ -1,6 +1,7 @@
 /* Cases: a process's memory, how it grows and shrinks, and what happens when there is no more. */
 
 #include "kernel/types.h"
+#include "kernel/stat.h"
 #include "kernel/fcntl.h"
 #include "kernel/memlayout.h"
 #include "kernel/riscv.h"
@@ -288,7 +289,11 @@ static void lazy_in_system_calls(void)
     close(fd);
     check(pipe((int *)(lazy + 12 * PGSIZE)) == 0);
     check(wait((int *)(lazy + 14 * PGSIZE)) == -1);
-    check(open(lazy + 16 * PGSIZE, O_RDONLY) == -1); /* a path must have been written by somebody */
+    lazy[17 * PGSIZE - 1] = '/'; /* and the NUL behind it is promised */
+    struct stat st;
+    fd = open(lazy + 17 * PGSIZE - 1, O_RDONLY);
+    check(fd >= 0 && fstat(fd, &st) == 0 && st.type == T_DIR);
+    close(fd);
     check(unlink("sbrkfile") == 0);
 }
 

@@ -140,6 +140,27 @@ static void buffer_across_the_end(void)
     check(unlink("badptr") == 0);
 }
 
+/* The good bytes of a write that fails are stored, over what the file has, and the next write is there too. */
+static void write_across_the_end(void)
+{
+    char *end = sbrk(0), byte;
+    check(sbrk(PGSIZE - (uint64)end % PGSIZE) == end);
+    end = sbrk(0);
+    end[-1] = 'X';
+    make_file("badptr", 1, 3);
+    int fd = open("badptr", O_RDWR);
+    check(write(fd, end - 1, 2) == -1);
+    close(fd);
+    fd = open("badptr", O_RDWR);
+    check(read(fd, &byte, 1) == 1 && byte == 'X' && read(fd, &byte, 1) == 0);
+    check(write(fd, end - 1, 2) == -1 && read(fd, &byte, 1) == 0);
+    check(write(fd, "Y", 1) == 1);
+    struct stat st;
+    check(fstat(fd, &st) == 0 && st.size == 2);
+    close(fd);
+    check(unlink("badptr") == 0);
+}
+
 /* A path whose NUL lies beyond the heap is bad, one that ends with the heap's last byte is good. */
 static void string_across_the_end(void)
 {
@@ -219,6 +240,7 @@ const struct test pointer_tests[] = {
     {"pipe_into_bad", pipe_into_bad},
     {"wait_into_bad", wait_into_bad},
     {"buffer_across_the_end", buffer_across_the_end},
+    {"write_across_the_end", write_across_the_end},
     {"string_across_the_end", string_across_the_end},
     {"string_across_pages", string_across_pages},
     {"read_into_text", read_into_text},
