@@ -8,9 +8,12 @@ disk whose power fails at a chosen write.
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from random import Random
 from typing import Any, NoReturn
 
 from greenlet import getcurrent, greenlet
+from unordered_disk import UnorderedBlk
 
 from emu.bus import Bus
 from emu.clock import Clock
@@ -91,17 +94,26 @@ class FakeProc:
 
 
 class FakeKernel:
-    """Boots on `drive`; `spawn` processes, then `run` until all have ended."""
+    """Boots on `drive`; `spawn` processes, then `run` until all have ended.
+
+    With `chance` the disk answers requests in any order that it picks.
+    """
 
     def __init__(
-        self, drive: RamDrive, nbuf: int = 64, latency_ticks: int = 4, layout: str | None = None
+        self,
+        drive: RamDrive,
+        nbuf: int = 64,
+        latency_ticks: int = 4,
+        layout: str | None = None,
+        chance: Random | None = None,
     ) -> None:
         self.ram = Ram(1 << 20)
         self.bus = Bus(self.ram)
         self.clock = Clock()
         self.events = EventQueue()
         self.sent = bytearray()  # what went out of the UART
-        self.device = VirtioBlk(
+        make_disk = VirtioBlk if chance is None else partial(UnorderedBlk, chance=chance)
+        self.device = make_disk(
             self.ram, self._set_disk_irq, self.clock, self.events, drive, latency_ticks=latency_ticks
         )
         self.uart_device = Uart(self._set_uart_irq, self.sent.append)

@@ -1,9 +1,11 @@
 """The disk driver against the emulated device: batches, a full queue, errors, a device that is not there."""
 
+from random import Random
 from typing import Any
 
 import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic
+from unordered_disk import LastFirst, UnorderedBlk
 
 from kernel import virtio_disk
 from kernel.abi.disk import BSIZE
@@ -60,6 +62,58 @@ def test_several_that_wait_for_room_all_get_it() -> None:
         k.spawn(program, size)
     k.run()
     assert len(k.disk._free) == QUEUE_SIZE
+
+
+# --- a device that answers in any order ---
+
+CHANCES = pytest.mark.parametrize("chance", [LastFirst(), *(Random(seed) for seed in range(4))])
+
+
+@CHANCES
+def test_a_request_is_done_when_its_own_answer_has_come(chance: Random) -> None:
+    """Each process reads, changes and writes a run of blocks of its own, and finds in it what is its own."""
+    drive = CutDrive(IMAGE)
+    k = FakeKernel(drive, chance=chance)
+    room = k.ram.base + 512 * BSIZE
+
+    def program(k: Any, p: FakeProc, first: int, count: int) -> None:
+        pas = [room + (first + i) * BSIZE for i in range(count)]
+        for turn in range(3):
+            assert k.disk.transfer(READ, first, pas)
+            for i, pa in enumerate(pas):
+                assert bytes(k.ram.view(pa, 2)) == (first + i + 1000 * turn).to_bytes(2, "little")
+                k.ram.view(pa, 2)[:] = (first + i + 1000 * (turn + 1)).to_bytes(2, "little")
+            assert k.disk.transfer(WRITE, first, pas)
+            for pa in pas:
+                k.ram.view(pa, BSIZE)[:] = bytes(BSIZE)
+
+    counts = [1, 7, 2, BLOCKS_PER_REQUEST_MAX, 1, 12, 3, 30, 1, 9, 20, 5, 4, 28]  # 181 descriptors: two waves
+    for number, count in enumerate(counts):
+        k.spawn(program, sum(counts[:number]), count)
+    k.run()
+    for blockno in range(sum(counts)):
+        assert drive.image[blockno * BSIZE :][:2] == (blockno + 3000).to_bytes(2, "little")
+    assert isinstance(k.device, UnorderedBlk) and k.device.overtaken > 10
+    assert sorted(k.disk._free) == list(range(QUEUE_SIZE)) and not k.disk._requests
+
+
+@CHANCES
+def test_an_error_is_told_to_who_asked(chance: Random) -> None:
+    """Of reads in one batch, in whichever order they end, those from beyond the disk fail and no others."""
+    k = FakeKernel(CutDrive(IMAGE), chance=chance)
+    blocknos = [3, BLOCKS, 5, BLOCKS + 7, 200, 9, BLOCKS - 1, BLOCKS + 1]
+    pas = [k.ram.base + (512 + i) * BSIZE for i in range(len(blocknos))]
+
+    def program(k: Any, p: FakeProc) -> None:
+        requests = [k.disk.submit(READ, at, [pa]) for at, pa in zip(blocknos, pas, strict=True)]
+        k.disk.kick()
+        for request, pa in zip(requests, pas, strict=True):
+            k.disk.wait(request)
+            assert request.failed == (request.blockno >= BLOCKS)
+            assert request.failed or bytes(k.ram.view(pa, 2)) == request.blockno.to_bytes(2, "little")
+
+    k.call(program)
+    assert isinstance(k.device, UnorderedBlk) and k.device.overtaken
 
 
 def test_the_ring_indexes_wrap_around() -> None:

@@ -1,6 +1,7 @@
 """The log: power cuts at every disk write, operations that commit together, and operations that wait."""
 
 from contextlib import suppress
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic, PowerCut
 from file_model import Model, Op, Tree, audit, ops, perform, tree_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unordered_disk import LastFirst
 
 from kernel import sysfile
 from kernel.abi.disk import BSIZE
@@ -37,12 +39,14 @@ STORY: list[Op] = [
 class Cut:
     """The story told on a disk whose power fails after `blocks` blocks, and what can be seen afterwards."""
 
-    def __init__(self, story: list[Op], blocks: int | None, image: bytes = IMAGE) -> None:
+    def __init__(
+        self, story: list[Op], blocks: int | None, image: bytes = IMAGE, chance: Random | None = None
+    ) -> None:
         self.drive = CutDrive(image)
         self.model = Model()
         self.trees = [self.model.tree()]  # after each operation that has returned
         self.finished = False
-        k = FakeKernel(self.drive).mount()
+        k = FakeKernel(self.drive, chance=chance).mount()
         self.drive.blocks_left = blocks
         try:
             k.call(self._tell, story)
@@ -71,9 +75,13 @@ def mounted_again(image: bytes) -> bytes:
     return drive.image
 
 
-def test_a_power_cut_at_any_write_leaves_each_operation_done_or_not_begun() -> None:
+@pytest.mark.parametrize(
+    "chance", [None, LastFirst(), Random(1)], ids=["in order", "last first", "any order"]
+)
+def test_a_power_cut_at_any_write_leaves_each_operation_done_or_not_begun(chance: Random | None) -> None:
+    """Whichever requests the disk had done by then: what has to be in order, the log waits for."""
     blocks = 0
-    while not (cut := Cut(STORY, blocks)).finished:
+    while not (cut := Cut(STORY, blocks, chance=chance)).finished:
         image = cut.drive.image
         assert tree_of(image) in cut.outcomes(STORY), f"after {blocks} blocks"
         recovered = mounted_again(image)
@@ -89,10 +97,14 @@ small_ops = ops.filter(lambda op: op[0] != "write" or op[3] <= 3 * BSIZE)  # wri
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
-@given(st.lists(small_ops, min_size=1, max_size=12), st.integers(0, 150))
-def test_a_power_cut_in_any_story_does_too(story: list[Op], blocks: int) -> None:
+@given(
+    st.lists(small_ops, min_size=1, max_size=12),
+    st.integers(0, 150),
+    st.none() | st.builds(Random, st.integers(0, 99)),
+)
+def test_a_power_cut_in_any_story_does_too(story: list[Op], blocks: int, chance: Random | None) -> None:
     story = [("mkdir", ("a",)), ("create", ("b",)), *story]
-    cut = Cut(story, blocks)
+    cut = Cut(story, blocks, chance=chance)
     image = cut.drive.image
     assert tree_of(image) in cut.outcomes(story)
     audit(mounted_again(image))
