@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kernel import sysfile, sysproc
 from kernel.abi.param import MAXPATH
-from kernel.abi.syscalls import Syscall, table
+from kernel.abi.syscalls import Syscall, c_int, table
 from kernel.errors import SyscallError
 from kernel.lab import calls, mmap
 from kernel.proc import TF_A0, TF_A7, Proc
@@ -18,6 +18,7 @@ from kernel.proc import TF_A0, TF_A7, Proc
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
+MASK32: Final = (1 << 32) - 1
 MASK64: Final = (1 << 64) - 1
 HANDLERS: Final = (sysproc, sysfile, mmap, calls)
 
@@ -25,8 +26,7 @@ Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
 
 
 def _fetch_int(k: "Kernel", p: Proc, word: int) -> int:
-    """A C int: the low 32 bits, signed."""
-    return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
+    return c_int(word)
 
 
 def _fetch_word(k: "Kernel", p: Proc, word: int) -> int:
@@ -68,9 +68,9 @@ class Dispatcher:
     def dispatch(self, p: Proc) -> None:
         """Do the call that the trapframe of `p` asks for and leave its result in a0."""
         k, tf = self._k, p.tf
-        entry = self._table.get(tf[TF_A7])
+        entry = self._table.get(tf[TF_A7] & MASK32)
         if entry is None:
-            k.printf(f"{p.pid} {p.name}: unknown sys call {_fetch_int(k, p, tf[TF_A7])}\n")
+            k.printf(f"{p.pid} {p.name}: unknown sys call {c_int(tf[TF_A7])}\n")
             tf[TF_A0] = MASK64
             return
         watched = k.observer is not None or p.watch is not None

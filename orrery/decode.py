@@ -14,7 +14,7 @@ from kernel.abi.disk import STAT
 from kernel.abi.memlayout import PGMASK, PGSIZE
 from kernel.abi.param import MAXARG, MAXPATH
 from kernel.abi.ps import PSINFO, STATE_NAMES
-from kernel.abi.syscalls import Arg, Syscall
+from kernel.abi.syscalls import Arg, Syscall, c_int
 from kernel.kernel import Kernel
 from kernel.proc import TF_A0, Proc
 
@@ -201,9 +201,7 @@ class Decoder:
 
 def _value(arg: Arg, word: int) -> int:
     """An argument as its kind says: ints are the low 32 bits, signed."""
-    if arg.kind in ("int", "fd"):
-        return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
-    return word
+    return c_int(word) if arg.kind in ("int", "fd") else word
 
 
 def _flags(value: int, names: dict[int, str], lowest: dict[int, str] | None) -> str:

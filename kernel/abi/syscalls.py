@@ -2,8 +2,9 @@
 
 The dispatcher, strace, the C header, the call stubs and the table in the docs are all made from
 `SYSCALLS`.  Numbers 1-21 are xv6's, 22-34 those of the course's labs, and the calls of our own start at 64.
-The labs used a number twice in different years: `table(year)` is what a kernel of that year knows, while
-header and stubs have the calls of all years.  An argument's kind says how the kernel fetches it and how
+The number that a program asks for is a C int, as are most arguments: the upper half of the register says
+nothing.  The labs used a number twice in different years: `table(year)` is what a kernel of that year knows,
+while header and stubs have the calls of all years.  An argument's kind says how the kernel fetches it and how
 strace prints it:
 
     int     32-bit signed              fd     as int, names an open file
@@ -104,6 +105,11 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(66, "mprotect", (*AREA, PROT)),
     Syscall(67, "msync", (*AREA, _int("flags"))),
 )
+
+def c_int(word: int) -> int:
+    """What a C int holds of a register: the low 32 bits, signed."""
+    return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
+
 
 BY_NAME: Final = {call.name: call for call in SYSCALLS}
 assert len(BY_NAME) == len(SYSCALLS), "a call is declared once"

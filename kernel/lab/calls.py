@@ -15,7 +15,7 @@ from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE
 from kernel.abi.param import MAXPATH, PGACCESS_MAX
 from kernel.abi.ps import SYSINFO
 from kernel.abi.riscv import PTE_A, PTE_V
-from kernel.abi.syscalls import Syscall
+from kernel.abi.syscalls import Syscall, c_int
 from kernel.errors import SyscallError
 from kernel.proc import TF_A0, TF_EPC, Proc
 from kernel.vm import LEAF, PPN_SHIFT, TABLE_WORDS
@@ -47,8 +47,7 @@ class Watch:
     def returned(self, k: "Kernel", p: Proc, call: Syscall, result: int) -> None:
         """After a call: print it if it is traced, with the int that a program sees."""
         if self.traced >> call.number & 1:
-            seen = ((result & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
-            k.printf(f"{p.pid}: syscall {call.name} -> {seen}\n")
+            k.printf(f"{p.pid}: syscall {call.name} -> {c_int(result)}\n")
 
 
 def sys_trace(k: "Kernel", p: Proc, mask: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu import engine as e
-from kernel.abi.syscalls import table
+from kernel.abi.syscalls import c_int, table
 from kernel.proc import TF_A7, Proc
 from orrery.debugger.memory import Memory
 from orrery.debugger.moment import Moment
@@ -105,5 +105,5 @@ class Writers:
         name = self._gates.get(gate, hex(gate))
         if p is None:
             return f"the kernel behind gate {name}"
-        call = self._calls.get(p.tf[TF_A7], "no system call")
+        call = self._calls.get(c_int(p.tf[TF_A7]), "no system call")
         return f"the kernel behind gate {name}, {call} of {p}"

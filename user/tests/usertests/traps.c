@@ -316,6 +316,22 @@ static void arguments_are_32_bits(void)
     int fd = dup(1);
     check(raw_call(SYS_close, fd | 0x100000000) == 0);
     check(raw_call(SYS_close, fd) == -1);
+    fd = dup(1);
+    check(raw_call(SYS_close, fd | 0xffffffff00000000) == 0);
+    check(raw_call(SYS_sbrk, 0xdead00000000) == (long)sbrk(0));
+    int status, pid = fork();
+    if (pid == 0)
+        sleep(10000), exit(0);
+    check(raw_call(SYS_kill, 0x700000000 | pid) == 0);
+    check(wait(&status) == pid && status == -1);
+}
+
+/* As is the number of a call itself. */
+static void numbers_are_32_bits(void)
+{
+    check(raw_call(0x100000000 | SYS_getpid, 0) == getpid());
+    check(raw_call(0xffffffff00000000 | SYS_getpid, 0) == getpid());
+    check(raw_call(0x100000000, 0) == -1 && raw_call(0x1000000ff, 0) == -1 && raw_call(0x8000000b, 0) == -1);
 }
 
 const struct test trap_tests[] = {
@@ -339,5 +355,6 @@ const struct test trap_tests[] = {
     {"registers_survive_preemption", registers_survive_preemption},
     {"unknown_system_call", unknown_system_call},
     {"arguments_are_32_bits", arguments_are_32_bits},
+    {"numbers_are_32_bits", numbers_are_32_bits},
     {0},
 };
