@@ -5,6 +5,7 @@ imported when it runs, so that boot's prompt comes quickly.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -89,16 +90,22 @@ def _lines(error: Exception) -> list[str]:
         return [text if ";" in text else f"{text}; correct the source and try again"]
     if isinstance(error, OSError) and error.filename is not None:
         return [f"{shown(error.filename)}: {error.strerror}; check its name and permissions"]
-    return [" ".join(str(error).split("\n"))]
+    return [shown(str(error))]
 
 
 def _open_standard_files() -> None:
-    """Give stdin, stdout and stderr something to stand for, or the next file opened would be one of them."""
+    """Give stdin, stdout and stderr something to stand for, or the next file opened would be one of them.
+
+    And let what they cannot show be shown as an escape, where the locale knows no more than ASCII.
+    """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is fd
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 # --- commands that run a machine ---

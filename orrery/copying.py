@@ -23,6 +23,7 @@ from orrery import outfile
 from orrery.errors import BadInput
 from toolchain import fsedit, fsimage, fspath
 from toolchain.fsimage import FsImage, Inode
+from toolchain.names import shown
 
 STDIO: Final = "-"  # stands for stdin or stdout
 GIVE_R: Final = "is a directory; give -r to copy it with what is in it"
@@ -38,13 +39,13 @@ def get(options: argparse.Namespace) -> int:
     try:
         fs = fsimage.check(drive.read(0, drive.capacity), options.image, options.layout)
         inode = fspath.resolve(fs, path)
-        shown = f"{options.image}: {fspath.shown(path)}"
+        told = f"{options.image}: {shown(path)}"
         if inode.type == fcntl.T_DIR:
             if not options.recursive:
-                raise BadInput(f"{shown}: {GIVE_R}")
+                raise BadInput(f"{told}: {GIVE_R}")
             _get_directory(fs, inode, path, options)
         elif inode.type == fcntl.T_DEVICE:
-            raise BadInput(f"{shown}: is a device, which has no content; name a file")
+            raise BadInput(f"{told}: is a device, which has no content; name a file")
         elif options.host == STDIO:
             outfile.to_stdout(fs.content(inode))
         else:
@@ -87,9 +88,9 @@ def _write_tree(fs: FsImage, top: Inode, folder: bytes) -> None:
         for name, inode in fspath.children(fs, directory):
             path = at + b"/" + name
             if not name or b"/" in name:
-                raise fs.bad(f"{fspath.shown(name)!r} is no name of a file")
+                raise fs.bad(f"'{shown(name)}' is no name of a file")
             if os.path.lexists(path):
-                raise fs.bad(f"{fspath.shown(name)!r} is in a directory twice")
+                raise fs.bad(f"'{shown(name)}' is in a directory twice")
             if inode.type == fcntl.T_DIR:
                 os.mkdir(path)
                 todo.append((inode, path))
@@ -149,7 +150,7 @@ def _put_file(editor: fsedit.Editor, path: bytes, options: argparse.Namespace) -
         editor.replace(there.number, content, last)
     else:
         kind = "a directory" if there.type == fcntl.T_DIR else "a device"
-        raise BadInput(f"{options.image}: {fspath.shown(path)}: is {kind}; give the path of a file")
+        raise BadInput(f"{options.image}: {shown(path)}: is {kind}; give the path of a file")
 
 
 def _put_folder(editor: fsedit.Editor, options: argparse.Namespace) -> None:
@@ -202,7 +203,7 @@ def _read(name: str, fs: FsImage, image: str) -> bytes:
 def _directory(fs: FsImage, path: bytes) -> int:
     inode = fspath.resolve(fs, path)
     if inode.type != fcntl.T_DIR:
-        raise BadInput(f"{fs.name}: {fspath.shown(path)}: is no directory; name one")
+        raise BadInput(f"{fs.name}: {shown(path)}: is no directory; name one")
     return inode.number
 
 

@@ -17,6 +17,7 @@ from kernel.abi.ps import PSINFO, STATE_NAMES
 from kernel.abi.syscalls import Arg, Syscall, c_int
 from kernel.kernel import Kernel
 from kernel.proc import TF_A0, Proc
+from toolchain.names import shown
 
 SHOWN_MAX: Final = 32  # bytes of a buffer that are printed
 POINTER: Final = 8
@@ -88,7 +89,7 @@ class Decoder:
         """The call that `p` makes, with what is known before it is carried out."""
         args = tuple(_value(arg, p.tf[TF_A0 + i]) for i, arg in enumerate(syscall.args))
         words = [self._before(p, syscall, i, args) for i in range(len(args))]
-        return Call(syscall, p.pid, p.name, args, words)
+        return Call(syscall, p.pid, shown(p.name), args, words)
 
     def leave(self, p: Proc, call: Call, result: int) -> str:
         """The text of `call` when it has returned `result`."""
@@ -182,7 +183,7 @@ class Decoder:
         entries = []
         for pid, _, state, _, name in PSINFO.iter_unpack(data[: len(data) // PSINFO.size * PSINFO.size]):
             text = name.split(b"\0", 1)[0].decode(errors="replace")
-            entries.append(f"{{pid={pid}, state={STATE_NAMES[state]}, name={text}}}")
+            entries.append(f"{{pid={pid}, state={STATE_NAMES[state]}, name={shown(text)}}}")
         return f"[{', '.join(entries)}]"
 
     def peek(self, p: Proc, va: int, n: int) -> bytes:

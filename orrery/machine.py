@@ -7,6 +7,7 @@ stamped in virtual time, so a machine with the same drive, the same size and the
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -108,7 +109,7 @@ class Machine:
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()
-        first = None if modules and init_argv[0] in modules else init_argv[0].decode()
+        first = None if modules and init_argv[0] in modules else os.fsdecode(init_argv[0])
         self._drive: Final = open_drive(drive, snapshot=snapshot, first=first, layout=layout)
         try:
             make_engine = engine_maker(engine, warn or _warn)

@@ -95,7 +95,7 @@ class Prompt:
         line = bytes(self._line)
         if line.strip() and self._history[-1:] != [line]:
             self._history.append(line)
-        self._write(self._monitor.execute(line.decode()).encode())
+        self._write(self._monitor.execute(line.decode(errors="replace")).encode(errors="backslashreplace"))
         if self._monitor.quitting:
             self._close()
         else:

@@ -120,7 +120,8 @@ class Session:
         if fd is None:
             return None
         self._trace = HostOutput(fd, self._machine.ask_stop)
-        strace = Strace(self._machine.kernel, lambda line: self._trace.write(line.encode()))
+        write = self._trace.write
+        strace = Strace(self._machine.kernel, lambda line: write(line.encode(errors="backslashreplace")))
         self._machine.hub.add(strace)
         return strace
 

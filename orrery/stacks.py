@@ -11,6 +11,7 @@ chain of frame pointers that all programs of ours keep:
            | ...          |
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -130,7 +131,7 @@ class Programs:
         try:
             image = FsImage(drive.read(0, drive.capacity), layout=self._machine.made_by["layout"])
             for entry in image.walk():
-                if _matches(entry.path.encode(), name):
+                if _matches(os.fsencode(entry.path), name):
                     yield image.read(entry.path)
         except BadImage:
             return  # the guest may be in the middle of a change

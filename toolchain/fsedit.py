@@ -8,6 +8,7 @@ from kernel.abi import disk, fcntl
 from toolchain import fspath, mkfs
 from toolchain.fsimage import Buffer, FsImage, Inode, check
 from toolchain.mkfs import ImageError
+from toolchain.names import shown
 
 NLINK_MAX = 0x7FFF  # a short
 
@@ -86,7 +87,7 @@ class Editor:
         return name
 
     def _refusal(self, name: bytes, why: str) -> ImageError:
-        return ImageError(f"{self.fs.name}: {fspath.shown(name)}: {why}")
+        return ImageError(f"{self.fs.name}: {shown(name)}: {why}")
 
     def _link(self, directory: int, name: bytes, number: int) -> None:
         """Enter inode `number` in `directory`, in the first free place."""

@@ -6,6 +6,7 @@ would see after mounting.  Allowed, as a crash or another image maker leaves the
 in use and belong to nothing, inodes with no link, holes in files, a tail behind the last block.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from kernel.abi import disk, fcntl, param
 from toolchain.mkfs import ImageError
+from toolchain.names import shown
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap"
 
@@ -42,7 +44,7 @@ class Inode(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file as walk() meets it."""
+    """One file as walk() meets it; `path` is as Python has names of files, see names.py."""
 
     ino: int
     type: int
@@ -52,7 +54,7 @@ class Entry:
 
     def __str__(self) -> str:
         """The line that lsfs prints."""
-        return f"{self.ino} {self.type} {self.nlink} {self.size} {self.path}"
+        return f"{self.ino} {self.type} {self.nlink} {self.size} {shown(self.path)}"
 
 
 class FsImage:
@@ -77,7 +79,7 @@ class FsImage:
 
     def bad(self, what: str, remedy: str = _REMEDY) -> BadImage:
         """The exception for a finding."""
-        return BadImage(f"{self.name}: {what}; {remedy}")
+        return BadImage(shown(f"{self.name}: {what}; {remedy}"))
 
     def bad_blocks(self, what: str) -> BadImage:
         """As bad, for what may only look wrong because the image has another layout than was said."""
@@ -151,17 +153,17 @@ class FsImage:
         for number, raw in disk.DIRENT.iter_unpack(self.content(directory)):
             if number == 0:
                 continue
-            name = raw.split(b"\0", 1)[0].decode(errors="backslashreplace")
+            name = os.fsdecode(raw.split(b"\0", 1)[0])
             if number >= self.superblock.ninodes:
                 raise self.bad(
-                    f"directory {path}: entry {name!r} names inode {number}, "
+                    f"directory {path}: entry '{name}' names inode {number}, "
                     f"but the image has {self.superblock.ninodes}"
                 )
             inode = self.inode(number)
             if inode.type == 0:
-                raise self.bad(f"directory {path}: entry {name!r} names inode {number}, which is free")
+                raise self.bad(f"directory {path}: entry '{name}' names inode {number}, which is free")
             if inode.type not in _TYPES:
-                raise self.bad(f"inode {number} ({name!r} in {path}): no such type: {inode.type}")
+                raise self.bad(f"inode {number} ('{name}' in {path}): no such type: {inode.type}")
             yield name, inode
 
     def walk(self) -> Iterator[Entry]:
@@ -178,7 +180,9 @@ class FsImage:
         for part in filter(None, path.split("/")):
             found = dict(self.entries(inode, path)) if inode.type == fcntl.T_DIR else {}
             if part not in found:
-                raise ImageError(f"{self.name}: no file {path}; `orrery lsfs` lists those that there are")
+                raise ImageError(
+                    f"{shown(self.name)}: no file {shown(path)}; `orrery lsfs` lists those that there are"
+                )
             inode = found[part]
         return self.content(inode)
 
@@ -216,7 +220,7 @@ class FsImage:
             if name in (".", ".."):
                 expected = directory.number if name == "." else parent
                 if inode.number != expected:
-                    raise self.bad(f"directory {path}: {name!r} is inode {inode.number}, not {expected}")
+                    raise self.bad(f"directory {path}: '{name}' is inode {inode.number}, not {expected}")
             else:
                 yield name, inode
 

@@ -7,15 +7,11 @@ fsimage.check.
 from kernel.abi import disk, fcntl, param
 from toolchain.fsimage import FsImage, Inode
 from toolchain.mkfs import ImageError
+from toolchain.names import shown
 
 
 class NoSuchPath(ImageError):
     """A path leads nowhere."""
-
-
-def shown(path: bytes) -> str:
-    """A path as messages have it."""
-    return path.decode(errors="backslashreplace")
 
 
 def children(fs: FsImage, directory: Inode) -> list[tuple[bytes, Inode]]:

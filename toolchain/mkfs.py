@@ -5,11 +5,13 @@ kernel/abi/disk.py; the log is one header block and LOGBLOCKS data blocks, which
 counts on and older ones accept.  The result depends on nothing but the arguments.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kernel.abi import disk, fcntl, param
 from toolchain import hostfile
+from toolchain.names import shown
 
 DEFAULT_SIZE = 8192  # blocks: 8 MiB, of which the programs take a part; one block of map covers it
 LAB_SIZE = 200_000  # blocks of an image in the lab's layout: one file may have 65,803
@@ -46,7 +48,7 @@ def build(
     for name, content in files.items():
         inode = image.allocate_inode()
         image.write_inode(inode, fcntl.T_FILE, content, name)
-        entries.append(disk.DIRENT.pack(inode, name.encode()))
+        entries.append(disk.DIRENT.pack(inode, os.fsencode(name)))
     directory = b"".join(entries)
     directory += bytes(-len(directory) % disk.BSIZE)
     image.write_inode(root, fcntl.T_DIR, directory, "/")
@@ -60,20 +62,26 @@ def collect(paths: Iterable[Path]) -> dict[str, bytes]:
     for path in paths:
         name = path.name.removeprefix("_")
         if name in files:
-            raise ImageError(f"{path}: a second file named {name!r}: an image has one directory; rename one")
+            raise ImageError(
+                f"{shown(path)}: a second file named '{shown(name)}': an image has one directory; rename one"
+            )
         try:
             files[name] = hostfile.read(path, disk.LAB.blocks_max * disk.BSIZE)
         except OSError as error:
-            raise ImageError(f"{path}: {error.strerror or error}; check the name of the file") from error
+            raise ImageError(
+                f"{shown(path)}: {error.strerror or error}; check the name of the file"
+            ) from error
     return files
 
 
 def _check_name(name: str) -> None:
-    encoded = name.encode()
+    encoded = os.fsencode(name)
     if not encoded or "/" in name or "\0" in name or name in (".", ".."):
-        raise ImageError(f"{name!r}: not a file name: it may not be empty, '.', '..' or contain '/' or NUL")
+        raise ImageError(
+            f"'{shown(name)}': not a file name: it may not be empty, '.', '..' or contain '/' or NUL"
+        )
     if len(encoded) > disk.DIRSIZ:
-        raise ImageError(f"{name}: name of {len(encoded)} bytes; xv6 allows {disk.DIRSIZ}: shorten it")
+        raise ImageError(f"{shown(name)}: name of {len(encoded)} bytes; xv6 allows {disk.DIRSIZ}: shorten it")
 
 
 def addresses(layout: disk.Layout, blocks: list[int], store: Callable[[bytes], int]) -> list[int]:
@@ -140,7 +148,7 @@ class _Image:
         if count > self.layout.blocks_max:
             limit = self.layout.blocks_max * disk.BSIZE
             raise ImageError(
-                f"{name}: {len(content)} bytes; a file has at most {limit}: leave it out or split it"
+                f"{shown(name)}: {len(content)} bytes; a file has at most {limit}: leave it out or split it"
             )
         blocks = [self._allocate_block(name) for _ in range(count)]
         for i, block in enumerate(blocks):
@@ -164,7 +172,9 @@ class _Image:
 
     def _allocate_block(self, name: str) -> int:
         if self.next_block >= self.size:
-            raise ImageError(f"{name}: does not fit: the image's {self.size} blocks are full; make it larger")
+            raise ImageError(
+                f"{shown(name)}: does not fit: the image's {self.size} blocks are full; make it larger"
+            )
         self.next_block += 1
         return self.next_block - 1
 

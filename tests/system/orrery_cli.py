@@ -75,21 +75,22 @@ class Done:
 
 
 def orrery(
-    *words: str | Path,
+    *words: str | bytes | Path,
     stdin: str | bytes | None = None,
     env: Mapping[str, str] | None = None,
     wall_s: float = WALL_S_MAX,
+    errors: str = "strict",
 ) -> Done:
     """Run `orrery words...`; without `stdin` its input is empty."""
     done = subprocess.run(
-        [ORRERY, *map(str, words)],
+        [ORRERY, *(word if isinstance(word, bytes) else str(word) for word in words)],
         input=(stdin.encode() if isinstance(stdin, str) else stdin) or b"",
         capture_output=True,
         timeout=wall_s,
         env={**os.environ, **(env or {})},
         check=False,
     )
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Done(done.returncode, done.stdout.decode(errors=errors), done.stderr.decode(errors=errors))
 
 
 @cache
