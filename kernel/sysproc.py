@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 SBRK_EAGER: Final = 1
-# Before 2024 there was no mode, and sysinfotest counts the free memory by asking for pages until it gets no
-# more, while lazytests wants promises that are larger than memory: so small steps are eager there.
-MODELESS_YEARS: Final = range(2019, 2024)
+# There is a mode since 2025; before, a1 holds what happens to be there.  In the years with a lab on lazy
+# allocation its test, lazytests, wants promises that are larger than memory, while sysinfotest counts the
+# free memory by asking for pages until it gets no more: so small steps are eager there, and large ones lazy.
+MODE_SINCE: Final = 2025
+LAZY_LAB_YEARS: Final = range(2019, 2021)
 SMALL_STEP_MAX: Final = 16 * PGSIZE
 
 
@@ -51,18 +53,25 @@ def sys_exec(k: "Kernel", p: Proc, path: bytes, argv_va: int) -> int:
 
 
 def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
-    """The old size. Growing only promises memory, unless the mode or the year asks for it at once."""
+    """The old size. Growing only promises memory where mode and year do not ask for it at once."""
     old = p.sz
     if n > 0:
         if old + n > k.mmap.lowest(p):
             return -1
-        if mode == SBRK_EAGER or (k.lab in MODELESS_YEARS and n <= SMALL_STEP_MAX):
+        if _at_once(k.lab, n, mode):
             k.vm.grow(p.pagetable, old, old + n, PTE_R | PTE_W)
         p.sz = old + n
     elif 0 <= old + n < old:  # a shrink below 0 would wrap, and does nothing
         k.vm.unmap(p.pagetable, pgroundup(old + n), pgroundup(old))
         p.sz = old + n
     return old
+
+
+def _at_once(year: int, n: int, mode: int) -> bool:
+    """Whether an sbrk by `n` gets its memory in the call."""
+    if year >= MODE_SINCE:
+        return mode == SBRK_EAGER
+    return year not in LAZY_LAB_YEARS or n <= SMALL_STEP_MAX
 
 
 def sys_sleep(k: "Kernel", p: Proc, ticks: int) -> int:

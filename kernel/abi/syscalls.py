@@ -75,7 +75,7 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(9, "chdir", (PATH,)),
     Syscall(10, "dup", (FD,)),
     Syscall(11, "getpid"),
-    # a1 is the mode of 2025's sbrk; programs of 2022 leave garbage in it (1 eager, else lazy)
+    # a1 is the mode since 2025 (1 eager, else lazy); programs of older years leave garbage in it
     Syscall(12, "sbrk", (_int("n"), _int("mode")), returns="char *", symbol="sys_sbrk"),
     Syscall(13, "sleep", (_int("ticks"),)),
     Syscall(14, "uptime"),

@@ -163,20 +163,48 @@ GREEDY = """
     sysinfo(&before);
     printf("%ld\\n", (long)(after.freemem - before.freemem));
 """
+SMALL_STEPS = """
+    int n = 0;
+    while (sys_sbrk(4096, MODE) != (char *)-1)
+        n++;
+    printf("%d\\n", 31000 < n && n < 32700);
+"""
+LARGE_STEPS = """
+    char *old = sbrk(0);
+    printf("%d%d", sys_sbrk(1 << 30, 0) == old, sbrk(0) - old == 1 << 30);
+    sbrk(old - sbrk(0));
+    printf("%d", sys_sbrk(1 << 30, 2) == old);
+    sbrk(old - sbrk(0));
+    printf("%d%d\\n", sys_sbrk(1 << 30, 1) == old, sys_sbrk(1 << 20, 1) == old);
+"""
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 77])
-@pytest.mark.parametrize("year", [2020, 2023])
+@pytest.mark.parametrize("year", [2019, 2023])
 def test_sbrk_fails_when_memory_is_out(tmp_path: Path, year: int, mode: int) -> None:
     """Page by page, whatever the mode; and what the program got is what sysinfo calls free afterwards."""
     printed = output(tmp_path, GREEDY.replace("MODE", str(mode)), lab=year)
     assert printed == f"1 1 0 3\n{PGSIZE}\n"
 
 
-@pytest.mark.parametrize("year", [2019, 2022, 2024, 2025])
-def test_sbrk_promises_what_is_large(tmp_path: Path, year: int) -> None:
-    body = 'printf("%d %d\\n", sys_sbrk(1 << 30, 0) != SBRK_ERROR, sys_sbrk(1 << 30, 1) == SBRK_ERROR);'
-    assert output(tmp_path, body, lab=year) == "1 1\n"
+@pytest.mark.parametrize("year, mode", [(2020, 2), (2022, 0), (2024, 1), (2024, 2), (2025, 1)])
+def test_sbrk_in_small_steps_ends_with_memory(tmp_path: Path, year: int, mode: int) -> None:
+    assert output(tmp_path, SMALL_STEPS.replace("MODE", str(mode)), lab=year) == "1\n"
+
+
+@pytest.mark.parametrize(
+    "years, printed",
+    [
+        pytest.param((2019, 2020), "11110", id="with a lab on lazy allocation: a1 is garbage"),
+        pytest.param((2021, 2022, 2023, 2024), "00001", id="eager: a1 is garbage"),
+        pytest.param((2025,), "11101", id="a1 is the mode"),
+    ],
+)
+def test_sbrk_promises_what_is_large_where_the_year_does(
+    tmp_path: Path, years: tuple[int, ...], printed: str
+) -> None:
+    for year in years:
+        assert output(tmp_path, LARGE_STEPS, lab=year) == f"{printed}\n", year
 
 
 # --- page tables ---
