@@ -3,57 +3,149 @@
 Used by expressions.py.  Nothing here looks at the machine.
 """
 
-from orrery.debugger.ctypes import DOUBLE, INT, LONG, CType, pointer_to
-from orrery.debugger.values import Unavailable, Value
+import math
+from fractions import Fraction
+from typing import Final
+
+from orrery.debugger.ctypes import INT, LONG, UINT, CType, pointer_to
+from orrery.debugger.floats import NO_NUMBER, Number
+from orrery.debugger.unavailable import Unavailable
+from orrery.debugger.values import Value
+
+NOT_A_NUMBER: Final = "Argument to arithmetic operation not a number or boolean."
+INT_BYTES: Final = 4
+BITS: Final = 8
 
 
 def converted(value: Value, type_: CType) -> Value:
     """`value` cast to a type; raises Unavailable."""
-    if type_.is_scalar:
+    if type_.is_scalar and (value.type.is_scalar or value.type.kind in ("array", "function")):
         return Value.of(type_, value.number if type_.kind == "float" else value.whole)
     if type_ == value.type or type_.kind == "void":
-        return Value(type_, value.data, value.address)
-    raise Unavailable(f"a {value.type.name} cannot be cast to {type_.name}")
+        return Value(type_, value.fetch, value.address)
+    raise Unavailable("Invalid cast.")
 
 
 def widened(type_: CType) -> CType:
     """What C makes of a type before it counts with it."""
-    return INT if type_.is_whole and (type_.size < 4 or type_.kind == "enum") else type_
+    if type_.kind == "enum" and type_.size == INT_BYTES:
+        return INT if type_.signed else UINT
+    return INT if type_.is_whole and type_.size < INT_BYTES else type_
+
+
+def truth(value: Value) -> bool:
+    """Whether a condition holds; raises Unavailable."""
+    if not value.type.is_scalar and value.type.kind not in ("array", "function"):
+        raise Unavailable(NOT_A_NUMBER)
+    return value.number != 0
+
+
+def negated(value: Value) -> Value:
+    """-value; raises Unavailable."""
+    if value.type.kind == "float":
+        number = value.number
+        return Value.of(value.type, -number if number else math.copysign(0, -math.copysign(1, float(number))))
+    if not value.type.is_whole:
+        raise Unavailable("Argument to negate operation not a number.")
+    return Value.of(widened(value.type), -value.whole)
+
+
+def complemented(value: Value) -> Value:
+    """~value; raises Unavailable."""
+    if not value.type.is_whole:
+        raise Unavailable("Argument to complement operation not an integer, boolean.")
+    return Value.of(widened(value.type), ~value.whole)
 
 
 def combined(op: str, left: Value, right: Value) -> Value:
     """left op right; raises Unavailable."""
-    if op in ("&&", "||"):
-        truths = bool(left.number), bool(right.number)
-        return Value.of(INT, all(truths) if op == "&&" else any(truths))
+    kinds = left.type.kind, right.type.kind
     if op in ("==", "!=", "<", ">", "<=", ">="):
-        return Value.of(INT, _compared(op, left.number, right.number))
-    pointers = [one.type.kind in ("pointer", "array") for one in (left, right)]
-    if any(pointers):
-        return _moved(op, left, right, pointers)
-    if "float" in (left.type.kind, right.type.kind):
-        return _calculated(op, DOUBLE, left.number, right.number)
-    a, b = widened(left.type), widened(right.type)
-    type_ = a if (a.size, not a.signed) >= (b.size, not b.signed) else b
-    return _calculated(op, a if op in ("<<", ">>") else type_, left.whole, right.whole)
+        return Value.of(INT, _compared(op, *_comparable(left, right)))
+    if "pointer" in kinds or "array" in kinds or "function" in kinds:
+        return _moved(op, left, right)
+    if not (left.type.is_scalar and right.type.is_scalar):
+        raise Unavailable(NOT_A_NUMBER)
+    if "float" in kinds:
+        of = max((one.type for one in (left, right) if one.type.kind == "float"), key=lambda one: one.size)
+        return Value.of(of, _floating(op, left.number, right.number))
+    type_ = widened(left.type) if op in ("<<", ">>") else _common(left.type, right.type)
+    return _calculated(op, type_, left.whole, right.whole)
 
 
-def _moved(op: str, left: Value, right: Value, pointers: list[bool]) -> Value:
+def _common(left: CType, right: CType) -> CType:
+    """The type of whole numbers in which C counts with two of them."""
+    a, b = widened(left), widened(right)
+    return a if (a.size, not a.signed) >= (b.size, not b.signed) else b
+
+
+def _comparable(left: Value, right: Value) -> tuple[Number, Number]:
+    """The numbers that are compared: both without a sign where one of them has none."""
+    for one in (left, right):
+        if not one.type.is_scalar and one.type.kind not in ("array", "function"):
+            raise Unavailable(NOT_A_NUMBER)
+    if left.type.is_whole and right.type.is_whole:
+        of = _common(left.type, right.type)
+        return Value.of(of, left.whole).whole, Value.of(of, right.whole).whole
+    return left.number, right.number
+
+
+def _moved(op: str, left: Value, right: Value) -> Value:
     """Arithmetic with addresses, in units of what they point to."""
+    pointers = [one.type.kind in ("pointer", "array", "function") for one in (left, right)]
     if op == "-" and all(pointers):
-        return Value.of(LONG, (left.whole - right.whole) // max(left.type.of.size, 1))
-    if op not in ("+", "-") or all(pointers) or (op == "-" and pointers[1]):
-        raise Unavailable(f"{op} cannot be used on {left.type.name} and {right.type.name}")
+        targets = [_target(one) for one in (left, right)]
+        if targets[0].size != targets[1].size:
+            raise Unavailable(
+                "First argument of `-' is a pointer and second argument is neither\n"
+                "an integer nor a pointer of the same type."
+            )
+        return Value.of(LONG, _divided("/", left.whole - right.whole, max(targets[0].size, 1)))
     base, offset = (left, right) if pointers[0] else (right, left)
-    step = offset.whole * max(base.type.of.size, 1)
-    return Value.of(pointer_to(base.type.of), base.whole + (step if op == "+" else -step))
+    if op not in ("+", "-") or all(pointers) or (op == "-" and pointers[1]) or not offset.type.is_whole:
+        raise Unavailable(NOT_A_NUMBER)
+    step = offset.whole * max(_target(base).size, 1)
+    return Value.of(pointer_to(_target(base)), base.whole + (step if op == "+" else -step))
 
 
-def _compared(op: str, a: int | float, b: int | float) -> bool:
+def _target(value: Value) -> CType:
+    """What an address is one of."""
+    return value.type if value.type.kind == "function" else value.type.of
+
+
+def _compared(op: str, a: Number, b: Number) -> bool:
     return {"==": a == b, "!=": a != b, "<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[op]
 
 
-def _calculated(op: str, type_: CType, a: int | float, b: int | float) -> Value:
+def _floating(op: str, a: Number, b: Number) -> Number:
+    """Floating point: exact where both are numbers with an end, rounded when it is kept."""
+    if op not in ("+", "-", "*", "/"):
+        raise Unavailable("Integer-only operation on floating point number.")
+    a, b = _exact(a), _exact(b)
+    if op == "/" and not b:
+        return NO_NUMBER if not a or a != a else math.copysign(math.inf, _sign(a) * _sign(b))
+    if isinstance(a, Fraction) != isinstance(b, Fraction):  # the other one has no end, or is no number
+        a, b = (_sign(one) * bool(one) if isinstance(one, Fraction) else one for one in (a, b))
+    match op:
+        case "+":
+            return a + b
+        case "-":
+            return a - b
+        case "*":
+            return a * b
+    return a / b
+
+
+def _exact(number: Number) -> float | Fraction:
+    """As a Fraction, unless it is infinite or no number."""
+    return number if isinstance(number, float) and not math.isfinite(number) else Fraction(number)
+
+
+def _sign(number: float | Fraction) -> float:
+    return math.copysign(1, number)
+
+
+def _calculated(op: str, type_: CType, a: int, b: int) -> Value:
     match op:
         case "+":
             return Value.of(type_, a + b)
@@ -62,14 +154,11 @@ def _calculated(op: str, type_: CType, a: int | float, b: int | float) -> Value:
         case "*":
             return Value.of(type_, a * b)
         case "/" | "%":
-            return Value.of(type_, _divided(op, a, b))
-    if isinstance(a, float) or isinstance(b, float):
-        raise Unavailable(f"{op} is for whole numbers")
-    match op:
+            return Value.of(type_, _divided(op, *(Value.of(type_, one).whole for one in (a, b))))
         case "<<":
-            return Value.of(type_, a << (b & 8 * type_.size - 1))
+            return Value.of(type_, a << b if 0 <= b < BITS * type_.size else 0)
         case ">>":
-            return Value.of(type_, a >> (b & 8 * type_.size - 1))
+            return Value.of(type_, a >> min(b, BITS * type_.size) if b >= 0 else 0)
         case "&":
             return Value.of(type_, a & b)
         case "|":
@@ -77,11 +166,9 @@ def _calculated(op: str, type_: CType, a: int | float, b: int | float) -> Value:
     return Value.of(type_, a ^ b)
 
 
-def _divided(op: str, a: int | float, b: int | float) -> int | float:
+def _divided(op: str, a: int, b: int) -> int:
     """Division towards zero, as in C."""
     if not b:
         raise Unavailable("Division by zero")
-    if isinstance(a, float) or isinstance(b, float):
-        return a / b
     quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
     return quotient if op == "/" else a - b * quotient

@@ -5,18 +5,19 @@ opening of a function: nobody sees it going forward.  One of these steps is made
 of ways back to the call of a function.
 """
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from emu.hart import USER
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import SP
+from orrery.debugger.inlined import Spot, calling, spot
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
-from orrery.debugger.stepping import RETURNS, Spot
+from orrery.debugger.stepping import RETURNS
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.dwarf import Function
 
-Line: TypeAlias = tuple[Function, int]
+Line: TypeAlias = tuple[Any, ...]
 
 
 def line_back(debugger: Debugger, *, over: bool) -> Stopped:
@@ -24,10 +25,34 @@ def line_back(debugger: Debugger, *, over: bool) -> Stopped:
     if debugger.pid == KERNEL:
         pid = debugger.main_pid if debugger.ended else KERNEL
         return debugger.target.reverse_step_of(pid, user=True)
+    if not over and (entered := _out_of_beginning(debugger)) is not None:
+        return entered
     way = _Way(debugger, over)
     while (stopped := way.step()) is None:
         pass
+    way.settle()
     return stopped
+
+
+def _out_of_beginning(debugger: Debugger) -> Stopped | None:
+    """At the call of what was inlined, which begins here and was gone into; None where it was not, as yet.
+
+    Going forward one comes to this place as such only where the line that calls begins here too, or the call
+    is in another one that does.
+    """
+    target, info, here = debugger.target, debugger.programs.find(debugger.pid), debugger.target.moment
+    whole = spot(info, here.pc, None)
+    if whole is None or debugger.hidden >= whole.hidden:
+        return None
+    outer = spot(info, here.pc, debugger.hidden + 1)
+    if debugger.hidden + 1 == whole.hidden and outer is not None:
+        stopped = target.reverse_step_of(debugger.pid, user=True)
+        before = spot(info, target.moment.pc, None)
+        target.goto(here)
+        if stopped.why != "step" or (before is not None and before.key == outer.key):
+            return None
+    debugger.stepper.hidden = (here, debugger.hidden + 1)
+    return Stopped("step", here, debugger.pid)
 
 
 class _Way:
@@ -43,7 +68,14 @@ class _Way:
         self._pid: Final = debugger.pid
         self._info: Final = debugger.programs.find(debugger.pid)
         self._over: Final = over
+        self._begin: Final = spot(self._info, debugger.target.moment.pc, debugger.hidden)
         self._goal: Line | None = None
+
+    def settle(self) -> None:
+        """Say which inlined calls the person has come to, and not gone into."""
+        here = self._spot
+        if here is not None:
+            self._stepper.hidden = (self._target.moment, here.hidden)
 
     def step(self) -> Stopped | None:
         """Go back by an instruction or over a call; None where the way goes on, else why it ends there."""
@@ -61,7 +93,13 @@ class _Way:
 
     @property
     def _spot(self) -> Spot | None:
-        return self._stepper.spot(self._info)
+        return self._seen(self._target.moment.pc)
+
+    def _seen(self, pc: int) -> Spot | None:
+        """Where an address is: in inlined calls too, or for who steps over them."""
+        if self._over and self._begin is not None:
+            return calling(self._info, pc, self._begin)
+        return spot(self._info, pc, 0)
 
     # --- a return: the machine stands behind a call, at the end of what was called ---
 
@@ -78,7 +116,7 @@ class _Way:
 
     def _enter(self, here: Moment) -> Stopped | None:
         """Look for the beginning of the last line in what was called, unless `here` the goal begins."""
-        if self._goal is not None and _line(self._stepper.spot(self._info, here.pc - 1)) != self._goal:
+        if self._goal is not None and _line(self._seen(here.pc - 1)) != self._goal:
             return self._target.goto(here)._replace(why="step")  # it is another line that called
         self._goal = _line(self._spot)
         return None
@@ -151,5 +189,5 @@ def resume_back(debugger: Debugger) -> Stopped:
         target.take_output()
 
 
-def _line(spot: Spot | None) -> Line | None:
-    return (spot.function, spot.line) if spot is not None else None
+def _line(one: Spot | None) -> Line | None:
+    return one.key if one is not None else None

@@ -8,7 +8,7 @@ from orrery.debugger.breakpoints import CATCH, EXEC, Breakpoint
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.resolving import place_in, resolve
 from orrery.debugger.stops import KERNEL
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 
 
 def at_power_on(debugger: Debugger) -> str:

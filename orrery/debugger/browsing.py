@@ -1,6 +1,7 @@
 """Commands that look at code: the stack and its frames, list, disassemble, info line, symbol and source."""
 
 import re
+from itertools import pairwise
 
 from orrery.debugger import pycode
 from orrery.debugger.debugger import Debugger
@@ -9,7 +10,7 @@ from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame
 from orrery.debugger.looking import instructions
 from orrery.debugger.resolving import resolve
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 from orrery.dwarf import DebugInfo
 
 
@@ -32,8 +33,11 @@ def backtrace(debugger: Debugger, argument: str) -> str:
 
 def _address(debugger: Debugger, frame: Frame) -> str:
     """Where in its line a caller is, as gdb shows it."""
-    if frame.python is not None or frame.depth or (frame.place is not None and frame is debugger.frames[0]):
+    if frame.python is not None or (frame.place is not None and frame is debugger.frames[0]):
         return ""
+    called = (inner for inner, one in pairwise(debugger.frames) if one is frame)
+    if any(inner.depth and inner.info is frame.info for inner in called):
+        return ""  # it called what is inlined, and there is no instruction that does
     return f"{frame.pc:#018x} in "
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from orrery.debugger import browsing
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.stops import KERNEL
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 
 
 def processes(debugger: Debugger, argument: str) -> str:

@@ -25,7 +25,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.events import KINDS
 from orrery.debugger.helm import ORDERS, WRITE
 from orrery.debugger.tape import Astray
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 from orrery.errors import CannotGoOn
 from orrery.monitor import COMMANDS as CONSOLE
 from toolchain import image

@@ -6,11 +6,12 @@ also the scope of expressions: what names, registers and memory mean in the sele
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from emu import engine as e
-from orrery.debugger import gates
+from orrery.debugger import gates, inlined
 from orrery.debugger.breakpoints import Breakpoint, Breakpoints
 from orrery.debugger.ctypes import DOUBLE, ULONG, VOID, CType, pointer_to
 from orrery.debugger.describing import locals_of
@@ -22,11 +23,13 @@ from orrery.debugger.programs import Programs
 from orrery.debugger.registers import NAMES
 from orrery.debugger.resolving import settle
 from orrery.debugger.settings import Settings
+from orrery.debugger.showing import shown
 from orrery.debugger.source import Sources
 from orrery.debugger.stepping import Stepper
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.timeline import Timeline
-from orrery.debugger.values import Unavailable, Value, shown
+from orrery.debugger.unavailable import Unavailable
+from orrery.debugger.values import Value
 from orrery.debugger.variables import Variables
 from orrery.debugger.walk import Walk
 from orrery.dwarf import DebugInfo
@@ -34,6 +37,7 @@ from orrery.dwarf import DebugInfo
 ABI_NAMES: Final = {name: number for name, number in e.NAMES.items() if number < 32}
 ALIASES: Final = {"fp": 8}
 POINTERS: Final = (2, 3, 4)  # sp, gp, tp
+NOTHING: Final = Value.made(VOID, b"")
 BEHIND: Final = re.compile(r"\$(\d*)$")  # $$ and $$2: one, two before the last
 
 
@@ -71,6 +75,7 @@ class Debugger:
         self.on_search: Callable[[], None] = lambda: None  # called now and then while it looks back
         self.reached: Breakpoint | None = None  # by the last command
         self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the walk, shown at its end
+        self.hidden = 0  # inlined calls that begin here and that the person has not gone into
         self.ended = False  # the machine will not run again
         self._registers: list[int] = []
         self._frames: list[Frame] | None = None
@@ -87,6 +92,7 @@ class Debugger:
         pairs = zip(before, self._registers, strict=False)
         self.changed = frozenset(i for i, (old, new) in enumerate(pairs) if old != new)
         self._frames, self._selected, self.listed = None, 0, ("", 0)
+        self.hidden = inlined.hidden_at(self)
 
     def select_process(self, pid: int) -> None:
         """Look at another process."""
@@ -100,7 +106,7 @@ class Debugger:
             return self.walk.frames()
         if self._frames is None:
             self._frames = list(frames(self.target, self.programs, self.pid))
-        return self._frames
+        return self._frames[self.hidden :]
 
     @property
     def level(self) -> int:
@@ -234,32 +240,42 @@ class Debugger:
             return Value.of(pointer_to(VOID), self.programs.user_address(self.programs.symbols[name]))
         raise Unavailable(f'No symbol "{name}" in current context.')
 
-    def variable_of(self, function: str, name: str) -> Value:
-        """As Scope: of the innermost call of a function, or a static one of it."""
-        level = next((i for i, one in enumerate(self.frames) if one.name == function), None)
-        if level is None:
-            raise Unavailable(f'No frame is currently executing in block "{function}".')
-        before, self._selected = self._selected, level
-        try:
-            return self.variable(name)
-        finally:
-            self._selected = before
+    def variable_of(self, within: str, name: str) -> Value:
+        """As Scope: of the innermost call of a function, or a static one of it; of a file; outside of all."""
+        level = next((i for i, one in enumerate(self.frames) if one.name == within), None)
+        if level is not None:
+            before, self._selected = self._selected, level
+            try:
+                return self.variable(name)
+            finally:
+                self._selected = before
+        info = self.info
+        known = self.variables(info) if info is not None else None
+        entry = None
+        if known is not None:
+            entry = known.static_in(within, name) or known.outside(name, within)
+        if known is None or entry is None:
+            if self.is_function(within):
+                raise Unavailable(f'No frame is currently executing in block "{within}".')
+            where = "specified context" if within else "current context"
+            raise Unavailable(f'No symbol "{name}" in {where}.')
+        return known.value(entry, None, self.read)
 
     def register(self, name: str) -> Value:
         """As Scope; with $1, $2 ... of the history, and $ for the last."""
         if not name and not self.history:
-            return Value(VOID, b"")
+            return NOTHING
         if not name or name.isdigit():
             index = int(name) if name else len(self.history)
             if not 0 < index <= len(self.history):
-                raise Unavailable(f"${name}: there is no such value in the history")
+                raise Unavailable(f"History has not yet reached ${name}.")
             return self.history[index - 1]
         if name == "pc":
             return Value.of(pointer_to(VOID), self.frame.pc)
         if found := BEHIND.match(name):
             index = len(self.history) - int(found[1] or 1)
             if index < 1:
-                return Value(VOID, b"")
+                return NOTHING
             return self.history[index - 1]
         number = ABI_NAMES.get(name, ALIASES.get(name))
         if number is not None and self.frame.registers:
@@ -267,17 +283,21 @@ class Debugger:
             if held is None:
                 raise Unavailable(f"${name} is not known in this frame")
             type_ = pointer_to(VOID) if number in POINTERS else ULONG
-            return Value(type_, held.to_bytes(8, "little"), register=number)
+            return Value.made(type_, held.to_bytes(8, "little"), register=number)
         if number is None and name in self.convenience:
-            return self.convenience[name]
+            return replace(self.convenience[name], variable=name)
         floating = e.NAMES.get(name, 0) - e.F
         if floating in range(32):
             index = NAMES.index(f"f{floating}")
-            return Value(DOUBLE, self._raw(index), register=index)
+            return Value.made(DOUBLE, self._raw(index), register=index)
         if number is None and name not in NAMES:
-            return Value(VOID, b"")
+            return replace(NOTHING, variable=name)
         index = NAMES.index(name) if number is None else number
-        return Value(ULONG, self._raw(index), register=index)
+        return Value.made(ULONG, self._raw(index), register=index)
+
+    def is_register(self, name: str) -> bool:
+        """Whether a register is called so."""
+        return name in (*ABI_NAMES, *ALIASES, *NAMES) or e.NAMES.get(name, 0) - e.F in range(32)
 
     def _raw(self, index: int) -> bytes:
         return self.target.registers(self.pid)[index].to_bytes(8, "little")
@@ -289,11 +309,11 @@ class Debugger:
 
     def load(self, type_: CType, address: int) -> Value:
         """As Scope."""
-        address &= (1 << 64) - 1
-        data = self.read(address, type_.size) if type_.kind != "function" else b""
-        if len(data) < type_.size and type_.kind != "function":
-            raise Unavailable(f"Cannot access memory at address {address + len(data):#x}")
-        return Value(type_, data, address)
+        return Value.at(type_, address, self.read)
+
+    def keep(self, name: str, value: Value) -> None:
+        """As Scope."""
+        self.convenience[name] = value
 
     def store(self, target: Value, data: bytes) -> None:
         """As Scope: this changes the machine."""

@@ -4,10 +4,12 @@ Called by the commands that show where the machine is.  All is of this moment, a
 that cannot be had is said to be so in its place.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orrery.debugger.frames import Frame
-from orrery.debugger.values import Unavailable, shown
+from orrery.debugger.showing import shown
+from orrery.debugger.unavailable import Unavailable
+from orrery.entries import Entry
 
 if TYPE_CHECKING:
     from orrery.debugger.debugger import Debugger
@@ -51,12 +53,12 @@ def locals_of(debugger: "Debugger", frame: Frame) -> list[tuple[str, str]]:
     return [(name, _told(debugger, frame, die, whole=True)) for name, die in found]
 
 
-def _told(debugger: "Debugger", frame: Frame, die: Any, *, whole: bool = False) -> str:
+def _told(debugger: "Debugger", frame: Frame, entry: Entry, *, whole: bool = False) -> str:
     assert frame.info is not None, "only a frame of a program has variables"
     try:
-        value = debugger.variables(frame.info).value(die, frame, debugger.read)
+        value = debugger.variables(frame.info).value(entry, frame, debugger.read)
+        if not whole and value.type.kind in ("struct", "union", "array"):
+            return "..."
+        return shown(value, debugger.read, debugger.name_at, "", top=False)
     except Unavailable as error:
         return str(error) if str(error).startswith("<") else f"<error: {error}>"
-    if not whole and value.type.kind in ("struct", "union", "array"):
-        return "..."
-    return shown(value, debugger.read, debugger.name_at, "", top=False)

@@ -1,48 +1,34 @@
-"""Expressions of C, as a person types them: parsed and evaluated in one go, over the types of DWARF.
+"""Expressions of C: what the trees of syntax.py are worth, over the types of DWARF.
 
-    expression   assignment | binary operators by precedence
-    unary        - + ! ~ * & ++ -- sizeof (type) before, [] . -> ++ -- behind; place@count is an array
-    primary      number  'c'  "text"  name  function::name  $register  {type} address  ( expression )
-
-There are no calls, for a call would change the machine.  An assignment changes it too, but is asked for by
-its sign.  What names, registers and memory mean is the scope's business, which the caller gives.
+Memory is read when a value is needed, and not for its address, size or type.  There are no calls, for a call
+would change the machine.  An assignment changes it too, but is asked for by its sign.  What names, registers
+and memory mean is the scope's business, which the caller gives.
 """
 
-import re
-from typing import Final, NoReturn, Protocol
+from typing import Final, Protocol
 
-from orrery.debugger.arithmetic import combined, converted, widened
-from orrery.debugger.ctypes import (
-    CHAR,
-    DOUBLE,
-    FLOAT,
-    INT,
-    LONG,
-    SIMPLE,
-    UINT,
-    ULONG,
-    CType,
-    array_of,
-    pointer_to,
+from orrery.debugger.arithmetic import combined, complemented, converted, negated, truth, widened
+from orrery.debugger.ctypes import INT, ULONG, VOID, CType, array_of, pointer_to
+from orrery.debugger.syntax import (
+    Assignment,
+    Binary,
+    Call,
+    Cast,
+    Conditional,
+    Constant,
+    Member,
+    Name,
+    Node,
+    Register,
+    TypeName,
+    Unary,
+    is_constant,
+    parse,
 )  # fmt: skip
-from orrery.debugger.values import Unavailable, Value
+from orrery.debugger.unavailable import Unavailable
+from orrery.debugger.values import Value, storage_bytes
 
-TOKEN: Final = re.compile(
-    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+[uUlL]*|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?[uUlLfF]*)"
-    r"|(?P<char>'(?:\\.[0-7]*|[^'])')|(?P<text>\"(?:[^\"\\]|\\.)*\")"
-    r"|(?P<name>[A-Za-z_]\w*)|(?P<register>\$\$?\w*)"
-    r"|(?P<op>->|<<=|>>=|<<|>>|<=|>=|==|!=|&&|\|\||\+\+|--|::|[-+*/%&|^]=|[-+*/%&|^~!<>=().\[\]@?:{}]))"
-)
-BINARY: Final = {
-    "||": 1, "&&": 2, "|": 3, "^": 4, "&": 5, "==": 6, "!=": 6, "<": 7, ">": 7, "<=": 7, ">=": 7,
-    "<<": 8, ">>": 8, "@": 9, "+": 10, "-": 10, "*": 11, "/": 11, "%": 11,
-}  # fmt: skip
-ESCAPES: Final = {"n": 10, "t": 9, "r": 13, "0": 0, "\\": 92, "'": 39, '"': 34, "a": 7, "b": 8, "e": 27}
-ASSIGNMENTS: Final = frozenset(
-    ("=", *(f"{op}=" for op in ("+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>")))
-)
-ONE: Final = Value.of(INT, 1)
-SIMPLE_WORDS: Final = frozenset(word for name in SIMPLE for word in name.split())
+ELEMENTS_MAX: Final = 1 << 32  # of place@count
 
 
 class Scope(Protocol):
@@ -50,7 +36,7 @@ class Scope(Protocol):
 
     def variable(self, name: str) -> Value: ...
 
-    def variable_of(self, function: str, name: str) -> Value: ...
+    def variable_of(self, within: str, name: str) -> Value: ...
 
     def register(self, name: str) -> Value: ...
 
@@ -60,292 +46,264 @@ class Scope(Protocol):
 
     def store(self, target: Value, data: bytes) -> None: ...
 
+    def keep(self, name: str, value: Value) -> None: ...
+
 
 def evaluate(text: str, scope: Scope) -> Value:
     """The value of an expression; raises Unavailable."""
-    parser = _Parser(text, scope)
+    return valued(parse(text, scope.type), scope)
+
+
+def valued(node: Node, scope: Scope) -> Value:
+    """The value of a tree; raises Unavailable."""
     try:
-        value = parser.assignment()
+        return _Evaluation(scope).value(node)
     except RecursionError:
         raise Unavailable("the expression is nested too deeply; make it shorter") from None
-    parser.end()
-    return value
 
 
-def named_type(text: str, scope: Scope) -> CType | None:
-    """The type that `text` names, if it does."""
+def typed(node: Node, scope: Scope) -> CType:
+    """The type of a tree, for which nothing is read and nothing changed; raises Unavailable."""
+    if isinstance(node, TypeName):
+        return node.type
     try:
-        parser = _Parser(text, scope)
-    except Unavailable:
-        return None
-    found = parser.type_name()
-    return found if parser.finished else None
+        return _Typing(scope).value(node).type
+    except RecursionError:
+        raise Unavailable("the expression is nested too deeply; make it shorter") from None
 
 
-class _Parser:
-    """Of one expression: recursive descent."""
+class _Evaluation:
+    """Of one tree."""
 
-    def __init__(self, text: str, scope: Scope) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._scope: Final = scope
-        self._tokens: Final[list[tuple[str, str]]] = []
-        at = 0
-        text = text.rstrip()
-        while at < len(text):
-            found = TOKEN.match(text, at)
-            if found is None:
-                raise Unavailable(f"A syntax error in expression, near `{text[at:].strip()}'.")
-            kind = found.lastgroup or ""
-            self._tokens.append((kind, found[kind]))
-            at = found.end()
-        self._at = 0
 
-    @property
-    def finished(self) -> bool:
-        """Whether all of the text was taken."""
-        return self._at == len(self._tokens)
+    def value(self, node: Node) -> Value:
+        """What a tree is worth."""
+        match node:
+            case Constant(value):
+                return value
+            case Name(name, None):
+                return self._scope.variable(name)
+            case Name(name, within):
+                return self._scope.variable_of(within or "", name)
+            case Register(name):
+                return self._scope.register(name)
+            case Unary(op, operand):
+                return self._unary(op, operand)
+            case Binary(op, left, right):
+                return self._binary(op, left, right)
+            case Assignment():
+                return self._assigned(node)
+            case Conditional(condition, first, second):
+                return self.value(first if self._truth(condition) else second)
+            case Cast(type_, operand, True):
+                return self._scope.load(type_, self.value(operand).whole)
+            case Cast(type_, operand):
+                return self._cast(self.value(operand), type_)
+            case Member(operand, name, is_pointer):
+                return self._member(self.value(operand), name, is_pointer=is_pointer)
+            case Call(operand, _):
+                name = operand.name if isinstance(operand, Name) else "a function"
+                self.value(operand)
+                raise Unavailable(
+                    f"{name} cannot be called from here: the machine would no longer be as it was."
+                )
+            case TypeName():
+                raise Unavailable("Attempt to use a type name as an expression")
+        raise AssertionError(f"{node} is none of the trees that there are")
 
-    def end(self) -> None:
-        """All was to be taken; raises Unavailable."""
-        if not self.finished:
-            self._confused()
+    def _truth(self, node: Node) -> bool:
+        return truth(self.value(node))
 
-    def assignment(self) -> Value:
-        """target = expression, or an expression; op= for = too."""
-        value = self._conditional()
-        op = self._peek()
-        if op not in ASSIGNMENTS:
+    def _cast(self, value: Value, type_: CType) -> Value:
+        """A cast; of what is in memory, to a type that is no number, as if it lay there."""
+        if not type_.is_scalar and type_ != value.type and type_.kind != "void" and value.address is not None:
+            return self._scope.load(type_, value.address)
+        return converted(value, type_)
+
+    def _unary(self, op: str, operand: Node) -> Value:
+        if op == "sizeof":
+            return Value.of(ULONG, typed(operand, self._scope).size)
+        if op == "&" and isinstance(operand, Unary) and operand.op == "*":
+            return self._pointer(self.value(operand.operand))
+        value = self.value(operand)
+        match op:
+            case "*":
+                return self._target(value)
+            case "&":
+                return self._address(value, operand)
+            case "-":
+                return negated(value)
+            case "~":
+                return complemented(value)
+            case "!":
+                return Value.of(INT, not truth(value))
+        if not value.type.is_scalar:
+            raise Unavailable("Argument to positive operation not a number.")
+        return Value.of(widened(value.type), value.number)
+
+    def _address(self, value: Value, operand: Node) -> Value:
+        if value.address is not None:
+            return Value.of(pointer_to(value.type), value.address)
+        if value.register is not None and isinstance(operand, Name):
+            raise Unavailable(f'Address requested for identifier "{operand.name}" which is in a register')
+        if isinstance(operand, Name):
+            raise Unavailable(f"Can't take address of \"{operand.name}\" which isn't an lvalue.")
+        raise Unavailable("Attempt to take address of value not located in memory.")
+
+    def _pointer(self, value: Value) -> Value:
+        """&*value, for which nothing is read."""
+        return self._address(self._target(value), TypeName(VOID)) if value.type.kind != "pointer" else value
+
+    def _target(self, value: Value) -> Value:
+        """What an address leads to; a number is the address of an int, as in gdb."""
+        if value.type.kind == "function":
             return value
-        self._at += 1
-        source = self.assignment()
-        return self._stored(value, combined(op[:-1], value, source) if op != "=" else source)
+        if value.type.is_whole:
+            return self._scope.load(INT, value.whole)
+        if value.type.kind not in ("pointer", "array"):
+            raise Unavailable("Attempt to take contents of a non-pointer value.")
+        if value.type.of.kind == "void":
+            raise Unavailable("Attempt to dereference a generic pointer.")
+        if value.type.kind == "array" and value.address is None:
+            return value.element(0)
+        return self._scope.load(value.type.of, value.whole)
 
-    def _stored(self, value: Value, source: Value) -> Value:
-        """`value`, a place, after it was given another one."""
-        if value.address is None and value.register is None:
-            raise Unavailable("what is left of = has no place in memory or in a register")
-        new = source if not value.type.is_scalar else Value.of(value.type, source.number)
-        if len(new.data) != value.type.size:
-            raise Unavailable(f"a {source.type.name} cannot be stored in a {value.type.name}")
-        self._scope.store(value, new.data)
-        return Value(value.type, new.data, value.address, value.register)
+    def _binary(self, op: str, left: Node, right: Node) -> Value:
+        if op == "&&":
+            return Value.of(INT, self._truth(left) and self._truth(right))
+        if op == "||":
+            return Value.of(INT, self._truth(left) or self._truth(right))
+        first, second = self.value(left), self.value(right)
+        if op == ",":
+            return second
+        if op == "@":
+            return self._several(first, second)
+        if op == "[":
+            return self._subscripted(first, second)
+        return combined(op, first, second)
 
-    def _conditional(self) -> Value:
-        value = self._binary(1)
-        if not self._take("?"):
-            return value
-        first = self.assignment()
-        self._expect(":")
-        second = self._conditional()
-        return first if value.number else second
-
-    def _binary(self, least: int) -> Value:
-        left = self._unary()
-        while (op := self._peek()) in BINARY and BINARY[op] >= least:
-            self._at += 1
-            right = self._binary(BINARY[op] + 1)
-            left = self._several(left, right) if op == "@" else combined(op, left, right)
-        return left
+    def _subscripted(self, array: Value, index: Value) -> Value:
+        """The place of an element, which * then takes; or an array that begins with it and is nowhere."""
+        if array.type.kind not in ("pointer", "array"):
+            raise Unavailable(f"cannot subscript something of type `{array.type.name}'")
+        if array.type.kind == "array" and array.address is None:
+            at = index.whole
+            if not 0 <= at < array.type.count:
+                raise Unavailable(f"no such vector element: {at}")
+            element = array.element(at)
+            return Value(array_of(array.type.of, 1), element.fetch)
+        return combined("+", array, index)
 
     def _several(self, first: Value, count: Value) -> Value:
         """first@count: an array that begins at `first`."""
-        if first.address is None or count.whole < 1:
-            raise Unavailable("@ takes a place in memory and a count")
+        if first.address is None:
+            raise Unavailable("Only values in memory can be extended with '@'.")
+        if not 0 < count.whole < ELEMENTS_MAX:
+            raise Unavailable(f"Invalid number {count.whole} of repetitions.")
         return self._scope.load(array_of(first.type, count.whole), first.address)
 
-    def _unary(self) -> Value:
-        if self._take("*"):
-            value = self._unary()
-            if value.type.is_whole:
-                return self._scope.load(LONG, value.whole)
-            return self._target(value)
-        if self._take("&"):
-            value = self._unary()
-            if value.address is None:
-                raise Unavailable("what has no place in memory has no address")
-            return Value.of(pointer_to(value.type), value.address)
-        if (op := self._peek()) in ("++", "--"):
-            self._at += 1
-            value = self._unary()
-            return self._stored(value, combined(op[0], value, ONE))
-        if self._take("{"):
-            return self._typed()
-        if self._take("-"):
-            value = self._unary()
-            return Value.of(widened(value.type), -value.number)
-        if self._take("+"):
-            return self._unary()
-        if self._take("!"):
-            return Value.of(INT, not self._unary().number)
-        if self._take("~"):
-            value = self._unary()
-            return Value.of(widened(value.type), ~value.whole)
-        if self._peek() == "sizeof":
-            return self._sizeof()
-        if self._peek() == "(" and (cast := self._cast()) is not None:
-            return converted(self._unary(), cast)
-        return self._postfix(self._primary())
-
-    def _typed(self) -> Value:
-        """{type} address"""
-        type_ = self.type_name()
-        if type_ is None:
-            self._confused()
-        self._expect("}")
-        return self._scope.load(type_, self._unary().whole)
-
-    def _sizeof(self) -> Value:
-        self._at += 1
-        if self._peek() == "(" and (cast := self._cast()) is not None:
-            return Value.of(ULONG, cast.size)
-        return Value.of(ULONG, self._unary().type.size)
-
-    def _cast(self) -> CType | None:
-        """The type in parentheses, if that is what they hold."""
-        begin = self._at
-        self._at += 1
-        found = self.type_name()
-        if found is not None and self._take(")"):
-            return found
-        self._at = begin
-        return None
-
-    def type_name(self) -> CType | None:
-        """A type with its stars; None, and nothing taken, where there is none."""
-        begin = self._at
-        words: list[str] = []
-        while self._at < len(self._tokens) and self._tokens[self._at][0] == "name":
-            word = self._tokens[self._at][1]
-            if words and words[-1] not in ("struct", "union", "enum") and word not in SIMPLE_WORDS:
-                break
-            self._at += 1
-            if word not in ("const", "volatile"):
-                words.append(word)
-        found = self._type(words)
-        if found is None:
-            self._at = begin
-            return None
-        while self._take("*"):
-            found = pointer_to(found)
-        return found
-
-    def _type(self, words: list[str]) -> CType | None:
-        name = " ".join(words)
-        if not words:
-            return None
-        plain = name.removesuffix(" int") if len(words) > 1 else name
-        return self._scope.type(name) or SIMPLE.get(name) or SIMPLE.get(plain)
-
-    def _postfix(self, value: Value) -> Value:
-        while True:
-            if self._take("["):
-                index = self.assignment()
-                self._expect("]")
-                value = self._target(combined("+", value, index))
-            elif self._take("."):
-                value = self._member(value)
-            elif self._take("->"):
-                value = self._member(self._target(value))
-            elif (op := self._peek()) in ("++", "--"):
-                self._at += 1
-                self._stored(value, combined(op[0], value, ONE))
-            else:
-                return value
-
-    def _member(self, value: Value) -> Value:
+    def _member(self, value: Value, name: str, *, is_pointer: bool) -> Value:
         if value.type.kind == "pointer":
             value = self._target(value)  # as gdb forgives it
-        kind, name = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
-        if kind != "name":
-            self._confused()
-        self._at += 1
-        for field in value.type.fields:
-            if field.name == name:
-                return value.field(field)
-            if not field.name and _has_member(field.type, name):
-                self._at -= 1
-                return self._member(value.field(field))
-        raise Unavailable(f"There is no member named {name}.")
-
-    def _target(self, value: Value) -> Value:
-        if value.type.kind == "function":
-            return value
-        if value.type.kind not in ("pointer", "array"):
-            raise Unavailable(f"a {value.type.name} points to nothing")
-        if value.type.of.kind == "void":
-            raise Unavailable("Attempt to dereference a generic pointer.")
-        return self._scope.load(value.type.of, value.whole)
-
-    def _primary(self) -> Value:
-        if self.finished:
-            self._confused()
-        kind, text = self._tokens[self._at]
-        self._at += 1
-        if kind == "number":
-            return _literal(text)
-        if kind == "char":
-            body = text[1:-1]
-            return Value.of(CHAR, ESCAPES.get(body[1:], ord(body[1])) if body[0] == "\\" else ord(body))
-        if kind == "register":
-            return self._scope.register(text[1:])
-        if kind == "text":
-            data = _unescaped(text[1:-1])
-            return Value(array_of(CHAR, len(data)), data)
-        if kind == "name" and self._take("::"):
-            name, self._at = self._tokens[self._at][1] if not self.finished else "", self._at + 1
-            return self._scope.variable_of(text, name)
-        if kind == "name":
-            return self._scope.variable(text)
-        if text == "(":
-            value = self.assignment()
-            self._expect(")")
-            return value
-        self._at -= 1
-        self._confused()
-
-    def _peek(self) -> str:
-        return self._tokens[self._at][1] if self._at < len(self._tokens) else ""
-
-    def _take(self, op: str) -> bool:
-        found = self._peek() == op
-        self._at += found
+        if value.type.kind not in ("struct", "union"):
+            what = "structure pointer" if is_pointer else "structure"
+            raise Unavailable(f"Attempt to extract a component of a value that is not a {what}.")
+        found = _find_member(value, name)
+        if found is None:
+            raise Unavailable(f"There is no member named {name}.")
         return found
 
-    def _expect(self, op: str) -> None:
-        if not self._take(op):
-            raise Unavailable(f"{op!r} is missing")
+    def _assigned(self, node: Assignment) -> Value:
+        """A place after it was given another value; `node` may want the value of before."""
+        target = self.value(node.target)
+        if not target.is_place:
+            raise Unavailable("Left operand of assignment is not an lvalue.")
+        source = self.value(node.source)
+        before = Value.made(target.type, target.data) if node.op else target
+        made = self._store(target, combined(node.op, target, source) if node.op else source)
+        return before if node.is_behind else made
 
-    def _confused(self) -> NoReturn:
-        rest = " ".join(text for _, text in self._tokens[self._at :])
-        raise Unavailable(f"A syntax error in expression, near `{rest}'.")
+    def _store(self, target: Value, source: Value) -> Value:
+        if target.variable is not None:
+            kept = Value.made(source.type, source.data)
+            self._scope.keep(target.variable, kept)
+            return kept
+        stored = converted(source, target.type) if target.type.is_scalar else source
+        if len(stored.data) != target.type.size:
+            raise Unavailable(f"a {source.type.name} cannot be stored in a {target.type.name}")
+        if target.bits is not None:
+            return self._store_bits(target, stored.whole, target.bits)
+        self._scope.store(target, stored.data)
+        return Value(target.type, stored.fetch, target.address, target.register)
+
+    def _store_bits(self, target: Value, number: int, bits: tuple[int, int]) -> Value:
+        """Store in a bit field, whose neighbours stay as they are."""
+        if target.address is None:
+            raise Unavailable("a bit field can be changed in memory only")
+        low, count = bits
+        number &= (1 << count) - 1
+        whole = self._scope.load(CType("uint", "", storage_bytes(bits)), target.address)
+        data = (whole.whole & ~((1 << count) - 1 << low) | number << low).to_bytes(whole.type.size, "little")
+        self._scope.store(whole, data)
+        if target.type.signed and number >> count - 1:
+            number -= 1 << count
+        made = Value.of(target.type, number)
+        return Value(target.type, made.fetch, target.address, bits=bits)
 
 
-def _has_member(type_: CType, name: str) -> bool:
-    """Whether a struct has it, by itself or in one of those in it that have no name."""
-    return any(one.name == name or (not one.name and _has_member(one.type, name)) for one in type_.fields)
+class _Typing(_Evaluation):
+    """Of one tree for its type: each value stands for all of its type, so that none is read or changed."""
+
+    def value(self, node: Node) -> Value:
+        """A value of the type."""
+        match node:
+            case TypeName(type_):
+                return _any(type_)
+            case Call(operand, _):
+                called = self.value(operand).type
+                function = called.of if called.kind == "pointer" else called
+                if function.kind != "function":
+                    raise Unavailable("Cannot perform a call of what is no function.")
+                return _any(function.of)
+            case Binary("@", left, right) if is_constant(right):
+                return self._several(self.value(left), _Evaluation(self._scope).value(right))
+            case Binary("&&" | "||", left, right):
+                self.value(left)
+                self.value(right)
+                return _any(INT)
+            case Conditional(_, first, _):
+                return self.value(first)
+            case Assignment(_, target, source):
+                self.value(source)
+                return self.value(target)
+            case _:
+                return _any_like(super().value(node))
 
 
-def _unescaped(text: str) -> bytes:
-    """The bytes of a string of C, with the zero at its end."""
-    found = re.sub(r"\\([0-7]{1,3}|.)", lambda one: _escaped(one[1]), text)
-    return found.encode("latin-1", "replace") + b"\0"
+def _any_like(value: Value) -> Value:
+    """One of the type, in memory or not as this one is."""
+    made = _any(value.type)
+    is_placed = value.address is not None or value.type.kind in ("array", "function")
+    return Value(made.type, made.fetch, 1 if is_placed else None, value.register, value.variable)
 
 
-def _escaped(text: str) -> str:
-    return chr(int(text, 8) & 0xFF) if text.isdigit() else chr(ESCAPES.get(text, ord(text)))
+def _any(type_: CType) -> Value:
+    """One of this type that can be divided by."""
+    return Value(
+        type_, lambda offset, count: (b"\1" + bytes(count))[:count] if not offset else bytes(count), None
+    )
 
 
-def _literal(text: str) -> Value:
-    is_hex = text[:2] in ("0x", "0X")
-    bare = text.rstrip("uUlL" if is_hex else "uUlLfF")
-    suffix = text[len(bare) :].lower()
-    if not is_hex and ("." in bare or "e" in bare.lower()):
-        return Value.of(FLOAT if "f" in suffix else DOUBLE, float(bare))
-    octal = bare.startswith("0") and bare.isdigit() and len(bare) > 1
-    try:
-        number = int(bare, 8 if octal else 0)
-    except ValueError:
-        raise Unavailable(f"{text} is no number") from None
-    is_long = "l" in suffix or number >= 1 << (32 if "u" in suffix or is_hex else 31)
-    if "u" in suffix or number >= 1 << 63 or (is_hex and not is_long and number >= 1 << 31):
-        return Value.of(ULONG if is_long else UINT, number)
-    return Value.of(LONG if is_long else INT, number)
+def _find_member(value: Value, name: str) -> Value | None:
+    """A member of a struct, or of those in it that have no name."""
+    for field in value.type.fields:
+        if field.name == name:
+            return value.field(field)
+    for field in value.type.fields:
+        if not field.name and field.type.kind in ("struct", "union"):
+            found = _find_member(value.field(field), name)
+            if found is not None:
+                return found
+    return None

@@ -31,8 +31,9 @@ class Frame:
     """A call: where it is, in which function of which program, on which line.
 
     `at` is `pc`, or in a caller an address within the call.  `registers` has x0 to x31, None for what is not
-    known.  `depth` counts the inlined calls within the function, this one's first.  `python` has the names
-    and values of a frame of the kernel's Python, which has nothing else.
+    known.  `depth` counts the inlined calls within the function, this one's first, and `within` are these,
+    outermost first.  `python` has the names and values of a frame of the kernel's Python, which has nothing
+    else.
     """
 
     pc: int
@@ -42,6 +43,7 @@ class Frame:
     info: DebugInfo | None = None
     place: Place | None = None
     depth: int = 0
+    within: tuple[int, ...] = ()
     kernel: bool = False
     python: tuple[tuple[str, str], ...] | None = None
 
@@ -88,8 +90,10 @@ def _kernel_frame(programs: Programs, live: list[int]) -> Frame:
 def _program_frames(info: DebugInfo | None, pc: int, at: int, known: list[int | None]) -> Iterator[Frame]:
     function = info.function(at) if info is not None else None
     places = info.places(at) if info is not None else ()
-    for depth, place in enumerate(places):
-        yield Frame(pc, at, tuple(known), function, info, place, len(places) - 1 - depth)
+    calls = tuple(one.offset for one in info.inlined_calls(at)[::-1]) if len(places) > 1 and info else ()
+    for level, place in enumerate(places):
+        depth = len(places) - 1 - level
+        yield Frame(pc, at, tuple(known), function, info, place, depth, calls[:depth])
     if not places:
         yield Frame(pc, at, tuple(known), function, info)
 

@@ -8,7 +8,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.describing import describe
 from orrery.debugger.looking import NAMED
 from orrery.debugger.resolving import resolve
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 from orrery.dwarf import DebugInfo
 
 
@@ -50,7 +50,9 @@ def scope(debugger: Debugger, argument: str) -> str:
     function = info.function(addresses[0]) if info is not None else None
     if info is None or function is None:
         raise Unavailable("No function contains specified address.")
-    names = debugger.variables(info).names_in(function)
+    calls = info.inlined_calls(addresses[0]) if argument != function.name else []
+    entry = next((one for one in calls if info.known(lambda one=one: one.name, "") == argument), None)  # type: ignore[misc]
+    names = debugger.variables(info).names_in(entry or info.entry(function))
     lines = (f"Symbol {name} is {what}, {size} bytes." for name, what, size in names)
     return "\n".join(lines) + "\n" if names else f'Symbol table for "{argument}" has no local variables.\n'
 

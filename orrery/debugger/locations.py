@@ -7,11 +7,10 @@ list.c:12       line 12, or the next one that has code; 12 alone: of the current
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from orrery.debugger.values import Unavailable
-from orrery.debugger.variables import INLINED, name_of
-from orrery.dwarf import DebugInfo, Function, Line
+from orrery.debugger.unavailable import Unavailable
+from orrery.dwarf import INLINED, DebugInfo, Function, Line
 
 ASSEMBLY: Final = (".S", ".s")  # has no prologues
 FILE_LINE: Final = re.compile(r"(?:(?P<file>[^:\s]+):)?(?P<line>\d+)$")
@@ -44,20 +43,22 @@ class Locations:
         return next((one.address for one in lines[1:] if one.line != lines[0].line), function.low)
 
     def at_line(self, file: str, line: int) -> tuple[int, list[int]]:
-        """The line at or behind `line` that has code, and where, once in a function; raises Unavailable."""
+        """The line at or behind `line` that has code, and where, once in each call; raises Unavailable."""
         rows = [row for row in self._by_file().get(_last(file), ()) if row.file.endswith(file) and row.stmt]
         line_found = min((row.line for row in rows if row.line >= line), default=0)
         if not line_found:
             raise Unavailable(
                 f"No line {line} in file {file!r}." if rows else f"No source file named {file}."
             )
-        addresses: dict[Function | None, int] = {}
+        addresses: dict[tuple[Function | None, int], int] = {}
         for row in rows:
             if row.line == line_found:
                 function = self._info.function(row.address)
-                if function not in addresses:
+                calls = self._info.inlined_calls(row.address)
+                call = (function, calls[0].offset if calls else 0)
+                if call not in addresses:
                     is_first = function is not None and row.address == function.low
-                    addresses[function] = self.body(function) if is_first and function else row.address
+                    addresses[call] = self.body(function) if is_first and function else row.address
         return line_found, list(addresses.values())
 
     def span(self, file: str, line: int) -> tuple[int, int] | None:
@@ -88,18 +89,11 @@ class Locations:
 
     def _inlined(self, name: str) -> Iterator[int]:
         for top in self._info.tops:
-            for die in top.iter_children():
-                if die.tag == "DW_TAG_subprogram":
-                    yield from self._inlined_in(die, name)
-
-    def _inlined_in(self, scope: Any, name: str) -> Iterator[int]:
-        for die in scope.iter_children():
-            if die.tag == INLINED and name_of(die) == name:
-                low = self._info.low(die)
-                if low is not None:
-                    yield low
-            if die.has_children:
-                yield from self._inlined_in(die, name)
+            for entry in top.within():
+                if entry.tag == INLINED and self._info.known(lambda one=entry: one.name, "") == name:  # type: ignore[misc]
+                    low = self._info.low(entry)
+                    if low is not None:
+                        yield low
 
 
 def _last(file: str) -> str:

@@ -12,15 +12,18 @@ from orrery.debugger.ctypes import DOUBLE, ULONG, CType, Field
 from orrery.debugger.debugger import ABI_NAMES, Debugger
 from orrery.debugger.describing import arguments, locals_of
 from orrery.debugger.disassembly import disassembled
-from orrery.debugger.expressions import evaluate, named_type
+from orrery.debugger.expressions import evaluate, typed
+from orrery.debugger.location import OPTIMIZED_OUT
 from orrery.debugger.registers import CSRS, NAMES
-from orrery.debugger.values import Unavailable, formatted, text_at
+from orrery.debugger.showing import LETTERS as VALUE_LETTERS
+from orrery.debugger.showing import formatted, text_at
+from orrery.debugger.syntax import TypeName, parse
+from orrery.debugger.unavailable import Unavailable
+from orrery.debugger.values import Value
 
 FORMAT: Final = re.compile(r"/(?P<count>-?\d*)(?P<letters>[a-z]*)(?:\s+|$)")
-CONVENIENCE: Final = re.compile(r"\$(?P<name>[A-Za-z_]\w*)\s*=(?P<value>[^=].*)$")
-REGISTERS: Final = frozenset((*ABI_NAMES, *NAMES, "fp"))
 UNITS: Final = {"b": 1, "h": 2, "w": 4, "g": 8}
-LETTERS: Final = "xduotaczfsi"
+LETTERS: Final = f"{VALUE_LETTERS}i"
 COUNT_MAX: Final = 10_000
 BYTES_A_LINE: Final = 16
 INSTRUCTION_BYTES_MAX: Final = 4
@@ -34,10 +37,6 @@ def print_(debugger: Debugger, argument: str) -> str:
     """print[/F] EXPRESSION"""
     letter, text = _letter(argument)
     frame = debugger.frame if debugger.frames else None
-    if re.match(r"[A-Za-z_]\w*\s*\(", text) and not text.startswith("sizeof"):
-        name = text.partition("(")[0].strip()
-        if debugger.is_function(name):
-            raise Unavailable(f"{name} cannot be called from here: the machine would no longer be as it was.")
     if frame is not None and text in (variables := dict(frame.python or ())):
         return f"{variables[text]}\n"
     if frame is not None and frame.python is not None and debugger.walk is not None and text:
@@ -45,11 +44,21 @@ def print_(debugger: Debugger, argument: str) -> str:
         return f"{debugger.target.python_value(walk.since, *walk.place, debugger.level, text)}\n"
     if not text:
         text = "$"
-    if (type_ := named_type(text, debugger)) is not None:
-        return f"{type_.name}\n"
-    value = evaluate(text, debugger)
+    return recorded(debugger, evaluate(text, debugger), letter)
+
+
+def recorded(debugger: Debugger, value: Value, letter: str = "") -> str:
+    """A value as it is shown, behind its number in the history, which it has from now on."""
+    try:
+        if value.type.kind != "void":
+            assert value.data is not None, "it is read now, for it is to stay as it is"
+        text = debugger.show(value, letter)
+    except Unavailable as error:
+        if f"{error}" != OPTIMIZED_OUT:
+            raise
+        text = OPTIMIZED_OUT
     debugger.history.append(value)
-    return f"${len(debugger.history)} = {debugger.show(value, letter)}\n"
+    return f"${len(debugger.history)} = {text}\n"
 
 
 def output(debugger: Debugger, argument: str) -> str:
@@ -68,10 +77,7 @@ def set_(debugger: Debugger, argument: str) -> str:
     if debugger.settings.set(argument):
         return ""
     text = argument.removeprefix("variable ").removeprefix("var ")
-    if (found := CONVENIENCE.match(text)) is not None and found["name"] not in REGISTERS:
-        debugger.convenience[found["name"]] = evaluate(found["value"], debugger)
-        return ""
-    if "=" not in text:
+    if not text.strip():
         raise Unavailable("set what? As in set var count = 3, or set $a0 = 1")
     evaluate(text, debugger)
     return ""
@@ -84,14 +90,14 @@ def show(debugger: Debugger, argument: str) -> str:
 
 def whatis(debugger: Debugger, argument: str) -> str:
     """The type of an expression."""
-    named = named_type(argument, debugger)
-    type_ = (named.resolved or named) if named is not None else evaluate(argument, debugger).type
-    return f"type = {type_.name}\n"
+    node = parse(argument or "$", debugger.type)
+    type_ = typed(node, debugger)
+    return f"type = {((type_.resolved or type_) if isinstance(node, TypeName) else type_).name}\n"
 
 
 def ptype(debugger: Debugger, argument: str) -> str:
     """A type with its members."""
-    type_ = named_type(argument, debugger) or evaluate(argument, debugger).type
+    type_ = typed(parse(argument or "$", debugger.type), debugger)
     return f"type = {_expanded(type_.resolved or type_)}\n"
 
 
@@ -133,7 +139,7 @@ def display(debugger: Debugger, argument: str) -> str:
     """display[/F] [EXPRESSION]"""
     if not argument:
         return "".join(show() for show in debugger.displays.values())
-    letter, text = _letter(argument)
+    letter, text = _letter(argument, "display", is_strings=True)
     form = f"/{letter} " if letter else ""
     number = max(debugger.displays, default=0) + 1
 
@@ -255,6 +261,8 @@ def all_registers(debugger: Debugger, argument: str) -> str:
 
 
 def _register(debugger: Debugger, name: str) -> str:
+    if not debugger.is_register(name):
+        raise Unavailable(f"Invalid register `{name}'")
     held = debugger.register(name)
     value = int.from_bytes(held.data, "little")
     index = ABI_NAMES.get(name, NAMES.index(name) if name in NAMES else -1)
@@ -283,15 +291,22 @@ def args(debugger: Debugger, argument: str) -> str:
 # --- formats ---
 
 
-def _letter(argument: str) -> tuple[str, str]:
-    """The format letter in front, and the rest."""
+def _letter(argument: str, name: str = "print", *, is_strings: bool = False) -> tuple[str, str]:
+    """The format letter in front, and the rest; `is_strings`: memory can be shown with it too."""
     found = FORMAT.match(argument)
     if found is None:
         return "", argument.strip()
-    letters = [letter for letter in found["letters"] if letter in LETTERS]
-    if not letters or len(found["letters"]) > 1:
-        raise Unavailable(f"no format {found['letters']!r}; there are {' '.join(LETTERS)}")
-    return letters[0], argument[found.end() :].strip()
+    letters, command = found["letters"], f'"{name}" command'
+    wrong = next((one for one in letters if one not in UNITS and one not in LETTERS), "")
+    if wrong:
+        raise Unavailable(f'Undefined output format "{wrong}".')
+    if found["count"] not in ("", "1"):
+        raise Unavailable(f"Item count other than 1 is meaningless in {command}.")
+    if any(one in UNITS for one in letters):
+        raise Unavailable(f"Size letters are meaningless in {command}.")
+    if letters[-1:] == "i" and not is_strings:
+        raise Unavailable(f'Format letter "i" is meaningless in {command}.')
+    return letters[-1:], argument[found.end() :].strip()
 
 
 def _format(argument: str, debugger: Debugger) -> tuple[int, str, int, str]:

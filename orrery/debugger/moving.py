@@ -7,7 +7,7 @@ the gate.
 
 from collections.abc import Callable
 
-from orrery.debugger import gates
+from orrery.debugger import gates, inlined
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Breakpoint
 from orrery.debugger.ctypes import INT, LONG
 from orrery.debugger.debugger import Activation, Debugger
@@ -17,7 +17,8 @@ from orrery.debugger.place import Place
 from orrery.debugger.registers import NAMES, PRIV
 from orrery.debugger.resolving import resolve
 from orrery.debugger.stops import KERNEL, Stopped
-from orrery.debugger.values import Unavailable, Value
+from orrery.debugger.unavailable import Unavailable
+from orrery.debugger.values import Value
 
 A0, FA0 = NAMES.index("x10"), NAMES.index("f10")
 LEFT = """
@@ -96,6 +97,8 @@ def finish(debugger: Debugger, argument: str) -> str:
             return said + report(debugger, behind)
     if frame.kernel:
         return said + report(debugger, debugger.stepper.leave_kernel(debugger.pid))
+    if frame.within:
+        return said + report(debugger, _out_of_inlined(debugger, frame), everything=True)
     caller = next((one for one in debugger.frames[level + 1 :] if one.pc != frame.pc), None)
     if caller is None:
         raise Unavailable('"finish" not meaningful in the outermost frame.')
@@ -103,6 +106,16 @@ def finish(debugger: Debugger, argument: str) -> str:
     stopped = debugger.stepper.out(debugger.pid, (caller.pc, caller.sp))
     said += report(debugger, stopped, everything=True)
     return said + (_returned(debugger, frame) if stopped.why == "step" else "")
+
+
+def _out_of_inlined(debugger: Debugger, frame: Frame) -> Stopped:
+    """Until a call that the compiler has inlined is over, and first those that it has made."""
+    debugger.walk = None
+    if frame.pc != debugger.frames[0].pc or frame.sp != debugger.frames[0].sp:
+        stopped = debugger.stepper.out(debugger.pid, (frame.pc, frame.sp))
+        if stopped.why != "step":
+            return stopped
+    return debugger.stepper.out_of_inlined(debugger.pid, frame.within)
 
 
 def until(debugger: Debugger, argument: str) -> str:
@@ -147,7 +160,7 @@ def _step(debugger: Debugger, *, over: bool) -> Stopped:
     elif target.registers(pid)[PRIV]:
         stopped = stepper.leave_kernel(pid) if over else stepper.to_gate(pid)
     else:
-        stopped = stepper.line(pid, over=over)
+        stopped = stepper.line(pid, over=over, hidden=debugger.hidden)
     if stopped.why == "step" and not over and target.moment.pc in debugger.programs.gates:
         stopped = gates.enter(debugger)
         debugger.walked()
@@ -203,6 +216,7 @@ def report(
         return f"{said}[Kernel panic]\n{stopped.detail}\n"
     judged = debugger.stepper.judged
     if stopped.why in ("place", "event") and judged is not None:
+        inlined.show_breakpoint(debugger, judged)
         debugger.reached = judged
         if judged.commands[:1] == [SILENT]:
             return said
@@ -252,7 +266,7 @@ def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
     title = {"r": "Hardware read watchpoint", "rw": "Hardware access (read/write) watchpoint"}
     text = f"\n{title.get(WATCHES[one.kind], 'Hardware watchpoint')} {one.number}: {one.text}\n\n"
     of = one.type if one.type.size == one.size else LONG if one.size == LONG.size else INT
-    old, new = (debugger.show(Value(of, data, one.addresses[0])) for data in (one.old, one.seen))
+    old, new = (debugger.show(Value.made(of, data)) for data in (one.old, one.seen))
     text += f"Old value = {old}\nNew value = {new}\n" if one.old != one.seen else f"Value = {new}\n"
     return text + (f"Written by {stopped.detail}\n" if stopped.detail else "")
 
@@ -270,7 +284,8 @@ def position(debugger: Debugger, *, changed: bool, by_line: bool = True) -> str:
         return f"{debugger.target.moment.pc:#x} in the kernel\n" + displays(debugger)
     frame = debugger.frame
     line = line_of(debugger, frame)
-    in_line = frame.info is not None and frame.place is not None and not _begins(frame)
+    is_hiding = debugger.hidden and frame is debugger.frames[0]  # it is about to call what is inlined
+    in_line = frame.info is not None and frame.place is not None and not _begins(frame) and not is_hiding
     address = f"{frame.pc:#018x}" if frame.python is None and in_line else ""
     if frame.place is None or not frame.place.line:
         return f"{frame.pc:#018x} in {describe(debugger, frame)}\n" + displays(debugger)
@@ -301,5 +316,5 @@ def _returned(debugger: Debugger, frame: Frame) -> str:
         return ""
     registers = debugger.target.registers(debugger.pid)
     data = registers[FA0 if type_.kind == "float" else A0].to_bytes(8, "little")[: type_.size]
-    debugger.history.append(Value(type_, data))
+    debugger.history.append(Value.made(type_, data))
     return f"Value returned is ${len(debugger.history)} = {debugger.show(debugger.history[-1])}\n"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from orrery.debugger.breakpoints import Breakpoint
 from orrery.debugger.expressions import evaluate
+from orrery.debugger.inlined import place_for
 from orrery.debugger.locations import FILE_LINE
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 from orrery.dwarf import DebugInfo
 from toolchain import image
 
@@ -77,7 +78,9 @@ def place_in(debugger: "Debugger", one: Breakpoint, resolved: Resolved) -> None:
     one.addresses, one.info = resolved
     one.pending = False
     one.program = debugger.programs.of(one.info) if one.info is not None else ""
-    place = next(iter(one.info.places(one.addresses[0])), None) if one.info is not None else None
+    place = None
+    if one.info is not None:
+        place = place_for(one.info, one.addresses[0], one.text.rpartition(":")[2])
     if place is not None:
         one.where = f"in {place.function} at {place.where}"
     else:

@@ -10,7 +10,7 @@ from orrery.debugger.helm import Helm, Wrong, goal_of, mark, marked, marks_text,
 from orrery.debugger.moving import OVER, count, position, printed, report
 from orrery.debugger.pystops import is_kind
 from orrery.debugger.stops import Stopped
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 
 
 def continue_(debugger: Debugger, argument: str) -> str:

@@ -2,17 +2,20 @@
 
 gdb's rules: a step ends where the code of another line begins, behind the prologue of a function that was
 called, or in the caller after a return.  Interrupts and page faults on the way are passed over; at an ecall a
-step stops at the gate of the kernel, where Python goes on.
+step stops at the gate of the kernel, where Python goes on.  A call that the compiler has inlined is stepped
+over or into as any other (inlined.py).
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from emu.hart import USER
+from orrery.debugger import inlined
 from orrery.debugger.breakpoints import CRASH, Breakpoint, Breakpoints
 from orrery.debugger.frames import SP
 from orrery.debugger.locations import Locations
+from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.debugger.programs import Programs
 from orrery.debugger.pystops import is_kind
@@ -22,19 +25,6 @@ from orrery.dwarf import RA, DebugInfo, Function
 
 ECALL: Final = 0x0000_0073
 RETURNS: Final = (0x8082, 0x0000_8067)  # c.jr ra; jalr zero, 0(ra)
-
-
-class Spot(NamedTuple):
-    """A place in a program: its function, and the line with the first address of its code.
-
-    `stmt`: there a statement begins.
-    """
-
-    function: Function
-    file: str
-    line: int
-    begin: int
-    stmt: bool = True
 
 
 class Stepper:
@@ -50,6 +40,9 @@ class Stepper:
         self._breakpoints: Final = breakpoints
         self.judged: Breakpoint | None = None
         self.entered = False  # the last step has ended in a function that was called
+        self.hidden: tuple[Moment, int] | None = (
+            None  # inlined calls that the last step has not gone into yet
+        )
         self.asked = False  # somebody wants a stop; may be set by a signal handler
         self.lines: Final[deque[bytes]] = deque()  # to be typed, one whenever all wait
         self.ask_keys: Callable[[], bytes] = lambda: b""  # of a person who sits at the console
@@ -154,12 +147,17 @@ class Stepper:
 
     # --- lines ---
 
-    def line(self, pid: int, *, over: bool) -> Stopped:
-        """To the next line of a program, in the functions that are called too unless `over`."""
+    def line(self, pid: int, *, over: bool, hidden: int = 0) -> Stopped:
+        """To the next line of a program, in the functions that are called too unless `over`.
+
+        `hidden` are the inlined calls that begin here and that the person has not gone into.
+        """
         info = self._programs.find(pid)
-        begin = self.spot(info)
+        begin = inlined.spot(info, self._target.moment.pc, hidden)
         if info is None or begin is None:
             return self.out(pid, None)
+        if hidden and not over:
+            return self._into_inlined(hidden - 1)
         while True:
             word, pc = self.word(pid), self._target.moment.pc
             stopped = self._one(pid, word, over=over)
@@ -167,7 +165,8 @@ class Stepper:
                 return stopped
             if not self.in_program:
                 return stopped  # at a gate
-            here, now = self.spot(info), self._target.moment.pc
+            now = self._target.moment.pc
+            here = inlined.spot(info, now, None, begin.within)
             if is_call(word) and not over and here is not None and now == here.function.low:
                 return self._to_body(pid, info, here.function)
             if word in RETURNS and here is not None and (now != here.begin or not here.stmt):
@@ -177,12 +176,20 @@ class Stepper:
                 stopped = self.out(pid, None)
                 if stopped.why != "step":
                     return stopped
-                here = self.spot(info)
-            elif here is not None and (here.line, here.function) == (begin.line, begin.function):
+                here = inlined.spot(info, self._target.moment.pc, None, begin.within)
+            elif here is not None and here.is_within(begin):
+                if over:
+                    continue
+                return self._into_inlined(here.hidden)
+            elif here is not None and here.key == begin.key:
+                if here.hidden and not over:
+                    return self._into_inlined(here.hidden - 1)
                 continue
             begins = here is not None and here.stmt and self._target.moment.pc == here.begin
             if here is not None and (begins or word == ECALL or pc == now):
                 return stopped
+            if here is not None and here.is_around(begin):
+                begin = here  # the rest of the line that an inlined call is in
 
     def _one(self, pid: int, word: int, *, over: bool) -> Stopped:
         """One instruction of the program: over what a line with it does not mean."""
@@ -202,6 +209,23 @@ class Stepper:
         info = self._programs.find(pid)
         function = info.function(goal) if info is not None else None
         return info is not None and function is not None and bool(info.lines(function))
+
+    def _into_inlined(self, hidden: int) -> Stopped:
+        """In the inlined calls here, but for the innermost `hidden`: the machine need not go on for that."""
+        self.hidden, self.entered = (self._target.moment, hidden), True
+        return self._target_stopped()
+
+    def out_of_inlined(self, pid: int, within: tuple[int, ...]) -> Stopped:
+        """Run until an inlined call is over, given by those that it is in and itself."""
+        info = self._programs.find(pid)
+        function = info.function(self._target.moment.pc) if info is not None else None
+        while True:
+            stopped = self._one(pid, self.word(pid), over=True)
+            here = inlined.spot(info, self._target.moment.pc, 0)
+            if stopped.why != "step" or here is None:
+                return stopped
+            if here.function != function or here.within[: len(within)] != within:
+                return stopped
 
     def _to_body(self, pid: int, info: DebugInfo, function: Function) -> Stopped:
         self.entered = True
@@ -224,18 +248,6 @@ class Stepper:
         return self.resume(Place(pid, pc), arrived=lambda _: self._target.registers(pid)[SP] >= sp)
 
     # --- where it stands ---
-
-    def spot(self, info: DebugInfo | None, pc: int | None = None) -> Spot | None:
-        """Where an address, or pc, is in a program, if a line is known."""
-        pc = self._target.moment.pc if pc is None else pc
-        function = info.function(pc) if info is not None else None
-        if info is None or function is None:
-            return None
-        rows = [row for row in info.lines(function) if row.address <= pc]
-        if not rows:
-            return None
-        row = rows[-1]
-        return Spot(function, row.file, row.line, row.address, row.stmt)
 
     def word(self, pid: int) -> int:
         """The instruction at pc, if it is of the program."""

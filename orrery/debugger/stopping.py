@@ -13,10 +13,11 @@ from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Block, Breakpoint
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.helm import WRITE, Wrong, place_of
+from orrery.debugger.inlined import place_for
 from orrery.debugger.pycode import PY_LINE
 from orrery.debugger.resolving import place_in, resolve, split
 from orrery.debugger.stops import KERNEL
-from orrery.debugger.values import Unavailable
+from orrery.debugger.unavailable import Unavailable
 
 CONDITION: Final = re.compile(r"(?:^|\s+)if\s+(?P<condition>.+)$")
 WATCH_BYTES_MAX: Final = 4096
@@ -44,7 +45,7 @@ def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str
     first = made.addresses[0]
     if len(made.addresses) > 1:
         return f"{kind} {made.number} at {first:#x}: {text}. ({len(made.addresses)} locations)\n"
-    place = next(iter(made.info.places(first)), None) if made.info is not None else None
+    place = place_for(made.info, first, text.rpartition(":")[2]) if made.info is not None else None
     line = f": file {place.file}, line {place.line}." if place is not None else ""
     return f"{kind} {made.number} at {first:#x}{line}\n"
 

@@ -1,5 +1,6 @@
 """Steps by line, forwards and backwards: the way back stops where the way forward did, and shows the same."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,39 @@ int main(void)
     return total;
 }
 """
+INLINED = """
+static inline __attribute__((always_inline)) int low(int x)
+{
+    return x * 3;
+}
+static inline __attribute__((always_inline)) int inl(int x)
+{
+    int y = low(x) + low(x + 1);
+    for (int i = 0; i < 2; i++)
+        y += i;
+    return y + 1;
+}
+static inline __attribute__((always_inline)) void empty(void)
+{
+    int z = 5;
+    z++;
+}
+int real(int n)
+{
+    empty();
+    return inl(n);
+}
+int main(void)
+{
+    empty();
+    volatile int r = 7;
+    r += inl(r);
+    r += real(r) + inl(2);
+    empty();
+    r = inl(r); r++;
+    return 0;
+}
+"""
 STEPS_MAX = 100
 
 
@@ -164,7 +198,13 @@ class Make:
 
 @pytest.mark.parametrize(
     ("program", "forward", "backward"),
-    [(COMPUTES, "step", "reverse-step"), (COMPUTES, "next", "reverse-next"), (CALLS, "next", "reverse-next")],
+    [
+        (COMPUTES, "step", "reverse-step"),
+        (COMPUTES, "next", "reverse-next"),
+        (CALLS, "next", "reverse-next"),
+        (INLINED, "step", "reverse-step"),
+        (INLINED, "next", "reverse-next"),
+    ],
 )
 def test_the_way_back_by_lines_is_the_way_there(
     make: Make, program: str, forward: str, backward: str
@@ -187,6 +227,57 @@ def test_the_way_back_by_instructions_is_the_way_there(make: Make) -> None:
         session.commands.execute("stepi")
         there.append(session.seen())
     assert session.back("reverse-stepi", 60) == there[:-1]
+
+
+def test_inlined_calls_are_stepped_over_and_into_as_others(make: Make) -> None:
+    """The lines are those at which gdb stops."""
+    session, first = make(INLINED), INCLUDES.count("\n")
+
+    def at() -> tuple[str, int]:
+        place = session.debugger.frame.place
+        assert place is not None, "the program has lines"
+        return place.function, place.line - first
+
+    names = []
+    for command in ("next",) * 5:
+        session.say(command)
+        names.append(at())
+    assert names == [("main", number) for number in (26, 27, 28, 29, 30)]
+    session.say("start")
+    names = []
+    for command in ("step",) * 16:
+        session.say(command)
+        names.append(at())
+    assert names == [
+        ("empty", 15),
+        ("empty", 16),
+        ("main", 26),
+        ("main", 27),
+        ("inl", 8),
+        ("low", 4),
+        ("inl", 8),
+        ("low", 4),
+        ("inl", 8),
+        ("inl", 9),
+        ("inl", 10),
+        ("inl", 9),
+        ("inl", 10),
+        ("inl", 9),
+        ("inl", 11),
+        ("main", 27),
+    ]
+    said = session.say("break low", "run")
+    assert "\nBreakpoint 1, low (x=7) at prog.c:" in said
+    assert re.fullmatch(
+        r"#0  low \(x=7\) at prog\.c:\d+\n#1  inl \(x=7\) at prog\.c:\d+\n"
+        r"#2  main \(\) at prog\.c:\d+\n#3  0x\w+ .*\n",
+        session.say("backtrace"),
+    )
+    session.say("delete", "finish")
+    assert at() == ("inl", 8)
+    session.say("finish")
+    assert at() == ("main", 27)
+    assert "4 locations" in session.say(f"break {first + 8}")
 
 
 def test_a_line_with_several_calls_is_one_step_over_and_each_call_a_step_into(make: Make) -> None:
