@@ -96,16 +96,19 @@ def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 def _boot(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-c", action="append", default=[], metavar="LINE", help="type LINE, print its output, switch off")
-    add(
-        "--watch", action="store_true", help="boot anew, and type the last lines again, when a source changes"
-    )
-    add("--watched", type=int, help=argparse.SUPPRESS)  # the socket to orrery/watch.py
+    _add_watch(parser, "boot anew, and type the last lines again, when a source changes")
     text = "a disk that keeps your files; made, with all programs, if it is not there"
     add("--keep", metavar="IMG", help=text)
     add_machine_options(parser)
 
 
+def _add_watch(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--watch", action="store_true", help=text)
+    parser.add_argument("--watched", type=int, help=argparse.SUPPRESS)  # the socket to orrery/watch.py
+
+
 def _run(parser: argparse.ArgumentParser) -> None:
+    _add_watch(parser, "run it anew when one of its sources, a header or Orrery changes")
     add_machine_options(parser)
     parser.add_argument("--for-gdb", metavar="WHOSE", help=argparse.SUPPRESS)  # from orrery/gdb/client.py
     _add_program(parser, "a C or assembly source, or an ELF file")
@@ -148,8 +151,8 @@ def _cc(parser: argparse.ArgumentParser) -> None:
     add("-S", dest="mode", action="store_const", const="-S", help="make assembly of each source")
     add("-E", dest="mode", action="store_const", const="-E", help="only preprocess; to stdout without -o")
     add("-v", "--verbose", action="store_true", help="print all that the compiler says")
-    text = "print the flags that an editor needs, a line each, and compile nothing"
-    add("--print-flags", action="store_true", help=text)
+    text = "print what an editor needs to know: the flags, as compile_flags.txt or c_cpp_properties.json"
+    add("--print-flags", nargs="?", choices=("clangd", "vscode"), const="clangd", help=text)
     _add_flags(parser)
 
 

@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ from orrery.options import (
     session_options,
     trace_fd,
 )  # fmt: skip
-from toolchain.names import shown, shown_lines
+from orrery.words import without as words_without
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
@@ -55,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def say(line: str) -> None:
     """Print a line on stderr, or several; if nobody reads it, that is no reason to fail."""
+    from toolchain.names import shown_lines
+
     try:
         print(shown_lines(line), file=sys.stderr, flush=True)
     except OSError:
@@ -81,6 +84,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 def _lines(error: Exception) -> list[str]:
     """The error with its remedy: a line, or of a program that does not compile each error."""
     from toolchain.diagnostics import CompileError
+    from toolchain.names import shown
 
     if isinstance(error, CompileError):
         errors = error.errors()
@@ -130,17 +134,22 @@ def _boot(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
+    """The edit loop; the options of boot or of run."""
     from orrery.watch import Watch
 
     if is_served(options):
         raise BadInput("--watch: each change is another machine, and a gdb stays with one; leave one out")
+    if options.function is _run:
+        return Watch(words_without(options.words, "--watch"), say, again=False).run()
     if not options.c and not os.isatty(0):
         raise BadInput("--watch: nobody is at a terminal to type; give a line with -c")
-    words = [word for word in options.words if word != "--watch"]
+    words = words_without(options.words, "--watch")
     return Watch(words, say, again=not options.c).run()
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.watch:
+        return _watch(options)
     from functools import partial
 
     from orrery.machine import Machine
@@ -155,6 +164,10 @@ def _run(options: argparse.Namespace) -> int:
         modules={b"/init": init, program.name: program.elf},
     )
     with _machine(options, make, program.inputs) as machine:
+        if options.watched is not None:
+            from orrery import watched
+
+            return watched.play(machine, _traced(settings, options), options.watched, say)
         return _play(machine, settings, options, make.keywords)
 
 
@@ -163,14 +176,20 @@ def _program(options: argparse.Namespace, *, optimize: bool) -> "Program":
     from orrery import files
     from orrery import program as programs
 
-    return programs.load(
-        options.program,
-        options.args,
-        lambda text: say(text.rstrip("\n")),
-        optimize=optimize,
-        more=options.sources[1:],
-        flags=files.compiler_flags(options.flags),
-    )
+    flags = files.compiler_flags(options.flags)
+    with ExitStack() as stack:
+        if getattr(options, "watched", None) is not None:
+            from orrery import watched
+
+            stack.enter_context(watched.making(options.watched, programs.candidates(options.sources, flags)))
+        return programs.load(
+            options.program,
+            options.args,
+            lambda text: say(text.rstrip("\n")),
+            optimize=optimize,
+            more=options.sources[1:],
+            flags=flags,
+        )
 
 
 def _record(options: argparse.Namespace) -> int:
@@ -180,7 +199,7 @@ def _record(options: argparse.Namespace) -> int:
             f"record: {command!r} is no run and no file; give {' or '.join(RECORDED)} and the rest"
         )
     run = parse([command, *rest], COMMANDS, record=options.out)
-    if command == "boot" and run.watch:
+    if run.watch:
         raise BadInput("record: --watch makes many runs; record one of them")
     if is_served(run):
         raise BadInput("record: a gdb may change the run, which is not recorded; leave -s, -S and --gdb out")

@@ -3,6 +3,7 @@
 Called by `orrery doctor`.  Each check prints one line; the exit status is 0 when all is well, else 1.
 """
 
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -17,15 +18,19 @@ MEND_PACKAGES: Final = (
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: what was looked at, what was found, and the remedy if that is bad."""
+    """The outcome of one check: what was looked at, what was found, and the remedy if that is bad.
+
+    Without something `optional` all works but what is named.
+    """
 
     what: str
     found: str
     remedy: str = ""
+    optional: bool = False
 
     def __str__(self) -> str:
-        mark = "bad" if self.remedy else "ok"
-        line = f"{mark:<4}{self.what}: {self.found}"
+        mark = "ok" if not self.remedy else "note" if self.optional else "bad"
+        line = f"{mark:<3} {self.what}: {self.found}"
         return f"{line}; {self.remedy}" if self.remedy else line
 
 
@@ -34,7 +39,7 @@ def main(show: Callable[[str], object] = print) -> int:
     findings = list(check_all())
     for finding in findings:
         show(str(finding))
-    bad = sum(1 for finding in findings if finding.remedy)
+    bad = sum(1 for finding in findings if finding.remedy and not finding.optional)
     show(f"{bad} to mend" if bad else "all is well")
     return 1 if bad else 0
 
@@ -47,6 +52,7 @@ def check_all() -> Iterator[Finding]:
     yield _cache()
     yield _compiler()
     yield _engine()
+    yield _gdb()
 
 
 def _python() -> Finding:
@@ -113,3 +119,16 @@ def _engine() -> Finding:
         return Finding("fast engine", str(error), MEND_PACKAGES)
     remedy = f"the public one is used, which is slower; for the fast one {MEND_PACKAGES}"
     return Finding("fast engine", reason or "available", remedy if reason else "")
+
+
+def _gdb() -> Finding:
+    """`orrery gdb` alone needs it."""
+    from orrery.gdb import client
+
+    gdb = next(client.found(), None)
+    if gdb is not None:
+        return Finding("gdb", gdb)
+    chosen = os.environ.get("GDB")
+    found = f"{chosen}, as GDB says, is none that knows RISC-V" if chosen else "none that knows RISC-V"
+    remedy = f"for `orrery gdb` {client.REMEDY}; `orrery debug` does without"
+    return Finding("gdb", found, "unset GDB, or name another" if chosen else remedy, optional=True)

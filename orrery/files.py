@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from emu.drive import SECTOR_SIZE, DriveError, FileDrive
@@ -23,7 +24,7 @@ def compile_sources(options: argparse.Namespace, say: Callable[[str], None]) -> 
     """cc: compile and link a program, or with -c, -S and -E make what is on the way there."""
     given = compiler_flags(options.flags)
     if options.print_flags:
-        print("\n".join(cc.user_flags(flags=given)))
+        print(_for_editor(cc.user_flags(given), options.print_flags))
         return 0
     _check_cc(options)
 
@@ -48,6 +49,25 @@ def compile_sources(options: argparse.Namespace, say: Callable[[str], None]) -> 
         else:
             outfile.write_file(out, one.elf, mode=0o666 if options.mode else 0o755)
     return 0
+
+
+def _for_editor(words: Sequence[str], editor: str) -> str:
+    """The compiler's flags as clangd has them, a line each, or the C/C++ extension of VS Code."""
+    if editor == "clangd":
+        return "\n".join(words)
+    import json
+
+    directories = [path for word, path in pairwise(words) if word in ("-I", "-isystem")]
+    defined = [word[2:] for word in words if word.startswith("-D")]
+    configuration = {
+        "name": "Orrery",
+        "includePath": directories,
+        "defines": ["__riscv", "__riscv_xlen=64", *defined],
+        "compilerPath": "",
+        "cStandard": "gnu17",
+        "intelliSenseMode": "linux-clang-x64",
+    }
+    return json.dumps({"configurations": [configuration], "version": 4}, indent=4)
 
 
 def compiler_flags(words: Sequence[str]) -> Flags:

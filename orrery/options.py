@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from orrery import outfile
 from orrery.arguments import GDB_PORT, TO_STDERR
 from orrery.errors import BadInput
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from orrery.outfile import Name
     from orrery.session import Options
 
 PORT_MAX: Final = 65535
@@ -84,14 +84,18 @@ def gdb_address(options: argparse.Namespace) -> tuple[str, int] | None:
 
 def trace_fd(options: argparse.Namespace) -> int | None:
     """Where strace's lines go, if anywhere: a file is begun anew, so all else has been checked."""
+    from orrery import outfile
+
     name: str | None = options.strace
     if name is None:
         return None
     return 2 if name == TO_STDERR else outfile.open_stream("--strace", name)
 
 
-def check_outputs(options: argparse.Namespace, inputs: Iterable[outfile.Name | None]) -> None:
+def check_outputs(options: argparse.Namespace, inputs: "Iterable[Name | None]") -> None:
     """Raise BadInput where a run would write what it reads: its program's files or its drive."""
+    from orrery import outfile
+
     trace = None if options.strace == TO_STDERR else options.strace
     outfile.check({"-o": options.record, "--strace": trace}, [*inputs, options.drive])
 

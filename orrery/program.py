@@ -75,6 +75,16 @@ def load(
     return Program(argv, program, inputs)
 
 
+def candidates(sources: Sequence[str], flags: Flags) -> list[Path]:
+    """The files that a program of `sources` is made from, and those that would be if they were there."""
+    files = [Path(source).absolute() for source in sources]
+    if not sources[0].endswith(LINKED):
+        return files[:1]
+    from toolchain import cc
+
+    return [*files, *cc.candidates(sources, flags)]
+
+
 def _read(path: str) -> bytes:
     try:
         return hostfile.read(path, hostfile.PROGRAM_BYTES_MAX)

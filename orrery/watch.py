@@ -1,4 +1,5 @@
-"""The edit loop, `orrery boot --watch`: boot anew when a source changes, and type the last commands again.
+"""The edit loop: `boot --watch` boots anew when a source changes, and types the last commands again; `run
+--watch` runs a program anew, when one of its own sources changes too.
 
 This is the parent process.  It looks at the time stamps of the sources, and runs the machine in a child
 (watched.py), so that every boot loads the sources as they are then; the child has the terminal.  Both talk
@@ -6,6 +7,7 @@ over a socket: the parent sends the lines to type, then
 
     child:  "> LINE"   the shell was given this line        "over"    the run has ended
             "broken"   a source is; it has said which       "left"    the person has ended it
+            "+ FILE"   the program is made from this file, and was when it was as FILE says, see file_line
 
 A child that has ended is waited out: it boots again at the next change.  A child without a last word has
 refused the command line.  Nothing of the sources is imported here: they may be broken when this starts.
@@ -37,16 +39,46 @@ BY_SIGNAL: Final = 128
 STDIN: Final = 0
 QUIT: Final = (b"\x01x", b"\x01X")
 
-Look: TypeAlias = dict[str, tuple[int, int]]
-"""Time of change (ns) and size of every source, by path."""
+Stamp: TypeAlias = tuple[int, int, int]
+"""Time of change (ns), size and number of a file: what differs when it is another one."""
+
+Look: TypeAlias = dict[str, Stamp]
+"""Every source's, by path."""
+
+
+def _stamp(stat: os.stat_result) -> Stamp:
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """A file's; None where there is none."""
+    try:
+        return _stamp(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def file_line(path: str) -> bytes:
+    """What a child says of a file, whose name may have any byte: stamp, and name in hexadecimal."""
+    stamp = stamp_of(path)
+    text = "-" if stamp is None else ",".join(map(str, stamp))
+    return f"+ {text} {os.fsencode(path).hex()}".encode()
 
 
 class Tree:
-    """The sources below `root`."""
+    """The sources below `root`, and other files."""
 
     def __init__(self, root: Path) -> None:
         self._root: Final = root
+        self._others: Final[dict[str, None]] = {}
         self._seen: Look = {}
+
+    def add(self, path: str, stamp: Stamp | None) -> None:
+        """Look at the file at `path` too, which was like this when somebody used it; None: not there."""
+        self._others[path] = None
+        self._seen.pop(path, None)
+        if stamp is not None:
+            self._seen[path] = stamp
 
     def changed(self) -> bool:
         """Whether the sources are not any more as they were when last taken."""
@@ -63,11 +95,12 @@ class Tree:
         return sorted(path for path in {*look, *before} if look.get(path) != before.get(path))
 
     def _look(self) -> Look:
-        return {
-            os.path.relpath(entry.path, self._root): (stat.st_mtime_ns, stat.st_size)
+        look = {
+            os.path.relpath(entry.path, self._root): _stamp(stat)
             for name in WATCHED
             for entry, stat in _files(str(self._root / name))
         }
+        return look | {path: stamp for path in self._others if (stamp := stamp_of(path)) is not None}
 
 
 def _files(directory: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
@@ -102,6 +135,7 @@ class Watch:
 
     def __init__(self, words: Sequence[str], say: Callable[[str], None], *, again: bool) -> None:
         self._words: Final = words
+        self._doing: Final = "booting" if words[0] == "boot" else "running"
         self._say: Final = say
         self._again: Final = again
         self._tree: Final = Tree(ROOT)
@@ -119,7 +153,7 @@ class Watch:
                     self._say("")  # the guest's line is not finished
                 elif end in (End.OVER, End.BROKEN):
                     status = f"status {self._status}; " if end is End.OVER else ""
-                    self._say(f"orrery: {status}booting again when a source changes, C-a x ends this")
+                    self._say(f"orrery: {status}{self._doing} again when a source changes, C-a x ends this")
                     end = self._wait(signals)
                 if end is not End.CHANGED:
                     return BY_SIGNAL + signals.terminated if end is End.SIGNAL else self._status
@@ -132,9 +166,11 @@ class Watch:
             if name.endswith(".py"):
                 # Python would take what it compiled before for new if size and time, to the second, agree.
                 Path(cache_from_source(str(ROOT / name))).unlink(missing_ok=True)
+        from toolchain.names import shown
+
         if changed:  # a file may be as it was again
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            self._say(f"orrery: {changed[0]}{more} changed: booting again")
+            self._say(f"orrery: {shown(_near(changed[0]))}{more} changed: {self._doing} again")
 
     # --- a child ---
 
@@ -145,7 +181,7 @@ class Watch:
             command = [sys.executable, "-P", "-m", "orrery.watched", str(theirs.fileno()), *self._words]
             child = subprocess.Popen(command, pass_fds=[theirs.fileno()])
             theirs.close()
-            told = _Told()
+            told = _Told(self._tree)
             end = self._attend(ours, told, signals)
             self._status = _end(child) if end in (End.CHANGED, End.SIGNAL) else _status(child.wait())
         if self._again:
@@ -187,10 +223,25 @@ class Watch:
         return End.CHANGED
 
 
-class _Told:
-    """What a child has said."""
+def _file(line: bytes) -> tuple[str, Stamp | None]:
+    """What file_line was given, and the stamp then."""
+    _, stamp, name = line.decode().split(" ")
+    if stamp == "-":
+        return os.fsdecode(bytes.fromhex(name)), None
+    changed_ns, size, number = map(int, stamp.split(","))
+    return os.fsdecode(bytes.fromhex(name)), (changed_ns, size, number)
 
-    def __init__(self) -> None:
+
+def _near(path: str) -> str:
+    """A file as from where one stands, if that is shorter."""
+    return min(path, os.path.relpath(path), key=len) if os.path.isabs(path) else path
+
+
+class _Told:
+    """What a child has said; the files go to `tree`."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree: Final = tree
         self.lines: list[bytes] = []
         self.end = End.REFUSED
         self._unfinished = b""
@@ -200,7 +251,9 @@ class _Told:
         for message in messages:
             if message.startswith(b"> "):
                 self.lines.append(message[2:])
-            else:
+            elif message.startswith(b"+ "):
+                self._tree.add(*_file(message))
+            elif self.end is End.REFUSED:
                 self.end = End(message.decode())
 
 

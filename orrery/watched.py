@@ -1,4 +1,4 @@
-"""The machine under `orrery boot --watch`: one boot, in a process of its own.
+"""The machine under `orrery boot --watch` and `run --watch`: one run, in a process of its own.
 
 Run by watch.py as `python -m orrery.watched FD boot ...`, FD being its end of the socket (watch.py has the
 protocol).  First everything is loaded and built, and what is wrong with a source is said in one line; so
@@ -9,13 +9,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orrery import cli
-from orrery.watch import BY_SIGNAL, ROOT, WATCHED
+from orrery.errors import BadInput
+from orrery.watch import BY_SIGNAL, ROOT, WATCHED, file_line
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
@@ -29,7 +31,7 @@ def main() -> int:
     fd, command, *words = sys.argv[1:]
     try:
         _load()
-        return cli.main([command, "--watched", fd, *words])
+        return cli.main([command, f"--watched={fd}", *words])
     except Exception as error:  # any: the sources are being edited
         cli.say(f"orrery: {trouble(error)}")
         _teller(int(fd))(b"broken")
@@ -43,6 +45,24 @@ def _load() -> None:
 
     image.kernel_elf()
     image.default_image()
+
+
+@contextmanager
+def making(fd: int, paths: Iterable[Path]) -> Iterator[None]:
+    """A `with` statement in which the program is made from the files `paths`.
+
+    The parent at the other end of `fd` is told of them before, and if they cannot be used.
+    """
+    from toolchain.diagnostics import CompileError
+
+    tell = _teller(fd)
+    for path in dict.fromkeys(map(str, paths)):
+        tell(file_line(path))
+    try:
+        yield
+    except (BadInput, CompileError):
+        tell(b"broken")
+        raise
 
 
 def trouble(error: Exception) -> str:

@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from toolchain import flags
-
 RECORDED: Final = ("boot", "run")  # the commands that run a machine
 WITH_PROGRAM: Final = ("run", "gdb", "debug")
 TO_STDERR: Final = "-"  # the value of --strace without a file
@@ -76,6 +74,8 @@ def _options(
     words: Sequence[str], with_value: Sequence[str] = SHORT_WITH_VALUE
 ) -> Iterator[tuple[int, str, bool]]:
     """Each word with its place, but for those that are values; whether the next one is its value."""
+    from toolchain import flags
+
     at = 0
     while at < len(words):
         word = words[at]
@@ -99,6 +99,17 @@ def _sources(program: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(program[:end]), rest[1:] if rest[:1] == ["--"] else rest
 
 
+def without(words: Sequence[str], option: str) -> list[str]:
+    """A command line without one of its options, which has no value."""
+    rest: list[str] = [words[0]]
+    for at, word, valued in _options(words[1:]):
+        if word == "--" or not word.startswith("-"):
+            return [*rest, *words[at + 1 :]]
+        if word != option:
+            rest += words[at + 1 : at + 3] if valued else [word]
+    return rest
+
+
 def _options_first(words: Sequence[str], with_value: Sequence[str]) -> list[str]:
     """The words with the options in front of the files, all of which argparse wants in one place."""
     options: list[str] = []
@@ -117,6 +128,8 @@ def _without_flags(
     words: Sequence[str], with_value: Sequence[str] = SHORT_WITH_VALUE
 ) -> tuple[list[str], list[str]]:
     """The words that are no flags for the compiler, and the flags, each in one word with its value."""
+    from toolchain import flags
+
     ours: list[str] = []
     found: list[str] = []
     for at, word, valued in _options(words, with_value):

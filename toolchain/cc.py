@@ -11,6 +11,7 @@ imported there: a start that finds everything in the cache pays for none of it.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from toolchain import headers, hostfile, store
 from toolchain.diagnostics import CompileError, failure
 from toolchain.flags import Flags
 from toolchain.names import shown
-from toolchain.paths import ROOT, cache_dir, fallback_dir, find_zig, scratch, write_atomic
+from toolchain.paths import ROOT, cache_dir, fallback_dir, find_zig, link_atomic, scratch, write_atomic
 from toolchain.reach import Directory, Reach, explore
 from toolchain.strip import strip
 from toolchain.view import SOURCE, Seen, View, recorded_directory, told
@@ -33,6 +34,7 @@ OBJECT = ".o"
 USER_LIB = ROOT / "user" / "lib"
 USER_INCLUDE = ROOT / "user" / "include"
 USER_LD = ROOT / "toolchain" / "user.ld"
+CURRENT = "current"  # a link to the generated headers of now
 TRIES = 3  # to compile a source that is being edited
 
 TARGET_FLAGS = ("--target=riscv64-unknown-elf", "-march=rv64gc", "-mabi=lp64d", "-mcmodel=medany")
@@ -180,13 +182,30 @@ def compile_objects(
     return [Built(job.result, _inputs([job])) for job in jobs]
 
 
-def user_flags(sources: Sequence[Path | str] = (), flags: Flags | None = None) -> list[str]:
-    """The flags with which programs are compiled, with the include path as it lies on this computer."""
+def user_flags(flags: Flags | None = None) -> list[str]:
+    """The flags with which programs are compiled, with the include path as it lies on this computer.
+
+    An editor keeps them, so the generated headers are named by a link that will lead to those of then.
+    """
     include = _include_path()
     paths = {one.name: str(one.path) for one in include.seen}
+    paths["generated"] = str(Path(paths["generated"]).with_name(CURRENT))
     own = [word for path in (flags or Flags()).quoted for word in ("-I", os.path.abspath(path))]
     tree = [_placed(word, paths) for word in include.options]
     return [*COMPILE_FLAGS, *(flags or Flags()).words, *own, *tree]
+
+
+def candidates(sources: Sequence[Path | str], flags: Flags | None = None) -> list[Path]:
+    """The files of the user that may decide what `sources` become, those too that are not there yet."""
+    include = _include_path()
+    found: list[Path] = []
+    for source in sources:
+        with suppress(CompileError):  # of those that are not there there is no more to say
+            [job] = _jobs([source], True, flags or Flags())
+            if not job.result:
+                _explore(job, include)
+            found += [job.path, *job.reach.looked]
+    return found
 
 
 def _placed(option: str, paths: Mapping[str, str]) -> str:
@@ -322,6 +341,7 @@ def _generated(generated: Mapping[str, str], key: str) -> Path:
                 # One file after another, each atomically: a builder that was killed leaves none half written.
                 if not _holds(top / name, text.encode()):
                     write_atomic(top / name, text.encode())
+            link_atomic(top.with_name(CURRENT), key)
             return top
         except OSError as failed:
             error = error or failed

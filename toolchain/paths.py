@@ -8,7 +8,7 @@ temporary name and renamed, so a reader sees all of it or none, and two builders
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,6 +65,17 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         os.unlink(new)
         raise
+
+
+def link_atomic(path: Path, target: str) -> None:
+    """Make `path` a symbolic link to `target`, if it is not."""
+    with suppress(OSError):
+        if os.readlink(path) == target:
+            return
+    new = path.with_name(f".new-{os.getpid()}-{path.name}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    os.replace(new, path)
 
 
 @contextmanager

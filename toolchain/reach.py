@@ -23,12 +23,13 @@ ABSENT = ""
 @dataclass(slots=True)
 class Reach:
     """`found` are the digests of the files, or ABSENT, by their names as the compiler sees them; without
-    `certain` there may be more.  `files` are those that are there, and those that the assembler may read;
-    `refused` are what the compiler must not open, as a pipe, and why.
+    `certain` there may be more.  `looked` is where was looked, `files` are those that are there, and
+    those that the assembler may read; `refused` are what the compiler must not open, as a pipe, and why.
     """
 
     found: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    looked: list[Path] = field(default_factory=list)
     certain: bool = True
     refused: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -90,6 +91,7 @@ def _look(reach: Reach, directory: Directory, name: bytes, pending: list[tuple[D
         reach.certain = False
         return
     path = directory.path / text
+    reach.looked.append(path)
     content = _read(path)
     if content is None:
         reach.found[seen] = ABSENT

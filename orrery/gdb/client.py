@@ -25,10 +25,11 @@ NAMES: Final = (
 """What a gdb that knows RISC-V may be called; the last one may not."""
 
 ANNOUNCEMENT: Final = "waiting for gdb: target remote :"
-NONE_FOUND: Final = (
-    "no gdb that knows RISC-V: install gdb-multiarch (Debian, Ubuntu), riscv64-elf-gdb (Arch), or in this "
-    "Python's environment `pip install gdb-for-pwndbg`"
+REMEDY: Final = (
+    "install gdb-multiarch (Debian, Ubuntu), riscv64-elf-gdb (Arch), or in this Python's environment "
+    "`pip install gdb-for-pwndbg`"
 )
+NONE_FOUND: Final = f"no gdb that knows RISC-V: {REMEDY}"
 NOT_THAT: Final = "no gdb that knows RISC-V; name another, or unset the variable to have one looked for"
 INCLUDE, ASSEMBLY = "include", ".S"  # where the generated sources are, as DWARF has it
 FOLLOW: Final = Path(__file__).with_name("follow.gdb")

@@ -4,6 +4,8 @@ debugpy has the kernel's Python, a gdb the program in C, both at once on one mac
 """
 
 import ast
+import json
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,9 @@ from gdbs import gdb_paths
 from mi import Gdb
 from orrery_cli import orrery
 from source_tree import changed_tree
+
+from orrery import cli
+from toolchain import cc
 
 SYSFILE = ROOT / "kernel/sysfile.py"
 SCORES = ROOT / "docs/examples/scores.c"
@@ -269,3 +274,19 @@ def test_no_configuration_lets_debugpy_follow_processes_that_fork() -> None:
     ours = [one for one in settings("launch.json")["configurations"] if one["type"] == "debugpy"]
     assert len(ours) == 4
     assert all(one["subProcess"] is False for one in ours)
+
+
+def test_an_editor_is_told_the_flags(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is printed for editors is enough to compile, and says what compiles differently."""
+    (tmp_path / "p.c").write_text('#include "user/user.h"\n#include "kernel/fs.h"\nint n = BSIZE + OWN;\n')
+    assert cli.main(["cc", "--print-flags", "-DOWN=3"]) == 0
+    flags = capfd.readouterr().out.splitlines()
+    command = [str(cc.zig_path()), "clang", *flags, "-fsyntax-only", "-Werror", str(tmp_path / "p.c")]
+    assert subprocess.run(command, check=False, capture_output=True, timeout=30).stderr == b""
+    assert cli.main(["cc", "--print-flags=vscode", "-DOWN=3", "-I", str(tmp_path)]) == 0
+    [configuration] = json.loads(capfd.readouterr().out)["configurations"]
+    assert configuration["includePath"][0] == str(tmp_path) and "OWN=3" in configuration["defines"]
+    [ours] = settings("c_cpp_properties.json")["configurations"]
+    for told in (configuration["includePath"], ours["includePath"]):
+        places = [Path(one.replace("${workspaceFolder}", str(ROOT))) for one in told]
+        assert any((place / "user" / "user.h").is_file() for place in places)

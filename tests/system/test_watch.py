@@ -1,4 +1,6 @@
-"""`orrery boot --watch`: edits of a copy of the source tree, with a person at a terminal and with -c."""
+"""`boot --watch`: edits of a copy of the source tree, with a person at a terminal and with -c; and `run
+--watch`.
+"""
 
 import os
 import re
@@ -116,12 +118,12 @@ def test_a_panic_is_shown_and_waited_out(tree: Tree) -> None:
     child = tree.spawn()
     type_lines(child, "uptime")
     child.expect(r"\d+\r\n\$ ")
-    tree.edit("kernel/sysproc.py", "    return k.timer.ticks\n", "    return k.timer.tocks\n")
+    tree.edit("kernel/sysproc.py", "return k.timer.ticks ", "return k.timer.tocks ")
     child.expect_exact("$ uptime\r\n")
     child.expect(r"orrery: panic: AttributeError: [^\r]*\r\nprocess \d+ \(uptime\), [^\r]*\r\n")
     child.expect(r"at kernel/sysproc.py:\d+ in sys_uptime, called from user/bin/uptime.c:\d+ in main\r\n")
     child.expect_exact(f"orrery: status 125; {WAITS}\r\n")
-    tree.edit("kernel/sysproc.py", "    return k.timer.tocks\n", "    return k.timer.ticks\n")
+    tree.edit("kernel/sysproc.py", "return k.timer.tocks ", "return k.timer.ticks ")
     child.expect(r"\$ uptime\r\n\d+\r\n\$ ")
     child.kill(signal.SIGTERM)
     assert ended(child) == 128 + signal.SIGTERM
@@ -188,3 +190,42 @@ def test_a_wrong_command_line_is_not_waited_out(words: list[str], error: str) ->
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(f"orrery: {error}\n", done.stderr)
+
+
+def test_run_watch_runs_the_program_again_when_what_it_is_made_from_changes(tmp_path: Path) -> None:
+    """A source, a header in another folder, one that comes into being; by name not of one alone."""
+    text = '#include "own.h"\nint main(int argc, char **argv) { return X + argc; }\n'
+    source, header = tmp_path / "p.c", tmp_path / "inc" / "own.h"
+    header.parent.mkdir()
+    source.write_text(text)
+    header.write_text("#define X 30\n")
+    words = ["-P", "-m", "orrery", "run", "--watch", "-I", "inc", "-m", "16", "p.c", "--watch"]
+    child = pexpect.spawn(sys.executable, words, timeout=30, encoding="utf-8", cwd=str(tmp_path))
+    again = "running again when a source changes, C-a x ends this"
+    child.expect_exact(f"status 32; {again}")
+    header.write_text("#define X 300\n")
+    child.expect_exact("inc/own.h changed: running again")
+    child.expect_exact(f"status {302 & 255}; {again}")
+    source.write_text(text.replace("X + argc", "a + b"))
+    child.expect_exact("p.c:2:42: error: ")
+    child.expect_exact("p.c:2:46: error: ")
+    child.expect_exact(f"orrery: 2 errors; correct the source and try again\r\norrery: {again}")
+    source.write_text(text.replace("X + argc", "0"))
+    (tmp_path / "own.h").write_text("int main(void) { for (;;); }\n#define main other\n")
+    child.expect_exact("changed: running again")
+    header.unlink()  # which is not included any more
+    (tmp_path / "own.h").write_text("#define X 0\n")
+    child.expect_exact("status 0; ")
+    child.send("\x01x")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_run_watch_is_over_where_no_edit_can_help(tmp_path: Path) -> None:
+    (tmp_path / "p.c").write_text("int main(void) { return 0; }\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "orrery", "run", "--watch", "-m", "1", "p.c"],
+        stdin=subprocess.DEVNULL, capture_output=True, cwd=tmp_path, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.startswith(b"orrery: 1 MiB of memory")

@@ -229,6 +229,22 @@ def test_doctor_tells_of_a_missing_package_and_of_another_version(monkeypatch: p
     assert "0.0.1 is wanted" in found[0].remedy and found[1].found == "missing"
 
 
+def test_doctor_tells_of_gdb_which_only_one_command_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from orrery.gdb import client
+
+    monkeypatch.setattr(doctor, "check_all", lambda: iter([doctor._gdb()]))
+    for found, environment, said in (
+        (["/some/gdb"], "", "ok  gdb: /some/gdb"),
+        ([], "", "note gdb: none that knows RISC-V; for `orrery gdb` install gdb-multiarch"),
+        ([], "/some/gdb", "note gdb: /some/gdb, as GDB says, is none"),
+    ):
+        monkeypatch.setattr(client, "found", lambda found=found: iter(found))
+        monkeypatch.setenv("GDB", environment)
+        lines: list[str] = []
+        assert doctor.main(lines.append) == 0
+        assert lines[0].startswith(said) and lines[1] == "all is well"
+
+
 def test_doctor_tells_of_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Path:
         raise OSError("no directory for build results")
