@@ -28,7 +28,7 @@ def parse(words: list[str], commands: Mapping[str, Command], record: str | None 
     """
     known = argparse.Namespace(words=words, record=record)
     arranged, more = arrange(words)
-    options, unknown = _parser(commands).parse_known_args(arranged, known)
+    options, unknown = make_parser(commands).parse_known_args(arranged, known)
     if unknown:
         raise BadInput(
             f"unrecognized arguments: {' '.join(unknown)}; `{options.prog} --help` tells what there is"
@@ -80,7 +80,8 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; `{self.prog} --help` tells what there is")
 
 
-def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """The grammar of the whole command line."""
     about = "A RISC-V computer in Python: a board, a kernel, a shell."
     parser = _Parser(prog="orrery", description=about)
     parser.add_argument("--version", action="version", version=f"orrery {__version__}")
@@ -203,6 +204,10 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     """It has none."""
 
 
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell is to complete")
+
+
 GRAMMAR: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
     "boot": ("boot to a shell", _boot),
     "run": ("run a C or assembly source, or an ELF file, as a user program", _run),
@@ -216,6 +221,7 @@ GRAMMAR: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]
     "get": ("copy a file out of an image", _get),
     "put": ("copy a file into an image", _put),
     "doctor": ("say what is missing here, and how to mend it", _doctor),
+    "completion": ("print what makes a shell complete these commands: source it", _completion),
 }
 """The commands, what each is for, and what adds its arguments."""
 

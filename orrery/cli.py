@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from orrery.arguments import RECORDED, Command, parse
+from orrery.arguments import RECORDED, Command, make_parser, parse
 from orrery.errors import BadInput
 from orrery.options import (
     check_outputs,
@@ -327,7 +327,15 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor.main()
 
 
+def _completion(options: argparse.Namespace) -> int:
+    from orrery import completion
+
+    print(completion.script(make_parser(COMMANDS), options.shell))
+    return 0
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "boot": _boot, "run": _run, "gdb": _gdb, "debug": _debug, "record": _record, "replay": _replay,
     "cc": _cc, "mkfs": _mkfs, "lsfs": _lsfs, "get": _get, "put": _put, "doctor": _doctor,
+    "completion": _completion,
 }  # fmt: skip

@@ -13,8 +13,9 @@ from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D
 from kernel.kernel import Kernel
 from kernel.lab.vma import Vma
 from kernel.proc import Proc
+from orrery.tables import Table
 
-HEADING: Final = "virtual                      prot  pages  there  used  dirty  cow  what is behind"
+COLUMNS: Final = ("virtual", "prot", ">pages", ">there", ">used", ">dirty", ">cow", "what is behind")
 RIGHTS: Final = {PROT_READ: "r", PROT_WRITE: "w", PROT_EXEC: "x"}
 ABOUT_COUNTS: Final = {
     "zero_filled": "promised pages that were touched, and filled with zeroes",
@@ -27,18 +28,17 @@ ABOUT_COUNTS: Final = {
 }
 
 
-def mapping_lines(k: Kernel, p: Proc) -> Iterator[str]:
+def mapping_table(k: Kernel, p: Proc) -> Table | str:
     """The mappings of a process, and how many pages of each are there, were used, and are dirty."""
     if not p.vmas:
-        yield f"{p} has mapped nothing; its program, stack and heap are {p.sz} bytes"
-        return
-    yield HEADING
+        return f"{p} has mapped nothing; its program, stack and heap are {p.sz} bytes"
+    rows = []
     for vma in p.vmas:
         ptes = [pte for _, _, pte in k.vm.leaves(p.pagetable, vma.start, vma.end)]
         used, dirty, cow = (sum(bool(pte & bit) for pte in ptes) for bit in (PTE_A, PTE_D, PTE_COW))
-        pages = vma.end - vma.start >> PGSHIFT
-        counts = f"{pages:>5}  {len(ptes):>5}  {used:>4}  {dirty:>5}  {cow:>3}"
-        yield f"{vma.start:#012x}-{vma.end - 1:#012x}  {_rights(vma):<4}  {counts}  {behind(vma, vma.start)}"
+        virtual, pages = f"{vma.start:#012x}-{vma.end - 1:#012x}", vma.end - vma.start >> PGSHIFT
+        rows.append((virtual, _rights(vma), pages, len(ptes), used, dirty, cow, behind(vma, vma.start)))
+    return Table(COLUMNS, rows)
 
 
 def behind(vma: Vma, va: int) -> str:

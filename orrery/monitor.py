@@ -7,7 +7,7 @@ somebody looked is the same run.  Reading a device's register may change the dev
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from emu import engine as e
 from emu.clock import PS_PER_TICK
@@ -24,8 +24,12 @@ from orrery.reports.devices import device_lines
 from orrery.reports.frames import frame_lines
 from orrery.reports.interrupts import event_text, interrupt_lines
 from orrery.reports.log import log_lines
-from orrery.reports.schedule import schedule_lines
+from orrery.reports.schedule import schedule_parts
 from orrery.reports.words import MTIME_PS, PRIVILEGES, BadCommand, devices, not_ram, number, seconds
+from orrery.tables import PLAIN, Look, Table, rendered
+
+Part: TypeAlias = str | Table
+"""What an answer is made of: lines and tables."""
 
 KERNEL_PID: Final = 0  # stands for the kernel itself: its page table, the scheduler's thread
 BYTES_DEFAULT: Final = 64
@@ -51,7 +55,7 @@ class Command:
     name: str
     arguments: str
     about: str
-    run: "Callable[..., Iterator[str]]"
+    run: "Callable[..., Iterator[Part]]"
 
     @property
     def usage(self) -> str:
@@ -66,10 +70,14 @@ class Command:
 
 
 class Monitor:
-    """Looks at `machine` on command. `quitting` is set when the person asked to end the run."""
+    """Looks at `machine` on command. `quitting` is set when the person asked to end the run.
 
-    def __init__(self, machine: Machine) -> None:
+    `look` says how wide answers may be, and whether in colours.
+    """
+
+    def __init__(self, machine: Machine, look: Look = PLAIN) -> None:
         self._machine: Final = machine
+        self.look = look
         self.kernel: Final = machine.kernel
         self._programs: Final = stacks.Programs(machine)
         self.quitting = False
@@ -83,43 +91,42 @@ class Monitor:
             command = find(words[0])
             if len(words) - 1 not in command.counts:
                 raise BadCommand(f"{command.name}: wrong number of arguments; write {command.usage}")
-            return "".join(f"{shown}\n" for shown in command.run(self, *words[1:]))
+            return "".join(f"{shown}\n" for shown in rendered(command.run(self, *words[1:]), self.look))
         except BadCommand as error:
             return f"{error}\n"
 
     # --- the commands; each yields the lines of its answer ---
 
-    def help(self, word: str | None = None) -> Iterator[str]:
+    def help(self, word: str | None = None) -> Iterator[Part]:
         commands = [find(word)] if word is not None else COMMANDS
-        width = max(len(command.usage) for command in commands)
-        for command in commands:
-            yield f"{command.usage:<{width}}  {command.about}"
+        rows = [(command.usage, command.about) for command in commands]
+        yield Table(("command", "about"), rows, titled=False)
         if word is None:
             yield "A name may be shortened as long as it is the only one; C-a c goes back to the guest."
 
-    def ps(self) -> Iterator[str]:
+    def ps(self) -> Iterator[Part]:
         if not self._has_started:
             yield NOT_STARTED
             return
-        yield "  pid  ppid  state       size            pc  name             waits for"
+        rows = []
         for p in self.kernel.procs:
             ppid = p.parent.pid if p.parent is not None else 0
             pc = stacks.user_registers(self._machine, p).pc
-            line = f"{p.pid:>5} {ppid:>5}  {STATE_NAMES[p.state]:<6} {p.sz:>9} {pc:>#13x}  {p.name:<15}"
-            yield f"{line}  {self._status(p)}".rstrip()
+            rows.append((p.pid, ppid, STATE_NAMES[p.state], p.sz, f"{pc:#x}", p.name, self._status(p)))
+        yield Table((">pid", ">ppid", "state", ">size", ">pc", "name", "waits for"), rows)
 
-    def pt(self, pid: str, va: str | None = None) -> Iterator[str]:
+    def pt(self, pid: str, va: str | None = None) -> Iterator[Part]:
         p = self._process(pid)
         if va is None:
-            yield from self._mappings(p)
+            yield self._mappings(p)
         else:
             yield from self._walk(p, number(va, "a virtual address"))
 
-    def vmas(self, pid: str) -> Iterator[str]:
+    def vmas(self, pid: str) -> Iterator[Part]:
         p = self._process(pid)
         if p is None:
             raise BadCommand("0: the kernel has no mappings of files; give the number of a process")
-        yield from mappings.mapping_lines(self.kernel, p)
+        yield mappings.mapping_table(self.kernel, p)
 
     def stack(self, pid: str) -> Iterator[str]:
         p = self._process(pid)
@@ -142,8 +149,8 @@ class Monitor:
     def irq(self) -> Iterator[str]:
         yield from interrupt_lines(self._machine.board)
 
-    def sched(self) -> Iterator[str]:
-        yield from schedule_lines(self.kernel) if self._has_started else [NOT_STARTED]
+    def sched(self) -> Iterator[Part]:
+        yield from schedule_parts(self.kernel) if self._has_started else [NOT_STARTED]
 
     def log(self) -> Iterator[str]:
         yield from log_lines(self.kernel)
@@ -231,14 +238,14 @@ class Monitor:
     def _root(self, p: Proc | None) -> int:
         return self.kernel.pagetable if p is None else p.pagetable
 
-    def _mappings(self, p: Proc | None) -> Iterator[str]:
-        yield "virtual                      physical                 pages  flags"
+    def _mappings(self, p: Proc | None) -> Table:
+        rows = []
         for one in pages.mappings(self.kernel.ram, self._root(p)):
             virtual = f"{one.va:#012x}-{one.va + one.size - 1:#012x}"
             physical = f"{one.pa:#010x}-{one.pa + one.size - 1:#010x}"
-            count = one.size >> PGSHIFT
-            line = f"{virtual}  {physical}  {count:>6}  {pages.flags_text(one.flags)}"
-            yield f"{line}  {self._what(p, one)}".rstrip()
+            flags = pages.flags_text(one.flags)
+            rows.append((virtual, physical, one.size >> PGSHIFT, flags, self._what(p, one)))
+        return Table(("virtual", "physical", ">pages", "flags", "what"), rows)
 
     def _what(self, p: Proc | None, one: pages.Mapping) -> str:
         """What the range is for, where that is not plain memory."""

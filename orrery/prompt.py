@@ -1,131 +1,136 @@
-"""The monitor's prompt at a terminal: keys in, text out, and a line that can be edited.
+"""The monitor's prompt at a terminal.
 
-Made by terminal.py when the person types C-a c, and fed every key until it is closed.  The terminal is in
-raw mode, so what a line editor does is done here:
+Made by terminal.py when the person types C-a c; it has the terminal until the person goes back to the guest.
+Lines are edited as in a shell; besides there are
 
-    Enter   carries out the line     ^H, DEL  takes back a key     ^P, up     an earlier line
-    ^C      drops the line           ^U       takes back the line  ^N, down   a later line
-    ^D      closes, on an empty line                               Tab        completes a command
-    C-a c   closes                   C-a x    ends the run
+    C-a c, ^D on an empty line    go back to the guest        C-a x    end the run
 """
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Final
 
+from prompt_toolkit.application import get_app
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+
+from orrery.editing import COLOUR, make_session
 from orrery.machine import Machine
 from orrery.monitor import COMMANDS, Monitor
 from orrery.output import Write
+from orrery.signals import Signals
+from orrery.tables import look_of
 
-PROMPT: Final = b"(orrery) "
-LINE_MAX: Final = 200  # keys
-CTRL_A, CTRL_C, CTRL_D, CTRL_H, CTRL_N, CTRL_P, CTRL_U = (ord(letter) & 0x1F for letter in "ACDHNPU")
-TAB, ESCAPE, DELETE = 0x09, 0x1B, 0x7F
-ENTER: Final = b"\r\n"
-RUBOUT: Final = b"\b \b"
-FINAL: Final = range(0x40, DELETE)  # what an escape sequence ends in, if it is not its second byte and [ or O
-ARROWS: Final = {b"\x1b[A": CTRL_P, b"\x1b[B": CTRL_N, b"\x1bOA": CTRL_P, b"\x1bOB": CTRL_N}
+PROMPT: Final = "(orrery) "
+HISTORY: Final = "monitor_history"  # in the cache
+STDOUT: Final = 1
+
+
+class Called(Exception):
+    """Somebody else wants the machine: a signal came, or a gdb."""
 
 
 class Prompt:
-    """Commands for a monitor of `machine`, typed at a terminal that `write` reaches.
+    """Commands for a monitor of `machine`, typed at the terminal; `write` reaches it, `signals` end it.
 
-    `history` has the lines that were typed, and gets more.  `closed`: the person has gone back to the guest,
-    or ended the run (`quitting`).
+    `closed`: the person has gone back to the guest, or ended the run (`quitting`).
     """
 
-    def __init__(self, machine: Machine, write: Write, history: list[bytes]) -> None:
+    def __init__(self, machine: Machine, write: Write, signals: Signals) -> None:
         self._monitor: Final = Monitor(machine)
         self._write: Final = write
-        self._history: Final = history
-        self._at = 0  # which line of the history is shown; its length stands for a new line
-        self._line = bytearray()
-        self._sequence = b""  # an escape sequence that is not complete, or C-a
-        self.closed = False
-        write(b"\n")
-        self._new_line()
+        self._signals: Final = signals
+        self._session: Final = make_session(_names, HISTORY, self._bindings())
+        self._text = ""  # what was typed when somebody else wanted the machine
+        self.closed = True
 
     @property
     def quitting(self) -> bool:
         """Whether the run is to end."""
         return self._monitor.quitting
 
-    def key(self, key: int) -> None:
-        """A key was typed."""
-        if self._sequence == bytes((CTRL_A,)):
-            self._sequence = b""
-            self._after_escape(key)
-        elif self._sequence:
-            self._sequence += bytes((key,))
-            if key in FINAL and (len(self._sequence) > 2 or key not in b"[O"):
-                self._command_key(ARROWS.get(self._sequence, 0))
-                self._sequence = b""
-        elif key in (CTRL_A, ESCAPE):
-            self._sequence = bytes((key,))
-        elif 0x20 <= key < DELETE:
-            if len(self._line) < LINE_MAX:
-                self._append(bytes((key,)))
-        elif key in ENTER:
-            self._execute()
-        else:
-            self._command_key(key)
+    def talk(self, keys: bytes) -> bytes:
+        """Carry out commands, the first of which begins with `keys`; returns what was typed behind the last.
 
-    def _after_escape(self, key: int) -> None:
-        if key in b"xX":
+        If the prompt is not closed then, somebody else wants the machine.
+        """
+        store_typeahead(self._session.input, _presses(keys))
+        self._write(b"\n")
+        self.closed = False
+        try:
+            while not self.closed:
+                line = self._ask()
+                self._monitor.look = look_of(STDOUT)
+                self._write(self._monitor.execute(line).encode(errors="backslashreplace"))
+                self.closed = self.quitting
+        except EOFError:
+            self.closed = True
+        except Called:
+            return b""
+        return b"".join(map(_bytes, get_typeahead(self._session.input)))
+
+    def _ask(self) -> str:
+        """A line; raises EOFError when the person leaves, and Called."""
+        before, self._text = self._text, ""
+        with ExitStack() as stack:
+            return self._session.prompt(
+                [(COLOUR, PROMPT)], default=before, handle_sigint=False, pre_run=lambda: self._begin(stack)
+            )
+
+    def _begin(self, stack: ExitStack) -> None:
+        """Let signals, and what else a Signals waits for, end the asking."""
+        loop, app = asyncio.get_running_loop(), get_app()
+
+        def call() -> None:
+            if app.is_running and not app.is_done:
+                self._text = app.current_buffer.text
+                app.exit(exception=Called)
+
+        def call_from_handler() -> None:
+            loop.call_soon_threadsafe(call)
+
+        stack.enter_context(self._signals.lent(call_from_handler))
+        for fd in self._signals.visitors:
+            loop.add_reader(fd, call)
+        if self._signals.came:
+            loop.call_soon(call)
+
+    def _bindings(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("c-c")
+        def _drop(event: KeyPressEvent) -> None:
+            event.app.current_buffer.reset()
+
+        @keys.add("c-a", "c")
+        @keys.add("c-a", "C")
+        def _leave(event: KeyPressEvent) -> None:
+            event.app.exit(exception=EOFError)
+
+        @keys.add("c-a", "x")
+        @keys.add("c-a", "X")
+        def _quit(event: KeyPressEvent) -> None:
             self._monitor.execute("quit")
-        if key in b"xXcC":
-            self._close()
+            event.app.exit(exception=EOFError)
 
-    def _command_key(self, key: int) -> None:
-        if key in (CTRL_H, DELETE) and self._line:
-            self._line.pop()
-            self._write(RUBOUT)
-        elif key == CTRL_U:
-            self._replace(b"")
-        elif key == CTRL_C:
-            self._write(b"^C\n")
-            self._new_line()
-        elif key == CTRL_D and not self._line:
-            self._close()
-        elif key in (CTRL_P, CTRL_N):
-            self._recall(-1 if key == CTRL_P else 1)
-        elif key == TAB:
-            self._complete()
+        return keys
 
-    def _execute(self) -> None:
-        self._write(b"\n")
-        line = bytes(self._line)
-        if line.strip() and self._history[-1:] != [line]:
-            self._history.append(line)
-        self._write(self._monitor.execute(line.decode(errors="replace")).encode(errors="backslashreplace"))
-        if self._monitor.quitting:
-            self._close()
-        else:
-            self._new_line()
 
-    def _close(self) -> None:
-        self.closed = True
-        self._write(b"\n")
+def _names(text: str) -> Iterator[str]:
+    """The commands that begin with the first word of a line."""
+    if " " not in text:
+        yield from (f"{command.name} " for command in COMMANDS if command.name.startswith(text))
 
-    def _new_line(self) -> None:
-        self._line.clear()
-        self._at = len(self._history)
-        self._write(PROMPT)
 
-    def _append(self, keys: bytes) -> None:
-        self._line += keys
-        self._write(keys)
+def _presses(keys: bytes) -> list[KeyPress]:
+    """Bytes of a terminal as prompt_toolkit takes them."""
+    presses: list[KeyPress] = []
+    parser = Vt100Parser(presses.append)
+    parser.feed_and_flush(keys.decode("utf-8", "surrogateescape"))
+    return presses
 
-    def _replace(self, line: bytes) -> None:
-        self._write(RUBOUT * len(self._line))
-        self._line.clear()
-        self._append(line)
 
-    def _recall(self, step: int) -> None:
-        """Show the line of the history `step` lines from the one shown."""
-        self._at = min(max(self._at + step, 0), len(self._history))
-        self._replace(self._history[self._at] if self._at < len(self._history) else b"")
-
-    def _complete(self) -> None:
-        """Complete the name of a command, where only one begins so."""
-        found = [one.name.encode() for one in COMMANDS if one.name.encode().startswith(self._line)]
-        if len(found) == 1:
-            self._append(found[0][len(self._line) :] + b" ")
+def _bytes(press: KeyPress) -> bytes:
+    return press.data.encode("utf-8", "surrogateescape")

@@ -7,7 +7,8 @@ input goes through `wait`, which a signal ends too.
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, Self
 
@@ -40,6 +41,18 @@ class Signals:
         self._ask_stop = ask_stop
         if self.came:
             ask_stop()
+
+    @contextmanager
+    def lent(self, ask_stop: Callable[[], None]) -> Iterator[None]:
+        """A `with` statement in which an event loop of asyncio waits instead, and `ask_stop` ends that."""
+        before, self._ask_stop = self._ask_stop, ask_stop
+        try:
+            yield
+        finally:
+            self._ask_stop = before
+            signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)  # the loop had put its own there
+            if self.came:
+                before()
 
     def wait(self, fd: int, seconds: float | None) -> bool:
         """Wait until `fd` can be read; False when the time was over, or a signal or a visitor came."""

@@ -61,8 +61,8 @@ class Terminal:
         self._signals: Final = signals
         self._again: Final = deque(again)
         self._escaped = False  # the key before was C-a
-        self._prompt: Prompt | None = None  # the monitor's, while that is open
-        self._history: Final[list[bytes]] = []  # what was typed there
+        self._prompt: Prompt | None = None  # the monitor's
+        self._monitor_is_open = False  # the person is there, or was when somebody else wanted the machine
         self._unfinished = b""  # the console's last line, which has no newline yet
         self._breakpoint: Breakpoint | None = None  # one for all, as it knows what was set in it
         self.status: int | None = None
@@ -147,30 +147,32 @@ class Terminal:
         return True
 
     def _read(self) -> None:
-        """Take the keys that are there, and while the monitor is open all that come: time stands still."""
-        self._take()
-        while self._prompt is not None and self.status is None and not self._signals.came:
-            if self._signals.visited:
-                return
-            if self._signals.wait(self._fd, None):
-                self._take()
-
-    def _take(self) -> None:
+        """Take the keys that are there. While the monitor is open it has them all, and time stands still."""
         try:
             data = os.read(self._fd, READ_MAX)
         except OSError:  # the terminal has gone
             data = b""
         if not data:
             self._switch_off()
-        keys = b"".join(self._meaning(key) for key in data)
+        keys = bytearray()
+        while data:
+            if self._monitor_is_open:  # it had been left for somebody else
+                data = self._talk(data)
+                continue
+            keys += self._meaning(data[0])
+            data = data[1:]
+            if self._monitor_is_open:
+                self._type(keys)
+                data = self._talk(data)
+        self._type(keys)
+
+    def _type(self, keys: bytearray) -> None:
         if keys:
-            self._machine.type(keys)
+            self._machine.type(bytes(keys))
+            keys.clear()
 
     def _meaning(self, key: int) -> bytes:
         """What the guest gets for `key`; carries out the commands that follow C-a."""
-        if self._prompt is not None:
-            self._for_monitor(self._prompt, key)
-            return b""
         if not self._escaped:
             self._escaped = key == CTRL_A
             return b"" if self._escaped else bytes((key,))
@@ -178,23 +180,25 @@ class Terminal:
         if key in b"xX":
             self._switch_off()
         elif key in b"cC":
-            self._open_monitor()
+            self._monitor_is_open = True
         elif key in b"hH?":
             self._write(HELP)
         return bytes((CTRL_A,)) if key in b"\x01aA" else b""
 
-    def _open_monitor(self) -> None:
-        from orrery.prompt import Prompt
+    def _talk(self, keys: bytes) -> bytes:
+        """Let the person talk with the monitor, which gets `keys` first; returns those for the guest."""
+        if self._prompt is None:
+            from orrery.prompt import Prompt
 
-        self._prompt = Prompt(self._machine, self._write, self._history)
-
-    def _for_monitor(self, prompt: "Prompt", key: int) -> None:
-        prompt.key(key)
-        if prompt.quitting:
+            self._prompt = Prompt(self._machine, self._write, self._signals)
+        rest = self._prompt.talk(keys)
+        self._monitor_is_open = not self._prompt.closed
+        if self._prompt.quitting:
             self._switch_off()
-        elif prompt.closed:
-            self._prompt = None
+            return b""
+        if self._prompt.closed:
             self._write(self._unfinished)  # the guest's line goes on where it was
+        return rest
 
     def _switch_off(self) -> None:
         self.status = 0

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from toolchain import flags as userflags
-from toolchain import headers, hostfile, store
+from toolchain import headers, hostfile, progress, store
 from toolchain.diagnostics import CompileError, failure
 from toolchain.flags import Flags
 from toolchain.names import shown
@@ -447,8 +447,10 @@ def _compile_all(jobs: list[_Job], include: _Include) -> list[_Job]:
     elif missing:
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for done in [pool.submit(_failure, job, include) for job in missing]:
+        with progress.line() as show, ThreadPoolExecutor(WORKERS) as pool:
+            running = [pool.submit(_failure, job, include) for job in missing]
+            for number, (job, done) in enumerate(zip(missing, running, strict=True), 1):
+                show(f"compiling, this once: {number} of {len(missing)}, {shown(job.path.name)}")
                 failed += done.result()
     if failed:
         raise failure(failed)

@@ -117,11 +117,15 @@ def programs() -> dict[str, list[Path]]:
 
 
 def _make_image() -> bytes:
-    from toolchain import cc, mkfs
+    from toolchain import cc, mkfs, progress
 
     sources = programs()
     cc.prepare([source for several in sources.values() for source in several])
-    files = {name: cc.compile_user(several, debug=False) for name, several in sources.items()}
+    files: dict[str, bytes] = {}
+    with progress.line() as show:
+        for number, (name, several) in enumerate(sources.items(), 1):
+            show(f"linking the disk's programs, this once: {number} of {len(sources)}, {name}")
+            files[name] = cc.compile_user(several, debug=False)
     if _README.exists():
         files["README"] = _README.read_bytes()
     image = mkfs.build(files)

@@ -11,9 +11,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from orrery.debugger import beginning
 from orrery.debugger.commands import Commands
@@ -22,12 +21,6 @@ from orrery.debugger.helm import time_text
 from orrery.errors import BadInput
 from orrery.session import BY_SIGNAL
 from toolchain.hostfile import LINE_BYTES_MAX
-from toolchain.paths import cache_dir
-
-if TYPE_CHECKING:
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import CompleteEvent, Completion
-    from prompt_toolkit.document import Document
 
 PROMPT: Final = "(orrery) "
 MORE: Final = ">"  # a line of a breakpoint's commands
@@ -133,37 +126,13 @@ def _piped(commands: Commands) -> Iterator[str]:
 
 def _typed(commands: Commands) -> Iterator[str]:
     """Lines that a person types."""
-    session = _session(commands)
+    from orrery.editing import COLOUR, make_session
+
+    session = make_session(commands.completions, HISTORY)
     while True:
         try:
-            # In a colour, for else the blank behind it would be a movement of the cursor.
-            yield session.prompt([("ansigreen", MORE if commands.is_collecting else PROMPT)])
+            yield session.prompt([(COLOUR, MORE if commands.is_collecting else PROMPT)])
         except KeyboardInterrupt:
             continue
         except EOFError:
             return
-
-
-def _session(commands: Commands) -> "PromptSession[Any]":
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import Completer, Completion
-    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-    from prompt_toolkit.output import create_output
-    from prompt_toolkit.output.vt100 import Vt100_Output
-
-    class Completing(Completer):
-        """Commands and names."""
-
-        def get_completions(self, document: "Document", event: "CompleteEvent") -> "Iterator[Completion]":
-            text = document.text_before_cursor
-            last = text.split(" ")[-1]
-            for found in commands.completions(text):
-                yield Completion(found, start_position=-len(last))
-
-    history: History = InMemoryHistory()
-    with suppress(OSError):
-        history = FileHistory(str(cache_dir() / HISTORY))
-    output = create_output()
-    if isinstance(output, Vt100_Output):
-        output.enable_cpr = False  # a terminal that does not answer would be warned of, and waited for
-    return PromptSession(history=history, completer=Completing(), complete_while_typing=False, output=output)

@@ -16,24 +16,29 @@ from kernel.kernel import Kernel
 from kernel.proc import CONTEXT_RA, CONTEXT_SP, Proc
 from kernel.timer import Ticks
 from orrery.reports.words import MTIME_PS, seconds
+from orrery.tables import Table
 
-HEADING: Final = "turn   pid  name             state  slot  context     goes on in              sp  waits for"
+COLUMNS: Final = (
+    ">turn", ">pid", "name", "state", ">slot", "context", "goes on in", ">sp", "waits for",
+)  # fmt: skip
 
 
-def schedule_lines(k: Kernel) -> Iterator[str]:
+def schedule_parts(k: Kernel) -> Iterator[str | Table]:
     """The hart, the timer, and the processes in the order of their turn; sleepers behind them."""
     yield from _hart(k)
     yield from _timer(k)
-    yield HEADING
+    rows = []
     current = k.sched.current
     turns = {p: str(i) for i, p in enumerate(k.sched.ready, 1)}
     if current is None:
-        yield _row("now", None, _context(k, k.cpu_context, live=True))
+        rows.append(_row("now", None, _context(k, k.cpu_context, live=True)))
     else:
         turns = {current: "now", **turns}
-        yield _row("-", None, _context(k, k.cpu_context, live=False))
+        rows.append(_row("-", None, _context(k, k.cpu_context, live=False)))
     for p in [*turns, *(p for p in k.procs if p not in turns)]:
-        yield _row(turns.get(p, "-"), p, _context(k, p.context_pa, live=p is current), waits_for(k, p))
+        context = _context(k, p.context_pa, live=p is current)
+        rows.append(_row(turns.get(p, "-"), p, context, waits_for(k, p)))
+    yield Table(COLUMNS, rows)
 
 
 def waits_for(k: Kernel, p: Proc) -> str:
@@ -69,18 +74,16 @@ def _timer(k: Kernel) -> Iterator[str]:
     yield f"timer {when}, at {seconds(due)}: {why}"
 
 
-def _row(turn: str, p: Proc | None, context: str, waits: str = "") -> str:
+def _row(turn: str, p: Proc | None, context: tuple[str, ...], waits: str = "") -> tuple[object, ...]:
     if p is None:
-        who = f"{turn:>4}     -  {'the scheduler':<16} {'':<6} {'-':>4}"
-    else:
-        who = f"{turn:>4} {p.pid:>5}  {p.name:<16} {STATE_NAMES[p.state]:<6} {p.slot:>4}"
-    return f"{who}  {context}  {waits}".rstrip()
+        return (turn, "-", "the scheduler", "", "-", *context, waits)
+    return (turn, p.pid, p.name, STATE_NAMES[p.state], p.slot, *context, waits)
 
 
-def _context(k: Kernel, pa: int, *, live: bool) -> str:
+def _context(k: Kernel, pa: int, *, live: bool) -> tuple[str, ...]:
     """Where a context is, and what is saved in it; of who has the hart nothing that still holds."""
     first = pa - k.ram.base >> 3
     ra, sp = k.ram.u64[first + CONTEXT_RA], k.ram.u64[first + CONTEXT_SP]
     gates = {k.image.forkret: "forkret", k.image.resumed: "resumed"}
     saved = ("(in the hart)", "-") if live else (f"{gates.get(ra, hex(ra))}", f"{sp:#x}")
-    return f"{pa:#x}  {saved[0]:<13} {saved[1]:>12}"
+    return (f"{pa:#x}", *saved)

@@ -69,7 +69,7 @@ def test_the_command_lines_print_what_is_shown(tmp_path: Path) -> None:
         status = done.returncode
 
 
-@pytest.mark.parametrize("target", ["boot", "test"])
+@pytest.mark.parametrize("target", ["boot", "test", "quick"])
 def test_the_two_commands_are_there(target: str) -> None:
     assert f"    make {target} " in README
     assert re.search(f"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -15,6 +15,7 @@ from toolchain.image import default_image
 PROMPT_S_MAX = 0.5  # virtual
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("engine", ENGINES)
 def test_to_the_prompt(engine: str) -> None:
     with System(engine=engine) as system:
@@ -25,6 +26,7 @@ def test_to_the_prompt(engine: str) -> None:
         assert system.audit() == []
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("status", [0, 1, 7, 255])
 def test_init_switches_off_with_its_programs_status(status: int) -> None:
     with System(argv=("/init", "/workload", "exit", str(status))) as system:

@@ -1,18 +1,24 @@
 """The console monitor: what its commands show, that they change nothing, and its prompt on a terminal."""
 
+import os
 import random
 import re
 import signal
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pexpect
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orrery_cli import ORRERY, compile_text, image_with, orrery
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 
 from emu.clock import TICKS_PER_S
 from emu.loop import Stop
@@ -22,6 +28,7 @@ from orrery import Machine, pages, stacks
 from orrery.audit import Audit
 from orrery.monitor import COMMANDS, Monitor
 from orrery.prompt import Prompt
+from orrery.signals import Signals
 from toolchain import cc, fsimage, image
 
 COMMAND_LINES = [
@@ -549,58 +556,73 @@ def test_quit_is_only_a_wish(machine: Machine) -> None:
 # --- the prompt ---
 
 
-class Typed:
-    """A prompt and what it wrote."""
+class Typed(NamedTuple):
+    """A prompt; `talk` types and gives what was shown, and what was left for the guest."""
 
-    def __init__(self, machine: Machine, history: list[bytes] | None = None) -> None:
-        self.written = bytearray()
-        self.prompt = Prompt(machine, self.written.extend, [] if history is None else history)
-
-    def keys(self, keys: bytes) -> str:
-        """Type; what is written then."""
-        self.written.clear()
-        for key in keys:
-            self.prompt.key(key)
-        return self.written.decode()
+    prompt: Prompt
+    signals: Signals
+    talk: Callable[[bytes], tuple[str, bytes]]
 
 
-def test_the_prompt_edits_a_line(machine: Machine) -> None:
-    typed = Typed(machine)
-    assert typed.written == b"\n(orrery) "
-    assert typed.keys(b"timx\x7fe\r").startswith("timx\b \be\nvirtual time")
-    assert typed.keys(b"abc\x15\r") == "abc" + "\b \b" * 3 + "\n(orrery) "
-    assert typed.keys(b"junk\x03") == "junk^C\n(orrery) "
-    assert typed.keys(b"st\t 77\r").startswith("stack  77\n77: no such process")
-    assert typed.keys(b"\xff\x00\x1b[3~\x1b[1;5C\x7f") == ""
-    assert len(typed.keys(b"y" * 1000)) == 200
+@pytest.fixture
+def typed(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Typed]:
+    """A prompt at a terminal that shows nothing, with a history of its own."""
+    monkeypatch.setattr("orrery.editing.cache_dir", lambda: tmp_path)
+    shown = bytearray()
+    with create_pipe_input() as keys, create_app_session(keys, DummyOutput()), Signals(None) as signals:
+        prompt = Prompt(machine, shown.extend, signals)
+
+        def carry_out(text: bytes) -> tuple[str, bytes]:
+            shown.clear()
+            rest = prompt.talk(text)
+            return shown.decode(), rest
+
+        yield Typed(prompt, signals, carry_out)
 
 
-def test_the_prompt_keeps_a_history(machine: Machine) -> None:
-    history: list[bytes] = []
-    Typed(machine, history).keys(b"help ps\rhelp ps\r  \rhelp pt\r")
-    assert history == [b"help ps", b"help pt"]
-    typed = Typed(machine, history)
-    assert typed.keys(b"\x1b[A").endswith("help pt")
-    assert typed.keys(b"\x10").endswith("help ps") and typed.keys(b"\x10").endswith("help ps")
-    assert typed.keys(b"\x1bOB\r").startswith("\b \b" * 7 + "help pt\npt PID")
+def test_the_prompt_edits_a_line_and_completes_it(typed: Typed) -> None:
+    shown, rest = typed.talk(b"timx\x7fe\rjunk\x03st\t 77\r\xff\x15\x1b[3~\x04")
+    assert shown.startswith("\nvirtual time") and "\n77: no such process" in shown and "junk" not in shown
+    assert rest == b"" and typed.prompt.closed and not typed.prompt.quitting
+
+
+def test_the_prompt_keeps_a_history(typed: Typed, tmp_path: Path) -> None:
+    typed.talk(b"help ps\r  \rhelp pt\r\x04")
+    kept = (tmp_path / "monitor_history").read_text().splitlines()
+    assert [line for line in kept if line.startswith("+")] == ["+help ps", "+  ", "+help pt"]
 
 
 @pytest.mark.parametrize(
     ("keys", "quits"), [(b"\x04", False), (b"\x01c", False), (b"\x01x", True), (b"q\r", True)]
 )
-def test_the_prompt_closes(machine: Machine, keys: bytes, quits: bool) -> None:
-    typed = Typed(machine)
-    typed.keys(b"ab\x04\x01h\x15")  # none of them closes it
-    assert not typed.prompt.closed
-    typed.keys(keys)
+def test_the_prompt_closes_and_the_rest_is_the_guests(typed: Typed, keys: bytes, quits: bool) -> None:
+    _, rest = typed.talk(b"ab\x15" + keys + b"ls\r\x1b[A\xc3\xa4\xff")
     assert (typed.prompt.closed, typed.prompt.quitting) == (True, quits)
+    assert rest == b"ls\r\x1b[A\xc3\xa4\xff"
+
+
+def test_who_wants_the_machine_gets_it_and_the_line_is_kept(typed: Typed) -> None:
+    read, write = os.pipe()
+    typed.signals.visitors.add(read)
+    os.write(write, b"x")
+    assert typed.talk(b"time") == ("\n", b"") and not typed.prompt.closed
+    typed.signals.visitors.clear()
+    assert typed.talk(b"\r\x04")[0].startswith("\nvirtual time")
+    os.close(read)
+    os.close(write)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    assert typed.talk(b"half")[0] == "\n" and not typed.prompt.closed
+    timer.join()
+    assert typed.signals.terminated == signal.SIGTERM
 
 
 # --- on a terminal ---
 
 
 def spawn(*words: str) -> pexpect.spawn:
-    child = pexpect.spawn(ORRERY, list(words), timeout=20, encoding="utf-8", echo=True)
+    env = {**os.environ, "NO_COLOR": "1"}
+    child = pexpect.spawn(ORRERY, list(words), timeout=20, encoding="utf-8", echo=True, env=env)
     child.delaybeforesend = None
     return child
 
@@ -617,11 +639,14 @@ def test_the_monitor_opens_on_a_running_machine() -> None:
     child.send("echo half")
     child.expect("echo half")
     child.send("\x01c")
-    child.expect_exact("\r\n(orrery) ")
+    child.expect_exact("(orrery) ")
     child.send("ps\r")
-    child.expect(r"sh +a line from the console\r\n\(orrery\) ")
+    child.expect(r"sh.*a line from the console")
+    child.expect_exact("(orrery) ")
+    child.send("\x1b[A\r")  # the line before
+    child.expect(r"sh.*a line from the console")
     child.send("\x01c")
-    child.expect_exact("\r\n$ echo half")  # the guest's line goes on
+    child.expect_exact("$ echo half")  # the guest's line goes on
     child.send(" a line\r")
     child.expect_exact("half a line\r\n$ ")
     child.send("\x01c\x04echo after\r")  # what follows the monitor's keys is the guest's
@@ -639,13 +664,14 @@ def test_the_machine_stands_still_while_the_monitor_is_open(drive: Path) -> None
     times = []
     for _ in range(2):
         child.send("time\r")
-        child.expect(r"virtual time  ([\d.]+) s[^(]*\(stimecmp\)\r\n\(orrery\) ")
+        child.expect(r"virtual time  ([\d.]+) s[^(]*\(stimecmp\)\r\n")
         times.append(child.match[1])
     assert times[0] == times[1]
     child.send("ps\r")
     child.expect(r" (\d+) +1 +run\w* .* spin\r\n")
     child.send(f"stack {child.match[1]}\r")
     child.expect(r"#0 +0x\w+\r\n")
+    child.expect_exact("(orrery) ")
     child.send("\x04\x01ctime\r")
     child.expect(r"virtual time  ([\d.]+) s")
     assert float(child.match[1]) >= float(times[0])

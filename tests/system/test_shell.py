@@ -106,6 +106,7 @@ def shell() -> System:
         yield system
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "line, printed",
     [

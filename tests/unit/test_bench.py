@@ -235,6 +235,7 @@ def test_a_plot_has_bars_as_long_as_the_times() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_memory_is_measured_on_real_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "LONG_S", 0.001)
     small = replace(memory.ROWS[0], ours="membench fork 2", theirs="membench fork 2")
@@ -335,6 +336,7 @@ def test_a_flame_graph_is_as_wide_as_the_time() -> None:
     assert inner["width"] == pytest.approx(full_px / 4, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_row_is_profiled_on_a_real_machine(tmp_path: Path) -> None:
     found = profiling.profile_row(GETPID, long_s=0.3)
     cumulative = found.cumulative_ns()

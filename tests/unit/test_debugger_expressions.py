@@ -466,6 +466,7 @@ def test_types_are_found_by_name() -> None:
         assert typed(parse(name, scope.type), scope).size == size, name
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_no_text_raises_anything_else(text: str) -> None:
     with suppress(Unavailable):

@@ -74,6 +74,7 @@ def prepare(engine: str, privilege: int, seed: int) -> Machine:
     return machine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @given(PRIVILEGES, SEEDS)
 @settings(BOUNDED, max_examples=200)

@@ -331,6 +331,7 @@ def carry_out(pages: Pages, steps: list[tuple[str, int, int, int]]) -> list[obje
     return seen
 
 
+@pytest.mark.slow
 @given(STEPS, st.booleans())
 @settings(max_examples=60, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
 def test_both_engines_follow_the_tables(steps: list[tuple[str, int, int, int]], stepped: bool) -> None:

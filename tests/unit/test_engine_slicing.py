@@ -59,6 +59,7 @@ def check(program: Program, cuts: list[int]) -> None:
     assert run(program, "public", cuts) == whole, "the engines differ"
 
 
+@pytest.mark.slow
 @given(PROGRAMS, CUTS)
 @settings(BOUNDED, max_examples=300)
 def test_slices_and_steps_do_not_show(program: Program, cuts: list[int]) -> None:

@@ -89,12 +89,14 @@ def check(program: Program, spots: list[tuple[int, int, int]]) -> None:
     assert [stop for stop in fast if stop[0] < END] == by_stepping(program, spots), "steps find others"
 
 
+@pytest.mark.slow
 @given(PROGRAMS, SPOTS)
 @settings(BOUNDED, max_examples=120)
 def test_spots_are_met_and_change_nothing(program: Program, spots: list[tuple[int, int, int]]) -> None:
     check(program, spots)
 
 
+@pytest.mark.slow
 @given(HOT_PROGRAMS, st.lists(BESIDE, min_size=1, max_size=5))
 @settings(BOUNDED, max_examples=50)
 def test_what_is_done_beside_a_watched_place_is_done_as_ever(

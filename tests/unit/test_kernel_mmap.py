@@ -351,5 +351,5 @@ class Anonymous(RuleBasedStateMachine):
         assert self.free - self.k.frames.free_frames <= 3
 
 
-TestAnonymous = Anonymous.TestCase
+TestAnonymous = pytest.mark.slow(Anonymous.TestCase)
 TestAnonymous.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

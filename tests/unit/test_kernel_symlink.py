@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt
 from file_model import audit
 from hypothesis import given, settings
@@ -79,6 +80,7 @@ entries = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(entries, max_size=12), st.lists(targets, min_size=1, max_size=12))
 def test_any_tree_of_links_leads_where_it_should(made: list[tuple[str, str, str]], asked: list[str]) -> None:

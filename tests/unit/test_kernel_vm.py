@@ -275,7 +275,7 @@ def frames_of(m: Machine, table: int, level: int = 2) -> set[int]:
 
 
 AddressSpaces.TestCase.settings = SMALL
-TestAddressSpaces = AddressSpaces.TestCase
+TestAddressSpaces = pytest.mark.slow(AddressSpaces.TestCase)
 
 
 # --- one rule at a time ---

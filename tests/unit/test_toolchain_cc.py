@@ -3,14 +3,14 @@
 import ctypes
 import os
 from collections.abc import Iterator
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
 from kernel.abi import memlayout, syscalls
-from toolchain import cc, headers, paths
+from toolchain import cc, headers, paths, progress
 
 HELLO = """
 #include "kernel/types.h"
@@ -242,3 +242,15 @@ def test_kernel_assembly(tmp_path: Path) -> None:
 def test_kernel_assembly_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(cc.CompileError, match=r"no \.S file"):
         cc.assemble_kernel(tmp_path)
+
+
+def test_progress_is_one_line_of_a_terminal_and_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for is_terminal in (True, False):
+        stderr = StringIO()
+        monkeypatch.setattr(stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        monkeypatch.setattr("sys.stderr", stderr)
+        with progress.line() as show:
+            show("one")
+            show("two")
+        wiped = "\r\x1b[K"
+        assert stderr.getvalue() == (f"{wiped}orrery: one{wiped}orrery: two{wiped}" if is_terminal else "")
