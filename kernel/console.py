@@ -7,7 +7,8 @@ program a finished line, `write` and `putstr` send bytes out.  The line editor's
     ^P      prints the processes     ^U        takes back the line
 
 A key goes to the line being edited.  The end of the line moves this to the finished input, from where it is
-read.  Both together have at most INPUT_BUF_SIZE bytes.
+read.  Both together have at most INPUT_BUF_SIZE bytes.  Several that wait get a line each, in the order in
+which they came; a line that is read piece by piece goes on with whoever reads next, as in xv6.
 
 Whoever watches the machine (the workbench) sets `on_output` and `on_read_wait`, and looks at `readers`; they
 must not change anything in here.
@@ -44,6 +45,7 @@ class Console:
         self._uart = uart
         uart.receive = self.intr
         self._finished = b""  # input that can be read
+        self._in_line = False  # it begins in the middle of a line: whoever reads goes on with it at once
         self._line = b""  # the line being edited
         # Called with the bytes that go out, in order, and the pid of the process that writes them
         # (ECHO: echo of keys, None: the kernel's own messages).
@@ -76,7 +78,7 @@ class Console:
             if key in (NEWLINE, RETURN, CTRL_D) or not self.room:
                 self._finished += self._line
                 self._line = b""
-                self._k.wakeup(self)
+                self._notify()
 
     def read(self, p: "Proc", va: int, n: int) -> int:
         """Give `p` the next line, or as much of it as fits in `n` bytes at `va`; returns the length.
@@ -90,11 +92,13 @@ class Console:
             if self._finished[0] == CTRL_D:
                 if not done:
                     self._finished = self._finished[1:]  # otherwise the next read returns 0
+                    self._in_line = False
                 break
             found = LINE.match(self._finished, 0, n - done)
             assert found, "finished input begins with a line or ^D"
             line = found[0]
             self._finished = self._finished[len(line) :]  # before the copy, which may sleep
+            self._in_line = line[-1] != NEWLINE
             copied = copyout_most(self._k, p, va + done, line)
             done += copied
             if copied < len(line):
@@ -102,18 +106,28 @@ class Console:
                 break
             if line[-1] == NEWLINE:
                 break
+        self._notify()
         return done
 
     def _wait_for_line(self, p: "Proc") -> None:
-        """Sleep until finished input is there."""
-        while not self._finished:
+        """Sleep until finished input is there, and those who waited before have had a line each."""
+        if self._finished and (self._in_line or not self.readers):
+            return
+        self.readers.append(p)
+        while p.killed or not self._finished or self.readers[0] is not p:
             if p.killed:
+                self.readers.remove(p)
+                self._notify()
                 raise SyscallError(EINTR, "killed while it waited for the console")
-            self.readers.append(p)
             if self.on_read_wait is not None:
                 self.on_read_wait(p)
             self._k.sleep(self)
-            self.readers.remove(p)
+        self.readers.remove(p)
+
+    def _notify(self) -> None:
+        """Wake who waits longest for what is there."""
+        if self._finished and self.readers:
+            self._k.wake(self.readers[0])
 
     # --- output ---
 

@@ -6,8 +6,8 @@ most DIRSIZ bytes, longer ones count by their first DIRSIZ.  `.` and `..` are or
 Walking a path locks one directory at a time: the reference to the next inode is taken while the directory is
 locked, its lock only after that lock was given back.  So `.` does not lock an inode twice, and two walks in
 opposite directions do not wait for each other.  Only a symbolic link is locked while its directory is, as it
-is none itself.  All functions run inside an operation of the log, because dropping a reference may free an
-inode.
+is none itself.  All functions run inside an operation of the log or `FileSystem.unlogged`, because dropping a
+reference may free an inode.
 """
 
 from errno import EEXIST, ELOOP, ENOENT, ENOTDIR

@@ -49,7 +49,7 @@ def exec_(k: "Kernel", p: Proc, path: bytes, argv: list[bytes]) -> int:
     if module is not None:
         new = _build(k, p, argv, None, lambda offset, n: module[offset : offset + n])
     else:
-        with k.log:
+        with k.fs.unlogged():
             ip = namei(k, path)
             with k.fs.borrowed(ip):
                 new = _build(k, p, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))

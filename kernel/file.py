@@ -129,7 +129,7 @@ class InodeFile(File):
             return STAT.pack(ip.dev, ip.inum, ip.type, ip.nlink, ip.size)
 
     def release(self) -> None:
-        with self._k.log:
+        with self._k.fs.unlogged():
             self._k.fs.iput(self.ip)
 
     def __repr__(self) -> str:

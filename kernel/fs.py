@@ -6,7 +6,9 @@ The table keeps the ones in use in memory, one Inode for each, however many proc
     iget, idup    one more reference: the Inode stays the one for its number
     locked        `with fs.locked(ip)`: the one user that may read or change it; read from disk the first time
     iput          one reference fewer; the last one of an inode that has no name left frees it on disk,
-                  so iput is called inside an operation of the log, never with its lock held
+                  never called with its lock held
+    unlogged      `with fs.unlogged()`: who changes nothing, but may drop a last reference, is in no operation
+                  of the log; what is to be freed then is, at the end
     borrowed      `with fs.borrowed(ip)`: locked inside, iput at the end;  `with fs.kept(ip)`: only the latter
 
 Separate references and locks let an inode be kept long (an open file) and locked briefly, and let a path be
@@ -19,6 +21,7 @@ first.  Names are in dir.py, free blocks in blockmap.py.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EFBIG, ENFILE, ENOSPC
 from typing import TYPE_CHECKING, Final
 
@@ -81,7 +84,7 @@ class FileSystem:
         self._blocks: BlockMap
         self.inodes: Final[dict[int, Inode]] = {}  # by number: in use or idle
         self._idle: Final[dict[int, Inode]] = {}  # those with ref 0, the longest idle first
-        self._half_freed: Final[list[Inode]] = []
+        self._to_free: Final[list[Inode]] = []
 
     # --- mount ---
 
@@ -120,10 +123,10 @@ class FileSystem:
         return ip
 
     def iput(self, ip: Inode) -> None:
-        """Drop a reference, inside an operation. The last one of a nameless inode frees it on disk."""
+        """Drop a reference. The last one of a nameless inode frees it on disk: now, or by `free_rest`."""
         assert ip.ref > 0, f"iput of {ip}, to which nobody refers"
         if ip.ref == 1 and ip.valid and not ip.nlink and not self._free(ip):
-            self._half_freed.append(ip)  # with the reference
+            self._to_free.append(ip)  # with the reference
             return
         ip.ref -= 1
         if not ip.ref:
@@ -152,6 +155,8 @@ class FileSystem:
 
     def _free(self, ip: Inode) -> bool:
         """Free on disk an inode that has no name and one user: nobody can find it. Whether it is done."""
+        if not self._k.log.has_begun(self._k.myproc()):
+            return False
         try:
             with self.locked(ip):
                 if not self.itrunc(ip):
@@ -164,15 +169,26 @@ class FileSystem:
         return True
 
     def free_rest(self) -> None:
-        """Go on freeing what was too large for one operation: called after each, with no lock held.
+        """Free what lost its last reference outside of an operation, or was too large for one.
 
-        What a crash leaves of it is an inode without a name, which the next mount frees.
+        Called in none, with no lock held.  What a crash leaves is an inode without a name, which the next
+        mount frees.
         """
-        while self._half_freed:
-            ip = self._half_freed.pop()
+        while self._to_free:
+            ip = self._to_free.pop()
             self._k.log.begin_op()
             self.iput(ip)
             self._k.log.end_op()
+
+    @contextmanager
+    def unlogged(self) -> Iterator[None]:
+        """`with fs.unlogged():` looks up names, reads, drops references, in no operation of the log."""
+        try:
+            yield
+        except SyscallError:
+            self.free_rest()
+            raise
+        self.free_rest()
 
     # --- locks ---
 

@@ -142,6 +142,7 @@ class Kernel:
         # The calls of the file side and of each other that are used most, without a step between.
         self.sleep: Final = self.procs.sleep
         self.wakeup: Final = self.procs.wakeup
+        self.wake: Final = self.procs.wake
         self.copyin: Final = self.usercopy.copyin
         self.copyout: Final = self.usercopy.copyout
         self.printf: Final = self.console.putstr

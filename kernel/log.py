@@ -13,17 +13,21 @@ After a crash, `recover` finds a header that names blocks exactly if it happened
 and 4 again.  An operation may write up to MAXOPBLOCKS blocks; `begin_op` waits until the log has room for
 that, so an operation never finds the log full.  One that could do with more asks by `claim`, and gets of it
 what has not been promised to others.  `begin_op` also waits while a commit runs: the buffers that the disk is
-reading must not change.  An operation that changed nothing costs no disk write.
+reading must not change.  Operations begin in the order in which they were asked for: while one waits, no
+later one is let in, so those that run come to their ends, the log is committed, and there is room.  An
+operation that changed nothing costs no disk write; what only reads needs none.
 
     log blocks    | header: n, block[0], block[1], ... | copy of block[0] | copy of block[1] | ...
 """
 
 from typing import TYPE_CHECKING, Final
 
+from kernel.abi.disk import LOG_ENTRIES_MAX
 from kernel.abi.param import MAXOPBLOCKS
 from kernel.bio import Buf
 from kernel.errors import settles
 from kernel.virtio_disk import WRITE, Request
+from kernel.waitqueue import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -39,17 +43,20 @@ class Log:
         self._k = k
         self.start = 0  # block number of the header
         self.capacity = 0  # blocks that a commit can have; 0 until mounted
+        self.recovered_max = 0  # and one of another kernel, which may write a longer header
         self._header: Buf  # pinned as long as we are mounted; only the log uses it
         self.clearing: Request | None = None  # step 4 of the last commit
         self.room: dict[Proc, int] = {}  # how many blocks each running operation may still write
         self.changing: list[Proc] = []  # the processes whose operation has changed something
         self.changed: dict[int, Buf] = {}  # what the next commit writes, in the order of the first change
         self.committing = False
+        self._queue: Final = WaitQueue(k, self)
 
     def mount(self, dev: int, start: int, nlog: int) -> None:
         """Use the `nlog` blocks from `start` on as the log, and finish a commit that a crash cut short."""
         self.start = start
         self.capacity = min(nlog - 1, HEADER_ENTRIES_MAX)
+        self.recovered_max = min(nlog - 1, LOG_ENTRIES_MAX)
         if self.capacity < MAXOPBLOCKS:
             self._k.panic(f"log: {nlog} blocks are too few, an operation may need {MAXOPBLOCKS}")
         self._header = self._k.cache.bread(dev, start)
@@ -62,9 +69,14 @@ class Log:
     def begin_op(self) -> None:
         """Begin an operation; sleeps until the log has room for it."""
         assert self.capacity, "no operation before the file system is mounted"
-        while self.committing or self.spare < MAXOPBLOCKS:
-            self._k.sleep(self)
-        self.room[self._k.myproc()] = MAXOPBLOCKS
+        p = self._k.myproc()
+        assert p not in self.room, f"{p} begins an operation within an operation"
+        self._queue.wait(self._has_room)
+        self.room[p] = MAXOPBLOCKS
+        self._queue.notify()
+
+    def _has_room(self) -> bool:
+        return not self.committing and self.spare >= MAXOPBLOCKS
 
     def end_op(self) -> None:
         """End an operation. The last one of those that run commits them all, and waits for the disk."""
@@ -77,7 +89,7 @@ class Log:
             self.committing = True
             self._commit()
             self.committing = False
-        self._k.wakeup(self)
+        self._queue.notify()
 
     __enter__ = begin_op  # with k.log: ...
 
@@ -116,6 +128,10 @@ class Log:
             self._k.cache.bpin(buf)
             self.changed[buf.blockno] = buf
 
+    def has_begun(self, p: "Proc") -> bool:
+        """Whether `p` is in an operation."""
+        return p in self.room
+
     def has_changed_something(self, p: "Proc") -> bool:
         """Whether `p` is in an operation that cannot be given up any more without leaving half of it."""
         return p in self.changing
@@ -131,6 +147,8 @@ class Log:
         """Steps 1 to 4. Nobody changes a buffer meanwhile: all operations have ended and none can begin."""
         disk = self._k.disk
         bufs = sorted(self.changed.values(), key=lambda buf: buf.blockno)  # neighbours go in one request
+        if len(bufs) > self.capacity:
+            self._k.panic(f"log: a commit of {len(bufs)} blocks into a log of {self.capacity}")
         copies = [(blockno, buf.pa) for blockno, buf in enumerate(bufs, self.start + 1)]
         self.drain()
         disk.wait(*disk.submit_runs(WRITE, copies))
@@ -158,8 +176,8 @@ class Log:
     def _recover(self, dev: int) -> None:
         """Finish the commit that the header on disk tells of: bring the copies home."""
         count, *blocknos = self._header.words.tolist()
-        if count > self.capacity:
-            self._k.panic(f"log: the header names {count} blocks, the log has {self.capacity}")
+        if count > self.recovered_max:
+            self._k.panic(f"log: the header names {count} blocks, the log has {self.recovered_max}")
         homes = []
         for at, blockno in enumerate(blocknos[:count], self.start + 1):
             copy, home = self._k.cache.bread(dev, at), self._k.cache.bclear(dev, blockno)

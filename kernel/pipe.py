@@ -2,7 +2,8 @@
 
 A pipe has two Files, one for each end, and an end is open as long as its File is.  A reader sleeps while the
 pipe is empty and somebody could still write; a writer sleeps while it is full and somebody could still read.
-They sleep on the File of their end, so that a wakeup finds the ones it means.
+They sleep on the File of their end.  Each end serves first who came first; a write of more than there is room
+for goes to the end of the line with what is left of it, so that two writers take turns, as in xv6.
 
 As programs see it bytes move one at a time: a bad buffer address ends a transfer after the bytes before it.
 """
@@ -15,6 +16,7 @@ from kernel.abi.param import PIPESIZE
 from kernel.errors import SyscallError
 from kernel.file import File
 from kernel.usercopy import copyin_most, copyout_most
+from kernel.waitqueue import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -29,19 +31,19 @@ class Pipe:
         self.data = b""
         self.reader: Final = PipeEnd(k, self, writer=False)
         self.writer: Final = PipeEnd(k, self, writer=True)
+        self._readers: Final = WaitQueue(k, self.reader)
+        self._writers: Final = WaitQueue(k, self.writer)
 
     def read(self, p: "Proc", va: int, n: int) -> int:
         """Take up to `n` bytes that are there; waits for the first. 0: no writer is left."""
-        while not self.data and self.writer.ref:
-            if p.killed:
-                raise SyscallError(EINTR, "killed while the pipe was empty")
-            self._k.sleep(self.reader)
+        if not self._readers.wait(lambda: bool(self.data or not self.writer.ref), killable=True):
+            raise SyscallError(EINTR, "killed while the pipe was empty")
         n = max(n, 0)
         chunk, self.data = self.data[:n], self.data[n:]  # out of the pipe first: the copy may sleep
         copied = copyout_most(self._k, p, va, chunk) if chunk else 0
         if copied < len(chunk):
             self.data = chunk[copied:] + self.data
-        self._k.wakeup(self.writer)
+        self.notify()
         if chunk and not copied:
             raise SyscallError(EFAULT, "nothing could be stored")
         return copied
@@ -51,7 +53,7 @@ class Pipe:
         done = copyin_most(self._k, p, va, n, partial(self._put, p))
         if done < n:
             self._wait_for_room(p)  # for the byte whose address then is found to be bad
-        self._k.wakeup(self.reader)
+        self.notify()
         return done
 
     def _put(self, p: "Proc", piece: bytes) -> None:
@@ -60,19 +62,27 @@ class Pipe:
             room = self._wait_for_room(p)
             self.data += piece[:room]
             piece = piece[room:]
+            self.notify()
 
     def _wait_for_room(self, p: "Proc") -> int:
         """How many bytes can be put in, at least one; fails where nobody will read them or `p` is killed."""
         while True:
             if not self.reader.ref:
+                self.notify()  # the next one fails too
                 raise SyscallError(EPIPE, "nobody can read the pipe any more")
             if p.killed:
                 raise SyscallError(EINTR, "killed in a write to a pipe")
-            room = PIPESIZE - len(self.data)  # less than none where a reader put bytes back
-            if room > 0:
-                return room
-            self._k.wakeup(self.reader)
-            self._k.sleep(self.writer)
+            if self._writers.wait(self._takes, killable=True) and self.reader.ref:
+                return PIPESIZE - len(self.data)
+
+    def _takes(self) -> bool:
+        """Whether a writer need not wait: there is room (a reader may have put bytes back) or no reader."""
+        return len(self.data) < PIPESIZE or not self.reader.ref
+
+    def notify(self) -> None:
+        """Something came, went or was left over, or an end was closed: wake whom it serves."""
+        self._readers.notify()
+        self._writers.notify()
 
 
 class PipeEnd(File):
@@ -89,7 +99,7 @@ class PipeEnd(File):
         return self.pipe.write(p, va, n)
 
     def release(self) -> None:
-        self._k.wakeup(self.pipe.reader if self.writable else self.pipe.writer)
+        self.pipe.notify()
 
     def __repr__(self) -> str:
         return "room in a pipe" if self.writable else "bytes in a pipe"

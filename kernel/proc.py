@@ -190,7 +190,7 @@ class ProcTable:
                 p.ofile[fd] = None
                 k.files.close(file)
         assert p.cwd is not None, "a process that exits has a directory"
-        with k.log:
+        with k.fs.unlogged():
             k.fs.iput(p.cwd)
         p.cwd = None
         self._reparent(p)
@@ -235,18 +235,13 @@ class ProcTable:
         if p is None or p.pid == INIT_PID:
             return -1
         p.killed = True
-        if p.state == SLEEPING:
-            waiting = self._sleepers[p.chan]
-            waiting.remove(p)
-            if not waiting:
-                del self._sleepers[p.chan]
-            self.make_runnable(p)
+        self.wake(p)
         return 0
 
     # --- waiting ---
 
     def sleep(self, chan: object) -> None:
-        """Suspend the running process until wakeup(chan) or kill."""
+        """Suspend the running process until wakeup(chan), or wake or kill of this process."""
         p = self._k.sched.current
         assert p is not None, f"only a process can sleep, on {chan!r}"
         p.chan = chan
@@ -258,6 +253,15 @@ class ProcTable:
     def wakeup(self, chan: object) -> None:
         """Make all that sleep on `chan` runnable, in the order in which they went to sleep."""
         for p in self._sleepers.pop(chan, ()):
+            self.make_runnable(p)
+
+    def wake(self, p: Proc) -> None:
+        """Make `p` runnable if it sleeps, and none of the others that sleep on the same."""
+        if p.state == SLEEPING:
+            waiting = self._sleepers[p.chan]
+            waiting.remove(p)
+            if not waiting:
+                del self._sleepers[p.chan]
             self.make_runnable(p)
 
     def make_runnable(self, p: Proc) -> None:

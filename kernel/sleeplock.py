@@ -1,8 +1,9 @@
 """A lock that may be held while its holder sleeps: one for each inode and each buffer.
 
 Kernel code between two blocking points is atomic, so there are no spinlocks; a sleep-lock is for what must
-stay as it is across a disk wait.  Nobody owns a place in a queue: all who wait are woken at a release, the
-first that runs takes the lock and the others sleep again.
+stay as it is across a disk wait.  A release hands the lock to the process that waits longest, which holds it
+from then on, though it runs later: nobody who comes between takes it, and a wait ends after as many holders
+as were there before.
 
 Order, so that no circle of waiters can form: a directory before the inodes in it, an inode before any
 buffer, one buffer before another only as block map or indirect block before data.
@@ -18,28 +19,31 @@ if TYPE_CHECKING:
 class SleepLock:
     """`holder` is the process that has the lock, or None. `guarded` names it in reports of sleepers."""
 
-    __slots__ = ("_k", "_waiters", "guarded", "holder")
+    __slots__ = ("_k", "_waiting", "guarded", "holder")
 
     def __init__(self, k: "Kernel", guarded: object) -> None:
         self._k = k
-        self._waiters = 0
+        self._waiting: list[Proc] = []  # in the order in which they came
         self.guarded = guarded
         self.holder: Proc | None = None
 
     def acquire(self) -> None:
         """Take the lock for the calling process; sleeps while another has it."""
-        while self.holder is not None:
-            self._waiters += 1
+        p = self._k.myproc()
+        if self.holder is None:
+            self.holder = p
+            return
+        assert self.holder is not p, f"nobody takes a lock twice: {self}"
+        self._waiting.append(p)
+        while self.holder is not p:
             self._k.sleep(self)
-            self._waiters -= 1
-        self.holder = self._k.myproc()
 
     def release(self) -> None:
         """Give the lock back. Never blocks."""
         assert self.holder is not None, f"only a held lock is released: {self}"
-        self.holder = None
-        if self._waiters:
-            self._k.wakeup(self)
+        self.holder = self._waiting.pop(0) if self._waiting else None
+        if self.holder is not None:
+            self._k.wake(self.holder)
 
     def __repr__(self) -> str:
         return f"lock of {self.guarded}"

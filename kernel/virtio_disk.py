@@ -22,6 +22,7 @@ from emu.drive import SECTOR_SIZE
 from emu.virtio import Reg
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGSIZE, VIRTIO0
+from kernel.waitqueue import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -74,6 +75,7 @@ class VirtioDisk:
         self._used_index: Final = self._region[USED_AT : USED_AT + 4].cast("H")
         self._used: Final = self._region[USED_AT + 4 : HEADER_AT].cast("I")
         self._free: Final = list(range(QUEUE_SIZE - 1, -1, -1))
+        self._room: Final = WaitQueue(k, self)
         self._requests: Final[dict[int, Request]] = {}  # by head, from submit to interrupt
         self._submitted = 0  # as avail's index, 16 bits
         self._completed = 0  # as used's index, 16 bits
@@ -125,10 +127,12 @@ class VirtioDisk:
         The device sees it at the next `kick`.  Sleeps while the queue has no room.
         """
         assert 0 < len(pas) <= BLOCKS_PER_REQUEST_MAX, f"a request has 1 to {BLOCKS_PER_REQUEST_MAX} blocks"
-        while len(self._free) < len(pas) + 2:
+        count = len(pas) + 2
+        if len(self._free) < count or self._room.waiting:
             self.kick()  # or nothing would ever become free
-            self._k.sleep(self)
-        chain = [self._free.pop() for _ in range(len(pas) + 2)]
+            self._room.wait(lambda: len(self._free) >= count)
+        chain = [self._free.pop() for _ in range(count)]
+        self._room.notify()
         head = chain[0]
         header_at, status_at = HEADER_AT + 16 * head, STATUS_AT + head
         virtio_blk.HEADER.pack_into(self._region, header_at, kind, 0, blockno * (BSIZE // SECTOR_SIZE))
@@ -189,7 +193,7 @@ class VirtioDisk:
         while self._completed != self._used_index[1]:
             self._finish(self._used[2 * (self._completed % QUEUE_SIZE)])
             self._completed = (self._completed + 1) & 0xFFFF
-        self._k.wakeup(self)
+        self._room.notify()
 
     def _finish(self, head: int) -> None:
         request = self._requests.pop(head)

@@ -98,6 +98,7 @@ DIRENT_SIZE: Final = DIRENT.size
 
 # struct logheader { int n; int block[nlog - 1]; }: n is not zero only while a commit is installed
 LOG_N: Final = struct.Struct("<i")
+LOG_ENTRIES_MAX: Final = (BSIZE - LOG_N.size) // 4  # block numbers that a header has room for
 
 # struct stat { int dev; uint ino; short type; short nlink; uint64 size; }
 STAT: Final = struct.Struct("<iIhh4xQ")

@@ -205,7 +205,7 @@ class Mmap:
             if change > 0:
                 k.fs.idup(ip)
             else:
-                with k.log:
+                with k.fs.unlogged():
                     k.fs.iput(ip)
 
     # --- processes and files that come and go ---

@@ -24,6 +24,55 @@ def printed(nursery: Nursery, folder: Path, source: str) -> str:
     return out
 
 
+STARVE = """
+static char data[20000];
+
+int main(void)
+{
+    int writers[3], sizes[3] = {1808, 20000, 100}, longest = 0, before = uptime();
+    for (int i = 0; i < 3; i++)
+        if ((writers[i] = fork()) == 0)
+            for (char name[] = {'w', '0' + i, 0};;) {
+                int fd = open(name, O_CREATE | O_RDWR | O_TRUNC);
+                write(fd, data, sizes[i]);
+                close(fd);
+                if (i == 2)
+                    unlink(name);
+            }
+    sleep(1);
+    for (int i = 0; i < 42; i++) {
+        int fd = -1, start = uptime(), took;
+        switch (i % 7) {
+        case 0: close(open("README", O_RDONLY)); break;
+        case 1: fd = open("README", O_RDONLY); read(fd, data, 500); break;
+        case 2: chdir("/"); break;
+        case 3: mkdir("d"); break;
+        case 4: fd = open("README", O_RDWR); write(fd, "x", 1); break;
+        case 5: unlink("d"); break;
+        case 6:
+            if (fork() == 0) { char *argv[] = {"echo", 0}; close(1); exec("echo", argv); exit(1); }
+            wait(0);
+        }
+        close(fd);
+        took = uptime() - start;
+        if (took > longest)
+            longest = took;
+    }
+    for (int i = 0; i < 3; i++)
+        kill(writers[i]);
+    while (wait(0) > 0)
+        ;
+    printf("%d %d\\n", longest, (int)uptime() - before);
+    return 0;
+}
+"""
+
+
+def test_nobody_starves_beside_those_who_rewrite_files_for_ever(nursery: Nursery, tmp_path: Path) -> None:
+    longest, total = map(int, printed(nursery, tmp_path, STARVE).split())
+    assert longest <= 3 and total <= 40
+
+
 NAPS = """
 int main(void)
 {

@@ -109,6 +109,7 @@ class FakeKernel:
     ) -> None:
         self.ram = Ram(1 << 20)
         self.bus = Bus(self.ram)
+        self.drive = drive
         self.clock = Clock()
         self.events = EventQueue()
         self.sent = bytearray()  # what went out of the UART
@@ -161,6 +162,11 @@ class FakeKernel:
     def wakeup(self, chan: object) -> None:
         woken = [pair for pair in self._asleep if pair[1].chan == chan]
         self._asleep = [pair for pair in self._asleep if pair[1].chan != chan]
+        self._ready.extend(woken)
+
+    def wake(self, proc: FakeProc) -> None:
+        woken = [pair for pair in self._asleep if pair[1] is proc]
+        self._asleep = [pair for pair in self._asleep if pair[1] is not proc]
         self._ready.extend(woken)
 
     def myproc(self) -> FakeProc:
@@ -260,7 +266,7 @@ class FakeKernel:
     def kill(self, proc: FakeProc) -> None:
         """As kill() does: a sleeping process wakes up."""
         proc.killed = True
-        self.wakeup(proc.chan)
+        self.wake(proc)
 
     def type(self, keys: bytes) -> None:
         """Keys come in on the serial line."""
