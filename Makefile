@@ -45,7 +45,7 @@ clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml orrery/pytest_words.py
 	@command -v $(PYTHON) >/dev/null || { echo 'orrery: python3 is missing: install Python 3.11 or newer' >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "orrery: $$($(PYTHON) --version) is too old: install Python 3.11 or newer," \
@@ -55,6 +55,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  echo 'orrery: python3 could not make .venv: install its venv module (python3-venv on Debian)' >&2; exit 2; }
 	@$(INSTALL) --require-hashes -r requirements.lock
 	@$(INSTALL) -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m orrery.pytest_words
 	@touch $@
 	@echo 'orrery: .venv is ready'
 

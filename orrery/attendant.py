@@ -22,7 +22,7 @@ from kernel.kernel import KernelPanic
 from orrery import parcel, postmortem
 from orrery.booted import BootedMachine
 from orrery.debugger import events
-from orrery.errors import CannotGoOn, MachineStopped
+from orrery.errors import BadInput, CannotGoOn, MachineStopped
 from orrery.hooks import Event
 from orrery.recipe import Recipe
 from orrery.watchdog import PATIENCE_S, Watchdog
@@ -79,7 +79,7 @@ class Attendant:
         state = (machine.time_ps, machine.status, machine.take_console(), happened, tuple(machine.crashes))
         self._events.clear()
         machine.crashes.clear()
-        self._wire.send((done, value, state))
+        self._wire.answer((done, value, state))
 
     # --- calls that are not just the machine's ---
 
@@ -134,7 +134,7 @@ def _running(machine: BootedMachine, wire: Wire) -> Iterator[None]:
     try:
         with Watchdog(wire, PATIENCE_S[machine.board.engine.name], lambda: machine.slices):
             yield
-    except MachineStopped:
+    except (MachineStopped, BadInput):
         raise
     except Exception as error:
         machine.panic = _panic(machine, error)

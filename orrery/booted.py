@@ -132,7 +132,11 @@ class BootedMachine(Machine):
 
 def _compiled(recipe: Recipe, warnings: list[str]) -> dict[str, bytes]:
     """The recipe's programs by name; with DWARF, for reports, where a file can be so large."""
-    programs = {Path(path).stem: cc.compile_user([path], warn=warnings.append) for path, _ in recipe.programs}
+    within = None if recipe.submission is None else Path(recipe.submission)
+    programs = {
+        Path(path).stem: cc.compile_user([path], warn=warnings.append, within=within)
+        for path, _ in recipe.programs
+    }
     return {name: elf if len(elf) <= FILE_BYTES_MAX else cc.strip(elf) for name, elf in programs.items()}
 
 

@@ -41,7 +41,7 @@ class Dialogue:
         if not self._machine.has_shell:
             self._run_to_prompt(None, "the shell's first prompt")
 
-    def expect(self, regex: str, timeout_s: float) -> re.Match[str]:
+    def expect(self, regex: str, timeout_s: float | None) -> re.Match[str]:
         """See Machine.expect."""
         pattern = re.compile(regex)
         seen = "".join(self._unseen)

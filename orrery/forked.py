@@ -2,23 +2,29 @@
 
 Made by nursery.py; attendant.py is at the other end of the wire.  Between calls the machine stands still, so
 the time, the status and the console that came with the last answer are those of now.
+
+The other process may run a student's kernel, so nothing of an answer is used before its type has been
+looked at, and one that makes no sense, or never comes, is a CannotGoOn.
 """
 
 import os
 import re
 import socket
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from orrery import parcel
+from orrery import answers, checks, parcel
 from orrery.errors import CannotGoOn
-from orrery.wire import PROTOCOL, Hangup, Value, Wire
+from orrery.wire import ANSWER_BYTES_MAX, BadAnswer, Hangup, Value, Wire
 
 if TYPE_CHECKING:
     from orrery.debugger.events import Happening
-    from orrery.hooks import Event, Hook
+    from orrery.hooks import Hook
 
 CONSOLE_CHARS_MAX: Final = 1 << 18
+CRASHES_MAX: Final = 1000  # that are kept
+T = TypeVar("T")
 
 
 class ForkedMachine:
@@ -31,9 +37,13 @@ class ForkedMachine:
     keep the machine from booting: what the compiler said of programs, an engine that cannot be had.
     """
 
-    def __init__(self, wire: Wire, log: Callable[[], str]) -> None:
-        """The machine at the other end of `wire`; `log()` is what its process has printed lately."""
+    def __init__(self, wire: Wire, log: Callable[[], str], patience_s: float | None = None) -> None:
+        """The machine at the other end of `wire`; `log()` is what its process has printed lately.
+
+        With `patience_s`, one that does not answer for so much wall time is lost.
+        """
         self._wire = wire
+        self._patience_s: Final = patience_s
         self._log: Final = log
         self._hooks: Final[dict[str, list[Hook]]] = {}
         self._time_ps = 0
@@ -42,9 +52,7 @@ class ForkedMachine:
         self._crashes: list[str] = []
         self._snapshots: Final[list[ForkedSnapshot]] = []
         self.closed = False
-        protocol, warnings = self._answer()
-        assert protocol == PROTOCOL, "the machine's source tree is of another version: bring it up to date"
-        self.warnings: tuple[str, ...] = tuple(warnings)
+        self.warnings: tuple[str, ...] = tuple(self._answer(answers.greeting))
         self._start_ps = self._time_ps
 
     # --- as in Machine ---
@@ -56,21 +64,20 @@ class ForkedMachine:
     def type(self, text: str | bytes) -> None:
         """Type on the console; the keys go in as the machine runs."""
         __tracebackhide__ = True  # a test that fails shows its own line, not these
-        self.call("type", text)
+        self.call(answers.anything, "type", checks.content("text", text))
 
     def expect(self, regex: str, timeout_s: float = 10.0) -> re.Match[str]:
         """Run until what the console shows, from the last match on, matches; returns the match."""
         __tracebackhide__ = True
-        pattern = re.compile(regex)
-        match = pattern.search(self.call("expect", regex, timeout_s))
-        assert match is not None, "what matches there matches here"
-        return match
+        pattern = re.compile(checks.text("regex", regex))
+        timeout = checks.seconds("timeout_s", timeout_s, zero=True)
+        return self.call(partial(answers.match, pattern=pattern), "expect", regex, timeout)
 
     def sh(self, cmd: str, timeout_s: float | None = None) -> str:
         """Type a line for the shell, run until it waits again; what was printed, without prompt and echo."""
         __tracebackhide__ = True
-        output: str = self.call("sh", cmd, timeout_s)
-        return output
+        timeout = checks.seconds("timeout_s", timeout_s, zero=True)
+        return self.call(answers.text, "sh", checks.text("cmd", cmd), timeout)
 
     @property
     def status(self) -> int:
@@ -84,35 +91,34 @@ class ForkedMachine:
 
     def read(self, pa: int, n: int) -> bytes:
         """The `n` bytes of RAM at physical address `pa`."""
-        data: bytes = self.call("read", pa, n)
-        return data
+        checks.whole("pa", pa)
+        reads = partial(answers.ram, size=checks.whole("n", n))
+        return self.call(reads, "read", pa, n, answer_bytes=2 * max(0, n))
 
     def reg(self, name: str) -> int:
         """The hart's register of this name."""
-        value: int = self.call("reg", name)
-        return value
+        return self.call(answers.number, "reg", checks.text("name", name))
 
     def on(self, kind: str, hook: "Hook") -> None:
         """Call hook(event) for each 'syscall', 'fault' or 'switch' from now on."""
-        if kind not in self._hooks:
-            self.call("on", kind)
+        checks.hook("hook", hook)
+        if checks.text("kind", kind) not in self._hooks:
+            self.call(answers.anything, "on", kind)
         self._hooks.setdefault(kind, []).append(hook)
 
     def digest(self) -> str:
         """SHA-256, in hex, of console output, registers, time, RAM and disk: all that the machine is."""
-        digest: str = self.call("digest")
-        return digest
+        return self.call(answers.text, "digest")
 
     def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
         """Run until an event of orrery/debugger/events.py: fork, exec, exit, fault, syscall:NAME ..."""
         __tracebackhide__ = True
-        from orrery.debugger.events import Happening
-
-        return Happening(*self.call("run_until", event, timeout_s))
+        timeout = checks.seconds("timeout_s", timeout_s, zero=True)
+        return self.call(answers.happening, "run_until", checks.text("event", event), timeout)
 
     def write(self, pa: int, data: bytes) -> None:
         """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
-        self.call("write", pa, data)
+        self.call(answers.anything, "write", checks.whole("pa", pa), checks.data("data", data))
 
     def fork(self) -> "ForkedMachine":
         """Another machine in the state of this one, in milliseconds; what becomes of it is its own.
@@ -120,10 +126,10 @@ class ForkedMachine:
         It calls no hooks but those that are given to it.  Close it, too.
         """
         __tracebackhide__ = True
-        wire, far = Wire.pair()
+        wire, far = Wire.pair(self._patience_s)
         with far:
-            self.call("fork", passenger=far)
-        other = ForkedMachine(wire, self._log)
+            self.call(answers.anything, "fork", passenger=far)
+        other = ForkedMachine(wire, self._log, self._patience_s)
         other._console, other._crashes, other._start_ps = self._console, [*self._crashes], self._start_ps
         other.warnings = self.warnings
         return other
@@ -145,7 +151,7 @@ class ForkedMachine:
         self._console, self._crashes = copy._console, copy._crashes
         copy.closed = True  # it is this one now
         for kind in self._hooks:
-            self.call("on", kind)
+            self.call(answers.anything, "on", kind)
 
     def close(self) -> None:
         """Let the machine and its snapshots go. Closing twice is harmless."""
@@ -183,40 +189,63 @@ class ForkedMachine:
     def __repr__(self) -> str:
         return f"<machine, {self._time_ps // 10**6} us after power-on, last status {self._status}>"
 
-    def call(self, name: str, *arguments: Value, passenger: socket.socket | None = None) -> Value:
-        """Have the attendant carry out call `name`; its result."""
+    def call(
+        self,
+        reads: Callable[[Value], T],
+        name: str,
+        *arguments: Value,
+        passenger: socket.socket | None = None,
+        answer_bytes: int = 0,
+    ) -> T:
+        """Have the attendant carry out call `name`; its result, as `reads` looks at it.
+
+        That may have at most `answer_bytes` more than usual.
+        """
         __tracebackhide__ = True
         assert not self.closed, "a machine that was closed, or lost, cannot be used"
         try:
             self._wire.send((name, arguments), passenger)
         except Hangup:
             raise self._lost() from None
-        return self._answer()
+        return self._answer(reads, answer_bytes)
 
-    def _answer(self) -> Value:
+    def _answer(self, reads: Callable[[Value], T], more_bytes: int = 0) -> T:
         """Wait for an answer; raises the exception that it is, if it is one."""
         __tracebackhide__ = True
         try:
-            (done, value, state), _ = self._wire.receive()
+            answer = self._wire.receive_answer(ANSWER_BYTES_MAX + more_bytes, self._patience_s)
+            done, value, now = answers.parts(answer, 3)
+            state = answers.state(now)
+            failure = None if answers.typed(done, bool) else parcel.unwrap(value)
+            result = reads(value) if failure is None else None
         except Hangup:
             raise self._lost() from None
+        except BadAnswer as error:
+            raise self._nonsense(str(error)) from None
+        except TimeoutError:
+            raise self._nonsense(f"nothing within {self._patience_s:g} s of wall time") from None
         except BaseException:
             self._hang_up()  # the answer, when it comes, would be taken for that to another call
             raise
-        self._time_ps, self._status, shown, events, crashes = state
-        self._crashes.extend(crashes)
-        self._console = (self._console + shown.decode(errors="replace"))[-CONSOLE_CHARS_MAX:]
-        self._tell(events)
-        if not done:
-            raise parcel.unwrap(value)
-        return value
+        self._take(state)
+        if failure is not None:
+            raise failure
+        return result  # type: ignore[return-value]
 
-    def _tell(self, events: Iterable[tuple[Any, ...]]) -> None:
-        """Give the hooks their events."""
-        for kind, *fields in events:
-            event = _event_class(kind)(*fields)
-            for hook in self._hooks.get(kind, ()):
+    def _take(self, state: answers.State) -> None:
+        """This is how the machine is now; the hooks get what happened."""
+        self._time_ps, self._status = state.time_ps, state.status
+        self._crashes.extend(state.crashes)
+        del self._crashes[:-CRASHES_MAX]
+        self._console = (self._console + state.console.decode(errors="replace"))[-CONSOLE_CHARS_MAX:]
+        for event in state.events:
+            for hook in self._hooks.get(event.kind, ()):
                 hook(event)
+
+    def _nonsense(self, why: str) -> CannotGoOn:
+        """The process does not keep to the protocol; it is not to be asked again."""
+        self._hang_up()
+        return lost(f"the process of the machine does not answer as it should: {why}", self._log())
 
     def _hang_up(self) -> None:
         """The machine is lost; its snapshots are not."""
@@ -247,10 +276,3 @@ def lost(what: str, log: str) -> CannotGoOn:
     if log:
         error.add_note(f"They printed:{os.linesep}{log.rstrip()}")
     return error
-
-
-def _event_class(kind: str) -> "type[Event]":
-    from orrery import hooks
-
-    classes: tuple[type[Event], ...] = (hooks.SyscallEvent, hooks.FaultEvent, hooks.SwitchEvent)
-    return next(cls for cls in classes if cls.kind == kind)

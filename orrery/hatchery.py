@@ -150,7 +150,7 @@ def _live(live: Callable[[Wire, Value], None], own: Wire, request: Value) -> NoR
 def _refuse(own: Wire, error: Exception) -> None:
     """Tell who waits for a machine at the other end of `own` why it does not come."""
     with suppress(Hangup):
-        own.send((False, parcel.wrap(error), NO_STATE))
+        own.answer((False, parcel.wrap(error), NO_STATE))
 
 
 if __name__ == "__main__":

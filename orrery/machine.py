@@ -20,7 +20,7 @@ from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
 from kernel.kernel import Kernel
 from kernel.proc import INIT_PID, Proc
-from orrery import traced, travel
+from orrery import checks, traced, travel
 from orrery.drives import DriveSource, check_layout, open_drive
 from orrery.engines import KINDS, engine_maker
 from orrery.errors import BadInput
@@ -94,12 +94,11 @@ class Machine:
             "lab": lab, "usyscall": usyscall, "layout": layout, "init_argv": init_argv, "modules": modules,
             "warn": warn,
         }  # fmt: skip
+        checks.machine_arguments(self.made_by)
         if not MEM_MIB_MIN <= mem_mib <= MEM_MIB_MAX:
             raise BadInput(
                 f"{mem_mib} MiB of memory: no machine has that; give from {MEM_MIB_MIN} to {MEM_MIB_MAX}"
             )
-        if not isinstance(seed, int):
-            raise BadInput(f"seed {seed!r}: give a whole number")
         if engine not in KINDS:
             raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
         if lab not in LAB_YEARS:
@@ -151,21 +150,24 @@ class Machine:
 
     def type(self, text: str | bytes) -> None:
         """Type on the console; the keys go in as the machine runs (expect, sh)."""
-        self.keyboard.type(text.encode() if isinstance(text, str) else text)
+        self.keyboard.type(checks.content("text", text))
 
     def expect(self, regex: str, timeout_s: float = 10.0) -> "re.Match[str]":
         """Run until what the console shows, from the last match on, matches; returns the match.
 
         `timeout_s` is in seconds of virtual time; ExpectTimeout after that, or when all waits for ever.
         """
-        return self._dialogue.expect(regex, timeout_s)
+        return self._dialogue.expect(
+            checks.text("regex", regex), checks.seconds("timeout_s", timeout_s, zero=True)
+        )
 
     def sh(self, cmd: str, timeout_s: float | None = None) -> str:
         """Type a line for the shell, run until it waits again; what was printed, without prompt and echo.
 
         `timeout_s` is in virtual seconds. Raises ExpectTimeout, Deadlock or PoweredOff.
         """
-        return self._dialogue.sh(cmd, timeout_s)
+        timeout_s = checks.seconds("timeout_s", timeout_s, zero=True)
+        return self._dialogue.sh(checks.text("cmd", cmd), timeout_s)
 
     @property
     def status(self) -> int:
@@ -183,6 +185,8 @@ class Machine:
     def read(self, pa: int, n: int) -> bytes:
         """The `n` bytes of RAM at physical address `pa`."""
         ram = self.board.ram
+        checks.whole("pa", pa)
+        checks.whole("n", n)
         if not ram.holds(pa, n):
             raise ValueError(f"{n} bytes at {pa:#x}: RAM is from {ram.base:#x} to {ram.end:#x}")
         return bytes(ram.view(pa, n))
@@ -190,6 +194,7 @@ class Machine:
     def reg(self, name: str) -> int:
         """The hart's register of this name: x0-x31, f0-f31 (raw bits), ABI names, pc, priv, S and M CSRs."""
         regs = self.board.hart.regs
+        checks.text("name", name)
         if name in S_VIEWS:
             register, mask = S_VIEWS[name]
             return regs[register] & (regs[e.MIDELEG] if mask is None else mask)
@@ -203,7 +208,7 @@ class Machine:
         A hook looks and does not touch, so the run stays the same. What it raises comes out of the call
         that lets the machine run.
         """
-        self._hook_caller.add(kind, hook)
+        self._hook_caller.add(checks.text("kind", kind), checks.hook("hook", hook))
         self._hooks.append((kind, hook))
 
     def call_hooks(self) -> None:
@@ -261,7 +266,7 @@ class Machine:
 
     def write(self, pa: int, data: bytes) -> None:
         """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
-        self.past.write(pa, data)
+        self.past.write(checks.whole("pa", pa), checks.data("data", data))
 
     def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
         """Run until an event of orrery/debugger/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
@@ -270,7 +275,8 @@ class Machine:
 
         The machine stops behind the gate in which it happened. Raises PoweredOff, Deadlock or ExpectTimeout.
         """
-        return travel.run_until(self, event, timeout_s)
+        timeout_s = checks.seconds("timeout_s", timeout_s, zero=True)
+        return travel.run_until(self, checks.text("event", event), timeout_s)
 
     def make_again(self) -> None:
         """Be as at power-on, in place; hooks and an own front end stay."""

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Final, NamedTuple
 
 from orrery.errors import CannotGoOn
+from orrery.wire import BadAnswer
 
 HOMES: Final = {
     "BadInput": "orrery.errors",
@@ -54,13 +55,21 @@ def name_of(error: BaseException) -> str | None:
     return next((cls.__name__ for cls in type(error).__mro__ if cls.__name__ in HOMES), None)
 
 
-def unwrap(value: tuple[str, str, dict[str, object], list[str]]) -> Exception:
-    """The exception that wrap() was given."""
-    parcel = Parcel(*value)
+def unwrap(value: object) -> Exception:
+    """The exception that wrap() was given; raises BadAnswer where `value` is none of these."""
+    try:
+        parcel = Parcel(*value)  # type: ignore[misc]
+    except TypeError as error:
+        raise BadAnswer("no exception") from error
+    if not isinstance(parcel.name, str) or parcel.name not in HOMES:
+        raise BadAnswer("an exception without a known name")
+    if not isinstance(parcel.message, str) or not isinstance(parcel.fields, dict):
+        raise BadAnswer("an exception without a message")
     cls = getattr(import_module(HOMES[parcel.name]), parcel.name)
-    error: Exception = cls.__new__(cls)  # not its constructor: that makes the message from other things
-    error.args = (parcel.message,)
-    vars(error).update(parcel.fields)
-    for note in parcel.notes:
-        error.add_note(note)
-    return error
+    made: Exception = cls.__new__(cls)  # not its constructor: that makes the message from other things
+    made.args = (parcel.message,)
+    fields = {key: field for key, field in parcel.fields.items() if not key.startswith("_")}
+    vars(made).update({key: field for key, field in fields.items() if isinstance(field, str | int)})
+    for note in parcel.notes if isinstance(parcel.notes, list) else ():
+        made.add_note(str(note))
+    return made

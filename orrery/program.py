@@ -50,17 +50,19 @@ def load(
     optimize: bool = True,
     more: Sequence[str] = (),
     flags: Flags | None = None,
+    within: Path | None = None,
 ) -> Program:
     """The program in file `path`, or of that source and `more`, with arguments.
 
-    `warn` gets the compiler's warnings; without `optimize` it is compiled for a debugger.
-    Raises BadInput or CompileError.
+    `warn` gets the compiler's warnings; without `optimize` it is compiled for a debugger; `within` is
+    compile_user's.  Raises BadInput or CompileError.
     """
     file = Path(path)
     if file.suffix in LINKED:
         from toolchain import cc
 
-        built = cc.build_user([path, *more], warn=warn, optimize=optimize, flags=flags or Flags())
+        flags = flags or Flags()
+        built = cc.build_user([path, *more], warn=warn, optimize=optimize, flags=flags, within=within)
         name, program, inputs = file.stem, built.elf, built.inputs
     else:
         if flags:

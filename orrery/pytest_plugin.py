@@ -6,8 +6,9 @@ What a student got wrong is a failure of the test, with one clear message; the c
 """
 
 import os
+import sys
 from argparse import ArgumentTypeError
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -15,23 +16,31 @@ import pytest
 
 if TYPE_CHECKING:
     from orrery.forked import ForkedMachine
+    from orrery.submission import Submissions
 
 GRADER: Final = "orrery-grader"  # under which pytest knows the plugin object of a run with --orrery
 MAX_TIME_S: Final = 60.0
 SHOWN_CHARS_MAX: Final = 2000  # of a console, in the report of a test
 CRASHES_MAX: Final = 5
+PATH_OPTIONS: Final = ("--orrery-programs", "--orrery-root", "--orrery-gradescope")
 SETTINGS: Final = (
-    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "programs", "seed", "usyscall",
+    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "points", "programs", "seed",
+    "usyscall",
 )  # fmt: skip
 MARKER: Final = (
     "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=..., "
-    "lab=..., usyscall=..., layout=...): what the fixture `machine` is made of; see docs/grading.md"
+    "lab=..., usyscall=..., layout=..., points=...): what the fixture `machine` is made of, and what the "
+    "test is worth; see docs/grading.md"
 )
 EXPLANATION: Final = "`machine` is a machine of Orrery's: give pytest --orrery, and each test gets its own"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options."""
+    """The options. Called before pytest has opened anything or begun to capture output."""
+    if any(word in sys.argv for word in PATH_OPTIONS):
+        from orrery.submission import start_again_with_joined_words
+
+        start_again_with_joined_words()
     group = parser.getgroup("orrery", "Orrery: programs and kernels tested on a machine")
     group.addoption("--orrery", action="store_true", help="provide the fixture `machine`")
     group.addoption(
@@ -51,6 +60,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="the source tree of Orrery to test, with a changed kernel say (default: the installed one)",
     )
+    group.addoption(
+        "--orrery-gradescope",
+        metavar="FILE",
+        help="write the points to FILE, as Gradescope's results.json",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before the first conftest.py: keep those of submissions out."""
+    known = early_config.known_args_namespace
+    if known.orrery:
+        from orrery.submission import anchors
+
+        submissions = _submissions(early_config, anchors(early_config, known.file_or_dir))
+        submissions.check(early_config.inipath)
+        submissions.forget_modules()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,8 +84,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     if config.getoption("--orrery"):
         config.pluginmanager.register(Grader(config), GRADER)
+        _register_results(config)
     elif config.getoption("--orrery-root") or config.getoption("--orrery-programs"):
         raise pytest.UsageError("--orrery-root and --orrery-programs: give --orrery, too")
+    elif config.getoption("--orrery-gradescope"):
+        raise pytest.UsageError("--orrery-gradescope: give --orrery, too")
 
 
 @pytest.fixture
@@ -69,6 +98,30 @@ def machine(request: pytest.FixtureRequest) -> "Iterator[ForkedMachine]":
     if grader is None:
         pytest.fail(EXPLANATION, pytrace=False)
     yield from grader.lend(request.node)
+
+
+def _submissions(config: pytest.Config, anchors: list[Path]) -> "Submissions":
+    """The directories that students wrote."""
+    from orrery.submission import Submissions
+    from toolchain.paths import ROOT
+
+    known = config.known_args_namespace
+    root = known.orrery_root
+    foreign = root if root is not None and Path(root).resolve() != ROOT else None
+    return Submissions([known.orrery_programs, foreign], anchors)
+
+
+def _register_results(config: pytest.Config) -> None:
+    """Have results written; a worker of pytest-xdist leaves that to who started it."""
+    name = config.getoption("--orrery-gradescope")
+    if name is None or hasattr(config, "workerinput"):
+        return
+    from orrery.gradescope import Results
+
+    path = Path(name).absolute()
+    if path.suffix != ".json" or path.is_dir() or not path.parent.is_dir():
+        raise pytest.UsageError(f"--orrery-gradescope {name}: name a .json file in a directory that there is")
+    config.pluginmanager.register(Results(path), "orrery-gradescope")
 
 
 def _seconds(text: str) -> float:
@@ -111,6 +164,9 @@ class Grader:
                 f"--orrery-programs {programs}: no such directory; give that of the sources"
             )
         self._root: Final[str | None] = config.getoption("--orrery-root")
+        from orrery.submission import anchors
+
+        self._submissions: Final = _submissions(config, anchors(config, config.args))
         try:
             self._nursery: Final = Nursery(self._root)
         except BadInput as error:
@@ -129,32 +185,50 @@ class Grader:
 
     def _machine(self, item: pytest.Item) -> "ForkedMachine | _NoMachine":
         """A machine as the test's markers say, or the reason why it cannot be had."""
+        from orrery.marker import settings
         from toolchain.cc import CompileError
 
         here = item.path.parent
         sources = self._programs or here
         try:
-            settings = _settings(item)
-            drive = settings.get("drive")
+            given = settings(item)
+            drive, limit_s = given.get("drive"), given.get("max_time")
             return self._nursery.machine(
-                here / drive if isinstance(drive, str) else drive,
-                settings.get("seed", 0),
-                settings.get("mem_mib", 128),
-                settings.get("engine", "fast"),
-                lab=settings.get("lab"),
-                usyscall=settings.get("usyscall", False),
-                layout=settings.get("layout"),
-                programs=[sources / name for name in settings.get("programs", ())],
-                files=settings.get("files"),
-                max_time_s=settings.get("max_time", self._max_time_s),
+                drive if drive is None or isinstance(drive, bytes) else here / drive,
+                given.get("seed", 0),
+                given.get("mem_mib", 128),
+                given.get("engine", "fast"),
+                lab=given.get("lab"),
+                usyscall=given.get("usyscall", False),
+                layout=given.get("layout"),
+                programs=[sources / name for name in given.get("programs") or ()],
+                files=given.get("files"),
+                max_time_s=self._max_time_s if limit_s is None else limit_s,
+                submission=self._programs,
             )
         except CompileError as error:
             return _NoMachine(error.details.replace(f"{sources}{os.sep}", "").rstrip())
         except Exception as error:  # any: whatever keeps the machine from being there is the test's result
             notes = getattr(error, "__notes__", ())
-            return _NoMachine("\n".join([f"{type(error).__name__}: {error}", *notes]))
+            return _NoMachine("\n".join([f"{_name(error)}: {error}", *notes]))
 
     # --- what pytest calls ---
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """No tests of a submission's are run, nor is its conftest.py."""
+        return True if self._submissions.holds(collection_path) else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Say what the test is worth, whatever becomes of it."""
+        from orrery.marker import POINTS, settings
+
+        try:
+            given = settings(item)
+        except Exception as error:  # any, as for a machine: it is the test's result
+            item.stash[self._lent] = _NoMachine(f"{_name(error)}: {error}")
+            return
+        item.user_properties.append(("orrery_points", given.get("points", POINTS)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
@@ -189,19 +263,11 @@ class Grader:
         self._nursery.close()
 
 
-def _settings(item: pytest.Item) -> Mapping[str, Any]:
-    """The settings of all `orrery` markers of a test, the closest first. Raises BadInput."""
+def _name(error: Exception) -> str:
+    """The name of an exception, as the guide has it."""
     from orrery.errors import BadInput
 
-    merged: dict[str, Any] = {}
-    for marker in item.iter_markers("orrery"):
-        wrong = [*map(repr, marker.args), *(name for name in marker.kwargs if name not in SETTINGS)]
-        if wrong:
-            raise BadInput(f"pytest.mark.orrery: {', '.join(wrong)}: it takes {', '.join(SETTINGS)}, by name")
-        merged = {**marker.kwargs, **merged}
-    if isinstance(merged.get("programs"), str):
-        merged["programs"] = [merged["programs"]]
-    return merged
+    return "BadInput" if isinstance(error, BadInput) else type(error).__name__
 
 
 def _shortened(text: str) -> str:

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 from orrery.errors import BadInput
 from toolchain import hostfile
 
+INCLUDED: Final = (".h", ".inc", ".c", ".S", ".s")
+INCLUDED_MAX: Final = 1000  # files
 NOBODY: Final = b"-"  # stands for the program that a fork is told to run
 
 
@@ -36,6 +38,27 @@ class Recipe(NamedTuple):
     lab: int | None = None  # None: the year that Machine takes by itself
     usyscall: bool = False
     layout: str | None = None
+    submission: str | None = None  # the directory that the programs do not reach out of
+
+    @property
+    def read_from(self) -> tuple[str, ...]:
+        """The paths that making the machine reads, for a sandbox.
+
+        Sources that are no submission may lie beside hidden tests, so of their directories it is only what a
+        compiler may want.
+        """
+        drive = [self.drive] if isinstance(self.drive, str) else []
+        if self.submission is not None:
+            return (self.submission, *drive)
+        directories = {str(Path(path).parent) for path, _ in self.programs}
+        beside = [str(path) for directory in sorted(directories) for path in _for_compiler(Path(directory))]
+        return (*(path for path, _ in self.programs), *beside, *drive)
+
+
+def _for_compiler(directory: Path) -> list[Path]:
+    """Headers and sources in `directory` and the directories in it."""
+    found = (path for pattern in ("*", "*/*") for path in directory.glob(pattern))
+    return sorted(path for path in found if path.suffix in INCLUDED)[:INCLUDED_MAX]
 
 
 def image_stamp(path: str) -> str:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolchain import flags as userflags
 from toolchain import headers, hostfile, progress, store
@@ -25,6 +26,9 @@ from toolchain.paths import ROOT, cache_dir, fallback_dir, find_zig, link_atomic
 from toolchain.reach import Directory, Reach, explore
 from toolchain.strip import strip
 from toolchain.view import SOURCE, Seen, View, recorded_directory, told
+
+if TYPE_CHECKING:
+    from toolchain import limited
 
 __all__ = ["CompileError", "compile_user", "strip"]
 
@@ -113,6 +117,7 @@ class _Job:
     content: bytes
     flags: Flags = field(default_factory=Flags)
     seen: tuple[Seen, ...] = ()
+    within: Path | None = None  # the directory that it is confined to
     reach: Reach = field(default_factory=Reach)
     result: bytes = b""
     warnings: str = ""
@@ -126,14 +131,16 @@ def compile_user(
     optimize: bool = True,
     warn: Callable[[str], None] | None = None,
     flags: Flags | None = None,
+    within: Path | None = None,
 ) -> bytes:
     """Compile `sources` and link them with the C library: an ELF at address 0, text R-X, data RW.
 
     `debug=False` leaves out DWARF and symbols; without `optimize` each variable of `sources` has its place in
     memory, and each line its own code, for a debugger.  `warn` gets the compiler's warnings, if any.
-    `out` is written too when given.  Raises CompileError.
+    `out` is written too when given.  With `within`, the directory of somebody who is graded, nothing that
+    lies elsewhere can get into the program or into a message.  Raises CompileError.
     """
-    elf = build_user(sources, optimize=optimize, warn=warn, flags=flags).elf
+    elf = build_user(sources, optimize=optimize, warn=warn, flags=flags, within=within).elf
     if not debug:
         elf = strip(elf)
     if out is not None:
@@ -148,12 +155,13 @@ def build_user(
     optimize: bool = True,
     warn: Callable[[str], None] | None = None,
     flags: Flags | None = None,
+    within: Path | None = None,
 ) -> Built:
     """As compile_user, with what the program was made from; objects among the sources are linked too."""
     if not sources:
         raise CompileError("nothing to compile: name at least one C or assembly source")
     include = _include_path()
-    program = _jobs(sources, optimize, flags)
+    program = _jobs(sources, optimize, flags, within=within)
     _compile_all([job for job in program if not job.result], include)
     library = _library(include)
     _warn(program, warn)
@@ -359,14 +367,24 @@ def source_of(shown: str) -> Path:
 
 
 def _jobs(
-    sources: Sequence[Path | str], optimize: bool, flags: Flags | None, *, objects: bool = True
+    sources: Sequence[Path | str],
+    optimize: bool,
+    flags: Flags | None,
+    *,
+    objects: bool = True,
+    within: Path | None = None,
 ) -> list[_Job]:
     """The jobs of a user's program; an object is one that is done."""
     flags = flags or Flags()
-    return [
-        _object(Path(one)) if objects and Path(one).suffix == OBJECT else _job(Path(one), optimize, flags)
-        for one in sources
-    ]
+    top = None if within is None else within.resolve()
+    jobs = []
+    for one in map(Path, sources):
+        if top is not None and not one.resolve().is_relative_to(top):
+            raise CompileError(f"{shown(one)}: leads out of {shown(top)}; hand in the file itself")
+        job = _object(one) if objects and one.suffix == OBJECT else _job(one, optimize, flags)
+        job.within = top
+        jobs.append(job)
+    return jobs
 
 
 def _job(source: Path, optimize: bool = True, flags: Flags | None = None) -> _Job:
@@ -462,8 +480,19 @@ def _explore(job: _Job, include: _Include) -> None:
     source, *others = (Directory(one.path, one.name) for one in job.seen)
     text = job.content + b"\n" + job.flags.text()
     job.reach = explore(text, source, others, include.text, job.flags.forced)
+    _check_confined(job)
     for path, why in job.reach.refused:
         raise CompileError(f"{shown(path)}: {why}; {shown(job.given)} may include it, so name another file")
+
+
+def _check_confined(job: _Job) -> None:
+    """Raise CompileError where the job reads, or may read, what it is to know nothing of."""
+    if job.within is None:
+        return
+    for path in job.reach.files:
+        if path.exists() and not path.resolve().is_relative_to(job.within):
+            name = shown(path)
+            raise CompileError(f"{shown(job.given)}: error: cannot open file '{name}': Permission denied")
 
 
 def _key(job: _Job, include: _Include) -> str | None:
@@ -511,6 +540,8 @@ def _failure(job: _Job, include: _Include) -> list[tuple[str, str]]:
 
 def _compile(job: _Job, include: _Include, mode: str = "-c") -> None:
     """Compile one source; raises CompileError."""
+    from toolchain import limited
+
     with scratch() as directory:
         view = View(directory, [*job.seen, *include.seen])
         new = directory / "out"
@@ -525,7 +556,12 @@ def _compile(job: _Job, include: _Include, mode: str = "-c") -> None:
             for one in job.seen[1:]:
                 if one.name.startswith(kind):
                     command += [option, view.path(one.name)]
-        status, said = _run(command)
+        confined = None
+        if job.within is not None:
+            confined = limited.Confined(
+                (zig_path().parent, job.within, *(one.path for one in include.seen)), directory
+            )
+        status, said = _run(command, confined=confined)
         said = view.tell(said, job.path.name)
         if status:
             raise CompileError("", told(said, [*job.seen, *include.seen]))
@@ -589,7 +625,11 @@ def _succeed(arguments: list[str], name: str, names: Mapping[str, str] | None = 
         raise failure([(name if alone else "", said)])
 
 
-def _run(arguments: list[str], caches: Mapping[str, str] | None = None) -> tuple[int, str]:
+def _run(
+    arguments: list[str],
+    caches: Mapping[str, str] | None = None,
+    confined: "limited.Confined | None" = None,
+) -> tuple[int, str]:
     """Run zig with `arguments`; its status, and what it said on stderr. Clang and lld use no cache of
     zig's.
     """
@@ -600,5 +640,6 @@ def _run(arguments: list[str], caches: Mapping[str, str] | None = None) -> tuple
         [str(zig_path()), *arguments],
         {**environment, **(caches or {}), "LC_ALL": "C"},
         limited.COMPILE_S_MAX if caches is None else None,  # zig itself may have much to build
+        confined,
     )
     return status, said.decode(errors="surrogateescape")

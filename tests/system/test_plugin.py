@@ -202,7 +202,7 @@ def broken(machine):
         "test_early": "error",
     }, graded.out
     assert "the limit of 0.5 s of virtual time is over" in graded.failure("test_time")
-    taken = "it takes drive, engine, files, lab, layout, max_time, mem_mib, programs, seed, usyscall, by name"
+    taken = f"it takes {', '.join(pytest_plugin.SETTINGS)}, by name"
     assert graded.failure("test_unknown") == f"BadInput: pytest.mark.orrery: memory: {taken}"
     assert graded.failure("test_unnamed") == f"BadInput: pytest.mark.orrery: 3: {taken}"
     assert graded.failure("test_impossible").startswith("BadInput: 1 MiB of memory: ")
