@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from orrery.entries import BadDebugInfo, Entry, Tree, read
 from orrery.linetable import LineTable, Row
 from orrery.objectfile import ObjectFile, Symbol
-from orrery.quoting import printable
+from toolchain.names import shown
 
 STT_CODE: Final = ("STT_FUNC", "STT_NOTYPE")
 INLINED: Final = "DW_TAG_inlined_subroutine"
@@ -58,7 +58,7 @@ class Place:
     @property
     def where(self) -> str:
         """The file with its line, as the compiler's messages have them."""
-        return f"{printable(self.file)}:{self.line}" if self.line else printable(self.file)
+        return f"{shown(self.file)}:{self.line}" if self.line else shown(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,14 @@ class DebugInfo:
     @cached_property
     def code(self) -> list[tuple[int, bytes]]:
         """(address, content) of all code, to tell the program from another one of its name."""
-        return self.known(
-            lambda: [(one["sh_addr"], read("code", one.data)) for _, one in self._file.code], []
-        )
+        nothing: list[tuple[int, bytes]] = []
+        return self.known(lambda: self._file.code_of_sections, nothing)
+
+    @cached_property
+    def executable(self) -> list[tuple[int, bytes]]:
+        """The same of all that is loaded to be run, for a file that has no sections to tell code by."""
+        nothing: list[tuple[int, bytes]] = []
+        return self.known(lambda: self._file.executable, nothing)
 
     def function(self, pc: int) -> Function | None:
         """The function that has the instruction at `pc`."""

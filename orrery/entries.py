@@ -9,7 +9,7 @@ BadDebugInfo.
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
-from orrery.quoting import printable, text_of
+from toolchain.names import shown
 
 DECLARED_BY: Final = ("DW_AT_abstract_origin", "DW_AT_specification")
 ENTRIES_MAX: Final = 2_000_000  # of a unit
@@ -33,7 +33,7 @@ def read(what: str, reading: Callable[[], _T]) -> _T:
     try:
         return reading()
     except Exception as error:
-        why = printable(" ".join(f"{error}".split()))[:WHY_MAX] or type(error).__name__
+        why = shown(" ".join(f"{error}".split()))[:WHY_MAX] or type(error).__name__
         raise BadDebugInfo(f"{what}: {why}") from error
 
 
@@ -108,7 +108,7 @@ class Entry:
         one = self
         for _ in range(NESTING_MAX):
             if (name := one.data("DW_AT_name")) is not None:
-                return text_of(name)
+                return shown(name)
             further = next((name for name in DECLARED_BY if name in one.attributes), None)
             declared = one.reference(further) if further is not None else None
             if declared is None:

@@ -12,10 +12,12 @@ from io import BytesIO
 from typing import Any, Final, NamedTuple
 
 from orrery.entries import BadDebugInfo, read
-from orrery.quoting import text_of
+from toolchain.names import shown
 
 SHF_EXECINSTR: Final = 4
 SHF_COMPRESSED: Final = 0x800
+PF_X: Final = 1
+SEGMENT_BYTES: Final = 56
 SECTION_BYTES: Final = 64  # of a header
 SYMBOL_BYTES: Final = 24
 COMPRESSED_BYTES: Final = 24  # of the header in front of compressed content
@@ -72,7 +74,7 @@ class ObjectFile:
         is_debug = section.name.startswith(DEBUG)
         if not is_debug and not section["sh_flags"] & SHF_EXECINSTR and section["sh_type"] != "SHT_SYMTAB":
             return
-        name, begin, size = text_of(section.name.encode()), section["sh_offset"], section["sh_size"]
+        name, begin, size = shown(section.name), section["sh_offset"], section["sh_size"]
         if section["sh_type"] == "SHT_NOBITS" or begin + size > self._size:
             raise BadDebugInfo(f"its section {name} is not in the file")
         if section["sh_flags"] & SHF_COMPRESSED and (
@@ -90,6 +92,27 @@ class ObjectFile:
     def code(self) -> Iterator[tuple[int, Any]]:
         """The sections with code, by number."""
         return ((i, one) for i, one in enumerate(self.sections) if one["sh_flags"] & SHF_EXECINSTR)
+
+    @property
+    def code_of_sections(self) -> list[tuple[int, bytes]]:
+        """(address, content) of the sections with code; raises BadDebugInfo."""
+        return [(one["sh_addr"], read("code", one.data)) for _, one in self.code]
+
+    @property
+    def executable(self) -> list[tuple[int, bytes]]:
+        """(address, content) of the segments with code, which a file has that runs; raises BadDebugInfo."""
+        header = self._elf.header
+        if (
+            header.e_phentsize != SEGMENT_BYTES
+            or header.e_phoff + header.e_phnum * SEGMENT_BYTES > self._size
+        ):
+            raise BadDebugInfo("its program headers are not where its header says")
+        segments = read("program headers", lambda: list(self._elf.iter_segments()))
+        return [
+            (one["p_vaddr"], read("code", one.data))
+            for one in segments
+            if one["p_type"] == "PT_LOAD" and one["p_flags"] & PF_X and one["p_filesz"] <= self._size
+        ]
 
     @cached_property
     def symbols(self) -> list[Symbol]:
@@ -124,4 +147,4 @@ class ObjectFile:
 
 def _name_at(names: bytes, offset: int) -> str:
     end = names.find(b"\0", offset)
-    return text_of(names[offset : end if end >= 0 else len(names)])
+    return shown(names[offset : end if end >= 0 else len(names)])

@@ -14,7 +14,7 @@ chain of frame pointers that all programs of ours keep:
 import os
 from collections.abc import Iterable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu import engine as e
 from emu.hart import USER
@@ -26,8 +26,6 @@ from orrery.dwarf import RA, S0, DebugInfo, Function, Place
 from toolchain.paths import in_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orrery.machine import Machine
 
 SP: Final = 2
@@ -35,8 +33,6 @@ TF_S0: Final = 12
 FRAMES_MAX: Final = 64
 NAME_MAX: Final = 15  # bytes of a program's name that a process keeps
 ECALL: Final = (0x73).to_bytes(4, "little")
-
-_T = TypeVar("_T")
 
 
 class Registers(NamedTuple):
@@ -187,7 +183,7 @@ def _built(name: str) -> Iterator[bytes]:
 
 def user_frames(machine: "Machine", p: Proc, programs: Programs) -> Iterator[UserFrame]:
     """The calls of `p` in its program, the innermost first, FRAMES_MAX at the most."""
-    info = _forgiving(lambda: programs.find(p), None)
+    info = programs.find(p)
     registers: Registers | None = user_registers(machine, p)
     decoder = Decoder(machine.kernel)
     for depth in range(FRAMES_MAX):
@@ -202,15 +198,15 @@ def user_frames(machine: "Machine", p: Proc, programs: Programs) -> Iterator[Use
 def _frame(info: DebugInfo | None, pc: int, at: int) -> UserFrame:
     if info is None:
         return UserFrame(pc, None, ())
-    function = _forgiving(lambda: info.function(at), None)
-    return UserFrame(pc, function, _forgiving(lambda: info.places(at), ()))
+    function = info.function(at)
+    return UserFrame(pc, function, info.places(at))
 
 
 def _caller(
     decoder: Decoder, p: Proc, info: DebugInfo | None, regs: Registers, at: int, *, innermost: bool
 ) -> Registers | None:
     """The registers of who called, or None where the stack ends."""
-    rule = _forgiving(lambda: info.frame_rule(at), None) if info is not None else None
+    rule = info.frame_rule(at) if info is not None else None
     if rule is not None and rule.outermost:
         return None
     if rule is not None and rule.base in (SP, S0):
@@ -230,14 +226,6 @@ def _caller(
 def _word(decoder: Decoder, p: Proc, va: int) -> int | None:
     data = decoder.peek(p, va, POINTER)
     return int.from_bytes(data, "little") if len(data) == POINTER else None
-
-
-def _forgiving(ask: "Callable[[], _T]", otherwise: _T) -> _T:
-    """What the ELF file says, or `otherwise`: a damaged one must not break the report of something else."""
-    try:
-        return ask()
-    except Exception:  # any: the reader of DWARF has no one error for what it cannot understand
-        return otherwise
 
 
 def user_lines(frames: Iterable[UserFrame]) -> list[str]:

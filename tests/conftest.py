@@ -7,6 +7,8 @@ Without --long its examples are the same in each run, so that a change is what m
 are new ones.  Nothing depends on how long an example takes.
 """
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -17,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["ORRERY_STRICT"] = "1"  # a fault of the debugger's own ends it, and with it the test
     settings.register_profile("orrery", derandomize=not config.getoption("--long"), deadline=None)
     settings.load_profile("orrery")
 

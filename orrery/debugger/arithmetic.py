@@ -104,7 +104,11 @@ def _moved(op: str, left: Value, right: Value) -> Value:
     base, offset = (left, right) if pointers[0] else (right, left)
     if op not in ("+", "-") or all(pointers) or (op == "-" and pointers[1]) or not offset.type.is_whole:
         raise Unavailable(NOT_A_NUMBER)
-    step = offset.whole * max(_target(base).size, 1)
+    if not _target(base).size:
+        raise Unavailable(
+            "Cannot perform pointer math on incomplete types, try casting to a known type, or void *."
+        )
+    step = offset.whole * _target(base).size
     return Value.of(pointer_to(_target(base)), base.whole + (step if op == "+" else -step))
 
 

@@ -6,7 +6,7 @@ The run is the same each time: what was typed, or changed, in this future is don
 from orrery.debugger import moving
 from orrery.debugger.breakpoints import CATCH, EXEC, Breakpoint
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.resolving import place_in, resolve
+from orrery.debugger.resolving import place_in
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.unavailable import Unavailable
 
@@ -19,23 +19,34 @@ def at_power_on(debugger: Debugger) -> str:
 
 def to_main(debugger: Debugger) -> str:
     """Run until the program that the debugger was given is in main."""
-    breakpoints, stepper = debugger.breakpoints, debugger.stepper
+    breakpoints, stepper, program = debugger.breakpoints, debugger.stepper, debugger.programs.first
     catch = breakpoints.add(Breakpoint(CATCH, EXEC), internal=True)
     stopped = stepper.resume()
-    while stepper.judged is catch and debugger.programs.find(stopped.pid) is not debugger.programs.first:
+    while stepper.judged is catch and debugger.programs.find(stopped.pid) is not program:
         stopped = stepper.resume()
     breakpoints.delete(catch.number)
     if stepper.judged is catch:
         debugger.moved(stopped.pid)
         debugger.main_pid = stopped.pid
         main = Breakpoint("breakpoint", "main", temporary=True)
-        place_in(debugger, main, resolve(debugger, "main"))
+        addresses = tuple(debugger.locations(program).named("main")) if program is not None else ()
+        if not addresses:
+            return _at_entry(debugger)
+        place_in(debugger, main, (addresses, program))
         breakpoints.add(main, internal=True)
         stopped = stepper.resume()
         breakpoints.delete(main.number)
         if stepper.judged is main:
             stepper.judged = None
     return moving.report(debugger, stopped, everything=True)
+
+
+def _at_entry(debugger: Debugger) -> str:
+    """At the first instruction of a program that has no main."""
+    debugger.stepper.judged = None
+    stopped = debugger.stepper.leave_kernel(debugger.main_pid)
+    where = moving.report(debugger, stopped, everything=True)
+    return f'Function "main" not defined; this is the first instruction.\n{where}'
 
 
 def run(debugger: Debugger, argument: str) -> str:

@@ -58,6 +58,7 @@ class Breakpoint:
     seen: bytes = b""
     old: bytes = b""
     type: CType = VOID
+    bits: tuple[int, int] | None = None  # of these bytes, where a bit field is watched
     block: Block | None = None
     left: bool = False  # the block, so that it is deleted
     ignore: int = 0  # how often it is passed by before it stops
@@ -210,4 +211,8 @@ class Breakpoints:
         except LookupError:
             return False  # the process has ended
         one.old, one.seen = one.seen, now
-        return one.old != now
+        if one.bits is None:
+            return one.old != now
+        low, count = one.bits
+        before, after = (int.from_bytes(data, "little") >> low for data in (one.old, now))
+        return (before ^ after) & (1 << count) - 1 != 0

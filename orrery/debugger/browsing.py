@@ -56,12 +56,20 @@ def frame(debugger: Debugger, argument: str) -> str:
 
 def up(debugger: Debugger, argument: str) -> str:
     """To the caller."""
-    return _by(debugger, int(argument or 1), "Initial frame selected; you can't go up.")
+    return _by(debugger, _number(argument), "Initial frame selected; you can't go up.")
 
 
 def down(debugger: Debugger, argument: str) -> str:
     """To the one that is called."""
-    return _by(debugger, -int(argument or 1), "Bottom (innermost) frame selected; you can't go down.")
+    return _by(debugger, -_number(argument), "Bottom (innermost) frame selected; you can't go down.")
+
+
+def _number(argument: str) -> int:
+    """How many frames; raises Unavailable."""
+    try:
+        return int(argument or "1", 0)
+    except ValueError:
+        raise Unavailable(f"{argument!r} is no number of frames") from None
 
 
 def _by(debugger: Debugger, by: int, end: str) -> str:

@@ -4,6 +4,7 @@ Called by commands.py with the debugger and what stood behind the command's name
 Unavailable.  The machine is as it was behind each of these.
 """
 
+import os
 from pathlib import Path
 
 from orrery.debugger import browsing
@@ -47,8 +48,8 @@ def file(debugger: Debugger, argument: str) -> str:
 def directory(debugger: Debugger, argument: str) -> str:
     """directory PATH: where sources are."""
     if argument:
-        path = Path(argument).expanduser()
-        if not path.is_dir():
+        path = Path(os.path.expanduser(argument))
+        if not os.path.isdir(path):
             raise Unavailable(f"{argument}: is no directory.")
         debugger.sources.add(path)
     return f"Source directories searched: {':'.join(map(str, debugger.sources.directories))}\n"

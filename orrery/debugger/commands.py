@@ -5,6 +5,7 @@
 A name may be shortened as long as it is the only one that begins so; the short forms go before that.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -152,6 +153,7 @@ SCRIPT: Final = Command(
 )
 ALL: Final = (*COMMANDS, SCRIPT, HELP, QUIT)
 END: Final = "end"
+STRICT: Final = "ORRERY_STRICT" in os.environ  # of the tests: a fault is not one line, but raised
 BREAKS: Final = ("break", "b", "tbreak", "tb", "list", "l")  # what takes a location
 
 
@@ -191,7 +193,11 @@ class Commands:
                 said += self._line(one) if one != moving.SILENT else ""
                 if debugger.reached is not None or debugger.target.moment != here:
                     break  # the machine has gone on
-        return said
+        return said + self.warnings()
+
+    def warnings(self) -> str:
+        """What of the debug information has been found to make no sense since the last time."""
+        return "".join(f"warning: {one}\n" for one in self._debugger.programs.troubles())
 
     def _line(self, line: str) -> str:
         if self._script is not None:
@@ -210,12 +216,18 @@ class Commands:
             return ""
         try:
             return self._execute(word, rest.strip(), line)
-        except Unavailable as error:
+        except (Unavailable, CannotGoOn, Astray) as error:
             return f"{error}\n"
-        except (CannotGoOn, Astray) as error:
-            return f"{error}\n"
+        except RecursionError:
+            return "This is nested too deeply.\n"
+        except OSError as error:
+            return f"{error.filename or word}: {error.strerror or error}.\n"
         except (LookupError, ValueError) as error:
             return f"{error.args[0] if error.args else error}\n"
+        except Exception as error:
+            if STRICT:
+                raise
+            return f"{word}: a fault of the debugger itself: {type(error).__name__}: {error}\n"
 
     def _execute(self, word: str, rest: str, line: str) -> str:
         found = self._find(word)

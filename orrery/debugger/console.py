@@ -67,7 +67,7 @@ class Console:
             self._debugger.on_search = self._tell_search
         try:
             begin = beginning.at_power_on if self._debugger.programs.first is None else beginning.to_main
-            self._say(begin(self._debugger))
+            self._say(begin(self._debugger) + self.commands.warnings())
             for line in lines:
                 self._debugger.stepper.asked = False
                 self._told_s = time.monotonic()

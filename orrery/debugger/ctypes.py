@@ -148,6 +148,15 @@ def array_of(target: CType, count: int) -> CType:
     return CType("array", spelled(""), target.size * count, count, find=lambda: target, spelled=spelled)
 
 
+def unmeasured_array_of(target: CType, length: Length | None) -> CType:
+    """The type of an array whose count only the run knows, or nobody."""
+
+    def spelled(inner: str) -> str:
+        return target.spell(f"{inner}[]")
+
+    return CType("array", spelled(""), 0, find=lambda: target, length=length, spelled=spelled)
+
+
 def function_of(result: CType, parameters: Iterable[str]) -> CType:
     """The type of a function that returns `result` and takes parameters of types with these names."""
     inside = ", ".join(parameters) or "void"

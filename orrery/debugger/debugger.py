@@ -240,6 +240,10 @@ class Debugger:
             return Value.of(pointer_to(VOID), self.programs.user_address(self.programs.symbols[name]))
         raise Unavailable(f'No symbol "{name}" in current context.')
 
+    def is_outside(self, name: str) -> bool:
+        """Whether the kernel's assembly has this name."""
+        return name in self.programs.symbols
+
     def variable_of(self, within: str, name: str) -> Value:
         """As Scope: of the innermost call of a function, or a static one of it; of a file; outside of all."""
         level = next((i for i, one in enumerate(self.frames) if one.name == within), None)

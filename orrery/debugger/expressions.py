@@ -20,6 +20,7 @@ from orrery.debugger.syntax import (
     Name,
     Node,
     Register,
+    SyntaxTrouble,
     TypeName,
     Unary,
     is_constant,
@@ -51,7 +52,19 @@ class Scope(Protocol):
 
 def evaluate(text: str, scope: Scope) -> Value:
     """The value of an expression; raises Unavailable."""
-    return valued(parse(text, scope.type), scope)
+    return valued(tree(text, scope), scope)
+
+
+def tree(text: str, scope: Scope) -> Node:
+    """The tree of an expression; raises Unavailable, for a name that is none rather than for what stands
+    behind.
+    """
+    try:
+        return parse(text, scope.type)
+    except SyntaxTrouble as error:
+        for name in error.names:
+            scope.variable(name)
+        raise
 
 
 def valued(node: Node, scope: Scope) -> Value:

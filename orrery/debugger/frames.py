@@ -138,7 +138,7 @@ def _caller(
             if register < PC:
                 caller[register] = word(cfa + offset)
         ra = caller[RA] if RA in rule.saved else known[RA] if innermost else None
-    elif innermost and info is not None:
+    elif innermost and info is not None and info.functions:
         ra, cfa = known[RA], sp  # a system call's stub has no frame of its own
     elif s0 is not None:
         cfa, ra = s0, word(s0 - WORD)

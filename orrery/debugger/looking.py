@@ -12,12 +12,12 @@ from orrery.debugger.ctypes import DOUBLE, ULONG, CType, Field
 from orrery.debugger.debugger import ABI_NAMES, Debugger
 from orrery.debugger.describing import arguments, locals_of
 from orrery.debugger.disassembly import disassembled
-from orrery.debugger.expressions import evaluate, typed
+from orrery.debugger.expressions import evaluate, tree, typed
 from orrery.debugger.location import OPTIMIZED_OUT
 from orrery.debugger.registers import CSRS, NAMES
 from orrery.debugger.showing import LETTERS as VALUE_LETTERS
 from orrery.debugger.showing import formatted, text_at
-from orrery.debugger.syntax import TypeName, parse
+from orrery.debugger.syntax import TypeName
 from orrery.debugger.unavailable import Unavailable
 from orrery.debugger.values import Value
 
@@ -90,14 +90,14 @@ def show(debugger: Debugger, argument: str) -> str:
 
 def whatis(debugger: Debugger, argument: str) -> str:
     """The type of an expression."""
-    node = parse(argument or "$", debugger.type)
+    node = tree(argument or "$", debugger)
     type_ = typed(node, debugger)
     return f"type = {((type_.resolved or type_) if isinstance(node, TypeName) else type_).name}\n"
 
 
 def ptype(debugger: Debugger, argument: str) -> str:
     """A type with its members."""
-    type_ = typed(parse(argument or "$", debugger.type), debugger)
+    type_ = typed(tree(argument or "$", debugger), debugger)
     return f"type = {_expanded(type_.resolved or type_)}\n"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from orrery.debugger import gates, inlined
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Breakpoint
-from orrery.debugger.ctypes import INT, LONG
+from orrery.debugger.ctypes import Field
 from orrery.debugger.debugger import Activation, Debugger
 from orrery.debugger.describing import describe, line_of
 from orrery.debugger.frames import Frame
@@ -265,10 +265,15 @@ def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
         return f"\nCatchpoint {one.number} (a write at {stopped.va:#x}{by}), "
     title = {"r": "Hardware read watchpoint", "rw": "Hardware access (read/write) watchpoint"}
     text = f"\n{title.get(WATCHES[one.kind], 'Hardware watchpoint')} {one.number}: {one.text}\n\n"
-    of = one.type if one.type.size == one.size else LONG if one.size == LONG.size else INT
-    old, new = (debugger.show(Value.made(of, data)) for data in (one.old, one.seen))
+    old, new = (debugger.show(_watched(one, data)) for data in (one.old, one.seen))
     text += f"Old value = {old}\nNew value = {new}\n" if one.old != one.seen else f"Value = {new}\n"
     return text + (f"Written by {stopped.detail}\n" if stopped.detail else "")
+
+
+def _watched(one: Breakpoint, data: bytes) -> Value:
+    """What a watchpoint has seen."""
+    whole = Value.made(one.type, data.ljust(one.type.size, b"\0"))
+    return whole if one.bits is None else whole.field(Field("", one.type, 0, one.bits))
 
 
 def _signal(detail: str) -> str:

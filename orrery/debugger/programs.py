@@ -4,7 +4,7 @@ The machine's process finds the ELF file of a process, or of a name (orrery/stac
 what DWARF says of them, one for each content, so that two processes of a program have the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -25,6 +25,7 @@ class Programs:
         self._target: Final = target
         self._infos: Final[dict[bytes, DebugInfo]] = {}  # by the file's content
         self._known: Final[dict[str, list[DebugInfo]]] = {}  # by name: those that it has been
+        self._told: Final[list[DebugInfo]] = []  # those of whose trouble was told
         self._without: Final[set[tuple[int, str]]] = set()  # processes of whose program there is no file
         for name, program in own.items():
             self._keep(name[:NAME_MAX], program)
@@ -61,6 +62,14 @@ class Programs:
     def known(self) -> dict[str, DebugInfo]:
         """Those that have been met, the newest of each name."""
         return {name: infos[-1] for name, infos in self._known.items()}
+
+    def troubles(self) -> Iterator[str]:
+        """Of each program once: what of its file makes no sense."""
+        for name, infos in self._known.items():
+            for info in infos:
+                if info.trouble and info not in self._told:
+                    self._told.append(info)
+                    yield f"{name}: its debug information makes no sense in part: {info.trouble}"
 
     def _keep(self, name: str, program: bytes) -> DebugInfo | None:
         if not program:
@@ -110,8 +119,9 @@ class Programs:
 
     def _is_loaded(self, pid: int, info: DebugInfo) -> bool:
         """Whether the code of the file is what the process has, as far as that is in memory."""
-        for va, data in info.code:
+        code = info.code or (info.executable if info is self.first else [])
+        for va, data in code:
             there = self._target.read(pid, va, len(data))
             if not there or not data.startswith(there):
                 return False
-        return bool(info.code)
+        return bool(code)

@@ -12,8 +12,19 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "breakpoint pending": ("auto", "on", "off"),
     "listsize": (),
 }
-FIXED: Final = ("confirm", "pagination", "height", "width", "style", "print pretty", "logging")
+SWITCH: Final = ("on", "off")
+FIXED: Final[dict[str, tuple[str, ...]]] = {
+    "confirm": SWITCH,
+    "pagination": SWITCH,
+    "height": (),
+    "width": (),
+    "style enabled": SWITCH,
+    "print pretty": SWITCH,
+    "logging enabled": SWITCH,
+}
 """What gdb's scripts set, and of which there is nothing here."""
+FAMILIES: Final = ("breakpoint", "print", "style", "logging")  # their first words
+UNLIMITED: Final = "unlimited"
 
 
 class Settings:
@@ -27,16 +38,20 @@ class Settings:
 
     def set(self, text: str) -> bool:
         """`NAME VALUE`: whether there is such a setting; raises Unavailable for a wrong value."""
-        if any(text.startswith(f"{name} ") for name in FIXED):
-            return True
-        name = next((name for name in CHOICES if text == name or text.startswith(f"{name} ")), None)
+        settings = FIXED | CHOICES
+        name = next((name for name in settings if text == name or text.startswith(f"{name} ")), None)
         if name is None:
+            family, _, rest = text.partition(" ")
+            if family in FAMILIES and "=" not in rest[:2]:
+                raise Unavailable(f'Undefined set {family} command: "{rest.strip()}".')
             return False
-        value = text.removeprefix(name).strip()
-        allowed = CHOICES[name]
-        if value not in allowed if allowed else not value.isdigit() or value == "0":
+        value, allowed = text.removeprefix(name).strip(), settings[name]
+        is_number = value.isdigit() and value != "0"
+        is_fixed = name in FIXED and (not value or value in ("0", UNLIMITED))
+        if value not in allowed if allowed else not (is_number or is_fixed):
             raise Unavailable(f"set {name} what? {', '.join(allowed) or 'A number of lines'}.")
-        self._values[name] = value
+        if name in CHOICES:
+            self._values[name] = value
         return True
 
     def show(self, text: str) -> str:

@@ -11,13 +11,15 @@ from kernel.abi.memlayout import PGSHIFT
 from orrery.debugger import events, pycode
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Block, Breakpoint
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.expressions import evaluate
+from orrery.debugger.expressions import tree, valued
 from orrery.debugger.helm import WRITE, Wrong, place_of
 from orrery.debugger.inlined import place_for
 from orrery.debugger.pycode import PY_LINE
 from orrery.debugger.resolving import place_in, resolve, split
 from orrery.debugger.stops import KERNEL
+from orrery.debugger.syntax import Name, TypeName, is_constant, parts
 from orrery.debugger.unavailable import Unavailable
+from orrery.debugger.values import storage_bytes
 
 CONDITION: Final = re.compile(r"(?:^|\s+)if\s+(?P<condition>.+)$")
 WATCH_BYTES_MAX: Final = 4096
@@ -33,7 +35,10 @@ def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str
         return _in_python(debugger, made, [_python_line(text)])
     try:
         place_in(debugger, made, resolve(debugger, text))
+        check_condition(debugger, made)
     except Unavailable as error:
+        if made.addresses:
+            raise
         if functions := pycode.named(text):
             return _in_python(debugger, made, functions)
         if not _may_come(debugger, text):
@@ -113,31 +118,33 @@ def _watch(debugger: Debugger, argument: str, kind: str, title: str) -> str:
     bare = argument.removeprefix("-location").removeprefix("-l").strip()
     is_local = bare == argument.strip()
     argument, condition = _conditional(bare)
-    value = evaluate(argument, debugger)
+    node = tree(argument, debugger)
+    if isinstance(node, TypeName) or is_constant(node):
+        raise Unavailable(f"Cannot watch constant value `{argument}'.")
+    value = valued(node, debugger)
     address, size = value.address, value.type.size
+    if value.bits is not None:
+        size = storage_bytes(value.bits)
     if address is None:
-        if value.register is not None or not value.type.is_whole:
-            raise Unavailable(
-                "Cannot watch what is not in memory; give an address, as in watch *(int *)0x5000"
-            )
-        address, size = value.whole, 8  # an address by its number
+        raise Unavailable("Cannot watch what is not in memory; give an address, as in watch *(int *)0x5000")
     if not 0 < size <= WATCH_BYTES_MAX:
         raise Unavailable(f"{size} bytes cannot be watched; {WATCH_BYTES_MAX} can")
     if debugger.pid == KERNEL:
         raise Unavailable("Select a process first, with `inferior PID`: memory is watched for one")
-    made = debugger.breakpoints.add(
-        Breakpoint(
-            kind,
-            argument,
-            where=f"{size} bytes at {address:#x} of process {debugger.pid}",
-            addresses=(address,),
-            pid=debugger.pid,
-            size=size,
-            type=value.type,
-            condition=condition,
-            block=_block(debugger, address) if is_local else None,
-        )
+    one = Breakpoint(
+        kind,
+        argument,
+        where=f"{size} bytes at {address:#x} of process {debugger.pid}",
+        addresses=(address,),
+        pid=debugger.pid,
+        size=size,
+        type=value.type,
+        bits=value.bits,
+        condition=condition,
+        block=_block(debugger, address) if is_local else None,
     )
+    check_condition(debugger, one)
+    made = debugger.breakpoints.add(one)
     return f"{title} {made.number}: {argument}\n"
 
 
@@ -241,14 +248,41 @@ def clear(debugger: Debugger, argument: str) -> str:
 def condition(debugger: Debugger, argument: str) -> str:
     """condition N [EXPRESSION]"""
     number, _, text = argument.partition(" ")
+    if not number:
+        raise Unavailable("Argument required (breakpoint number).")
     (one,) = _chosen(debugger, number)
     before, one.condition = one.condition, text.strip()
     try:
+        check_condition(debugger, one)
         debugger.breakpoints.arm()
-    except ValueError:
+    except (ValueError, Unavailable):
         one.condition = before
         raise
     return "" if one.condition else f"Breakpoint {one.number} now unconditional.\n"
+
+
+def check_condition(debugger: Debugger, one: Breakpoint) -> None:
+    """That all names in the condition of a breakpoint mean something where it stops; raises Unavailable.
+
+    A condition in the kernel's Python is looked at where its lines are, and one whose place is not known yet,
+    later.
+    """
+    if not one.condition or one.lines or one.pending:
+        return
+    node = tree(one.condition, debugger)
+    if isinstance(node, TypeName):
+        raise Unavailable("Attempt to use a type name as an expression")
+    for name in (part for part in parts(node) if isinstance(part, Name) and part.within is None):
+        known = debugger.variables(one.info) if one.info is not None and one.addresses else None
+        if known is None or not known.is_seen_at(name.name, one.addresses[0]):
+            if (
+                known is not None
+                and known.types.constant(name.name) is None
+                and not debugger.is_outside(name.name)
+            ):
+                raise Unavailable(f'No symbol "{name.name}" in current context.')
+            if known is None:
+                debugger.variable(name.name)
 
 
 def table(debugger: Debugger, argument: str) -> str:

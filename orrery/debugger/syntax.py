@@ -137,6 +137,14 @@ Node: TypeAlias = (
 ONE: Final = Constant(literals.number("1"))
 
 
+class SyntaxTrouble(Unavailable):
+    """A text that is no expression; `names` are those of variables in it, as far as it was understood."""
+
+    def __init__(self, text: str, names: list[str]) -> None:
+        super().__init__(text)
+        self.names: Final = names
+
+
 def parse(text: str, find_type: FindType) -> Node:
     """The tree of an expression, or of the name of a type; raises Unavailable."""
     try:
@@ -203,6 +211,7 @@ class _Parser:
             self._starts.append(found.start(kind))
             at = found.end()
         self._at = 0
+        self._names: Final[list[str]] = []
 
     def whole(self) -> Node:
         """All of it; raises Unavailable."""
@@ -335,6 +344,7 @@ class _Parser:
             if text in SIMPLE_WORDS:
                 self._at -= 1
                 self._confused()
+            self._names.append(text)
             return Name(text)
         if text == "::":
             return Name(self._word(), "")
@@ -493,6 +503,6 @@ class _Parser:
             self._confused()
 
     def _confused(self) -> NoReturn:
-        if self._is_finished:
-            raise Unavailable(f"A syntax error in expression, near the end of `{self._text}'.")
-        raise Unavailable(f"A syntax error in expression, near `{self._text[self._starts[self._at] :]}'.")
+        rest = self._text[self._starts[self._at] :] if not self._is_finished else ""
+        near = f"`{rest}'" if rest else f"the end of `{self._text}'"
+        raise SyntaxTrouble(f"A syntax error in expression, near {near}.", self._names)

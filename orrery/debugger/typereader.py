@@ -19,6 +19,7 @@ from orrery.debugger.ctypes import (
     function_of,
     pointer_to,
     qualified,
+    unmeasured_array_of,
 )  # fmt: skip
 from orrery.debugger.unavailable import Unavailable
 from orrery.dwarf import DebugInfo
@@ -157,7 +158,10 @@ class Types:
         for one in reversed([one for one in entry.children if one.tag == "DW_TAG_subrange_type"]):
             of, length = made, _length(one)
             if length is not None:
-                made = CType("array", of.spell("[]"), 0, find=lambda of=of: of, length=length)  # type: ignore[misc]
+                made = unmeasured_array_of(of, length)
+                continue
+            if "DW_AT_count" not in one and "DW_AT_upper_bound" not in one:
+                made = unmeasured_array_of(of, None)
                 continue
             count = one.number("DW_AT_count", one.number("DW_AT_upper_bound", -1) + 1)
             if not 0 <= count * made.size < BYTES_MAX:

@@ -106,6 +106,7 @@ class Value:
         """As a whole number; raises Unavailable."""
         if self.type.kind in ("array", "function"):
             if self.address is None:
+                assert self.data is not None, "of what cannot be had that is told"
                 raise Unavailable("Attempt to take address of value not located in memory.")
             return self.address
         if not self.type.is_scalar:
