@@ -11,6 +11,7 @@ from assembler import (
     A0,
     A1,
     C_EBREAK,
+    C_JUMP_TO_ITSELF,
     C_NOP,
     EBREAK,
     ECALL,
@@ -277,6 +278,40 @@ def test_an_interrupt_waits_until_it_is_enabled(several: bool, stepped: bool, en
     machine.loop.run(9)
     regs = machine.hart.regs
     assert (regs[e.SCAUSE] & 0xFF, regs[e.SEPC]) == (9 if several else 5, TEXT + 8)
+
+
+RETURNS = (
+    (MACHINE, MRET, "mepc", SUPERVISOR, 7),
+    (MACHINE, MRET, "mepc", USER, 7),
+    (MACHINE, MRET, "mepc", USER, 5),
+    (SUPERVISOR, SRET, "sepc", USER, 5),
+)
+
+
+@EACH
+@MODES
+@pytest.mark.parametrize(("mode", "ret", "epc", "target", "line"), RETURNS)
+def test_an_interrupt_of_a_higher_mode_needs_no_enable_bit(
+    mode: int, ret: int, epc: str, target: int, line: int, stepped: bool, engine: str
+) -> None:
+    """It is pending all the time, and comes when the guest goes down, with SIE and MIE clear."""
+    text = Code(TEXT)
+    text.put(NOP, NOP, C_JUMP_TO_ITSELF)
+    machine = Machine(engine, text.finish(), target)
+    start = HANDLERS_PA + 0x400
+    code = Code(start)
+    code.put(csrw(epc, T0), NOP, ret)
+    machine.board.ram.view(start, len(code.bytes))[:] = code.finish()
+    regs = machine.hart.regs
+    regs[e.PC], regs[e.PRIV], regs[T0] = start, mode, TEXT
+    regs[e.MSTATUS] |= target << MPP_SHIFT | (SPP if target else 0)
+    regs[e.MIE] = 1 << line
+    machine.hart.line(line)(True)
+    for _ in range(4 if stepped else 0):
+        machine.loop.step()
+    machine.loop.run(400)
+    cause, pc = (e.MCAUSE, e.MEPC) if line == 7 else (e.SCAUSE, e.SEPC)
+    assert (regs[cause], regs[pc]) == (1 << 63 | line, TEXT)
 
 
 @EACH
