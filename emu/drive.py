@@ -97,14 +97,24 @@ class _HostFile:
             raise
 
     def read(self, sector: int, count: int) -> bytes:
-        size = count * SECTOR_SIZE
-        try:
-            data = os.pread(self._fd, size, sector * SECTOR_SIZE)
-        except OSError as error:
-            raise DriveError(f"{self.name}: cannot be read: {error.strerror}") from error
+        size, start = count * SECTOR_SIZE, sector * SECTOR_SIZE
+        data = self._read(size, start)
+        if len(data) == size:
+            return data
+        parts = [data]  # the host gives no more than 2 GiB at once
+        while data and len(data) < size:
+            size, start = size - len(data), start + len(data)
+            data = self._read(size, start)
+            parts.append(data)
         if len(data) != size:
             raise DriveError(f"{self.name}: has become shorter while in use; restore it")
-        return data
+        return b"".join(parts)
+
+    def _read(self, size: int, start: int) -> bytes:
+        try:
+            return os.pread(self._fd, size, start)
+        except OSError as error:
+            raise DriveError(f"{self.name}: cannot be read: {error.strerror}") from error
 
     def write(self, sector: int, data: bytes) -> None:
         at = sector * SECTOR_SIZE

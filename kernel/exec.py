@@ -46,15 +46,34 @@ class BadProgram(SyscallError):
 def exec_(k: "Kernel", p: Proc, path: bytes, argv: list[bytes]) -> int:
     """Run the program at `path` in `p`; returns argc, which becomes a0. SyscallError leaves `p` as it was."""
     module = k.modules.get(path)
-    if module is not None:
-        new = _build(k, p, argv, None, lambda offset, n: module[offset : offset + n])
+    if module is not None and _is_start(p):
+        new = _build_module(k, p, argv, module)
     else:
         with k.fs.unlogged():
-            ip = namei(k, path)
-            with k.fs.borrowed(ip):
-                new = _build(k, p, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))
+            try:
+                ip = namei(k, path)
+            except SyscallError:
+                if module is None:
+                    raise
+                new = _build_module(k, p, argv, module)
+            else:
+                with k.fs.borrowed(ip):
+                    new = _build(k, p, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))
     _commit(k, p, path, new)
     return len(argv)
+
+
+def _is_start(p: Proc) -> bool:
+    """Whether what `p` execs is what the machine was started for: `p` is process 1, or init's child as yet.
+
+    That program comes before a file of the disk of the same name. Any other exec is a program's own, and
+    takes the disk's, where there is one.
+    """
+    return p.parent is None or (p.parent.parent is None and p.name == p.parent.name)
+
+
+def _build_module(k: "Kernel", p: Proc, argv: list[bytes], module: bytes) -> "_AddressSpace":
+    return _build(k, p, argv, None, lambda offset, n: module[offset : offset + n])
 
 
 def _commit(k: "Kernel", p: Proc, path: bytes, new: "_AddressSpace") -> None:

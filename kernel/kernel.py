@@ -79,9 +79,10 @@ class Kernel:
     """An xv6 kernel on `board`.
 
     `image` is kernel/asm as an ELF file.  `init_argv` is what process 1 runs, and `modules` are programs
-    that exec finds before those on the disk.  `lab` is the year of the course whose system calls there are;
-    with `usyscall` every process has a page at USYSCALL that holds its number.  `layout` is that of the
-    disk's inodes, where the super block does not say it.
+    that are on no disk, by their paths: exec takes one when the machine starts, and else where there is
+    no file.  `lab` is the year of the course whose system calls there are; with `usyscall` every process
+    has a page at USYSCALL that holds its number.  `layout` is that of the disk's inodes, where the super
+    block does not say it.
     """
 
     def __init__(

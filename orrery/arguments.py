@@ -253,7 +253,8 @@ def _add_hardware_options(parser: argparse.ArgumentParser, drive: str) -> None:
     """Those that say what machine it is; `drive`, what becomes of the disk."""
     add = parser.add_argument
     add("--drive", metavar="IMG", help=f"the disk, which {drive} (default: a fresh one)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of all that is left to chance (default: 0)")
+    text = "seed of what is left to chance: nothing yet (default: 0)"
+    add("--seed", type=int, default=0, metavar="N", help=text)
     add("-m", "--mem", type=int, default=128, metavar="MIB", help="memory (default: %(default)s)")
     engine_help = "what runs the instructions (default: %(default)s)"
     add("--engine", choices=("fast", "public"), default="fast", help=engine_help)

@@ -228,6 +228,8 @@ def _machine(
 ) -> "Machine":
     """The machine, once nothing that it is made from would be written over."""
     check_outputs(options, inputs)
+    if options.seed:
+        warn(f"--seed {options.seed} changes nothing yet: so far nothing is left to chance")
     if options.snapshot and options.drive is None:
         raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
     return make(**machine_keywords(options), warn=warn)

@@ -46,7 +46,14 @@ COMPILE_FLAGS = (
     *TARGET_FLAGS,
     "--no-default-config",
     "-std=gnu17",
-    "-ffreestanding",
+    "-ffreestanding",  # no function is taken for one of C's because of its name
+    # Address 0 is mapped, a loop may wait for what another process does, memory is read as what it was not
+    # written as, and numbers wrap: a compiler that assumes the contrary removes code that means something
+    # here.
+    "-fno-delete-null-pointer-checks",
+    "-fno-finite-loops",
+    "-fno-strict-aliasing",
+    "-fno-strict-overflow",
     "-fno-common",
     "-fno-stack-protector",
     "-fno-omit-frame-pointer",  # a backtrace follows s0

@@ -218,7 +218,15 @@ def test_memory_can_be_little_and_much() -> None:
 
 
 def test_the_public_engine_runs_too() -> None:
-    assert orrery("boot", "--engine", "public", "--seed", "5", "-c", "echo up | cat").out == "up\n"
+    assert orrery("boot", "--engine", "public", "-c", "echo up | cat").out == "up\n"
+
+
+def test_a_seed_changes_nothing_yet_and_that_is_said() -> None:
+    plain, seeded = (orrery("boot", "--digest", *words, "-c", "echo up") for words in ((), ("--seed", "5")))
+    assert seeded.out == plain.out == "up\n"
+    assert seeded.lines == [
+        "orrery: warning: --seed 5 changes nothing yet: so far nothing is left to chance", *plain.lines,
+    ]  # fmt: skip
 
 
 def test_strace_goes_to_a_file(tmp_path: Path) -> None:

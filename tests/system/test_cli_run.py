@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from orrery_cli import INCLUDES, orrery
 
+from toolchain import cc, image
+
 HELLO = (
     INCLUDES
     + """
@@ -203,3 +205,74 @@ def test_help_and_version_need_nothing() -> None:
         done = orrery(*words)
         assert done.status == 0 and done.out and not done.err
     assert os.environ.get("HOME")
+
+
+@pytest.mark.parametrize("level", ["-O1", "-O3"])
+def test_the_compiler_takes_nothing_away_that_means_something_here(level: str) -> None:
+    """A store at address 0, a check for it, an overflow, a wait: each is a bit of the status where lost."""
+    source = Path(__file__).with_name("programs") / "assumptions.c"
+    assert orrery("run", "-w", level, source).status == 0
+
+
+def test_formats_are_checked(tmp_path: Path) -> None:
+    source = tmp_path / "formats.c"
+    source.write_text(
+        INCLUDES + 'int main(void) { printf("%s\\n", 1); fprintf(1, "%d %d\\n", 2); return 0; }\n'
+    )
+    done = orrery("cc", "-o", tmp_path / "formats", source)
+    assert done.status == 0 and done.err.count("[-Wformat") == 2
+
+
+def test_the_trees_own_programs_give_no_warning() -> None:
+    """In the image they are made for, where nobody would see one."""
+    warnings: list[str] = []
+    for sources in image.programs().values():
+        cc.compile_user(sources, warn=warnings.append)
+    assert warnings == []
+
+
+NAMESAKE = (
+    INCLUDES
+    + """
+int main(int argc, char **argv)
+{
+    char *text[] = {"cat", "words", 0}, *again[] = {argv[0], "again", 0};
+    char *echoed[] = {"echo", "from disk", 0};
+    int status = 0, fd;
+    if (argc > 1) {
+        printf("%s again\\n", argv[0]);
+        return 9;
+    }
+    fd = open("words", O_CREATE | O_WRONLY);
+    write(fd, "words\\n", 6);
+    close(fd);
+    if (fork() == 0) {
+        exec("cat", text);
+        exit(1);
+    }
+    wait(0);
+    link("echo", "mod");
+    if (fork() == 0) {
+        exec("mod", echoed);
+        exit(1);
+    }
+    wait(0);
+    unlink("mod");
+    unlink("cat");
+    if (fork() == 0) {
+        exec(argv[0], again);
+        exit(1);
+    }
+    wait(&status);
+    return status;
+}
+"""
+)
+
+
+@pytest.mark.parametrize("name", ["cat", "mod"])
+def test_a_program_is_run_before_a_namesake_on_the_disk_but_hides_it_not(tmp_path: Path, name: str) -> None:
+    source = tmp_path / f"{name}.c"
+    source.write_text(NAMESAKE)
+    done = orrery("run", source)
+    assert (done.status, done.out, done.err) == (9, f"words\nfrom disk\n{name} again\n", "")

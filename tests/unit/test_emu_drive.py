@@ -233,3 +233,21 @@ def test_a_file_that_was_replaced_meanwhile_is_no_disk(path: Path, monkeypatch: 
         FileDrive(path)
     monkeypatch.undo()
     FileDrive(path).close()
+
+
+def test_a_file_is_read_whole_where_the_host_gives_it_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Linux does with more than 2 GiB; the end of a file that was cut is still seen."""
+    content = bytes(range(256)) * 8
+    (tmp_path / "img").write_bytes(content)
+    pread = os.pread
+    monkeypatch.setattr("emu.drive.os.pread", lambda fd, size, at: pread(fd, min(size, 700), at))
+    for kind in (FileDrive, OverlayDrive):
+        drive = kind(tmp_path / "img")
+        assert drive.read(0, 4) == content and drive.read(1, 3) == content[512:]
+        os.truncate(tmp_path / "img", 1024)
+        with pytest.raises(DriveError, match="has become shorter"):
+            drive.read(0, 4)
+        drive.close()
+        (tmp_path / "img").write_bytes(content)

@@ -13,8 +13,9 @@ static const char *const names[] = {"thread_a", "thread_b", "thread_c"};
 
 static int started; /* how many threads run: nobody counts before all do */
 
-static void count(void *name)
+static void count(void *given)
 {
+    const char *name = given;
     printf("%s started\n", name);
     started++;
     while (started < THREADS)

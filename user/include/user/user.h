@@ -38,9 +38,9 @@ void *memcpy(void *to, const void *from, uint n);
 int memcmp(const void *a, const void *b, uint n);
 
 /* printf.c */
-void printf(const char *format, ...);
-void fprintf(int fd, const char *format, ...);
-void vprintf(int fd, const char *format, __builtin_va_list args);
+void printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void fprintf(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void vprintf(int fd, const char *format, __builtin_va_list args) __attribute__((format(printf, 2, 0)));
 
 /* malloc.c */
 void *malloc(uint n);
