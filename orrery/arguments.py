@@ -208,6 +208,14 @@ def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell is to complete")
 
 
+def _lab(parser: argparse.ArgumentParser) -> None:
+    known = parser.add_subparsers(metavar="list | new", required=True, dest="what", parser_class=_Parser)
+    known.add_parser("list", help="list the labs", allow_abbrev=False)
+    new = known.add_parser("new", help="make the folder of a lab", allow_abbrev=False)
+    new.add_argument("name", metavar="LAB", help="its name, as `orrery lab list` has it")
+    new.add_argument("folder", metavar="DIR", nargs="?", help="the folder to make (default: the lab's name)")
+
+
 GRAMMAR: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
     "boot": ("boot to a shell", _boot),
     "run": ("run a C or assembly source, or an ELF file, as a user program", _run),
@@ -220,6 +228,7 @@ GRAMMAR: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]
     "lsfs": ("list an image: inode, type, links, size, path", _lsfs),
     "get": ("copy a file out of an image", _get),
     "put": ("copy a file into an image", _put),
+    "lab": ("make a lab on the kernel: a tree for the students, hidden tests, a solution", _lab),
     "doctor": ("say what is missing here, and how to mend it", _doctor),
     "completion": ("print what makes a shell complete these commands: source it", _completion),
 }

@@ -336,8 +336,14 @@ def _completion(options: argparse.Namespace) -> int:
     return 0
 
 
+def _lab(options: argparse.Namespace) -> int:
+    from orrery import labkit
+
+    return labkit.main(options)
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "boot": _boot, "run": _run, "gdb": _gdb, "debug": _debug, "record": _record, "replay": _replay,
-    "cc": _cc, "mkfs": _mkfs, "lsfs": _lsfs, "get": _get, "put": _put, "doctor": _doctor,
+    "cc": _cc, "mkfs": _mkfs, "lsfs": _lsfs, "get": _get, "put": _put, "doctor": _doctor, "lab": _lab,
     "completion": _completion,
 }  # fmt: skip
