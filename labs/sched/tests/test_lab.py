@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.orrery(programs=["spin.c"], max_time=20)
+pytestmark = pytest.mark.orrery(programs=["spin.c"], max_time=8)
 
 
 def turns(machine, line):
