@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from orrery.errors import BadInput
+from toolchain.names import shown
 from toolchain.paths import ROOT
 
 LABS: Final = ROOT / "labs"
 TREE: Final = ("emu", "kernel", "orrery", "toolchain", "user")
-BESIDE: Final = ("LICENSE", "Makefile", "README.md", "pyproject.toml", "requirements.lock")
+LOCKS: Final = ("requirements.lock", "requirements-dev.lock")
+BESIDE: Final = ("LICENSE", "Makefile", "README.md", "pyproject.toml", *LOCKS)
 LEFT_BEHIND: Final = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 Definition: TypeAlias = ast.FunctionDef | ast.ClassDef
 
@@ -85,7 +87,8 @@ def main(options: argparse.Namespace) -> int:
     lab = find(options.name)
     folder = Path(options.folder or lab.name)
     make(lab, folder)
-    print(f"made {folder}: starter/ is for the students, tests/ and solution/ are yours; see README.md there")
+    made = f"made {shown(folder)}: starter/ is for the students, tests/ and solution/ are yours"
+    print(f"{made}; see README.md there")
     return 0
 
 
@@ -95,9 +98,9 @@ def main(options: argparse.Namespace) -> int:
 def make(lab: Lab, folder: Path) -> None:
     """Make the teacher's folder of `lab` at `folder`, all of it or nothing. Raises BadInput."""
     if folder.exists() or folder.is_symlink():
-        raise BadInput(f"{folder}: it is there already; name a folder that is not")
+        raise BadInput(f"{shown(folder)}: it is there already; name a folder that is not")
     if not folder.parent.is_dir():
-        raise BadInput(f"{folder}: there is no folder {folder.parent}; make it first")
+        raise BadInput(f"{shown(folder)}: there is no folder {shown(folder.parent)}; make it first")
     begun = folder.with_name(f".new-{os.getpid()}-{folder.name}")
     try:
         _fill(lab, begun)

@@ -43,7 +43,9 @@ def test_the_solution_has_all_points(tmp_path, name):
     assert graded(folder, solved) == (100, 100)
 
 
-@pytest.mark.parametrize("name", [n if n in SHORT else pytest.param(n, marks=pytest.mark.long) for n in NAMES])
+@pytest.mark.parametrize(
+    "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in NAMES]
+)
 def test_the_starter_has_few_points(tmp_path, name):
     folder = tmp_path / name
     labkit.make(labkit.find(name), folder)
@@ -73,16 +75,15 @@ def test_nothing_of_the_solution_is_in_the_starter(tmp_path):
 
 
 def test_the_command(tmp_path):
-    listed = orrery("lab", "list", cwd=tmp_path)
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == NAMES
-    made = orrery("lab", "new", "syscall", "my lab", cwd=tmp_path)
-    assert made.returncode == 0 and "my lab" in made.stdout
-    assert sorted(path.name for path in (tmp_path / "my lab").iterdir()) == [
-        "README.md", "solution", "starter", "tests",
-    ]  # fmt: skip
-    again = orrery("lab", "new", "syscall", "my lab", cwd=tmp_path)
-    assert (again.returncode, again.stderr) == (
-        2, "orrery: my lab: it is there already; name a folder that is not\n",
-    )  # fmt: skip
-    assert orrery("lab", "new", "no", cwd=tmp_path).returncode == 2
-    assert orrery("lab", "new", "cow", "a/b", cwd=tmp_path).returncode == 2
+    listed = orrery("lab", "list")
+    assert [line.split()[0] for line in listed.out.splitlines()] == NAMES
+    folder = tmp_path / "my lab"
+    made = orrery("lab", "new", "syscall", folder)
+    assert made.status == 0 and str(folder) in made.out
+    assert {path.name for path in folder.iterdir()} == {"README.md", "solution", "starter", "tests"}
+    again = orrery("lab", "new", "syscall", folder)
+    assert again.lines == [f"orrery: {folder}: it is there already; name a folder that is not"]
+    for words in (("no", tmp_path / "x"), ("cow", tmp_path / "a" / "b")):
+        refused = orrery("lab", "new", *words)
+        assert refused.status == 2 and len(refused.lines) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"my lab"}, "what fails leaves nothing"
