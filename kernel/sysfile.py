@@ -273,7 +273,7 @@ def _unlink_entry(k: "Kernel", dp: Inode, off: int, ip: Inode) -> None:
         raise SyscallError(ENOTEMPTY, "the directory is not empty")
     k.fs.writei(dp, off, bytes(DIRENT_SIZE))
     if ip.type == T_DIR:
-        dp.nlink -= 1  # the .. of the directory that goes
+        dp.nlink = max(1, dp.nlink - 1)  # the .. of the directory that goes; its own name still counts
     k.fs.iupdate(dp)
     ip.nlink -= 1
     k.fs.iupdate(ip)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from emu.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
 from kernel.abi.disk import LAYOUTS
+from kernel.abi.fcntl import T_DIR, T_FILE, T_SYMLINK
+from orrery import program
 from orrery.errors import BadInput
 from toolchain import hostfile, image
 
@@ -25,6 +27,7 @@ def open_drive(
 
     `first` is the path of the program that the kernel will run from it, `layout` that of its inodes where
     the image does not say it, or what a fresh one is to have.
+    A ready Drive is checked too, as far as it can be read: one that fails is for the kernel to cope with.
     Raises BadInput or BadImage, each with one line.
     """
     if source is None:
@@ -43,7 +46,11 @@ def open_drive(
             raise BadInput(f"{path}: {error.strerror}; name a disk image") from error
     if isinstance(source, bytes | bytearray | memoryview):
         return _checked(RamDrive(source), source, "the image in memory", first, layout)
-    return source
+    try:
+        content = source.read(0, source.capacity)
+    except DriveError:
+        return source
+    return _checked(source, content, "the drive", first, layout)
 
 
 def check_layout(layout: str | None) -> None:
@@ -60,9 +67,21 @@ def _checked(
 
     try:
         fs = fsimage.check(content, name, layout)
-        if first is not None and all(entry.path != first for entry in fs.walk()):
-            raise BadInput(f"{name}: has no {first}, which starts a machine; `orrery run` brings its own")
+        if first is not None:
+            _check_first(fs, name, first)
     except (fsimage.BadImage, BadInput):
         drive.close()
         raise
     return drive
+
+
+def _check_first(fs: "fsimage.FsImage", name: str, first: str) -> None:
+    """Raise BadInput unless the file `first` of an image is a program, or a link that may lead to one."""
+    inode = next((fs.inode(entry.ino) for entry in fs.walk() if entry.path == first), None)
+    if inode is None:
+        raise BadInput(f"{name}: has no {first}, which starts a machine; `orrery run` brings its own")
+    if inode.type == T_FILE:
+        program.check(fs.content(inode), f"{name}: {first}")
+    elif inode.type != T_SYMLINK:
+        kind = "a directory" if inode.type == T_DIR else "a device"
+        raise BadInput(f"{name}: {first}, which starts a machine, is {kind}; put a program there")

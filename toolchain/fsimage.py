@@ -1,9 +1,8 @@
-"""The image reader and checker: what is in an xv6 file system, and whether a kernel may trust it.
+"""The image reader: what is in an xv6 file system, and by fscheck.py whether a kernel may trust it.
 
 Called by `orrery lsfs`, by boot before it hands a drive to the kernel, and by tests.  The image that is
 handed in is never written: a pending log is replayed in a copy, so what is read is what a kernel
-would see after mounting.  Allowed, as a crash or another image maker leaves them: blocks that are marked
-in use and belong to nothing, inodes with no link, holes in files, a tail behind the last block.
+would see after mounting.
 """
 
 import os
@@ -20,7 +19,7 @@ from toolchain.names import shown
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap"
 
-_TYPES = (fcntl.T_DIR, fcntl.T_FILE, fcntl.T_DEVICE, fcntl.T_SYMLINK)
+TYPES = (fcntl.T_DIR, fcntl.T_FILE, fcntl.T_DEVICE, fcntl.T_SYMLINK)
 _REMEDY = "make a new image with `orrery mkfs`"
 _NO_BLOCKS = (0,) * disk.NINDIRECT
 _TABLE = struct.Struct(f"<{disk.NINDIRECT}I")
@@ -106,18 +105,63 @@ class FsImage:
         return self._blocks(inode)[0]
 
     def all_blocks(self, inode: Inode) -> list[int]:
-        """As data_blocks, with those behind them that hold block numbers."""
-        data, tables = self._blocks(inode)
-        return data + tables
+        """All blocks that an inode has: data, tables, and those behind the end of the file, 0 for none.
 
-    def _blocks(self, inode: Inode) -> tuple[list[int], list[int]]:
-        """The blocks with a file's data and those with their numbers, each checked to be a data block."""
+        Each is checked to be a data block, but not that it is there once.
+        """
+        blocks: list[int] = []
+        for row in self.rows(inode):
+            for block in row:
+                self._check_block(block, inode)
+            blocks += row
+        return blocks
+
+    def inodes(self) -> Iterator[Inode]:
+        """All inodes that are in use."""
+        start = self.superblock.inodestart * disk.BSIZE
+        table = self._data[start : start + self.superblock.ninodes * disk.DINODE_SIZE]
+        for number, fields in enumerate(disk.DINODE.iter_unpack(table)):
+            if fields[0] and number:
+                kind, major, minor, nlink, size, *addresses = fields
+                yield Inode(number, kind, major, minor, nlink, size, tuple(addresses))
+
+    def rows(self, inode: Inode) -> Iterator[tuple[int, ...]]:
+        """The block numbers of an inode as they stand together, in it and in each of its tables.
+
+        They are as they are found; but when one is given, the caller has accepted those before, which may be
+        read as tables.
+        """
+        direct = self.layout.direct
+        yield inode.addresses
+        for levels, head in enumerate(inode.addresses[direct:], 1):
+            yield from self._rows_below(head, levels)
+
+    def _rows_below(self, table: int, levels: int) -> Iterator[tuple[int, ...]]:
+        if table:
+            row = self._numbers(table)
+            yield row
+            for below in row if levels > 1 else ():
+                yield from self._rows_below(below, levels - 1)
+
+    @property
+    def free_map(self) -> memoryview:
+        """The map of free blocks: a bit for each, 1 where it is in use."""
+        sb = self.superblock
+        return self._data[sb.bmapstart * disk.BSIZE : (sb.bmapstart - (-sb.size // disk.BPB)) * disk.BSIZE]
+
+    def check_size(self, inode: Inode) -> None:
+        """Raise BadImage unless a file can be as large as `inode` says."""
         layout, count = self.layout, -(-inode.size // disk.BSIZE)
         if count > layout.blocks_max:
             what = f"inode {inode.number}: size {inode.size} is more than a file's {layout.blocks_max} blocks"
             if count <= disk.LAB.blocks_max:
                 raise self.bad(what, f"give --layout lab if it was made so, or {_REMEDY}")
             raise self.bad_blocks(what)
+
+    def _blocks(self, inode: Inode) -> tuple[list[int], list[int]]:
+        """The blocks with a file's data and those with their numbers, each checked to be a data block."""
+        self.check_size(inode)
+        layout, count = self.layout, -(-inode.size // disk.BSIZE)
         data = list(inode.addresses[: layout.direct])
         tables: list[int] = []
         for levels, head in enumerate(inode.addresses[layout.direct :], 1):
@@ -162,7 +206,7 @@ class FsImage:
             inode = self.inode(number)
             if inode.type == 0:
                 raise self.bad(f"directory {path}: entry '{name}' names inode {number}, which is free")
-            if inode.type not in _TYPES:
+            if inode.type not in TYPES:
                 raise self.bad(f"inode {number} ('{name}' in {path}): no such type: {inode.type}")
             yield name, inode
 
@@ -256,9 +300,11 @@ class FsImage:
             raise self.bad(
                 f"super block: {sb.nblocks} data blocks and {sb.ninodes} inodes do not fit {sb.size} blocks"
             )
-        if not param.MAXOPBLOCKS < sb.nlog <= 1 + _LOG_ENTRIES:
-            limits = f"from {param.MAXOPBLOCKS + 1} to {1 + _LOG_ENTRIES}"
-            raise self.bad(f"super block: a log of {sb.nlog} blocks; it has {limits}")
+        if sb.nlog <= param.MAXOPBLOCKS:
+            least = param.MAXOPBLOCKS + 1
+            raise self.bad(f"super block: a log of {sb.nlog} blocks: too few, a system call needs {least}")
+        if sb.logstart + sb.nlog > sb.size:
+            raise self.bad(f"super block: a log of {sb.nlog} blocks does not fit into {sb.size}")
         regions = sorted(self.regions(), key=lambda region: region[1])
         for (name, _, end), (later, start, _) in pairwise(regions):
             if start < end:
@@ -272,22 +318,21 @@ class FsImage:
         sb = self.superblock
         header = self._block(sb.logstart)
         (count,) = disk.LOG_N.unpack_from(header)
-        if not 0 <= count < sb.nlog:
-            raise self.bad(f"log: its header counts {count} blocks, but the log has {sb.nlog - 1}")
+        room = min(sb.nlog - 1, disk.LOG_ENTRIES_MAX)
+        if not 0 <= count <= room:
+            raise self.bad(f"log: its header counts {count} blocks, but the log has {room}")
         if count == 0:
             return
         targets = struct.unpack_from(f"<{count}I", header, disk.LOG_N.size)
         for target in targets:
-            if target < 1 or target >= sb.size or sb.logstart <= target < sb.logstart + sb.nlog:
+            if target < 2 or target >= sb.size or sb.logstart <= target < sb.logstart + sb.nlog:
                 raise self.bad(f"log: its header names block {target}, which no transaction writes")
+        if len(set(targets)) < count:
+            raise self.bad("log: its header names a block twice")
         self._data = memoryview(bytearray(self._data))
         for i, target in enumerate(targets):
             self._block(target)[:] = self._block(sb.logstart + 1 + i)
         self._read_superblock()
-
-
-# Block numbers that the log's header has room for
-_LOG_ENTRIES = (disk.BSIZE - disk.LOG_N.size) // 4
 
 
 def _entry(inode: Inode, path: str) -> Entry:
@@ -296,31 +341,11 @@ def _entry(inode: Inode, path: str) -> Entry:
 
 def check(image: Buffer, name: str = "image", layout: str | None = None) -> FsImage:
     """The image, opened; BadImage, one line with the finding and the remedy, unless a kernel can trust it."""
+    from toolchain.fscheck import Checker  # which reads images by this file
+
     fs = FsImage(image, name, layout)
     told = disk.layout_of(fs.superblock.layout)
     if told is disk.LAB and fs.layout is not told:  # a kernel would write what nobody could read again
         raise fs.bad(f"was made with --layout {told.name}, and says so", f"leave out --layout {layout}")
-    owners: dict[int, int] = {}
-    for number in range(1, fs.superblock.ninodes):
-        inode = fs.inode(number)
-        if inode.type:
-            _check_inode(fs, inode, owners)
-    for _ in fs.walk():
-        pass  # walking the tree is the check
+    Checker(fs).check()
     return fs
-
-
-def _check_inode(fs: FsImage, inode: Inode, owners: dict[int, int]) -> None:
-    """Check one inode that is in use; `owners` maps each block met so far to its inode."""
-    if inode.type not in _TYPES:
-        raise fs.bad(f"inode {inode.number}: no such type: {inode.type}")
-    if inode.nlink < 0:
-        raise fs.bad(f"inode {inode.number}: link count {inode.nlink}")
-    if inode.type == fcntl.T_DEVICE:
-        return
-    for block in filter(None, fs.all_blocks(inode)):
-        if block in owners:
-            raise fs.bad_blocks(f"inode {inode.number}: block {block} is also used by inode {owners[block]}")
-        if not fs.in_use(block):
-            raise fs.bad_blocks(f"inode {inode.number}: block {block} is marked free")
-        owners[block] = inode.number

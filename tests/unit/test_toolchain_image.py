@@ -203,6 +203,39 @@ DAMAGE: dict[str, tuple[Callable[[Patient], None], str]] = {
     "cycle": (lambda p: p.entry(6, 2, 4, b"up") or p.set(6, size=48), "directory /d/e/up: a cycle"),
     "cycle to root": (lambda p: p.entry(4, 2, 1, b"up"), "directory /d/up: a cycle"),
     "two parents": (lambda p: p.entry(1, 6, 6, b"e"), "/e: is also /d/e"),
+    "behind the size": (lambda p: p.set(2, address=(5, 300)), "inode 2: block 300 is out of range"),
+    "another's behind the size": (
+        lambda p: p.set(2, address=(5, p.block(3))),
+        "is also used by inode",
+    ),
+    "table behind the size": (lambda p: p.set(2, address=(12, 7)), "inode 2: block 7 belongs to the log"),
+    "number behind the size in a table": (
+        lambda p: struct.pack_into("<I", p.data, p.block(3, 12) * 1024 + 1020, p.block(2)),
+        "inode 3: block",
+    ),
+    "block of a device": (lambda p: p.set(5, address=(0, p.block(2))), "inode 5: block"),
+    "block of an orphan": (lambda p: p.set(7, type=2, nlink=0, address=(0, 1)), "belongs to the boot"),
+    "table twice": (lambda p: p.set(3, address=(11, p.block(3, 12))), "is also used by inode 3"),
+    "map marked free": (
+        lambda p: p.data.__setitem__(p.sb.bmapstart * 1024 + 4, 1),
+        "free map: block 33, of the inodes, is marked free",
+    ),
+    "small log": (lambda p: p.set_super(nlog=10), "a log of 10 blocks: too few"),
+    "log over inodes": (lambda p: p.set_super(nlog=35), "overlaps the log"),
+    "log target super block": (lambda p: p.log(1, [1]), "names block 1, which no"),
+    "log target twice": (lambda p: p.log(2, [200, 200]), "names a block twice"),
+    "named without links": (lambda p: p.set(2, nlink=0), "inode 2: link count 0, but an entry names it"),
+    "named too often": (lambda p: p.entry(4, 2, 2, b"x"), "inode 2: link count 1, but 2 entries name it"),
+    "directory without links": (lambda p: p.set(4, nlink=0), "inode 4: link count 0"),
+    "root without links": (lambda p: p.set(1, nlink=0), "inode 1: link count 0"),
+    "empty name": (lambda p: p.entry(1, 2, 2, b""), "entry '' has no name"),
+    "slash in a name": (lambda p: p.entry(1, 2, 2, b"a/b"), "entry 'a/b' has a / in its name"),
+    "name twice": (lambda p: p.entry(1, 2, 2, b"large"), "two entries are called 'large'"),
+    "dot twice": (lambda p: p.entry(1, 2, 1, b"."), "two entries are called '.'"),
+    "no dot": (lambda p: p.entry(6, 0, 6, b"x"), "directory /d/e: has no '.' for entry 0"),
+    "no dot dot": (lambda p: p.entry(6, 1, 0, b".."), "directory /d/e: has no '..' for entry 1"),
+    "empty directory": (lambda p: p.set(6, size=0), "directory /d/e: has no '.' for entry 0"),
+    "hole in a directory": (lambda p: p.set(6, size=2048), "directory /d/e: a block of it is missing"),
     "dot": (lambda p: p.entry(6, 0, 4, b"."), "directory /d/e: '.' is inode 4, not 6"),
     "dot dot": (lambda p: p.entry(6, 1, 1, b".."), "directory /d/e: '..' is inode 1, not 4"),
 }
@@ -248,6 +281,9 @@ def test_what_a_crash_leaves_is_accepted() -> None:
     patient.set(7, type=fcntl.T_FILE, nlink=0, size=0)  # unlinked while it was open
     patient.data[patient.sb.bmapstart * 1024 + 37] |= 1 << 3  # allocated, and then the power went
     patient.set(2, address=(1, 0))  # a hole
+    patient.data[patient.sb.bmapstart * 1024 + 36] |= 0xFF
+    patient.set(2, address=(5, 290))  # a write that failed allocated it: it is behind the end of the file
+    patient.set(3, nlink=3)  # too many
     patient.data += bytes(700)  # a tail
     fsimage.check(patient.data)
     assert fsimage.FsImage(patient.data).read("/small") == b"s" * 1024 + bytes(976)
@@ -341,3 +377,25 @@ def test_what_another_builder_removes_meanwhile_is_no_error(
     gone = tmp_path / "gone"
     monkeypatch.setattr(Path, "glob", lambda self, pattern: iter([gone]))
     assert image._built("thing", [], lambda: b"built") == b"built"
+
+
+def test_thousands_of_directories_in_each_other_are_checked_at_once() -> None:
+    """A path of 4,000 directories is neither walked again for each, nor shown."""
+    count = 4000
+    files = {f"d{i}": bytes(1024) for i in range(count)}
+    data = mkfs.build(files, size=9000, ninodes=count + 2)
+    fs = fsimage.FsImage(data)
+    inodes = [fs.inode(i + 2) for i in range(count)]
+    start = fs.superblock.inodestart * 1024
+    for inode, parent, child in zip(inodes, [1, *range(2, count + 1)], range(3, count + 3), strict=True):
+        entries = ((inode.number, b"."), (parent, b".."), (child if child < count + 2 else 0, b"d"))
+        for slot, entry in enumerate(entries):
+            disk.DIRENT.pack_into(data, inode.addresses[0] * 1024 + slot * 16, *entry)
+        struct.pack_into("<h", data, start + inode.number * 64, fcntl.T_DIR)
+        struct.pack_into("<I", data, start + inode.number * 64 + 8, 48)
+    struct.pack_into("<I", data, start + 64 + 8, 3 * 16)
+    fsimage.check(data)
+    struct.pack_into("<H", data, inodes[-1].addresses[0] * 1024 + 32, 9)
+    with pytest.raises(fsimage.BadImage, match="a cycle: it is inode 9") as caught:
+        fsimage.check(data)
+    assert len(str(caught.value)) < 500
