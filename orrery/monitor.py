@@ -27,6 +27,7 @@ from orrery.reports.log import log_lines
 from orrery.reports.schedule import schedule_parts
 from orrery.reports.words import MTIME_PS, PRIVILEGES, BadCommand, devices, not_ram, number, seconds
 from orrery.tables import PLAIN, Look, Table, rendered
+from toolchain.names import shown
 
 Part: TypeAlias = str | Table
 """What an answer is made of: lines and tables."""
@@ -91,7 +92,7 @@ class Monitor:
             command = find(words[0])
             if len(words) - 1 not in command.counts:
                 raise BadCommand(f"{command.name}: wrong number of arguments; write {command.usage}")
-            return "".join(f"{shown}\n" for shown in rendered(command.run(self, *words[1:]), self.look))
+            return "".join(f"{one}\n" for one in rendered(command.run(self, *words[1:]), self.look))
         except BadCommand as error:
             return f"{error}\n"
 
@@ -112,7 +113,9 @@ class Monitor:
         for p in self.kernel.procs:
             ppid = p.parent.pid if p.parent is not None else 0
             pc = stacks.user_registers(self._machine, p).pc
-            rows.append((p.pid, ppid, STATE_NAMES[p.state], p.sz, f"{pc:#x}", p.name, self._status(p)))
+            rows.append(
+                (p.pid, ppid, STATE_NAMES[p.state], p.sz, f"{pc:#x}", shown(p.name), shown(self._status(p)))
+            )
         yield Table((">pid", ">ppid", "state", ">size", ">pc", "name", "waits for"), rows)
 
     def pt(self, pid: str, va: str | None = None) -> Iterator[Part]:

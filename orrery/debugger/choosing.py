@@ -11,6 +11,7 @@ from orrery.debugger import browsing
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.unavailable import Unavailable
+from toolchain.names import shown
 
 
 def processes(debugger: Debugger, argument: str) -> str:
@@ -19,7 +20,9 @@ def processes(debugger: Debugger, argument: str) -> str:
     for one in debugger.target.processes():
         mark = "*" if one.pid == debugger.pid else " "
         running = ", runs" if one.current else ""
-        lines.append(f"{mark} {one.pid:<4} {one.name:<16} {one.state + running:<14} {one.parent}".rstrip())
+        lines.append(
+            f"{mark} {one.pid:<4} {shown(one.name):<16} {one.state + running:<14} {one.parent}".rstrip()
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Final
 from emu import engine as e
 from emu.hart import MACHINE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, SUPERPGMASK
-from kernel.abi.riscv import PTE_COW, PTE_FLAGS, PTE_SUPER, PTE_V, PTE_W
+from kernel.abi.riscv import PTE_COW, PTE_FLAGS, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory
 from kernel.proc import Proc
 from kernel.vm import PA_FROM_PTE_SHIFT, pa_of
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
+
+RUNS: Final = PTE_V | PTE_X | PTE_U
 
 
 class Memory:
@@ -38,6 +40,10 @@ class Memory:
                 break
             parts.append(self._ram.view(pa, size))
         return b"".join(parts)
+
+    def executes(self, p: Proc, va: int) -> bool:
+        """Whether the program of `p` may execute what is at `va`."""
+        return self._entry(p.pagetable, va) & RUNS == RUNS
 
     def write(self, p: Proc | None, va: int, data: bytes) -> bool:
         """Store `data` at `va`: all of it, or nothing and False."""

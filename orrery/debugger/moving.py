@@ -19,6 +19,7 @@ from orrery.debugger.resolving import resolve
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.unavailable import Unavailable
 from orrery.debugger.values import Value
+from toolchain.names import shown
 
 A0, FA0 = NAMES.index("x10"), NAMES.index("f10")
 LEFT = """
@@ -258,16 +259,16 @@ def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
         return LEFT.format(one.number)
     if one.kind not in WATCHES:
         kind = {"breakpoint": "Breakpoint", "catchpoint": "Catchpoint"}[one.kind]
-        what = f" ({stopped.detail.partition(' ')[2]})" if one.kind == CATCH else ""
+        what = f" ({shown(stopped.detail.partition(' ')[2])})" if one.kind == CATCH else ""
         return f"\n{'Temporary breakpoint' if one.temporary else kind} {one.number}{what}, "
     if one.kind == PAGE:
-        by = f", by {stopped.detail}" if stopped.detail else ""
+        by = f", by {shown(stopped.detail)}" if stopped.detail else ""
         return f"\nCatchpoint {one.number} (a write at {stopped.va:#x}{by}), "
     title = {"r": "Hardware read watchpoint", "rw": "Hardware access (read/write) watchpoint"}
     text = f"\n{title.get(WATCHES[one.kind], 'Hardware watchpoint')} {one.number}: {one.text}\n\n"
     old, new = (debugger.show(_watched(one, data)) for data in (one.old, one.seen))
     text += f"Old value = {old}\nNew value = {new}\n" if one.old != one.seen else f"Value = {new}\n"
-    return text + (f"Written by {stopped.detail}\n" if stopped.detail else "")
+    return text + (f"Written by {shown(stopped.detail)}\n" if stopped.detail else "")
 
 
 def _watched(one: Breakpoint, data: bytes) -> Value:
@@ -280,7 +281,7 @@ def _signal(detail: str) -> str:
     """That a program was killed, as gdb says it: `detail` is that of the event."""
     _, _, text = detail.partition(" ")
     name = SIGNALS.get(int(text.split()[1]), SEGMENTATION_FAULT)
-    return f"\nProgram received signal {name}.\n[{text}]\n"
+    return f"\nProgram received signal {name}.\n[{shown(text)}]\n"
 
 
 def position(debugger: Debugger, *, changed: bool, by_line: bool = True) -> str:

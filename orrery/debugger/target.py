@@ -72,6 +72,11 @@ class Target(Forward, Changing):
         """Memory of a process, as far as it is mapped; raises LookupError."""
         return self._memory.read(self._process(pid), va, n)
 
+    def executes(self, pid: int, va: int) -> bool:
+        """Whether the program of a process may execute what is at `va`; raises LookupError."""
+        process = self._process(pid)
+        return process is None or self._memory.executes(process, va)
+
     def read_physical(self, pa: int, n: int) -> bytes:
         """RAM, as far as it goes."""
         return self._memory.read_physical(pa, n)

@@ -10,8 +10,13 @@ has saved.  Each raises Refused, or LookupError where the process has gone.
 
 from typing import Final
 
+from emu.hart import USER
+from kernel.abi.memlayout import KERNBASE
+from kernel.abi.ps import SLEEPING, STATE_NAMES
+from orrery.debugger.registers import PC, PRIV
 from orrery.debugger.target import KERNEL
-from orrery.gdb.errors import EFAULT, EINVAL, Refused, extent, number, unhex
+from orrery.dwarf import RA
+from orrery.gdb.errors import EBUSY, EFAULT, EINVAL, Refused, extent, number, unhex
 from orrery.gdb.features import GENERAL_COUNT, NUMBERS, words
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.packet import MEMORY_BYTES_MAX, OK
@@ -20,6 +25,7 @@ from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 
 WORD_BYTES: Final = 8
+ASLEEP: Final = STATE_NAMES[SLEEPING]
 
 
 class Access:
@@ -78,8 +84,23 @@ class Access:
         return OK
 
     def _write(self, index: int, value: int) -> None:
+        if value < KERNBASE and NUMBERS[index] in (PC, RA) and self._begins_call(NUMBERS[index], value):
+            raise Refused(EBUSY)
         if not self._traveller.set_register(self._inferiors.subject(), NUMBERS[index], value):
             raise Refused(EINVAL)
+
+    def _begins_call(self, register: int, value: int) -> bool:
+        """Whether this is to begin a function in a process that is in a trap, or waits in one.
+
+        Its program goes on from there alone.  gdb writes ra first, with the place on the stack to return
+        to, and puts everything back as it was where that is refused; behind it, it does not.
+        """
+        pid = self._inferiors.subject()
+        if register == RA and (pid == KERNEL or self._traveller.executes(pid, value)):
+            return False
+        if pid == self._inferiors.current():
+            return pid != KERNEL and self._traveller.registers(pid)[PRIV] != USER
+        return any(one.pid == pid and one.state == ASLEEP for one in self._traveller.processes())
 
     # --- memory ---
 

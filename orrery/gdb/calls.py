@@ -2,8 +2,12 @@
 
 gdb has the function return to an address on the stack, where it has set a breakpoint.  But what is on a
 stack is data here, which no process may execute: there is no instruction before which to stop, but a fault.
-So while there is such a breakpoint the machine stops at the entry of each trap of that process too, and where
-it is the fault that came of returning, the entry is taken back.  Used by telling.py.
+So while there is a breakpoint at what cannot be executed the machine stops at the entry of each trap of that
+process too, and where it is the fault that came of returning, the entry is taken back.  Used by telling.py.
+
+gdb sets its breakpoints anew whenever it lets the machine go on, and a function may stop at others meanwhile,
+and be called within another one: so it is asked each time what can be executed, and not what gdb has done
+before.
 """
 
 from collections.abc import Sequence
@@ -16,12 +20,9 @@ from orrery.debugger.registers import NAMES, PC, PRIV
 from orrery.debugger.target import KERNEL
 from orrery.gdb.traveller import Traveller
 
-SP: Final = NAMES.index("x2")
 SEPC, SCAUSE, SSTATUS = (NAMES.index(name) for name in ("sepc", "scause", "sstatus"))
 FETCH_PAGE_FAULT: Final = 12
 SIE, SPIE = 1 << 1, 1 << 5
-ROOM_BYTES: Final = 64
-"""gdb keeps no more than this below the frame of the function, with the breakpoint at its end."""
 
 
 class Calls:
@@ -33,8 +34,7 @@ class Calls:
 
     def with_traps(self, places: Sequence[Place]) -> list[Place]:
         """The places, and those of the traps that are to be looked at."""
-        known = self._returns
-        self._returns = {p: known[p] if p in known else self._is_return(p) for p in places}
+        self._returns = {place: self._is_return(place) for place in places}
         return [*places, *(_trap(place) for place, is_return in self._returns.items() if is_return)]
 
     def is_trap(self, place: Place) -> bool:
@@ -60,10 +60,9 @@ class Calls:
         if place.kinds != "x" or place.pid in (ALL, KERNEL) or place.va >= KERNBASE:
             return False
         try:
-            sp = self._traveller.registers(place.pid)[SP]
+            return not self._traveller.executes(place.pid, place.va)
         except LookupError:  # it has ended
             return False
-        return 0 <= place.va - sp < ROOM_BYTES
 
 
 def _trap(place: Place) -> Place:

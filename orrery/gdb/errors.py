@@ -8,6 +8,7 @@ from typing import Final
 ENOENT: Final = 2
 ESRCH: Final = 3
 EBADF: Final = 9
+EBUSY: Final = 16
 EFAULT: Final = 14
 EINVAL: Final = 22
 

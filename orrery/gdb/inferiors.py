@@ -8,6 +8,7 @@ A gdb that finds a new inferior in the list of threads takes it for the one that
 only those that gdb was told of, and of the others it is told by an event each (telling.py).
 """
 
+import re
 from functools import lru_cache
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
@@ -16,10 +17,12 @@ from kernel.abi.ps import STATE_NAMES, ZOMBIE
 from orrery.debugger.target import KERNEL
 from orrery.gdb.errors import EINVAL, ESRCH, Refused, number
 from orrery.gdb.traveller import Traveller
+from toolchain.names import shown
 
 KERNEL_ID: Final = 1_000_000_000
 ALL: Final = -1
 ANY: Final = 0
+NO_CHARACTERS: Final = re.compile("[\ufffe\uffff]")  # of XML, besides those that have an escape anyway
 
 
 class Inferiors:
@@ -73,7 +76,7 @@ class Inferiors:
         """What a person calls it; raises Refused."""
         if pid == KERNEL:
             return "kernel"
-        return next((one.name for one in self._traveller.processes() if one.pid == pid), "ended")
+        return next((_printable(one.name) for one in self._traveller.processes() if one.pid == pid), "ended")
 
     def state(self, pid: int) -> str:
         """In words."""
@@ -121,6 +124,11 @@ class Inferiors:
             for pid in self.listed()
         )
         return f'<?xml version="1.0"?>\n<threads>\n{"".join(lines)}</threads>\n'.encode()
+
+
+def _printable(name: str) -> str:
+    """A name that a guest has chosen, with escapes for what no line and no XML can have."""
+    return NO_CHARACTERS.sub(lambda found: f"\\u{ord(found[0]):04x}", shown(name))
 
 
 @lru_cache(maxsize=32)  # each step names one

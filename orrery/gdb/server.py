@@ -29,6 +29,7 @@ from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
 from orrery.machine import Machine
 from orrery.signals import Signals
+from toolchain.names import shown
 
 LOOPBACK: Final = "127.0.0.1"
 STDIN: Final = 0
@@ -227,14 +228,16 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that cannot be one is not looked for
         raise BadInput(
-            f"no gdb server on {host}:{port}: {_reason(error)}; give another port or host with --gdb"
+            f"no gdb server on {shown(host)}:{port}: {_reason(error)}; give another port or host with --gdb"
         ) from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
     """Why there is no socket, in words: Python adds the address to those of the host."""
+    if isinstance(error, UnicodeError):
+        return "that is no name of a host"
     if error.errno is None or isinstance(error, socket.gaierror):  # which has numbers of its own
         return error.strerror or str(error)
     return os.strerror(error.errno)

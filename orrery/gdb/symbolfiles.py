@@ -20,6 +20,7 @@ from orrery.debugger.target import KERNEL
 from orrery.gdb.errors import ENOENT, Refused
 from orrery.gdb.files import Files
 from orrery.gdb.traveller import Traveller
+from toolchain.names import shown
 
 KERNEL_FILE: Final = "kernel.elf"
 TRAMPOLINE_FILE: Final = "trampoline.elf"
@@ -65,7 +66,7 @@ class SymbolFiles:
         program = self._traveller.program(pid) if name else b""
         if not program:
             raise Refused(ENOENT)
-        return self.files.add(name, program)
+        return self.files.add(shown(name), program)
 
     def libraries_xml(self) -> bytes:
         """The kernel's code as libraries, for qXfer:libraries:read: each is where it was linked to be.

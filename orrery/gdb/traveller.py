@@ -147,6 +147,10 @@ class Traveller(Changing):
     def read(self, pid: int, va: int, n: int) -> bytes:
         return self._here.read(pid, va, n)
 
+    def executes(self, pid: int, va: int) -> bool:
+        """As Target.executes, in the present, for nobody calls in the past."""
+        return self._present.executes(pid, va)
+
     def monitor(self, line: str) -> str:
         return self._here.monitor(line)
 

@@ -221,6 +221,9 @@ def test_loopback_addresses(program: Path, host: str) -> None:
 def test_an_address_that_is_not_this_computers(program: Path) -> None:
     done = orrery("run", "--gdb=192.0.2.1:0", program)
     assert (done.status, len(done.lines)) == (2, 1) and "192.0.2.1:0" in done.err and "--gdb" in done.err
+    for name in ("a..b", f"{'a' * 64}.b", "\udcff"):
+        done = orrery("run", f"--gdb={name}:1", program)
+        assert (done.status, len(done.lines)) == (2, 1) and "no name of a host" in done.err, done.err
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -81,6 +81,38 @@ def test_functions_of_the_guest_are_called(served: Served) -> None:
     assert "Program" not in said and served.end()[0] == 9
 
 
+def test_functions_of_the_guest_that_are_called_stop_on_their_way(served: Served) -> None:
+    """At a breakpoint, in one another, left by finish, return and continue; and back to before all that."""
+    said = served.gdb(
+        "tbreak main", "continue", "next", "set $here = $pc", "break half", "print half(50)", "print half(8)",
+        "backtrace", "finish", "backtrace", "continue", "backtrace 1", "print x", "print half(6)", "return",
+        "backtrace 1", "print $pc == $here", "delete", "print deep(2) + half(4)", "reverse-stepi", "stepi",
+        "print half(10)", "tbreak deep", "continue", "next", "detach",
+    )  # fmt: skip
+    in_order(said, [
+        r"hit Breakpoint 2[.\d]*, half \(a=.*50\)", r"stopped while in a function called from GDB",
+        r"hit Breakpoint 2[.\d]*, half \(a=.*8\)", r"^#1  <function called from gdb>",
+        r"^#2  half \(a=.*50\)", r"^#3  <function called from gdb>", r"^#4  main",
+        r"^half \(a=.*50\)", r"Value returned is \$1 = 4", r"^#0  half \(a=.*50\)",
+        r"^#1  <function called from gdb>", r"^#2  main", r"^#0  main", r"\$2 = 50",
+        r"hit Breakpoint 2[.\d]*, half \(a=.*6\)", r"^#0  main", r"\$3 = 1", r"\$4 = 4", r"\$5 = 5",
+        r"hit Temporary breakpoint 3[.\d]*, deep",
+    ])  # fmt: skip
+    assert "SIGSEGV" not in said and served.end()[0] != 255
+
+
+def test_no_function_is_called_in_the_middle_of_a_trap(served: Served) -> None:
+    said = served.gdb(
+        "tbreak self", "continue", "tbreak uservec", "continue", "print half(50)", "print $pc", "thread 3.1",
+        "print (int)wait(0)", "backtrace 1", "thread 2.1", "finish", "finish", "print half(50)", "detach",
+    )  # fmt: skip
+    in_order(said, [
+        r"uservec \(\) at", r'Could not write register "ra"', r"\$1 = .*<uservec>",
+        r'Could not write register "ra"', r"^#0  wait", r"^getpid \(\) at", r"= 25$",
+    ])  # fmt: skip
+    assert "SIGSEGV" not in said and served.end()[0] == 9
+
+
 def test_ways_to_look_and_to_change(served: Served) -> None:
     said = served.gdb(
         "tbreak half", "continue", "info registers csr", "info registers float", "print $satp == 0",
