@@ -200,6 +200,23 @@ def _add_copying(parser: argparse.ArgumentParser) -> None:
     _add_layout(parser, None, LAYOUT_HELP)
 
 
+def _grade(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("submissions", metavar="DIR", nargs="+", help="what a student has handed in")
+    text = "the hidden test; can be repeated (default: test_*.py in the current directory)"
+    add("--test", metavar="FILE", action="append", default=[], help=text)
+    text = "where the results go, a folder for each DIR (default: %(default)s)"
+    add("-o", dest="out", metavar="OUT", default="grades", help=text)
+    text = "how many submissions are graded at a time (default: one for each CPU)"
+    add("-j", dest="jobs", type=int, metavar="N", help=text)
+    text = "limit of wall time for each submission, in seconds (default: %(default)s)"
+    add("--timeout", metavar="S", default="300", help=text)
+    add("--max-time", metavar="S", help="limit of virtual time for each test, where its marker does not say")
+    add("--kernel", action="store_true", help="each DIR is a source tree, whose kernel is to be graded")
+    text = "with --kernel: where the sources are that tests name (default: beside the test)"
+    add("--programs", metavar="DIR", help=text)
+
+
 def _doctor(parser: argparse.ArgumentParser) -> None:
     """It has none."""
 
@@ -229,6 +246,7 @@ GRAMMAR: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]
     "get": ("copy a file out of an image", _get),
     "put": ("copy a file into an image", _put),
     "lab": ("make a lab on the kernel: a tree for the students, hidden tests, a solution", _lab),
+    "grade": ("run the tests of a lab on each submission of a class", _grade),
     "doctor": ("say what is missing here, and how to mend it", _doctor),
     "completion": ("print what makes a shell complete these commands: source it", _completion),
 }

@@ -323,6 +323,12 @@ def _put(options: argparse.Namespace) -> int:
     return copying.put(options)
 
 
+def _grade(options: argparse.Namespace) -> int:
+    from orrery import grade
+
+    return grade.main(grade.wanted(options), say)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from orrery import doctor
 
@@ -344,6 +350,7 @@ def _lab(options: argparse.Namespace) -> int:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "boot": _boot, "run": _run, "gdb": _gdb, "debug": _debug, "record": _record, "replay": _replay,
-    "cc": _cc, "mkfs": _mkfs, "lsfs": _lsfs, "get": _get, "put": _put, "doctor": _doctor, "lab": _lab,
+    "cc": _cc, "mkfs": _mkfs, "lsfs": _lsfs, "get": _get, "put": _put, "lab": _lab, "grade": _grade,
+    "doctor": _doctor,
     "completion": _completion,
 }  # fmt: skip

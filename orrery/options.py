@@ -58,7 +58,7 @@ def session_options(
     """The options of a run, but for strace's file."""
     from orrery.session import Options
 
-    timeout_s = _seconds("--timeout", options.timeout)
+    timeout_s = seconds_of("--timeout", options.timeout)
     return Options(
         commands=commands,
         program=program,
@@ -103,11 +103,11 @@ def check_outputs(options: argparse.Namespace, inputs: "Iterable[Name | None]") 
 def _virtual_ticks(text: str | None) -> int | None:
     from emu.clock import TICKS_PER_S
 
-    seconds = _seconds("--max-time", text)
+    seconds = seconds_of("--max-time", text)
     return None if seconds is None else int(seconds * TICKS_PER_S)
 
 
-def _seconds(option: str, text: str | None) -> "Decimal | None":
+def seconds_of(option: str, text: str | None) -> "Decimal | None":
     """A positive decimal number of seconds, or None where the option was not given."""
     if text is None:
         return None
