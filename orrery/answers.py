@@ -6,7 +6,8 @@ makes no sense is a BadAnswer, and never an object that a test could take for mo
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from orrery.wire import PROTOCOL, BadAnswer, Value
 
@@ -116,3 +117,17 @@ def event(value: Value) -> "Event":
             made: Event = cls(*(tuple(field) if isinstance(field, list) else field for field in fields))
             return made
     raise BadAnswer(f"no event of kind {kind!r}")
+
+
+READS: Final[Mapping[str, Callable[[Value], Value]]] = {
+    "digest": text,
+    "fork": anything,
+    "on": anything,
+    "program": ended,
+    "reg": number,
+    "run_until": happening,
+    "sh": text,
+    "type": anything,
+    "write": anything,
+}
+"""By call, what looks at its result, where that does not depend on what was asked for."""

@@ -64,20 +64,24 @@ class ForkedMachine:
     def type(self, text: str | bytes) -> None:
         """Type on the console; the keys go in as the machine runs."""
         __tracebackhide__ = True  # a test that fails shows its own line, not these
-        self.call(answers.anything, "type", checks.content("text", text))
+        self.call("type", checks.content("text", text))
 
     def expect(self, regex: str, timeout_s: float = 10.0) -> re.Match[str]:
         """Run until what the console shows, from the last match on, matches; returns the match."""
         __tracebackhide__ = True
         pattern = re.compile(checks.text("regex", regex))
         timeout = checks.seconds("timeout_s", timeout_s, zero=True)
-        return self.call(partial(answers.match, pattern=pattern), "expect", regex, timeout)
+        match: re.Match[str] = self.call(
+            "expect", regex, timeout, reads=partial(answers.match, pattern=pattern)
+        )
+        return match
 
     def sh(self, cmd: str, timeout_s: float | None = None) -> str:
         """Type a line for the shell, run until it waits again; what was printed, without prompt and echo."""
         __tracebackhide__ = True
         timeout = checks.seconds("timeout_s", timeout_s, zero=True)
-        return self.call(answers.text, "sh", checks.text("cmd", cmd), timeout)
+        output: str = self.call("sh", checks.text("cmd", cmd), timeout)
+        return output
 
     @property
     def status(self) -> int:
@@ -93,32 +97,36 @@ class ForkedMachine:
         """The `n` bytes of RAM at physical address `pa`."""
         checks.whole("pa", pa)
         reads = partial(answers.ram, size=checks.whole("n", n))
-        return self.call(reads, "read", pa, n, answer_bytes=2 * max(0, n))
+        data: bytes = self.call("read", pa, n, reads=reads, answer_bytes=2 * max(0, n))
+        return data
 
     def reg(self, name: str) -> int:
         """The hart's register of this name."""
-        return self.call(answers.number, "reg", checks.text("name", name))
+        value: int = self.call("reg", checks.text("name", name))
+        return value
 
     def on(self, kind: str, hook: "Hook") -> None:
         """Call hook(event) for each 'syscall', 'fault' or 'switch' from now on."""
         checks.hook("hook", hook)
         if checks.text("kind", kind) not in self._hooks:
-            self.call(answers.anything, "on", kind)
+            self.call("on", kind)
         self._hooks.setdefault(kind, []).append(hook)
 
     def digest(self) -> str:
         """SHA-256, in hex, of console output, registers, time, RAM and disk: all that the machine is."""
-        return self.call(answers.text, "digest")
+        digest: str = self.call("digest")
+        return digest
 
     def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
         """Run until an event of orrery/debugger/events.py: fork, exec, exit, fault, syscall:NAME ..."""
         __tracebackhide__ = True
         timeout = checks.seconds("timeout_s", timeout_s, zero=True)
-        return self.call(answers.happening, "run_until", checks.text("event", event), timeout)
+        happening: Happening = self.call("run_until", checks.text("event", event), timeout)
+        return happening
 
     def write(self, pa: int, data: bytes) -> None:
         """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
-        self.call(answers.anything, "write", checks.whole("pa", pa), checks.data("data", data))
+        self.call("write", checks.whole("pa", pa), checks.data("data", data))
 
     def fork(self) -> "ForkedMachine":
         """Another machine in the state of this one, in milliseconds; what becomes of it is its own.
@@ -128,7 +136,7 @@ class ForkedMachine:
         __tracebackhide__ = True
         wire, far = Wire.pair(self._patience_s)
         with far:
-            self.call(answers.anything, "fork", passenger=far)
+            self.call("fork", passenger=far)
         other = ForkedMachine(wire, self._log, self._patience_s)
         other._console, other._crashes, other._start_ps = self._console, [*self._crashes], self._start_ps
         other.warnings = self.warnings
@@ -151,7 +159,7 @@ class ForkedMachine:
         self._console, self._crashes = copy._console, copy._crashes
         copy.closed = True  # it is this one now
         for kind in self._hooks:
-            self.call(answers.anything, "on", kind)
+            self.call("on", kind)
 
     def close(self) -> None:
         """Let the machine and its snapshots go. Closing twice is harmless."""
@@ -191,12 +199,12 @@ class ForkedMachine:
 
     def call(
         self,
-        reads: Callable[[Value], T],
         name: str,
         *arguments: Value,
         passenger: socket.socket | None = None,
+        reads: Callable[[Value], Value] | None = None,
         answer_bytes: int = 0,
-    ) -> T:
+    ) -> Value:
         """Have the attendant carry out call `name`; its result, as `reads` looks at it.
 
         That may have at most `answer_bytes` more than usual.
@@ -207,7 +215,7 @@ class ForkedMachine:
             self._wire.send((name, arguments), passenger)
         except Hangup:
             raise self._lost() from None
-        return self._answer(reads, answer_bytes)
+        return self._answer(reads or answers.READS[name], answer_bytes)
 
     def _answer(self, reads: Callable[[Value], T], more_bytes: int = 0) -> T:
         """Wait for an answer; raises the exception that it is, if it is one."""

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from orrery import answers, checks
+from orrery import checks
 from orrery.errors import BadInput
 from orrery.forked import ForkedMachine
 from orrery.hatchery_process import HatcheryProcess
@@ -137,7 +137,7 @@ class Nursery:
             source, words, lambda warning: None, within=None if within is None else Path(within)
         )
         with self._fork(Recipe(for_program=True), limit_s) as machine:
-            status, output = machine.call(answers.ended, "program", program.argv, program.elf, given)
+            status, output = machine.call("program", program.argv, program.elf, given)
         return Ended(status, output.decode(errors="replace"))
 
     def take_log(self) -> str:
