@@ -49,3 +49,5 @@ def test_time_has_no_end_though_the_cell_has() -> None:
         clock.charge(7)
         clock.advance_to(ticks)
         assert clock.now == ticks + 7
+    clock.advance_to((1 << 90) + 100)
+    assert clock.now == (1 << 90) + 100 and clock.epoch == 1 << 90, "a short jump needs no other epoch"

@@ -315,6 +315,29 @@ def test_an_interrupt_of_a_higher_mode_needs_no_enable_bit(
 
 
 @EACH
+@pytest.mark.parametrize("mode", [USER, SUPERVISOR, MACHINE])
+def test_an_engine_stops_for_the_interrupts_that_the_hart_takes(mode: int, engine: str) -> None:
+    """And for no others: of each line, delegated or not, enabled or not."""
+    text = Code(TEXT)
+    text.put(C_JUMP_TO_ITSELF)
+    machine = Machine(engine, text.finish(), mode)
+    regs, cells, hart = machine.hart.regs, machine.hart.cells, machine.hart
+    mstatus = regs[e.MSTATUS]
+    for line in (*S_LINES, *M_LINES):
+        hart.line(line)(True)
+        for enabled in range(8):
+            regs[e.MSTATUS] = mstatus | (SIE if enabled & 1 else 0) | (MIE if enabled & 2 else 0)
+            regs[e.MIDELEG] = 1 << line if enabled & 4 else 0
+            for mie in (0, 1 << line, 0xAAA & ~(1 << line)):
+                regs[e.MIE] = mie
+                cells[e.DEADLINE] = cells[e.NOW] + 10
+                machine.board.engine.run()
+                takes = hart.takeable_interrupt() is not None
+                assert cells[e.REASON] == (e.AT_INTERRUPT if takes else e.AT_DEADLINE)
+        hart.line(line)(False)
+
+
+@EACH
 @MODES
 def test_wfi_goes_on_when_an_interrupt_is_pending(stepped: bool, engine: str) -> None:
     """Enabled or not by SIE; time jumps to the event, and the rest of the block has cost nothing."""
