@@ -80,6 +80,13 @@ class Scheduler:
             gate = self.run_hart(self._regs[RA])
         assert gate == image.resumed, f"a thread in {function:#x} came back at gate {gate:#x}"
 
+    def rest(self) -> None:
+        """In the midst of something long: let the loop look whether anybody wants a stop.
+
+        No other thread runs meanwhile, and no interrupt is taken. It costs what a gate does.
+        """
+        self.call(self._k.image.resumed)
+
     def _swtch(self, old_pa: int, new_pa: int) -> None:
         self._regs[A0], self._regs[A1] = old_pa, new_pa
         self.call(self._k.image.swtch)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 READABLE: Final = PTE_V | PTE_U | PTE_R
 WRITABLE: Final = PTE_V | PTE_U | PTE_W
-PIECE_MAX: Final = 4096  # bytes fetched from a program at a time
+PIECE_MAX: Final = 4096  # bytes fetched from a program at a time; divides REST_IN_BYTES
+REST_IN_BYTES: Final = 1 << 16  # copied for one call, after which the machine may be stopped: who takes
+REST_OUT_BYTES: Final = 1 << 20  # them may be slow, and storing is not
 DIRTY: Final = PTE_A | PTE_D
 
 
@@ -73,13 +75,16 @@ class UserCopy:
 
     def copyout(self, p: "Proc", va: int, data: bytes | memoryview) -> None:
         """Store `data` at address `va` of `p`; raises BadAddress, with what lies before it stored."""
-        n, done = len(data), 0
+        n, done, rest_at = len(data), 0, REST_OUT_BYTES
         self._clock.charge(n)
         while done < n:
             offset = self._offset(p, va + done, WRITABLE)
             step = min(PGSIZE - (va + done & PGMASK), n - done)
             self._bytes[offset : offset + step] = data[done : done + step]
             done += step
+            if done >= rest_at:
+                rest_at += REST_OUT_BYTES
+                self._k.sched.rest()
 
     def copyinstr(self, p: "Proc", va: int, limit: int) -> bytes:
         """The string at address `va` of `p` without its NUL, which is among the first `limit` bytes.
@@ -130,6 +135,8 @@ def copyin_most(
             return done + len(data)
         take(data)
         done += size
+        if not done % REST_IN_BYTES:
+            k.sched.rest()
     return done
 
 

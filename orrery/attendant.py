@@ -132,7 +132,7 @@ def _running(machine: BootedMachine, wire: Wire) -> Iterator[None]:
     if machine.panic is not None:
         raise machine.panic
     try:
-        with Watchdog(wire, PATIENCE_S[machine.board.engine.name], lambda: machine.slices):
+        with Watchdog(wire, PATIENCE_S[machine.board.engine.name], lambda: machine.board.clock.now):
             yield
     except (MachineStopped, BadInput):
         raise

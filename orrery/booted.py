@@ -63,11 +63,9 @@ class BootedMachine(Machine):
             warn=warnings.append,
         )
         self.limit_ticks = NEVER
-        self.slices = 0  # grows while the machine's loop goes round
         self.panic: KernelPanic | None = None  # the machine cannot run after it
         self._limit_s = 0.0
         self._console: Final = bytearray()  # what was shown and not taken yet
-        self.board.loop.on_slice = self._on_slice
         self.crashes: Final[list[str]] = []  # which processes were killed and where, not taken yet
         if programs:
             self.hub.add(_CrashSite(self))
@@ -118,10 +116,6 @@ class BootedMachine(Machine):
             assert stop is Stop.ASLEEP, "a machine that nobody asked to stop is asleep"
             raise Deadlock(self.kernel.procs.sleepers_report())
         return status & 0xFF, b"".join(shown)
-
-    def _on_slice(self) -> None:
-        self.slices += 1
-        self.front.slice()
 
     def _on_output(self, pid: int | None, data: bytes) -> None:
         super()._on_output(pid, data)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from orrery import ending
 from orrery.arguments import RECORDED, Command, make_parser, parse
 from orrery.errors import BadInput
 from orrery.options import (
@@ -41,11 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_files()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = parse(arguments, COMMANDS)
-        command: Command = options.function
-        return command(options)
+        with ending.in_order(arguments, own=argv is None):
+            options = parse(arguments, COMMANDS)
+            command: Command = options.function
+            return command(options)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ending.Ended as ended:
+        return ended.status
     except Exception as error:
         if not isinstance(error, _expected_errors()):
             raise

@@ -135,9 +135,10 @@ class Machine:
         self._hooks: list[tuple[str, Hook]] = []
         self.closed = False
         self._running = False
+        self._at_front = False  # the front end has the turn, and may wait for a person
         self.front: Front = self._dialogue
         self.board.loop.on_idle = self._on_idle
-        self.board.loop.on_slice = lambda: self.front.slice()
+        self.board.loop.on_slice = self._on_slice
         self.kernel.console.on_output = self._on_output
         self.kernel.console.on_read_wait = self._on_read_wait
 
@@ -302,13 +303,18 @@ class Machine:
             return Stop.ASKED
         self._stuck = False
         self.past.forget_future()
-        self._running = True
+        self._running, self._at_front = True, False
         try:
             stop = self.board.loop.run(limit_ticks)
         finally:
             self._running = False
         self.hub.raise_error()
         return Stop.ASLEEP if self._stuck else stop
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the machine runs, by itself: nobody at its console has the turn."""
+        return self._running and not self._at_front
 
     def check_at_rest(self) -> None:
         """Raise ValueError if the machine was closed, or runs: this was called by a hook or its like."""
@@ -368,13 +374,23 @@ class Machine:
     # --- what the loop and the kernel tell ---
 
     def _on_idle(self, until_ticks: int) -> bool:
-        if self.keyboard.pump() or self.front.idle(until_ticks):
+        if self.keyboard.pump():
+            return True
+        self._at_front = True
+        came = self.front.idle(until_ticks)
+        self._at_front = False
+        if came:
             return True
         if self.board.events.next_ticks == NEVER:  # there may be a limit, but nothing will happen before it
             self._stuck = True
             self.ask_stop()
             return True
         return False
+
+    def _on_slice(self) -> None:
+        self._at_front = True
+        self.front.slice()
+        self._at_front = False
 
     def _on_output(self, pid: int | None, data: bytes) -> None:
         self._digest_shown()

@@ -5,6 +5,7 @@ is pending, so wall time has no part in the run: the same lines make the same ru
 """
 
 import os
+from types import FrameType
 from typing import Final
 
 from emu.clock import TICKS_PER_S
@@ -135,6 +136,9 @@ class Script:
 
     def slice(self) -> None:
         pass
+
+    def peek(self, frame: FrameType | None) -> None:
+        """As Console.peek: nobody types."""
 
     def finish(self) -> None:
         """Switch the machine off, with the status of the child that the shell reaped last."""

@@ -13,6 +13,8 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from emu.clock import PS_PER_TICK
@@ -21,18 +23,19 @@ from emu.loop import Stop
 from orrery.machine import Front, Machine
 from orrery.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput, Write
 from orrery.script import Lines, Script
-from orrery.signals import Signals
+from orrery.signals import TIMEOUT, Halted, Signals
 from orrery.strace import Strace
+from orrery.watchdog import PATIENCE_S, STUCKS_MAX, Patience
 
 if TYPE_CHECKING:
     from orrery.gdb.server import Server
 
 BAD_INPUT: Final = 2
-TIMEOUT: Final = 124
 PANIC: Final = 125
 DEADLOCK: Final = 126
 BY_SIGNAL: Final = 128
 STDIN, STDOUT = 0, 1
+KEYS: Final = "C-a x switches the machine off, C-a h tells of other keys"
 PS_PER_S: Final = 10**12
 AT_TERMINAL: Final = "terminal"
 BY_SCRIPT: Final = "script"
@@ -50,6 +53,9 @@ class Console(Front, Protocol):
     """A front end that may end the run: `status` is then the exit status."""
 
     status: int | None
+
+    def peek(self, frame: FrameType | None) -> None:
+        """The machine does not come back; in a handler of signals, which was given `frame`."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,8 @@ class Session:
             self._server = self._listen(options.gdb)
         strace = self._strace()
         with Signals(options.timeout_s) as signals:
+            self._patience = Patience(lambda: machine.board.clock.now, PATIENCE_S[machine.board.engine.name])
+            signals.on_tick = partial(self._on_tick, signals)
             signals.attach(machine.ask_stop)
             stop = self._run(signals)
             if strace is not None:
@@ -133,7 +141,17 @@ class Session:
             if os.isatty(STDIN) and not self._options.commands:
                 from orrery.terminal import Terminal
 
-                terminal = Terminal(machine, STDIN, shown, self._host.write, signals, self._options.again)
+                terminal = Terminal(
+                    machine,
+                    STDIN,
+                    shown,
+                    self._host.write,
+                    signals,
+                    self._options.again,
+                    for_program=self._options.program,
+                )
+                if not self._options.program:
+                    self._say(f"orrery: {KEYS}")
                 self._front = stack.enter_context(terminal)
             else:
                 self._front = Script(
@@ -149,6 +167,8 @@ class Session:
                 stop = (
                     machine.run(limit) if self._server is None else self._debug(self._server, limit, signals)
                 )
+            except Halted:
+                stop = Stop.ASKED
             except Exception as error:  # any: the kernel or the hardware has broken a rule of its own
                 from orrery import postmortem
 
@@ -156,6 +176,16 @@ class Session:
                 stop = Stop.ASKED
         self._greeting = shown.finish()
         return stop
+
+    def _on_tick(self, signals: Signals, frame: FrameType | None) -> None:
+        """See that the machine moves, and if not, whether the person wants it to stop."""
+        if not self._machine.is_busy:
+            self._patience.begin()
+        elif self._patience.stucks >= STUCKS_MAX:
+            self._say("orrery: panic: the kernel loops, and does not let itself be stopped")
+            signals.leave(PANIC)
+        elif not self._patience.look(frame):
+            self._front.peek(frame)
 
     def _lines(self, signals: Signals) -> Lines:
         """Where the console's lines come from."""
@@ -208,8 +238,13 @@ class Session:
         if failed is not None:
             return self._output_failed(failed)
         if signals.timed_out:
-            return self._broken_off(TIMEOUT, f"timeout: {self._options.timeout_s} s of wall time are over")
+            where = f"; the machine was at {signals.halted.where}" if signals.halted is not None else ""
+            return self._broken_off(
+                TIMEOUT, f"timeout: {self._options.timeout_s} s of wall time are over{where}"
+            )
         if signals.terminated:
+            if signals.halted is not None:
+                self._say(f"orrery: halted at {signals.halted.where}")
             return BY_SIGNAL + signals.terminated
         if stop is Stop.LIMIT:
             limit_s = machine.board.clock.now * PS_PER_TICK / PS_PER_S

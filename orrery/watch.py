@@ -33,7 +33,7 @@ WATCHED: Final = ("emu", "kernel", "toolchain", "user")
 SUFFIXES: Final = (".py", ".c", ".h", ".S", ".s", ".ld")
 POLL_S: Final = 0.2
 SETTLE_S: Final = 0.05  # how long the sources must stay as they are: an editor may write in several steps
-STOP_S_MAX: Final = 5.0  # after which a child that does not end is killed
+STOP_S_MAX: Final = 0.9  # after which a child that does not end is killed
 LINES_MAX: Final = 10  # typed again
 BY_SIGNAL: Final = 128
 STDIN: Final = 0
@@ -147,7 +147,7 @@ class Watch:
         with Signals(None) as signals:
             self._tree.take()
             while True:
-                with _terminal_as_it_is():
+                with terminal_as_it_is():
                     end = self._boot(signals)
                 if end is End.CHANGED:
                     self._say("")  # the guest's line is not finished
@@ -273,7 +273,7 @@ def _status(returned: int) -> int:
 
 
 @contextmanager
-def _terminal_as_it_is() -> Iterator[None]:
+def terminal_as_it_is() -> Iterator[None]:
     """The terminal is the same afterwards, even if a child was killed."""
     before = termios.tcgetattr(STDIN) if os.isatty(STDIN) else None
     try:
@@ -286,7 +286,7 @@ def _terminal_as_it_is() -> Iterator[None]:
 @contextmanager
 def _keys_at_once() -> Iterator[bool]:
     """Get keys without Enter, and show none; False where there is no terminal."""
-    with _terminal_as_it_is():
+    with terminal_as_it_is():
         if os.isatty(STDIN):
             mode = termios.tcgetattr(STDIN)
             mode[3] &= ~(termios.ICANON | termios.ECHO)

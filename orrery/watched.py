@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orrery import cli
+from orrery import cli, ending
 from orrery.errors import BadInput
 from orrery.watch import BY_SIGNAL, ROOT, WATCHED, file_line
 
@@ -30,8 +30,11 @@ def main() -> int:
     """As the command says; the exit status."""
     fd, command, *words = sys.argv[1:]
     try:
-        _load()
-        return cli.main([command, f"--watched={fd}", *words])
+        with ending.in_order([command], own=True):
+            _load()
+            return cli.main([command, f"--watched={fd}", *words])
+    except ending.Ended as ended:
+        return ended.status
     except Exception as error:  # any: the sources are being edited
         cli.say(f"orrery: {trouble(error)}")
         _teller(int(fd))(b"broken")

@@ -78,6 +78,9 @@ class Console:
             signal.signal(signal.SIGINT, before)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """C-c: a stop; where that was asked for and has not come, the end."""
+        if self._debugger.stepper.asked:
+            raise KeyboardInterrupt
         self._debugger.stepper.asked = True
 
     def _look_up(self) -> None:

@@ -35,9 +35,11 @@ from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.trail import Trail
 from orrery.machine import Machine
+from orrery.watchdog import PATIENCE_S, Watchdog
 from orrery.wire import Hangup, Value, Wire, plain
 
 MOVES: Final = ("run", "step")
+LOOKING_S_MAX: Final = 60  # of CPU time, for a call that lets the machine stand still
 NOWHERE: Final = ((0, False, 3, 0), 0, b"", None)
 """The state that comes with an answer where there is no machine."""
 
@@ -107,11 +109,19 @@ class Inside:
         while True:
             (name, arguments), passenger = self._wire.receive()
             try:
-                result = self._fork(passenger) if passenger is not None else self._calls[name](*arguments)
+                if passenger is not None:
+                    result: Value = self._fork(passenger)
+                else:
+                    with Watchdog(self._wire, self._patience(name), lambda: self._machine.board.clock.now):
+                        result = self._calls[name](*arguments)
             except Exception as error:  # any: it is raised again at the caller
                 self._answer(False, parcel.wrap(error))
             else:
                 self._answer(True, result, moved=name in MOVES)
+
+    def _patience(self, name: str) -> float:
+        """In seconds of CPU time, for a call: one that moves the machine, and others may take long."""
+        return PATIENCE_S[self._machine.board.engine.name] if name in (*MOVES, "scan") else LOOKING_S_MAX
 
     def _answer(self, done: bool, value: Value, *, moved: bool = False) -> None:
         target = self._target

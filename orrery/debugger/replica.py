@@ -19,7 +19,7 @@ from orrery.traced import unfollowed
 from orrery.wire import Hangup, Value, Wire
 from toolchain.paths import ROOT
 
-END_S_MAX: Final = 5  # of wall time, which the first process gets to end by itself
+END_S_MAX: Final = 0.5  # of wall time, which the first process gets to end by itself
 PSS: Final = "Pss:"  # memory of a process, pages that it shares divided by how many share them; in KiB
 
 

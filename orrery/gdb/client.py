@@ -16,6 +16,7 @@ from typing import Final
 
 from orrery.errors import BadInput
 from orrery.session import AT_TERMINAL, BY_SCRIPT, STDIN
+from orrery.watch import terminal_as_it_is
 from toolchain import headers
 from toolchain.paths import ROOT
 
@@ -35,6 +36,7 @@ INCLUDE, ASSEMBLY = "include", ".S"  # where the generated sources are, as DWARF
 FOLLOW: Final = Path(__file__).with_name("follow.gdb")
 HAS_MAIN: Final = "output &main"  # an error where the program has none, though another process's may
 PROBE_S_MAX: Final = 20.0
+END_S_MAX: Final = 0.9  # of wall time, for the machine to end by itself
 
 
 def found() -> Iterator[str]:
@@ -99,7 +101,16 @@ def run(words: Sequence[str], program: str) -> int:
         port = _port(machine)
         return machine.wait() if port is None else _debug(gdb, port, program)
     finally:
-        machine.terminate()
+        _end(machine)
+
+
+def _end(machine: "subprocess.Popen[bytes]") -> None:
+    """Switch the machine off."""
+    machine.terminate()
+    try:
+        machine.wait(END_S_MAX)
+    except subprocess.TimeoutExpired:
+        machine.kill()
         machine.wait()
 
 
@@ -107,7 +118,7 @@ def _debug(gdb: str, port: int, program: str) -> int:
     """Run `gdb` on the machine that waits for it; its exit status."""
     before = signal.signal(signal.SIGINT, lambda *_: None)  # gdb takes ^C
     try:
-        with TemporaryDirectory(prefix="orrery-gdb-") as directory:
+        with TemporaryDirectory(prefix="orrery-gdb-") as directory, terminal_as_it_is():
             scripts = _scripts(port, program, Path(directory))
             words = [word for path in (*scripts, FOLLOW) for word in ("-x", str(path))]
             # All symbols come from the machine.
