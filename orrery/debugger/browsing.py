@@ -8,6 +8,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.describing import describe, line_of, locals_of
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.frames import Frame
+from orrery.debugger.locations import plain
 from orrery.debugger.looking import instructions
 from orrery.debugger.resolving import resolve
 from orrery.debugger.unavailable import Unavailable
@@ -116,9 +117,11 @@ def list_(debugger: Debugger, argument: str) -> str:
 
 def _lines(debugger: Debugger, text: str) -> tuple[str, int, int]:
     """The file, first and last line that a person means."""
-    if (found := re.fullmatch(r"(\d+)\s*,\s*(\d+)", text)) is not None:
-        return debugger.current_file, int(found[1]), int(found[2])
-    if (found := re.fullmatch(r"(?:([^:\s]+):)?(\d+)", text)) is not None:
+    if (found := re.fullmatch(r"(.*?)(\d+)\s*,\s*(\d+)", text)) is not None:
+        file = plain(f"{found[1]}0").rpartition(":")[0] or debugger.current_file
+        return file, int(found[2]), int(found[3])
+    text = plain(text)
+    if (found := re.fullmatch(r"(?:([^:]+):)?(\d+)", text)) is not None:
         middle, file = int(found[2]), found[1] or debugger.current_file
         function = pycode.at_line(file, middle) if file.endswith(".py") else None
         file = function.file if function is not None else file

@@ -40,7 +40,15 @@ def arguments(debugger: "Debugger", frame: Frame) -> str:
     if frame.info is None or frame.kernel:
         return ""
     found = debugger.variables(frame.info).parameters(frame)
-    return ", ".join(f"{name}={_told(debugger, frame, die)}" for name, die in found)
+    return ", ".join(f"{name}={_told(debugger, frame, entry)}" for name, entry in found)
+
+
+def arguments_of(debugger: "Debugger", frame: Frame) -> list[tuple[str, str]]:
+    """Names and values of the arguments of a frame's function, whole."""
+    if frame.info is None or frame.kernel:
+        return []
+    found = debugger.variables(frame.info).parameters(frame)
+    return [(name, _told(debugger, frame, entry, whole=True)) for name, entry in found]
 
 
 def locals_of(debugger: "Debugger", frame: Frame) -> list[tuple[str, str]]:

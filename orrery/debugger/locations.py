@@ -2,7 +2,10 @@
 
 push            behind the prologue of a function; where it was inlined, each place
 list.c:12       line 12, or the next one that has code; 12 alone: of the current file
+list.c:push     the function of this file
 *0x1234         an address, by any expression
+
+A file's name may be quoted, as "my list.c":12 or "my list.c:12", and need not be where it has blanks.
 """
 
 import re
@@ -13,7 +16,19 @@ from orrery.debugger.unavailable import Unavailable
 from orrery.dwarf import INLINED, DebugInfo, Function, Line
 
 ASSEMBLY: Final = (".S", ".s")  # has no prologues
-FILE_LINE: Final = re.compile(r"(?:(?P<file>[^:\s]+):)?(?P<line>\d+)$")
+FILE_LINE: Final = re.compile(r"(?:(?P<file>[^:]+):)?(?P<line>\d+)$")
+FILE_FUNCTION: Final = re.compile(r"(?P<file>[^:]+\.\w+):(?P<function>[^\W\d]\w*)$")
+QUOTED: Final = re.compile(r"""(["'])(?P<name>.*?)\1\s*(?::\s*(?P<rest>.*))?$""")
+APART: Final = re.compile(r"(?P<file>[^:]*\S)\s*:\s*(?P<rest>[^:]*)$")
+
+
+def plain(text: str) -> str:
+    """A location without quotes, and without blanks around its colon."""
+    text = text.strip()
+    if (quoted := QUOTED.match(text)) is not None:
+        return quoted["name"] if quoted["rest"] is None else f"{quoted['name']}:{quoted['rest'].strip()}"
+    apart = APART.match(text) if not text.startswith("*") else None
+    return f"{apart['file']}:{apart['rest'].strip()}" if apart is not None else text
 
 
 class Locations:
@@ -27,6 +42,14 @@ class Locations:
         """Where a function begins its work; nowhere if there is none of this name."""
         found = [self.body(one) for one in self._info.functions if one.name == name]
         return found or list(self._inlined(name))
+
+    def in_file(self, file: str, name: str) -> list[int]:
+        """The same of a function that is in this file."""
+        found = []
+        for address in self.named(name):
+            places = (one for one in self._info.places(address) if one.function == name)
+            found += [address] if any(_is_file(one.file, file) for one in places) else []
+        return found
 
     def function(self, name: str) -> Function | None:
         """The function with this name."""
@@ -44,11 +67,13 @@ class Locations:
 
     def at_line(self, file: str, line: int) -> tuple[int, list[int]]:
         """The line at or behind `line` that has code, and where, once in each call; raises Unavailable."""
-        rows = [row for row in self._by_file().get(_last(file), ()) if row.file.endswith(file) and row.stmt]
-        line_found = min((row.line for row in rows if row.line >= line), default=0)
+        rows = [row for row in self._by_file().get(_last(file), ()) if _is_file(row.file, file) and row.stmt]
+        line_found = min((row.line for row in rows if row.line >= line), default=0) if line else 0
         if not line_found:
             raise Unavailable(
-                f"No line {line} in file {file!r}." if rows else f"No source file named {file}."
+                f'No compiled code for line {line} in file "{file}".'
+                if rows
+                else f"No source file named {file}."
             )
         addresses: dict[tuple[Function | None, int], int] = {}
         for row in rows:
@@ -65,14 +90,14 @@ class Locations:
         """The first addresses [begin, end) of a line's code."""
         rows = sorted(self._by_file().get(_last(file), ()), key=lambda row: row.address)
         for i, row in enumerate(rows):
-            if row.line == line and row.file.endswith(file):
-                end = next((one.address for one in rows[i:] if one.line != line), row.address)
+            if row.line == line and _is_file(row.file, file):
+                end = next((one.address for one in rows[i:] if one.address > row.address), row.address)
                 return row.address, end
         return None
 
     def has_source(self, file: str) -> bool:
         """Whether the program has code of this file."""
-        return any(row.file.endswith(file) for row in self._by_file().get(_last(file), ()))
+        return any(_is_file(row.file, file) for row in self._by_file().get(_last(file), ()))
 
     @property
     def files(self) -> list[str]:
@@ -94,6 +119,11 @@ class Locations:
                     low = self._info.low(entry)
                     if low is not None:
                         yield low
+
+
+def _is_file(known: str, file: str) -> bool:
+    """Whether a person may mean a file by this much of its name."""
+    return f"/{known}".endswith(f"/{file}")
 
 
 def _last(file: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from orrery.debugger.ctypes import DOUBLE, ULONG, CType, Field
 from orrery.debugger.debugger import ABI_NAMES, Debugger
-from orrery.debugger.describing import arguments, locals_of
+from orrery.debugger.describing import arguments_of, locals_of
 from orrery.debugger.disassembly import disassembled
 from orrery.debugger.expressions import evaluate, tree, typed
 from orrery.debugger.location import OPTIMIZED_OUT
@@ -282,10 +282,8 @@ def locals_(debugger: Debugger, argument: str) -> str:
 
 def args(debugger: Debugger, argument: str) -> str:
     """info args"""
-    text = arguments(debugger, debugger.frame)
-    return (
-        "".join(f"{one.replace('=', ' = ', 1)}\n" for one in text.split(", ")) if text else "No arguments.\n"
-    )
+    lines = [f"{name} = {text}\n" for name, text in arguments_of(debugger, debugger.frame)]
+    return "".join(lines) or "No arguments.\n"
 
 
 # --- formats ---

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from orrery.debugger.breakpoints import Breakpoint
 from orrery.debugger.expressions import evaluate
 from orrery.debugger.inlined import place_for
-from orrery.debugger.locations import FILE_LINE
+from orrery.debugger.locations import FILE_FUNCTION, FILE_LINE, plain
 from orrery.debugger.unavailable import Unavailable
 from orrery.dwarf import DebugInfo
 from toolchain import image
@@ -38,6 +38,7 @@ def split(text: str) -> tuple[str, str]:
 
 def resolve(debugger: "Debugger", text: str) -> Resolved:
     """What a location means now; raises Unavailable."""
+    text = plain(text)
     if text.startswith("*"):
         return _address(debugger, text[1:])
     name, rest = split(text)
@@ -47,7 +48,9 @@ def resolve(debugger: "Debugger", text: str) -> Resolved:
             raise Unavailable(f'No program "{name}".')
         return _in_program(debugger, info, rest), info
     info = debugger.info
-    if (found := FILE_LINE.match(text)) is not None:
+    if re.fullmatch(r"[+-]\d+", text):
+        text = f"{_line_here(debugger) + int(text)}"
+    if (found := FILE_LINE.match(text) or FILE_FUNCTION.match(text)) is not None:
         info = _with_source(debugger, info, found["file"])
         if info is None:
             raise Unavailable(f"No source file named {found['file']}." if found["file"] else "No program.")
@@ -93,7 +96,12 @@ def _address(debugger: "Debugger", text: str) -> Resolved:
 
 
 def _in_program(debugger: "Debugger", info: DebugInfo, text: str) -> tuple[int, ...]:
-    found, locations = FILE_LINE.match(text), debugger.locations(info)
+    locations = debugger.locations(info)
+    if (named := FILE_FUNCTION.match(text)) is not None:
+        if inside := locations.in_file(named["file"], named["function"]):
+            return tuple(inside)
+        raise Unavailable(f'Function "{named["function"]}" not defined in "{named["file"]}".')
+    found = FILE_LINE.match(text)
     if found is not None:
         file = found["file"] or debugger.source_of(info)
         return tuple(locations.at_line(file, int(found["line"]))[1])
@@ -101,6 +109,13 @@ def _in_program(debugger: "Debugger", info: DebugInfo, text: str) -> tuple[int, 
     if not addresses:
         raise Unavailable(f'Function "{text}" not defined in {debugger.programs.of(info)}.')
     return addresses
+
+
+def _line_here(debugger: "Debugger") -> int:
+    place = debugger.frame.place
+    if place is None:
+        raise Unavailable("No line is known here.")
+    return place.line
 
 
 def _with_source(debugger: "Debugger", info: DebugInfo | None, file: str | None) -> DebugInfo | None:

@@ -14,6 +14,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.expressions import tree, valued
 from orrery.debugger.helm import WRITE, Wrong, place_of
 from orrery.debugger.inlined import place_for
+from orrery.debugger.locations import plain
 from orrery.debugger.pycode import PY_LINE
 from orrery.debugger.resolving import place_in, resolve, split
 from orrery.debugger.stops import KERNEL
@@ -28,7 +29,7 @@ WATCH_BYTES_MAX: Final = 4096
 def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str:
     """break [LOCATION] [if CONDITION]"""
     text, condition = _conditional(argument)
-    text = text or f"*{debugger.frame.pc:#x}"
+    text = plain(text) or f"*{debugger.frame.pc:#x}"
     made = Breakpoint("breakpoint", text, condition=condition, temporary=temporary)
     kind = "Temporary breakpoint" if temporary else "Breakpoint"
     if PY_LINE.match(text):

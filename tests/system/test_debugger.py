@@ -200,7 +200,7 @@ def test_mistakes_are_answered(session: Session) -> None:
         "nonsense": "Undefined command",
         "re": "Ambiguous command",
         "b nowhere": "not defined",
-        "b prog.c:9999": "No line",
+        "b prog.c:9999": "No compiled code for line 9999",
         "p nobody": "No symbol",
         "x/4x 0x500000000": "Cannot access",
         "watch 1 +": "A syntax error in expression, near",

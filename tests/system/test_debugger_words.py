@@ -60,7 +60,7 @@ SAID = {
     "watch sizeof(int) + 1": "Cannot watch constant value `sizeof(int) + 1'.\n",
     "break leaf if bogus == 1": 'No symbol "bogus" in current context.\n',
     "watch bits.b if bogus": 'No symbol "bogus" in current context.\n',
-    "break leaf if n == 2": "Breakpoint 2 at 0x{leaf:x}: file prog.c, line {line}.\n",
+    "break leaf if n == 2": "Breakpoint 2 at 0x{leaf:x}: file my prog.c, line {line}.\n",
     "condition 2 bogus==1": 'No symbol "bogus" in current context.\n',
     "condition 2 players[0].score + n": "",
     "condition 2 1 +": "A syntax error in expression, near the end of `1 +'.\n",
@@ -100,8 +100,8 @@ SAID = {
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProgramSession]:
     folder = tmp_path_factory.mktemp("words") / "my folder"
     folder.mkdir()
-    (folder / "prog.c").write_text(INCLUDES + PROGRAM)
-    session = ProgramSession(folder / "prog.c")
+    (folder / "my prog.c").write_text(INCLUDES + PROGRAM)
+    session = ProgramSession(folder / "my prog.c")
     session.say(f"tbreak {line('bits.b = grid')}", "continue")
     yield session
     session.timeline.close()
@@ -122,7 +122,17 @@ def test_answers(session: ProgramSession) -> None:
         if wanted is not None:
             number = f"{line('static int leaf')}"
             assert said == wanted.replace("{leaf:x}", f"{body:x}").replace("{line}", number), command
-    assert session.say("delete", "watch bits.s") == "Hardware watchpoint 3: bits.s\n"
+    here = f"at {body:#x}: file my prog.c, line {number}.\n"
+    for place in (
+        f'"my prog.c":{number}', f"my prog.c:{number}", f'"my prog.c:{number}"', f"'my prog.c' : {number}",
+        "my prog.c:leaf", '"my prog.c":leaf', "leaf",
+    ):  # fmt: skip
+        assert session.say(f"tbreak {place} if n == 1").endswith(here), place
+    assert session.say('break "your prog.c":3') == "No source file named your prog.c.\n"
+    assert session.say('break "my prog.c":999') == 'No compiled code for line 999 in file "my prog.c".\n'
+    assert session.say("break my prog.c:nobody") == 'Function "nobody" not defined in "my prog.c".\n'
+    assert session.say(f'list "my prog.c":{number},{number}').startswith(f"{number}\tstatic int leaf")
+    assert session.say("delete", "watch bits.s").endswith(": bits.s\n")
     said = session.say("continue")
     assert "Old value = -3\nNew value = -4\n" in said, said  # and not where its neighbour is stored
 
