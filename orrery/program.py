@@ -73,7 +73,7 @@ def load(
         check(program, shown(path))
         name, inputs = file.name, (file,)
     argv = tuple(os.fsencode(arg) for arg in (name, *args))
-    _check_arguments(argv)
+    check_argv(argv)
     return Program(argv, program, inputs)
 
 
@@ -96,7 +96,8 @@ def _read(path: str) -> bytes:
         raise BadInput(f"{shown(path)}: {error.strerror}; check the name of the program") from error
 
 
-def _check_arguments(argv: Sequence[bytes]) -> None:
+def check_argv(argv: Sequence[bytes]) -> None:
+    """Raise BadInput for more arguments than a program takes."""
     if len(argv) > MAXARG - 1:  # exec needs a NULL behind them
         raise BadInput(f"{len(argv) - 1} arguments: a program takes {MAXARG - 2}; give fewer")
     size = sum(len(arg) + 1 for arg in argv)

@@ -28,13 +28,14 @@ class Recorder:
         self._machine: Final = machine
         self._path: Final = path
         self._error: OSError | None = None
+        self._seal: Final = recording.Seal()
         image = recording.image_digest(machine.board.drive)
-        header = recording.header_line(made_by, image, filtered)
+        header = self._sealed(recording.header_line(made_by, image, filtered))
         special = outfile.is_special(path)
         fd = outfile.open_stream("-o", path) if special else outfile.begin(path, f"{header}\n")
         self._file: Final[TextIO] = open(fd, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  (until end)
         if special:
-            self._write(header)
+            self._put(header)
         machine.keyboard.on_type.append(self._on_type)
 
     def end(self, status: int) -> None:
@@ -52,6 +53,12 @@ class Recorder:
         self._write(recording.keys_line(Moment.of(self._machine.board.hart), keys))
 
     def _write(self, line: str) -> None:
+        self._put(self._sealed(line))
+
+    def _sealed(self, line: str) -> str:
+        return self._seal.put_on(line.encode()).decode()
+
+    def _put(self, line: str) -> None:
         if self._error is not None:
             return
         try:

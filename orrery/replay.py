@@ -18,6 +18,10 @@ from orrery.machine import Machine
 from orrery.output import Filter, HostOutput
 from orrery.session import BY_SIGNAL, FILTERS, STDOUT
 from orrery.signals import Signals
+from toolchain.names import shown
+
+BY_GUEST: Final = ("program", "program and echo", "console")
+"""What is shown of runs whose exit status is the guest's, where that has switched the machine off."""
 
 
 class Replay(Target):
@@ -71,8 +75,8 @@ def play(
         raise BadInput(f"{recording.path}: a damaged recording ({recording.shown!r}); record it anew")
     with machine_for(recording, drive) as machine:
         host = HostOutput(STDOUT, machine.ask_stop)
-        shown = FILTERS[recording.shown](machine, host.write)
-        replay = Replay(machine, Tape(tape_of(recording)), shown)
+        filtered = FILTERS[recording.shown](machine, host.write)
+        replay = Replay(machine, Tape(tape_of(recording)), filtered)
         with Signals(None) as signals:
             signals.attach(replay.ask_stop)
             try:
@@ -82,7 +86,7 @@ def play(
                     stopped, another = _debugged(recording, drive, say, machine, replay, signals, gdb)
             except Astray as error:
                 raise BadInput(f"{recording.path}: {error}") from error
-            shown.finish()
+            filtered.finish()
         if signals.terminated:
             return BY_SIGNAL + signals.terminated
         if another:
@@ -133,6 +137,8 @@ def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Call
     end = recording.end
     if stopped.why == "panic":
         say(f"orrery: panic: {stopped.detail}")
+    if end is None and recording.doubt:
+        raise BadInput(f"{shown(recording.path)}: {recording.doubt}; record it anew")
     if end is None:
         say(f"orrery: warning: {recording.path} was broken off: nobody knows where the run ended")
         return stopped.status
@@ -141,6 +147,14 @@ def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Call
         raise BadInput(
             f"{recording.path}: the run ended in another state, at {stopped.moment.time_ps} ps with digest "
             f"{digest}, not at {end.moment.time_ps} ps with {end.digest}"
+        )
+    if recording.doubt:
+        raise BadInput(f"{shown(recording.path)}: {recording.doubt}; record it anew")
+    switched_off = machine.board.exit_code
+    if recording.shown in BY_GUEST and switched_off is not None and switched_off & 0xFF != end.status:
+        raise BadInput(
+            f"{shown(recording.path)}: a damaged recording (the guest's status is {switched_off & 0xFF}, "
+            f"and not {end.status}); record it anew"
         )
     say(f"orrery: the same run, up to {end.moment.time_ps} ps: digest {digest}")
     return end.status

@@ -13,9 +13,11 @@ from orrery.debugger import recording
 from orrery.debugger.console import talk
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.timeline import Timeline
+from orrery.errors import BadInput
 from orrery.program import Program
 from orrery.wire import Value
 from toolchain import fsimage, hostfile, image
+from toolchain.names import shown
 
 INIT: Final = b"/init"
 RECORDING: Final = b'{"recording"'  # with this such a file begins
@@ -41,6 +43,8 @@ def boot(lines: Sequence[bytes], settings: Mapping[str, Value]) -> int:
 def recorded(path: str, drive: str | None) -> int:
     """Debug the run in a recording; raises BadInput."""
     run = recording.load(path)
+    if run.doubt:
+        raise BadInput(f"{shown(path)}: {run.doubt}; record it anew")
     replay.machine_for(run, drive).close()  # it is made with this disk, or refused
     options = {**run.machine, "drive": drive or run.machine["drive"]}
     own = {os.fsdecode(name): elf for name, elf in run.machine["modules"].items() if name != INIT}

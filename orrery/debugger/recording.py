@@ -3,43 +3,78 @@
 Written by record.py as the run goes on and read by replay.py.  Lines of JSON; bytes are text, a character
 each (Latin-1), but for programs, which are compressed and in base64:
 
-    {"recording": 1, "version": ..., "code": ..., "image": ..., "shown": ..., "machine": {...}}
-    {"at": [ticks, waiting, privilege, pc], "type": "ls\\n"}                       keys, any number of times
-    {"at": [ticks, waiting, privilege, pc], "end": exit status, "digest": ...}
+    {"recording": 2, "version": ..., "code": ..., "image": ..., "shown": ..., "machine": {...}, "seal": ...}
+    {"at": [ticks, waiting, privilege, pc], "type": "ls\\n", "seal": ...}          keys, any number of times
+    {"at": [ticks, waiting, privilege, pc], "end": exit status, "digest": ..., "seal": ...}
 
 `machine` holds Machine's parameters.  `code` is a digest of the emulator and the kernel, `image` one of the
-drive as the run began.  Without the last line the recording was broken off.
+drive as the run began.  `seal` is a digest of the file up to there.  Without the last line the recording was
+broken off.
 """
 
 import base64
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from emu.clock import TICKS_PER_S
 from emu.drive import Drive
+from emu.events import NEVER
 from orrery import __version__
 from orrery.debugger.moment import Moment
 from orrery.debugger.tape import Change
 from orrery.errors import BadInput
+from orrery.program import check, check_argv
 from toolchain import hostfile
+from toolchain.names import shown
 from toolchain.paths import ROOT
 
-FORMAT: Final = 1
+Rule: TypeAlias = tuple[tuple[type, ...], Callable[[Any], bool]]
+
+FORMAT: Final = 2
+SEAL: Final = "seal"
+SEAL_CHARS: Final = 32
+STATUS_MAX: Final = 255
+GAP_TICKS_MAX: Final = 100 * TICKS_PER_S  # which take seconds to make, not hours
 NO_RECORDING: Final = "is no recording of a run; make one with `orrery record -o RUN.ORR ...`"
 CODE: Final = ("emu/**/*.py", "emu/native/*", "kernel/**/*.py", "kernel/asm/*", "orrery/keyboard.py")
 """Whose content decides a run."""
 
-MACHINE: Final[Mapping[str, tuple[type, ...]]] = {
-    "drive": (str, type(None)), "seed": (int,), "mem_mib": (int,), "engine": (str,), "snapshot": (bool,),
-    "lab": (int,), "usyscall": (bool,), "layout": (str, type(None)), "modules": (dict,), "init_argv": (list,),
-}  # fmt: skip
-HEADER: Final[Mapping[str, tuple[type, ...]]] = {"image": (str,), "shown": (str,)}
-END: Final[Mapping[str, tuple[type, ...]]] = {"end": (int,), "digest": (str,)}
-"""What has to be there, and its types."""
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+def _is_digest(value: str) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+MACHINE: Final[Mapping[str, Rule]] = {
+    "drive": ((str, type(None)), _anything),
+    "seed": ((int,), _anything),
+    "mem_mib": ((int,), _anything),
+    "engine": ((str,), _anything),
+    "snapshot": ((bool,), _anything),
+    "lab": ((int,), _anything),
+    "usyscall": ((bool,), _anything),
+    "layout": ((str, type(None)), _anything),
+    "modules": ((dict,), _anything),
+    "init_argv": ((list,), bool),
+}
+"""What has to be there: its types, and what else must hold. Machine looks at the values of most itself."""
+
+HEADER: Final[Mapping[str, Rule]] = {"image": ((str,), _is_digest), "shown": ((str,), bool)}
+KEYS: Final[Mapping[str, Rule]] = {"type": ((str,), bool)}
+END: Final[Mapping[str, Rule]] = {
+    "end": ((int,), lambda status: 0 <= status <= STATUS_MAX),
+    "digest": ((str,), _is_digest),
+}
 
 
 class End(NamedTuple):
@@ -53,7 +88,8 @@ class End(NamedTuple):
 class Recording(NamedTuple):
     """What the file at `path` says.
 
-    `machine` are keyword arguments for Machine; `shown` is a key of FILTERS in session.py.
+    `machine` are keyword arguments for Machine; `shown` is a key of FILTERS in session.py.  With a
+    `doubt` the file is not as it was written.
     """
 
     path: str
@@ -62,6 +98,7 @@ class Recording(NamedTuple):
     shown: str
     changes: tuple[Change, ...]
     end: End | None
+    doubt: str = ""
 
 
 @cache
@@ -80,6 +117,18 @@ def image_digest(drive: Drive | None) -> str:
     if drive is not None:
         drive.sha256_update(digest)
     return digest.hexdigest()
+
+
+class Seal:
+    """The last word of each line: a digest of it and of all lines before, so that none can be another one."""
+
+    def __init__(self) -> None:
+        self._digest: Final = hashlib.sha256()
+
+    def put_on(self, line: bytes) -> bytes:
+        """`line`, which comes next, with its seal."""
+        self._digest.update(line + b"\n")
+        return line[:-1] + f', "{SEAL}": "{self._digest.hexdigest()[:SEAL_CHARS]}"}}'.encode()
 
 
 # --- writing ---
@@ -119,78 +168,119 @@ def _pack(data: bytes) -> str:
 
 
 def load(path: str) -> Recording:
-    """The recording in a file; raises BadInput for one that is none, or of which this version is no judge."""
-    header, *lines = _lines(path)
+    """The recording in a file; raises BadInput for one that is none, or of which this version is no judge.
+
+    What can be read and is not as it was written has a `doubt`, which whoever makes the run must tell.
+    """
+    (header, *lines), doubt = _lines(path)
+    name = shown(path)
     if header.get("recording") != FORMAT:
-        raise BadInput(f"{path}: {NO_RECORDING}")
+        raise BadInput(f"{name}: {NO_RECORDING}")
     if header.get("version") != __version__:
         made = header.get("version")
-        raise BadInput(f"{path}: made by version {made}, and this is {__version__}; replay it with that one")
+        raise BadInput(f"{name}: made by version {made}, and this is {__version__}; replay it with that one")
     if header.get("code") != code_digest():
         raise BadInput(
-            f"{path}: made with another state of emu/ and kernel/, in which the run would go another way; "
+            f"{name}: made with another state of emu/ and kernel/, in which the run would go another way; "
             "go back to that one, or record it anew"
         )
     try:
-        return _recording(path, header, lines)
-    except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as error:
-        raise BadInput(f"{path}: a damaged recording ({error!r}); record it anew") from error
+        run = _recording(path, header, lines, doubt)
+    except (AttributeError, KeyError, TypeError, ValueError, zlib.error, BadInput) as error:
+        raise BadInput(f"{name}: a damaged recording ({error!r}); record it anew") from error
+    if doubt and _is_long(run):
+        raise BadInput(f"{name}: {doubt}; record it anew")
+    return run
 
 
-def _lines(path: str) -> list[dict[str, Any]]:
+def _lines(path: str) -> tuple[list[dict[str, Any]], str]:
+    """The lines of the file, without their seals, and what is to be doubted about them."""
+    name = shown(path)
     try:
         content = hostfile.read(path, hostfile.RECORDING_BYTES_MAX)
     except IsADirectoryError as error:
-        raise BadInput(f"{path}: is a directory; name a recording") from error
+        raise BadInput(f"{name}: is a directory; name a recording") from error
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; check the name of the recording") from error
+        raise BadInput(f"{name}: {error.strerror}; check the name of the recording") from error
     found: list[dict[str, Any]] = []
-    for text in content.decode("utf-8", "replace").splitlines(keepends=True):
-        if not text.endswith("\n"):
-            break  # broken off while it was written
+    doubt, seal = "", Seal()
+    *texts, broken_off = content.split(b"\n")
+    for text in texts:
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
         if not isinstance(line, dict):
             if not found:
-                raise BadInput(f"{path}: {NO_RECORDING}")
-            raise BadInput(f"{path}: line {len(found) + 1} is none of a recording; record it anew")
+                raise BadInput(f"{name}: {NO_RECORDING}")
+            raise BadInput(f"{name}: line {len(found) + 1} is none of a recording; record it anew")
         found.append(line)
-    if not found:
-        found.append({})
-    return found
+        line.pop(SEAL, None)
+        if seal.put_on(_unsealed(text)) != text and not doubt:
+            doubt = f"line {len(found)} is not as it was recorded"
+    if broken_off and found and "end" in found[-1]:
+        doubt = "there is something behind its end"
+    return found or [{}], doubt
 
 
-def _recording(path: str, header: dict[str, Any], lines: list[dict[str, Any]]) -> Recording:
+def _unsealed(text: bytes) -> bytes:
+    """A line as it was before it was sealed."""
+    return text[: text.rfind(f', "{SEAL}": '.encode())] + b"}"
+
+
+def _recording(path: str, header: dict[str, Any], lines: list[dict[str, Any]], doubt: str) -> Recording:
     machine = dict(header["machine"])
-    _check_types(machine, MACHINE)
-    _check_types(header, HEADER)
+    _check(machine, MACHINE)
+    _check(header, HEADER)
     machine["init_argv"] = tuple(word.encode("latin-1") for word in machine["init_argv"])
-    machine["modules"] = {
-        name.encode("latin-1"): zlib.decompress(base64.b64decode(packed))
-        for name, packed in machine["modules"].items()
-    }
+    check_argv(machine["init_argv"])
+    machine["modules"] = {name.encode("latin-1"): _unpack(elf) for name, elf in machine["modules"].items()}
+    for module, elf in machine["modules"].items():
+        check(elf, shown(module))
     changes: list[Change] = []
+    end = None
+    moment = Moment(0, False, 0, 0)
     for line in lines:
-        moment = _moment(line["at"])
+        if end is not None:
+            raise ValueError("there is something behind the end")
+        before, moment = moment, _moment(line["at"])
+        if moment.ticks < before.ticks:
+            raise ValueError("time goes backwards")
         if "end" in line:
-            _check_types(line, END)
+            _check(line, END)
             end = End(moment, line["end"], line["digest"])
-            return Recording(path, machine, header["image"], header["shown"], tuple(changes), end)
-        changes.append(Change(moment, "type", (line["type"].encode("latin-1"),)))
-    return Recording(path, machine, header["image"], header["shown"], tuple(changes), None)
+        else:
+            _check(line, KEYS)
+            changes.append(Change(moment, "type", (line["type"].encode("latin-1"),)))
+    return Recording(path, machine, header["image"], header["shown"], tuple(changes), end, doubt)
 
 
-def _check_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
+def _unpack(packed: str) -> bytes:
+    """What _pack was given, if it is no more than a program can be."""
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(base64.b64decode(packed, validate=True), hostfile.PROGRAM_BYTES_MAX)
+    if not unpacker.eof or unpacker.unused_data:
+        raise ValueError("a program is cut off, or too large")
+    return data
+
+
+def _is_long(run: Recording) -> bool:
+    """Whether there may be so much time between two entries that making the run would take long."""
+    moments = [change.moment for change in run.changes] + ([run.end.moment] if run.end else [])
+    ticks = [0, *(moment.ticks for moment in moments)]
+    return any(later - earlier > GAP_TICKS_MAX for earlier, later in pairwise(ticks))
+
+
+def _check(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
     """Raise KeyError or ValueError unless all that must be there is, as what it must be."""
-    for name, kinds in types.items():
-        if type(values[name]) not in kinds:
-            raise ValueError(f"{name} is {values[name]!r}")
+    for name, (kinds, is_good) in rules.items():
+        if type(values[name]) not in kinds or not is_good(values[name]):
+            raise ValueError(f"{name} is {repr(values[name])[:80]}")
 
 
-def _moment(values: list[int]) -> Moment:
+def _moment(values: list[Any]) -> Moment:
     ticks, waiting, priv, pc = values
-    if any(not isinstance(value, int) for value in values) or ticks < 0:
+    kinds = [type(value) for value in values]
+    if kinds != [int, bool, int, int] or not 0 <= ticks < NEVER or not 0 <= priv < 4 or not 0 <= pc < 1 << 64:
         raise ValueError(f"{values} is no moment")
-    return Moment(ticks, bool(waiting), priv, pc)
+    return Moment(ticks, waiting, priv, pc)

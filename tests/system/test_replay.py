@@ -12,8 +12,10 @@ import pexpect
 import pytest
 from orrery_cli import ORRERY, Done, image_with, orrery
 
-from orrery.debugger.recording import load
+from orrery import cli
+from orrery.debugger.recording import Seal, load
 from orrery.debugger.timeline import Timeline
+from orrery.errors import BadInput
 from orrery.replay import tape_of
 
 READER = """
@@ -161,6 +163,89 @@ def test_another_versions_recording_is_refused(tmp_path: Path, lines: list[dict[
         refused = orrery("replay", path)
         assert (refused.status, len(refused.lines)) == (2, 1), refused.err
         assert why in refused.err
+
+
+BAD_VALUES = (None, True, 0, -1, 5, 1 << 70, 0.5, "", "x", "0" * 64, [], [1], ["x"], {}, {"x": 1})
+
+
+def test_every_field_of_a_recording_is_checked(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
+    """Each is replaced by what it was not: that is refused at once, or known to be another recording."""
+    path = tmp_path / "bad.orr"
+
+    def is_told(damaged: list[dict[str, Any]]) -> bool:
+        path.write_text("".join(json.dumps(line) + "\n" for line in damaged))
+        try:
+            return load(str(path)).doubt != ""
+        except BadInput as error:
+            return "\n" not in str(error)
+
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert load(str(path)).doubt == "" and len(lines) == 3
+    places: list[tuple[Any, ...]] = [(i, name) for i, line in enumerate(lines) for name in line]
+    places += [(0, "machine", name) for name in lines[0]["machine"]]
+    places += [(i, "at", j) for i in (1, 2) for j in range(4)]
+    for *above, name in places:
+        for bad in BAD_VALUES:
+            damaged = json.loads(json.dumps(lines))
+            holder = damaged
+            for one in above:
+                holder = holder[one]
+            if holder[name] != bad or type(holder[name]) is not type(bad):
+                holder[name] = bad
+                assert is_told(damaged), (above, name, bad)
+        del holder[name]
+        assert is_told(damaged), (above, name)
+
+
+def test_every_byte_of_a_recording_is_checked(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
+    path = tmp_path / "bad.orr"
+    good = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    for at in range(len(good) + 1):
+        flipped = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] if at < len(good) else good + b"{"
+        damaged = (flipped, good[:at] + b" " + good[at:], good[:at])[at % 3]
+        path.write_bytes(damaged)
+        try:
+            run = load(str(path))
+        except BadInput as error:
+            assert "\n" not in str(error)
+        else:
+            assert damaged == good or run.doubt or run.end is None, at
+
+
+def test_what_was_changed_in_a_recording_is_told_when_the_run_is_over(
+    tmp_path: Path, lines: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.orr"
+    header, keys, end = lines
+    for damaged, why in (
+        ([header, keys, {**end, "end": 5}], "line 3 is not as it was recorded; record it anew"),
+        ([header, {**keys, "more": 5}, end], "line 2 is not as it was recorded; record it anew"),
+        ([{**header, "machine": {**header["machine"], "init_argv": []}}, keys, end], "init_argv is []"),
+        ([{**header, "machine": {**header["machine"], "init_argv": [7]}}, keys, end], "a damaged recording"),
+        ([header, keys, {**end, "at": [end["at"][0] * 10**6, *end["at"][1:]]}], "line 3 is not as it was"),
+        ([header, keys, end, end], "something behind the end"),
+        ([header, keys, keys, end], "elsewhere"),
+    ):
+        path.write_text("".join(json.dumps(line) + "\n" for line in damaged))
+        assert cli.main(["replay", str(path)]) == 2
+        said = capfd.readouterr().err
+        assert why in said and len(said.splitlines()) == 1 and "the same run" not in said
+        assert cli.main(["debug", str(path)]) == 2 or why == "elsewhere"
+        capfd.readouterr()
+
+
+def test_a_status_that_is_not_the_guests_is_seen_even_under_a_seal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, source = tmp_path / "run.orr", tmp_path / "seven.c"
+    source.write_text("int main(void) { return 7; }\n")
+    assert orrery("record", "-o", path, "run", "-m16", source).status == 7
+    written = [without(json.loads(line), "seal") for line in path.read_text().splitlines()]
+    written[-1]["end"] = 5
+    seal = Seal()
+    path.write_bytes(b"".join(seal.put_on(json.dumps(line).encode()) + b"\n" for line in written))
+    assert cli.main(["replay", str(path)]) == 2
+    assert "the guest's status is 7, and not 5" in capfd.readouterr().err
 
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
