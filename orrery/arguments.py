@@ -213,7 +213,9 @@ def _grade(parser: argparse.ArgumentParser) -> None:
     add("--timeout", metavar="S", default="300", help=text)
     add("--max-time", metavar="S", help="limit of virtual time for each test, where its marker does not say")
     add("--kernel", action="store_true", help="each DIR is a source tree, whose kernel is to be graded")
-    text = "with --kernel: where the sources are that tests name (default: beside the test)"
+    text = "each DIR has files of a source tree: lay them over a copy of TREE, and grade its kernel"
+    add("--tree", metavar="TREE", help=text)
+    text = "with a kernel: where the sources are that tests name (default: beside the test)"
     add("--programs", metavar="DIR", help=text)
 
 

@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from orrery import overlay
 from orrery.errors import BadInput
 from orrery.options import seconds_of
 from orrery.tables import Table, lines, look_of
@@ -54,6 +55,7 @@ class Class:
     max_time: str | None = None
     kernel: bool = False
     programs: Path | None = None
+    tree: Path | None = None  # what the students were given, over which each submission is laid
 
 
 @dataclass
@@ -79,8 +81,9 @@ def wanted(options: argparse.Namespace) -> Class:
     tests = [Path(name) for name in options.test] or sorted(Path().glob("test_*.py"))
     if not tests:
         raise BadInput("no test_*.py in the current directory; name the hidden test with --test")
-    if options.programs is not None and not options.kernel:
-        raise BadInput("--programs: goes with --kernel; without it, the sources are in each DIR")
+    kernel = options.kernel or options.tree is not None
+    if options.programs is not None and not kernel:
+        raise BadInput("--programs: goes with --kernel or --tree; without, the sources are in each DIR")
     return Class(
         [Path(name) for name in options.submissions],
         tests,
@@ -88,9 +91,18 @@ def wanted(options: argparse.Namespace) -> Class:
         jobs,
         float(timeout_s),
         options.max_time,
-        options.kernel,
+        kernel,
         None if options.programs is None else Path(options.programs),
+        None if options.tree is None else _tree(options.tree),
     )
+
+
+def _tree(name: str) -> Path:
+    """The tree that students were given; raises BadInput."""
+    missing = [part for part in overlay.TREE if not Path(name, part).is_dir()]
+    if missing:
+        raise BadInput(f"--tree {shown(name)}: not a source tree of Orrery: it has no {', '.join(missing)}")
+    return Path(name).resolve()
 
 
 def main(wanted: Class, say: Callable[[str], None]) -> int:
@@ -191,7 +203,10 @@ class _Grader:
             folder.mkdir(exist_ok=True)
             # pytest expands ~ and $ in names: it gets plain ones.
             with tempfile.TemporaryDirectory(prefix="orrery-grade-") as scratch:
-                why = self._run(directory, Path(scratch))
+                try:
+                    why = self._run(self._laid(directory, Path(scratch)), Path(scratch))
+                except overlay.CannotLay as error:
+                    why = str(error)
                 grade = _read(name, Path(scratch) / RESULTS, why)
                 if grade.why:
                     _write_failure(Path(scratch) / RESULTS, grade.why)
@@ -202,6 +217,13 @@ class _Grader:
         except OSError as error:
             return Grade(name, why=f"{error.strerror}: {shown(error.filename or folder)}")
         return grade
+
+    def _laid(self, directory: Path, scratch: Path) -> Path:
+        """The directory to grade: the submission, or the tree with it laid over. Raises CannotLay."""
+        if self._wanted.tree is None:
+            return directory
+        overlay.lay(self._wanted.tree, directory, scratch / "tree")
+        return scratch / "tree"
 
     def _run(self, directory: Path, scratch: Path) -> str:
         """Run pytest; why that came to nothing, or nothing."""
