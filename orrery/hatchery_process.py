@@ -6,6 +6,7 @@ cache, and reads the interpreter, the tree, the caller's cache and what the mach
 caller's environment it gets what names no secrets.
 """
 
+import ctypes
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +23,13 @@ from orrery.forked import lost
 from orrery.recipe import Recipe
 from orrery.traced import unfollowed
 from orrery.wire import Hangup, Wire
+from toolchain import landlock
 from toolchain.paths import ROOT, cache_dir
 
 LOG_BYTES_MAX: Final = 1 << 14  # of what the processes printed that is shown at a time
 END_S_MAX: Final = 5  # wall time that the hatchery gets to end by itself
 MEMORY_MAX: Final = 12 << 30  # bytes of address space of a student's process: two engines with 4 GiB of RAM
+PR_SET_DUMPABLE: Final = 4
 SEND_S_MAX: Final = 60  # for a student's process to take a request
 PASSED_ON: Final = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONHASHSEED", "TZ")
 SYSTEM: Final = (
@@ -50,6 +54,8 @@ class HatcheryProcess:
         # -P: the tree is what PYTHONPATH says, not what lies in the current directory
         command = [sys.executable, "-P", "-u", "-m", "orrery.hatchery", str(far.fileno())]
         if self._own is not None:
+            if not landlock.version():
+                _refuse_tracers()
             command = [*_sandbox(root, readable or (), self._own), *command]
         with far, unfollowed():
             self._process: Final = subprocess.Popen(
@@ -93,7 +99,15 @@ class HatcheryProcess:
             self._process.wait()
         self._log.close()
         if self._own is not None:
-            shutil.rmtree(self._own, ignore_errors=True)
+            with suppress(RecursionError):  # directories without end, where they were not in memory
+                shutil.rmtree(self._own, ignore_errors=True)
+
+
+def _refuse_tracers() -> None:
+    """Let no process of the same user trace this one, or write to its memory. Landlock does that better."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0))
 
 
 def _environment(root: Path, own: Path | None) -> dict[str, str]:

@@ -242,21 +242,29 @@ class Grader:
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add the console, as what the test printed."""
+        from toolchain.names import shown_lines
+
         report = yield
         lent = item.stash.get(self._lent, None)
         if lent is not None and not isinstance(lent, _NoMachine) and (report.when == "call" or report.failed):
             said = "".join(f"{line.rstrip()}\n" for line in lent.warnings) + self._nursery.take_log()
-            report.sections.append(("Captured stdout of the machine", _shortened(lent.console)))
+            report.sections.append(("Captured stdout of the machine", shown_lines(_shortened(lent.console))))
             if lent.crashes:
                 crashes = "\n".join(lent.crashes[-CRASHES_MAX:])
-                report.sections.append(("Captured crashes of programs", crashes))
+                report.sections.append(("Captured crashes of programs", shown_lines(crashes)))
             if said:
-                report.sections.append(("Captured stderr of Orrery", said))
+                report.sections.append(("Captured stderr of Orrery", shown_lines(said)))
         return report
 
     def pytest_report_header(self) -> str | None:
         """Say which kernel is graded."""
-        return None if self._root is None else f"orrery: source tree {self._root}"
+        if self._root is None:
+            return None
+        from toolchain import landlock
+
+        held = landlock.version() >= landlock.SIGNALS_SINCE
+        lacking = "" if held else " (little keeps it from your files here: see docs/threat-model.md)"
+        return f"orrery: source tree {self._root}{lacking}"
 
     def pytest_unconfigure(self) -> None:
         """The run is over."""
