@@ -366,6 +366,19 @@ def test_a_vector_that_faults_itself_is_an_error(mode: int, stepped: bool, engin
 
 @EACH
 @MODES
+def test_a_trap_to_its_own_address_in_a_higher_mode_is_no_error(stepped: bool, engine: str) -> None:
+    """What is illegal for S-mode at M-mode's vector is not for M-mode, which goes on there."""
+    vector = HANDLERS_PA + 0x800
+    machine = prepare(engine, Case("", NOP, 0, mode=SUPERVISOR))
+    machine.board.ram.u32[(vector - RAM_BASE) // 4] = csrr(A1, "mcause")
+    regs = machine.hart.regs
+    regs[e.PC], regs[e.MEDELEG] = vector, 0
+    trap(machine, stepped, e.TRAP_TICKS + 4)
+    assert (regs[e.PC], regs[e.PRIV], regs[e.MEPC], regs[A1]) == (vector + 4, MACHINE, vector, 2)
+
+
+@EACH
+@MODES
 def test_a_vector_that_cannot_be_fetched_is_an_error(stepped: bool, engine: str) -> None:
     machine = prepare(engine, Case("", ECALL, 8))
     machine.hart.regs[e.STVEC] = 0x7000

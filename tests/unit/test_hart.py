@@ -3,7 +3,7 @@
 import ctypes
 
 import pytest
-from bare import ENGINES, HANDLERS_PA, Machine
+from bare import DATA, DATA_PA, ENGINES, HANDLERS_PA, Machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +11,7 @@ from emu import engine as e
 from emu.fast import FastEngine
 from emu.hart import INTERRUPT, M_EXTERNAL, MSTATUS_FS, PRIORITY, S_TIMER, Hart
 from emu.library import library
+from emu.sv39 import Access, TranslationFault
 
 WORDS = st.integers(0, (1 << 64) - 1)
 EVEN = WORDS.map(lambda word: word & ~1)
@@ -124,6 +125,32 @@ def test_a_line_is_a_level(engine: str) -> None:
     assert first.regs[e.MIP] == 0x20 and second.regs[e.MIP] == 0
     first.set_software(0x222, 0)
     assert first.regs[e.MIP] == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_data_is_where_the_hart_would_find_it(engine: str) -> None:
+    """By the mode, by that of MPP under MPRV, and with what SUM and MXR let through (3.1.6.3)."""
+    pages = {DATA: 2 | 16, DATA + 0x1000: 2, DATA + 0x2000: 8, DATA + 0x3000: 8 | 16}  # U: 16, X: 8, R: 2
+    sum_, mxr, mprv, as_user, as_supervisor = 1 << 18, 1 << 19, 1 << 17, 0, 1 << 11
+    for privilege, mstatus, seen in (
+        (0, 0, "y..."), (0, sum_, "y..."), (0, mxr, "y..y"), (1, 0, ".y.."),
+        (1, sum_, "yy.."), (1, mxr, ".yy."), (1, sum_ | mxr, "yyyy"), (3, mprv | as_user, "y..."),
+        (3, mprv | as_supervisor, ".y.."), (1, mprv | as_user, ".y.."),
+        (3, mprv | as_supervisor | sum_ | mxr, "yyyy"),
+    ):  # fmt: skip
+        machine = Machine(engine, b"", privilege)
+        for va, flags in pages.items():
+            machine.map_page(va, DATA_PA[0], flags)
+        machine.hart.regs[e.MSTATUS] = mstatus
+        for va, can in zip(pages, seen, strict=True):
+            if can == "y":
+                assert machine.hart.data_pa(va + 8, Access.LOAD) == DATA_PA[0] + 8
+            else:
+                with pytest.raises(TranslationFault):
+                    machine.hart.data_pa(va + 8, Access.LOAD)
+    for mstatus in (0, as_user, mprv | 3 << 11):
+        machine.hart.regs[e.PRIV], machine.hart.regs[e.MSTATUS] = 3, mstatus
+        assert machine.hart.data_pa(DATA, Access.LOAD) == DATA, "M-mode translates nothing"
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -119,6 +119,18 @@ def test_a_gate_is_handed_over_with_its_time_charged(stepped: bool, engine: str)
 
 @EACH
 @BOTH_WAYS
+def test_gates_are_where_they_were_said_to_be_and_not_beside(stepped: bool, engine: str) -> None:
+    for distance, is_gate in ((-4, False), (0, True), (4, True), (8, False)):
+        made = machine(engine, NOP, NOP, ECALL, NOP)
+        low = TEXT + 8 - distance
+        made.board.engine.cells[e.GATE_LOW], made.board.engine.cells[e.GATE_HIGH] = low, low + 8
+        made.loop.on_gate = lambda hart: hart.regs.__setitem__(e.PC, TEXT)
+        go(made, 8 + (GATE_TICKS if is_gate else e.TRAP_TICKS), stepped)
+        assert made.hart.regs[e.SCAUSE] == (0 if is_gate else 9)
+
+
+@EACH
+@BOTH_WAYS
 @pytest.mark.parametrize("privilege", [0, 3])
 def test_only_supervisor_mode_has_gates(privilege: int, stepped: bool, engine: str) -> None:
     made = machine(engine, ECALL, privilege=privilege)
