@@ -5,13 +5,13 @@ writes recipes and compares them, hatchery.py boots by them.  The parts are plai
 together with a stamp that changes when it does.
 """
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from orrery.errors import BadInput
-from toolchain import hostfile
+from toolchain import hostfile, store
+from toolchain.reach import Directory, explore
 
 INCLUDED: Final = (".h", ".inc", ".c", ".S", ".s")
 INCLUDED_MAX: Final = 1000  # files
@@ -67,15 +67,27 @@ def image_stamp(path: str) -> str:
         stat = os.stat(path)
     except OSError:
         return ""
-    return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
+    return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_size}"
 
 
 def source_stamp(path: str) -> str:
-    """A stamp of the source at `path`: by content, as two versions may be of one tick of a file's clock."""
-    try:
-        return hashlib.sha256(hostfile.read(path, hostfile.SOURCE_BYTES_MAX)).hexdigest()
-    except OSError:
+    """A stamp of the source at `path` with the headers that it may include, there or not.
+
+    By content, as two versions may be of one tick of a file's clock.
+    """
+    text = _content(Path(path))
+    if text is None:
         return ""
+    reach = explore(text, Directory(Path(path).parent, "source"), [])
+    data = () if reach.certain else tuple(_content(one) or b"" for one in reach.files)  # the assembler's
+    return store.digest(text, *reach.parts(), *data)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return hostfile.read(path, hostfile.SOURCE_BYTES_MAX)
+    except OSError:
+        return None
 
 
 def check_contents(recipe: Recipe) -> None:

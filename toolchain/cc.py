@@ -147,11 +147,12 @@ def compile_user(
     `out` is written too when given.  With `within`, the directory of somebody who is graded, nothing that
     lies elsewhere can get into the program or into a message.  Raises CompileError.
     """
-    elf = build_user(sources, optimize=optimize, warn=warn, flags=flags, within=within).elf
-    if not debug:
-        elf = strip(elf)
+    built = build_user(sources, optimize=optimize, warn=warn, flags=flags, within=within)
+    elf = built.elf if debug else strip(built.elf)
     if out is not None:
-        out.write_bytes(elf)
+        if out.exists() and any(path.exists() and out.samefile(path) for path in built.inputs):
+            raise CompileError(f"{shown(out)}: the program is made from it; name another file")
+        write_atomic(out, elf)
         out.chmod(0o755)
     return elf
 

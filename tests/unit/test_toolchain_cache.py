@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from orrery import recipe
 from toolchain import cc, headers, image, mentions, paths, store
 from toolchain.flags import understand
 
@@ -368,3 +369,25 @@ def test_builders_may_race(tmp_path: Path, small: Path) -> None:
         thread.join()
     assert results == [6, 6, 6]
     assert not list(small.rglob(".new-*"))
+
+
+def test_a_program_is_not_written_over_what_it_is_made_from(tmp_path: Path) -> None:
+    source = write(tmp_path / "p.c", RETURN_X)
+    header = write(tmp_path / "x.h", "#define X 1\n")
+    for out in (source, header):
+        with pytest.raises(cc.CompileError, match="is made from it"):
+            cc.compile_user([source], out)
+    assert (source.read_text(), header.read_text()) == (RETURN_X, "#define X 1\n")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_machine_that_waits_for_a_program_is_another_one_then(
+    tmp_path: Path, case: Callable[[Path], tuple[Path, Callable[[], object]]]
+) -> None:
+    """The stamp by which the nursery knows a booted machine again."""
+    source, change = case(tmp_path)
+    before = recipe.source_stamp(str(source))
+    assert before == recipe.source_stamp(str(source)) != ""
+    change()
+    if case is not computed:  # only the compiler knows the header's name
+        assert recipe.source_stamp(str(source)) != before
