@@ -114,15 +114,14 @@ class Console:
         if self._finished and (self._in_line or not self.readers):
             return
         self.readers.append(p)
-        while p.killed or not self._finished or self.readers[0] is not p:
-            if p.killed:
-                self.readers.remove(p)
-                self._notify()
-                raise SyscallError(EINTR, "killed while it waited for the console")
+        while not p.killed and (not self._finished or self.readers[0] is not p):
             if self.on_read_wait is not None:
                 self.on_read_wait(p)
             self._k.sleep(self)
         self.readers.remove(p)
+        if p.killed:
+            self._notify()
+            raise SyscallError(EINTR, "killed while it waited for the console")
 
     def _notify(self) -> None:
         """Wake who waits longest for what is there."""

@@ -1,12 +1,16 @@
 """Waiting, as programs see it: that it ends, however long it was asked to be, and in whose turn."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import orrery_cli
 import pytest
 
-from orrery import Nursery
+from emu.clock import TICKS_PER_S
+from kernel.abi.param import TICK_PS
+from orrery import Machine, Nursery
+from toolchain import cc
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,33 @@ def test_naps_of_seven_hundred_years_end_in_their_order(nursery: Nursery, tmp_pa
     assert lines == [f"{child} after {ticks} ticks" for child, ticks in (
         (2, 2**31 - 3), (1, 2**32 - 3), (0, 2**32 - 2),
     )]  # fmt: skip
+
+
+SPINNERS = """
+int main(void)
+{
+    for (int i = 0; i < 4; i++)
+        if (fork() == 0)
+            for (volatile int j = 0;; j++)
+                ;
+    sleep(30);
+    return 0;
+}
+"""
+
+
+def test_programs_that_never_stop_have_their_turns_one_after_the_other(tmp_path: Path) -> None:
+    """One tick each, in the order in which they were made, and nobody twice before all have had theirs."""
+    source = tmp_path / "spinners.c"
+    source.write_text(orrery_cli.INCLUDES + SPINNERS)
+    with Machine(
+        init_argv=(b"/init", b"spinners"), modules={b"spinners": cc.compile_user([source])}
+    ) as machine:
+        turns: list[tuple[int, int]] = []
+        machine.on("switch", lambda event: turns.append((event.pid, event.time_ps // TICK_PS)))
+        machine.run(3 * TICKS_PER_S)
+    spins = [(pid, tick) for pid, tick in turns if pid > 2][4:]
+    first = spins[0][0]
+    assert len(spins) > 16 and sorted({pid for pid, _ in spins}) == [3, 4, 5, 6]
+    assert [pid for pid, _ in spins] == [3 + (first - 3 + i) % 4 for i in range(len(spins))]
+    assert all(later - tick == 1 for (_, tick), (_, later) in pairwise(spins))

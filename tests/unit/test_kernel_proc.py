@@ -165,6 +165,43 @@ def test_sleepers_wake_in_the_order_in_which_they_went_to_sleep(k: Kernel) -> No
     assert list(k.sched.ready) == [b, a], "nobody is woken twice"
 
 
+def test_wake_means_one_sleeper_and_leaves_the_others_in_their_order(k: Kernel) -> None:
+    a, b, c = (child_of(k, k.procs.init) for _ in range(3))
+    for p in (a, b, c):
+        sleep(k, p, "here")
+    k.sched.ready.clear()
+    k.procs.wake(b)
+    k.procs.wake(b)
+    assert list(k.sched.ready) == [b], "one who runs already is not woken again"
+    k.wakeup("here")
+    assert list(k.sched.ready) == [b, a, c]
+
+
+def test_turns_are_had_in_the_order_in_which_processes_became_runnable(k: Kernel) -> None:
+    """Round robin: who gives up its turn, is woken or was just made stands behind all who wait for theirs."""
+    a, b, c, d = (child_of(k, k.procs.init) for _ in range(4))
+    sleep(k, d, "here")
+    k.sched.ready.clear()
+    for p in (a, b, c):
+        k.procs.make_runnable(p)
+    turns: list[Proc] = []
+    k.sched.sched = lambda: None  # type: ignore[method-assign]
+
+    def swtch(old_pa: int, new_pa: int) -> None:
+        """The turn of the process chosen: it yields, and the second one wakes another."""
+        p = k.sched.current
+        assert p is not None and p.context_pa == new_pa and p.state == RUNNING
+        turns.append(p)
+        if len(turns) == 2:
+            k.wakeup("here")
+        k.sched.yield_(p)
+
+    k.sched._swtch = swtch  # type: ignore[method-assign]
+    for _ in range(10):
+        k.sched._run_next()
+    assert turns == [a, b, c, a, d, b, c, a, d, b]
+
+
 @pytest.mark.parametrize("also", [False, True])
 def test_kill_wakes_a_sleeper_for_good(k: Kernel, also: bool) -> None:
     p, other = child_of(k, k.procs.init), child_of(k, k.procs.init)
