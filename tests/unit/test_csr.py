@@ -82,6 +82,13 @@ def test_machine_csrs_are_machine_mode_s(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_stimecmp_reads_back_what_was_written(engine: str) -> None:
+    words = addi(A0, ZERO, -7), csrw("stimecmp", A0), csrr(A1, "stimecmp")
+    machine = run(engine, 3, csrr(A2, "stimecmp"), *words)
+    assert (machine.hart.regs[A2], machine.hart.regs[A1]) == ((1 << 64) - 1, (1 << 64) - 7)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_stimecmp_needs_menvcfg_and_mcounteren(engine: str) -> None:
     for enabled, mcounteren in ((0, 2), (MENVCFG_STCE, 0), (MENVCFG_STCE, 2)):
         machine = Machine(engine, text(csrw("stimecmp", ZERO)), 1)

@@ -85,6 +85,15 @@ def test_the_disk_is_in_the_first_slot_and_the_others_are_empty() -> None:
             assert board.bus.load(base + virtio.Reg.DEVICE_ID, 4) == (first if slot == 0 else 0)
 
 
+def test_8_bytes_are_one_access_to_the_clint_and_two_to_the_other_devices(board: Board) -> None:
+    board.bus.store(at.CLINT + 0x4000, 8, 0x1234_5678_9ABC_DEF0)
+    assert board.bus.load(at.CLINT + 0x4000, 8) == 0x1234_5678_9ABC_DEF0
+    board.bus.store(at.PLIC + PRIORITY + 8, 8, 3 << 32 | 2)
+    assert [board.bus.load(at.PLIC + PRIORITY + 4 * source, 4) for source in (2, 3)] == [2, 3]
+    assert board.bus.load(at.PLIC + PRIORITY + 8, 8) == 3 << 32 | 2
+    assert board.bus.load(at.VIRTIO0, 8) == virtio.VERSION << 32 | virtio.MAGIC
+
+
 @pytest.mark.parametrize(("word", "code"), [(0x5555, 0), (0x7777, 0), (0x3333, 0), (7 << 16 | 0x3333, 7)])
 def test_the_finisher_ends_the_run(board: Board, word: int, code: int) -> None:
     board.ram.view(RAM_BASE, 2)[:] = JUMP_TO_ITSELF.to_bytes(2, "little")

@@ -13,6 +13,7 @@ from assembler import (
     C_EBREAK,
     C_JUMP_TO_ITSELF,
     C_NOP,
+    CSRS,
     EBREAK,
     ECALL,
     LR,
@@ -54,6 +55,7 @@ from bare import (
     X,
     physical,
 )
+from float_assembler import operation
 
 from emu import engine as e
 from emu.loop import TrapLoop
@@ -366,15 +368,35 @@ def test_a_vector_that_faults_itself_is_an_error(mode: int, stepped: bool, engin
 
 @EACH
 @MODES
-def test_a_trap_to_its_own_address_in_a_higher_mode_is_no_error(stepped: bool, engine: str) -> None:
-    """What is illegal for S-mode at M-mode's vector is not for M-mode, which goes on there."""
+@pytest.mark.parametrize(("word", "cause"), [(csrr(A1, "mcause"), 2), (ld(A1, A0, 0), 13)])
+def test_a_trap_to_its_own_address_in_a_higher_mode_is_no_error(
+    word: int, cause: int, stepped: bool, engine: str
+) -> None:
+    """What S-mode may not do at M-mode's vector, M-mode may, and goes on there."""
     vector = HANDLERS_PA + 0x800
     machine = prepare(engine, Case("", NOP, 0, mode=SUPERVISOR))
-    machine.board.ram.u32[(vector - RAM_BASE) // 4] = csrr(A1, "mcause")
+    machine.board.ram.u32[(vector - RAM_BASE) // 4] = word
     regs = machine.hart.regs
-    regs[e.PC], regs[e.MEDELEG] = vector, 0
+    regs[e.PC], regs[e.MEDELEG], regs[A0] = vector, 0, RAM_BASE + 0x40000  # in RAM, on no page
     trap(machine, stepped, e.TRAP_TICKS + 4)
-    assert (regs[e.PC], regs[e.PRIV], regs[e.MEPC], regs[A1]) == (vector + 4, MACHINE, vector, 2)
+    assert (regs[e.PC], regs[e.PRIV], regs[e.MEPC]) == (vector + 4, MACHINE, vector)
+    assert regs[e.MCAUSE] == cause
+
+
+@EACH
+@MODES
+@pytest.mark.parametrize("island", [Island.MISSING, Island.HOLE])
+def test_an_interrupt_comes_before_a_fetch_that_fails(island: Island, stepped: bool, engine: str) -> None:
+    """One that the last instruction of a page enables, where the next page cannot be fetched."""
+    end = ISLAND + 2
+    case = Case("", csr(6, ZERO, CSRS["sstatus"], SIE), 0, mode=SUPERVISOR, island=island, at=end - 4)
+    machine = prepare(engine, case)
+    regs = machine.hart.regs
+    machine.board.ram.view(physical(end - 4), 4)[:] = case.word.to_bytes(4, "little")
+    regs[e.MIE] = 1 << 5
+    machine.hart.line(5)(True)
+    trap(machine, stepped, 8)
+    assert (regs[e.SCAUSE], regs[e.SEPC]) == (1 << 63 | 5, end)
 
 
 @EACH
@@ -401,14 +423,22 @@ def test_traps_in_a_longer_circle_take_time(engine: str) -> None:
 
 @EACH
 def test_the_reservation_is_lost_in_a_trap(engine: str) -> None:
-    """sc fails behind an ecall, and does not because somebody looked at the hart between lr and sc."""
-    for between, failed in ((NOP, 0), (ECALL, 1)):
+    """sc fails behind an ecall, and does not because somebody looked at the hart between lr and sc.
+
+    It also fails behind what the public interface cannot do without losing it: a write to sepc, and the first
+    instruction that writes floating-point state, here a comparison.
+    """
+    for mode, between, failed in (
+        (USER, NOP, 0), (USER, ECALL, 1), (SUPERVISOR, csrw("sepc", T0), 1), (MACHINE, csrw("mepc", T0), 1),
+        (SUPERVISOR, csrr(T0, "sepc"), 0), (USER, operation("feq.d", T0, 1, 2), 1),
+    ):  # fmt: skip
         code = Code(TEXT)
         code.put(atomic(LR, True, A1, A0, 0), between, atomic(3, True, T1, A0, A1))
         for stepped in (False, True):
-            machine = Machine(engine, code.finish(), USER)
-            machine.hart.regs[A0], machine.hart.regs[T1] = DATA, 7
-            while machine.hart.regs[e.PC] != TEXT + 12 or machine.hart.regs[e.PRIV]:
+            machine = Machine(engine, code.finish(), mode)
+            machine.hart.regs[A0], machine.hart.regs[T1] = machine.address(DATA), 7
+            end = machine.address(TEXT + 12)
+            while machine.hart.regs[e.PC] != end or machine.hart.regs[e.PRIV] != mode:
                 if stepped:
                     machine.loop.step()
                     assert machine.hart.regs[e.SATP] and machine.hart.regs[e.MSTATUS]
