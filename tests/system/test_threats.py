@@ -141,7 +141,8 @@ def _attacks():
 
     def link_of_cache():
         top = os.path.join(os.environ["XDG_CACHE_HOME"], "orrery", "elf")
-        return next(entry.path for entry in os.scandir(top) if entry.is_symlink())
+        linked = [entry.path for entry in os.scandir(top) if entry.is_symlink()]
+        return linked[0] if linked else "/nothing/is/cached"
 
     tries = dict(
         reads_a_hidden_test=lambda: open(secret).read(),
