@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -96,7 +97,10 @@ def _keep(pid: int) -> int:
                 file=sys.stderr,
             )
             return _end(pid)
-        signal.sigtimedwait({signal.SIGCHLD}, TICK_S)
+        if sys.platform == "linux":
+            signal.sigtimedwait({signal.SIGCHLD}, TICK_S)
+        else:
+            time.sleep(TICK_S)
 
 
 def _end(pid: int, *, waits: bool = True) -> int:
@@ -113,7 +117,7 @@ def _family(pid: int) -> list[int]:
     """The processes of `pid`'s session, or below it."""
     parents: dict[int, int] = {}
     sessions: dict[int, int] = {}
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdigit():
             with suppress(OSError, ValueError, IndexError):
                 with open(f"/proc/{name}/stat", "rb") as file:
@@ -139,9 +143,9 @@ def _resident(pid: int) -> int:
 
 def _separate() -> None:
     """What this process starts from now on has name spaces of its own, if that can be had."""
-    unshare: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)
-    if unshare is None:
+    if sys.platform != "linux":
         return
+    unshare: Callable[..., int] = ctypes.CDLL(None, use_errno=True).unshare
     flags = _CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWNS
     if unshare(flags) == 0:  # root
         return
@@ -174,7 +178,7 @@ def _give_up(policy: Policy, keeper: int) -> None:
 def _furnish(policy: Policy, libc: Any) -> None:
     """Make the command's own directory: in memory and of a limited size, if that can be had."""
     own = policy.own.encode()
-    if hasattr(libc, "mount") and libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC_PRIVATE), None) == 0:
+    if sys.platform == "linux" and libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC_PRIVATE), None) == 0:
         options = f"size={OWN_MAX},mode=700".encode()
         libc.mount(b"tmpfs", own, b"tmpfs", ctypes.c_ulong(_MS_NOSUID_NODEV), options)
     os.chdir(own)

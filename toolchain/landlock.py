@@ -10,6 +10,7 @@ import ctypes
 import os
 import stat
 import struct
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -32,11 +33,13 @@ SIGNALS_SINCE = _SCOPES_SINCE
 @cache
 def version() -> int:
     """Which version of Landlock this system has; 0 for none."""
+    if sys.platform != "linux":
+        return 0
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         number: int = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION)
         return max(0, number)
-    except (OSError, AttributeError):  # no Linux
+    except (OSError, AttributeError):  # a C library without dlopen or syscall
         return 0
 
 
