@@ -6,6 +6,9 @@ program a finished line, `write` and `putstr` send bytes out.  The line editor's
     Enter   ends the line            ^H, DEL   take back a byte      ^D   ends the input
     ^P      prints the processes     ^U        takes back the line
 
+A program can take over the editing, where a terminal is at the console: in the raw mode of ttymode() it gets
+each key as it comes, and what was typed ahead is handed over.  The mode ends with the process.
+
 A key goes to the line being edited.  The end of the line moves this to the finished input, from where it is
 read.  Both together have at most INPUT_BUF_SIZE bytes.  Several that wait get a line each, in the order in
 which they came; a line that is read piece by piece goes on with whoever reads next, as in xv6.
@@ -16,11 +19,12 @@ must not change anything in here.
 
 import re
 from collections.abc import Callable
-from errno import EINTR
+from errno import EINTR, EINVAL, ENOTTY
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import INPUT_BUF_SIZE
+from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
 from kernel.errors import SyscallError
 from kernel.uart import UartDriver
 from kernel.usercopy import copyin_most, copyout_most
@@ -38,15 +42,20 @@ ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
 
 
 class Console:
-    """The console on `uart`. Sleepers for input sleep on this object."""
+    """The console on `uart`. Sleepers for input sleep on this object.
 
-    def __init__(self, k: "Kernel", uart: UartDriver) -> None:
+    `columns` are those of the terminal at its other end; 0: there is a pipe, or nobody.
+    """
+
+    def __init__(self, k: "Kernel", uart: UartDriver, columns: int = 0) -> None:
         self._k = k
         self._uart = uart
         uart.receive = self.intr
         self._finished = b""  # input that can be read
         self._in_line = False  # it begins in the middle of a line: whoever reads goes on with it at once
         self._line = b""  # the line being edited
+        self._columns: Final = columns
+        self._raw_for: Proc | None = None  # the process that edits its lines itself
         # Called with the bytes that go out, in order, and the pid of the process that writes them
         # (ECHO: echo of keys, None: the kernel's own messages).
         self.on_output: Callable[[int | None, bytes], None] | None = None
@@ -64,7 +73,11 @@ class Console:
 
     def intr(self, key: int) -> None:
         """A byte was typed: edit the line, echo. Never blocks."""
-        if key == CTRL_P:
+        if self._raw_for is not None:
+            if self.room > 0:
+                self._finished += bytes((NEWLINE if key == RETURN else key,))
+                self._k.wakeup(self)
+        elif key == CTRL_P:
             self._k.procdump()
         elif key in (CTRL_H, DELETE, CTRL_U):
             kept = b"" if key == CTRL_U else self._line[:-1]
@@ -89,6 +102,8 @@ class Console:
         done = 0
         while done < n:
             self._wait_for_line(p)
+            if self._raw_for is not None:
+                return done + self._read_keys(p, va + done, n - done)
             if self._finished[0] == CTRL_D:
                 if not done:
                     self._finished = self._finished[1:]  # otherwise the next read returns 0
@@ -108,6 +123,44 @@ class Console:
                 break
         self._notify()
         return done
+
+    def _read_keys(self, p: "Proc", va: int, n: int) -> int:
+        """In raw mode: the keys that are there, as many as fit."""
+        keys = self._finished[:n]
+        self._finished = self._finished[n:]
+        copied = copyout_most(self._k, p, va, keys)
+        self._finished = keys[copied + 1 :] + self._finished  # the byte at a bad address is lost
+        return copied
+
+    def set_mode(self, p: "Proc", mode: int) -> int:
+        """Let `p` have the keys (TTY_RAW), or edit lines here again; returns the terminal's columns."""
+        if not self._columns:
+            raise SyscallError(ENOTTY, "no terminal is at the console")
+        if mode == TTY_RAW:
+            self._finished += self._line  # and no longer to be edited here
+            self._line = b""
+            self._raw_for = p
+            if self._finished:
+                self._k.wakeup(self)
+        elif mode == TTY_COOKED:
+            self._cook()
+        elif mode != TTY_ASK:
+            raise SyscallError(EINVAL, "no such mode")
+        return self._columns
+
+    def release(self, p: "Proc") -> None:
+        """`p` exits."""
+        if self._raw_for is p:
+            self._cook()
+
+    def _cook(self) -> None:
+        """Edit lines here from now on; keys that nobody has read count as typed now."""
+        if self._raw_for is None:
+            return
+        self._raw_for = None
+        keys, self._finished = self._finished, b""
+        for key in keys:
+            self.intr(key)
 
     def _wait_for_line(self, p: "Proc") -> None:
         """Sleep until finished input is there, and those who waited before have had a line each."""

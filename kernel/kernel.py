@@ -95,6 +95,7 @@ class Kernel:
         lab: int = LAB_YEAR,
         usyscall: bool = False,
         layout: str | None = None,
+        columns: int = 0,
     ) -> None:
         self.board: Final = board
         self.lab: Final = lab
@@ -120,7 +121,7 @@ class Kernel:
         self.usercopy: Final = UserCopy(self)
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
         self.uart: Final = UartDriver(self)
-        self.console: Final = Console(self, self.uart)
+        self.console: Final = Console(self, self.uart, columns)
         self.plic: Final = PlicDriver(board.bus)
         self.disk: Final = VirtioDisk(self, disk_pa)
         self.cache: Final = BufferCache(self, buffers_pa)

@@ -184,6 +184,7 @@ class ProcTable:
         k = self._k
         if p.pid == INIT_PID:
             k.panic("init exiting")
+        k.console.release(p)
         k.mmap.drop_all(p)
         for fd, file in enumerate(p.ofile):
             if file is not None:

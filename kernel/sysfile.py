@@ -9,7 +9,7 @@ programs see: which error comes first, and what stays done when a later step fai
 
 import struct
 from ctypes import c_short
-from errno import EBADF, EEXIST, EINVAL, EISDIR, EMFILE, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
+from errno import EBADF, EEXIST, EINVAL, EISDIR, EMFILE, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, ENOTTY, EPERM
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi import fcntl
@@ -46,6 +46,14 @@ def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
     if not f.writable:
         raise SyscallError(EBADF, "not open for writing")
     return f.write(p, src, n)
+
+
+def sys_ttymode(k: "Kernel", p: "Proc", fd: int, mode: int) -> int:
+    """How many columns the terminal at the console has, whose mode is then the one asked for."""
+    f = _file(p, fd)
+    if not isinstance(f, DeviceFile) or k.files.devices.get(f.ip.major) is not k.console:
+        raise SyscallError(ENOTTY, "not the console")
+    return k.console.set_mode(p, mode)
 
 
 def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:

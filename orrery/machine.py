@@ -18,6 +18,7 @@ from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
+from kernel.abi.tty import TTY_COLUMNS_MAX
 from kernel.kernel import Kernel
 from kernel.proc import INIT_PID, Proc
 from orrery import checks, traced, travel
@@ -70,6 +71,7 @@ class Machine:
     injected, and networks, will draw from `random`.  `engine` is "fast" or "public".  `lab` is the year of
     the course whose system calls there are; with `usyscall` each process has the labs' page at USYSCALL.
     `layout`, "stock" or "lab", is that of the drive's inodes where the image does not say it.
+    `columns` tells the guest that a terminal of that width is at its console; 0: there is none.
     Machines are independent of each other.  Close one after use, or use it in a `with` statement.
     Raises BadInput, DriveError or ImageError for what cannot be used, with one line.
     """
@@ -85,14 +87,15 @@ class Machine:
         lab: int = LAB_YEAR,
         usyscall: bool = False,
         layout: str | None = None,
+        columns: int = 0,
         init_argv: Sequence[bytes] = (b"/init",),
         modules: Mapping[bytes, bytes] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.made_by: Final[dict[str, Any]] = {
             "drive": drive, "seed": seed, "mem_mib": mem_mib, "engine": engine, "snapshot": snapshot,
-            "lab": lab, "usyscall": usyscall, "layout": layout, "init_argv": init_argv, "modules": modules,
-            "warn": warn,
+            "lab": lab, "usyscall": usyscall, "layout": layout, "columns": columns,
+            "init_argv": init_argv, "modules": modules, "warn": warn,
         }  # fmt: skip
         checks.machine_arguments(self.made_by)
         if not MEM_MIB_MIN <= mem_mib <= MEM_MIB_MAX:
@@ -103,6 +106,8 @@ class Machine:
             raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
         if lab not in LAB_YEARS:
             raise BadInput(f"lab {lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
+        if not 0 <= columns <= TTY_COLUMNS_MAX:
+            raise BadInput(f"{columns} columns: no terminal has that; give from 0 to {TTY_COLUMNS_MAX}")
         check_layout(layout)
         traced.follow_threads()
         self.seed: Final = seed
@@ -124,6 +129,7 @@ class Machine:
             lab=lab,
             usyscall=usyscall,
             layout=layout,
+            columns=columns,
         )
         self.keyboard: Final = Keyboard(self.board, self.kernel)
         self.past: Final = Past(self)  # what made_by and this say decides the run

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from orrery.arguments import GDB_PORT, TO_STDERR
+from kernel.abi.tty import TTY_COLUMNS_MAX
+from orrery.arguments import GDB_PORT, RECORDED, TO_STDERR
 from orrery.errors import BadInput
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from orrery.outfile import Name
     from orrery.session import Options
 
+STDIN: Final = 0
+COLUMNS_DEFAULT: Final = 80  # of a terminal that does not say
 PORT_MAX: Final = 65535
 LOOPBACK: Final = "127.0.0.1"
 SECONDS_MAX: Final = 10**8  # three years: the timers of host and guest both hold it
@@ -44,7 +47,23 @@ def machine_keywords(options: argparse.Namespace) -> dict[str, Any]:
         "lab": LAB_YEAR if options.lab is None else options.lab,
         "usyscall": options.usyscall,
         "layout": options.layout,
+        "columns": _columns(options),
     }
+
+
+def _columns(options: argparse.Namespace) -> int:
+    """The columns of the terminal that is to be the machine's console; 0 where there is none.
+
+    Lines of -c come from no terminal, nor does what a person types for a program under a debugger.
+    """
+    by_debugger = options.words[0] not in RECORDED or getattr(options, "for_gdb", None)
+    if by_debugger or getattr(options, "c", None) or not os.isatty(STDIN):
+        return 0
+    try:
+        columns = os.get_terminal_size(STDIN).columns
+    except OSError:
+        columns = 0
+    return min(columns, TTY_COLUMNS_MAX) or COLUMNS_DEFAULT
 
 
 def is_served(options: argparse.Namespace) -> bool:

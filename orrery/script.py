@@ -13,7 +13,7 @@ from emu.events import Event
 from kernel.abi.ps import SLEEPING
 from kernel.abi.syscalls import Syscall
 from kernel.console import CTRL_D
-from kernel.proc import Proc
+from kernel.proc import TF_A0, Proc
 from orrery.hooks import Watcher
 from orrery.machine import Machine
 from orrery.output import Filter
@@ -108,6 +108,8 @@ class Script:
         self._in_line = False  # what was typed last did not end its line
         self._end_sent = False  # the one ^D
         self.status: int | None = None
+        if self._by_command:
+            machine.hub.add(_ShellExit(machine, self))
 
     # --- as a front end ---
 
@@ -142,7 +144,15 @@ class Script:
 
     def finish(self) -> None:
         """Switch the machine off, with the status of the child that the shell reaped last."""
-        self.status = self._machine.status
+        self._end(self._machine.status)
+
+    def shell_exits(self, status: int) -> None:
+        """The shell exits: of -c lines that is `exit`, with its status; else what was typed has ended."""
+        self._end(status & 0xFF if self._by_command else self._machine.status)
+
+    def _end(self, status: int) -> None:
+        if self.status is None:
+            self.status = status
         self._machine.ask_stop()
 
     # --- lines ---
@@ -215,4 +225,4 @@ class _ShellExit(Watcher):
 
     def syscall_enter(self, p: Proc, call: Syscall) -> None:
         if call.noreturn and self._machine.is_shell(p.pid):
-            self._script.finish()
+            self._script.shell_exits(p.tf[TF_A0])

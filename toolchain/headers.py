@@ -8,7 +8,7 @@ comes from kernel.abi, and each structure's size is asserted in C against the si
 from collections.abc import Mapping
 from types import ModuleType
 
-from kernel.abi import disk, fcntl, memlayout, param, ps, riscv, syscalls
+from kernel.abi import disk, fcntl, memlayout, param, ps, riscv, syscalls, tty
 
 # A second name for a number: what xv6 called sleep until 2025 is pause since (user/lib has the function).
 ALIASES = {"pause": "sleep"}
@@ -27,6 +27,7 @@ def generate() -> dict[str, str]:
         "kernel/fs.h": _header("fs", _fs()),
         "kernel/memlayout.h": _header("memlayout", _memlayout()),
         "kernel/riscv.h": _header("riscv", _riscv()),
+        "kernel/tty.h": _header("tty", _defines(_constants(tty))),
         "kernel/ps.h": _header("ps", _psinfo()),
         "kernel/sysinfo.h": _header("sysinfo", _SYSINFO + _size_check("sysinfo", ps.SYSINFO.size)),
         "kernel/file.h": _header("file", _defines({"CONSOLE": param.CONSOLE})),

@@ -104,6 +104,8 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     # ours: what the labs leave out of mmap
     Syscall(66, "mprotect", (*AREA, PROT)),
     Syscall(67, "msync", (*AREA, _int("flags"))),
+    # ours: whether a terminal is at the console, how many columns it has, and the mode of kernel/abi/tty.py
+    Syscall(68, "ttymode", (FD, _int("mode"))),
 )
 
 def c_int(word: int) -> int:

@@ -64,6 +64,7 @@ MACHINE: Final[Mapping[str, Rule]] = {
     "lab": ((int,), _anything),
     "usyscall": ((bool,), _anything),
     "layout": ((str, type(None)), _anything),
+    "columns": ((int,), _anything),
     "modules": ((dict,), _anything),
     "init_argv": ((list,), bool),
 }

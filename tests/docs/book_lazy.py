@@ -87,8 +87,9 @@ def guard() -> Lines:
         lines: Lines = []
 
         def fault(event: FaultEvent) -> None:
-            p = the(machine, "deep")
-            lines.extend(memory(machine, p, 0, p.sz))
+            if event.name == "deep":  # the shell has memory that comes at the first touch, too
+                p = the(machine, "deep")
+                lines.extend(memory(machine, p, 0, p.sz))
 
         machine.on("fault", fault)
         return ["$ deep", *machine.sh("deep").splitlines(), "", *lines]

@@ -50,20 +50,27 @@ def test_everything_is_shown_and_c_a_x_ends_it(terminal: pexpect.spawn) -> None:
 def test_c_a_helps_and_can_be_sent(terminal: pexpect.spawn) -> None:
     terminal.send(C_A + "h")
     terminal.expect(re.escape(HELP.decode().replace("\n", "\r\n")))
-    terminal.send("echo " + C_A + C_A + C_A + "a" + C_A + "z" + ".\r")  # C-a z is nothing
-    terminal.expect("\r\n\x01\x01[.]\r\n" + PROMPT)
+    terminal.send("cat\r" + C_A + C_A + C_A + "a" + C_A + "z" + ".\r")  # C-a z is nothing
+    terminal.expect("\r\n\x01\x01[.]\r\n\x01\x01[.]\r\n")
 
 
-def test_the_line_can_be_edited(terminal: pexpect.spawn) -> None:
-    terminal.send("nonsense\x15echo onxy\x7f\x08e\r")
-    terminal.expect("\r\none\r\n" + PROMPT)
+def test_the_line_of_a_program_can_be_edited(terminal: pexpect.spawn) -> None:
+    terminal.send("cat | head -1\r")
+    terminal.expect("head -1\r\n")
+    terminal.send("nonsense\x15onxy\x7f\x08e\r")
+    terminal.expect("\r\none\r\n")
     assert "\b \b" in terminal.before
+    terminal.send("\x04")
+    terminal.expect(PROMPT)
     terminal.send("wc\rline\rrest\x04")
     terminal.send("\x04")
     terminal.expect(r"1 2 9 \r\n" + PROMPT)
 
 
 def test_c_p_lists_the_processes(terminal: pexpect.spawn) -> None:
+    terminal.send("cat\r")
+    terminal.expect("cat\r\n")
+    time.sleep(0.2)  # until it reads
     terminal.send("\x10")
     terminal.expect("1 sleep +init\r\n2 sleep +sh\r\n")
 

@@ -173,6 +173,7 @@ GOOD = {
     "kpgtbl": [],
     "mprotect": ["MAPPED", "4 * PGSIZE", "1"],
     "msync": ["MAPPED", "4 * PGSIZE", "4"],
+    "ttymode": ["0", "2"],
 }
 ALL_ADDRESSES = (*ADDRESSES, *(base + offset for base in MAPPINGS for offset in INSIDE))
 

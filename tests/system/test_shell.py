@@ -119,10 +119,49 @@ def shell() -> System:
         ("cat < nosuch", "open nosuch failed\n"),
         ("cd nosuch", "cannot cd nosuch\n"),
         ("((((echo deep))))", "deep\n"),
+        ("true && echo yes || echo no", "yes\n"),
+        ("false && echo yes || echo no", "no\n"),
+        ("false || false || echo 3 && echo 4", "3\n4\n"),
+        ("true || echo 1; echo 2", "2\n"),
+        ("false; echo $? \"$?\" '$?' $x a$?b", "1 1 $? $x a1b\n"),
+        ("nosuch; echo $?", "exec nosuch failed\n127\n"),
+        ("(exit 5); echo $?; cat nofile | wc; echo $?", "5\ncat: cannot open nofile\n0 0 0 \n0\n"),
+        ("(false; exit) || echo $?", "1\n"),
+        ("echo hi # comment | nosuch", "hi\n"),
+        ("echo a#b '#' \"# c\" #", "a#b # # c\n"),
+        ("# nothing", ""),
+        ("echo $x $; echo [ ] [x !y ^z", "$x $\n[ ] [x !y ^z\n"),
+        ("&& echo", "sh: syntax\n"),
+        ("echo a &&", "sh: syntax\n"),
+        ("echo a || | echo", "sh: syntax\n"),
+        ("true & false && echo no; echo $?", "1\n"),
+        ("(true && false) || (echo a; echo b) | wc", "2 2 4 \n"),
     ],
 )
 def test_a_line(shell: System, line: str, printed: str) -> None:
     assert shell.sh(line) == printed
+
+
+def test_patterns(shell: System) -> None:
+    """Each line finds the files of those before it."""
+    for line, printed in [
+        ("mkdir g; echo 1 > g/x1; echo 2 > g/x2; echo 3 > g/yé; cat g/x*; echo 4 > g/.dot", "1\n2\n"),
+        ("echo g/* g/.* /g/[xy]? *g/x?", "g/x1 g/x2 g/yé g/. g/.. g/.dot /g/x1 /g/x2 /g/yé g/x1 g/x2\n"),
+        ("echo g/x[!1] g/x[0-1] g/y? g/[^x]*", "g/x2 g/x1 g/yé g/yé\n"),
+        ("echo 'g/*' \"g/*\" g/'x'* 'g'/x'*' no/such* g/x??", "g/* g/* g/x1 g/x2 g/x* no/such* g/x??\n"),
+        ("echo g/x1/* g//x1 /./g/x1 ../*/x1", "g/x1/* g//x1 /./g/x1 ../g/x1\n"),
+        ("cd g && echo * | cat; cd /; cd nowhere || echo none", "x1 x2 yé\ncannot cd nowhere\nnone\n"),
+        ("cat < g/x1 > g/$?; cat g/0; wc g/nothing? || echo bad", "1\nwc: cannot open g/nothing?\nbad\n"),
+        ("echo 5 > 'g/*'; cat 'g/*'; echo g/'*'; rm g/*; ls g | wc", "5\ng/*\n3 12 70 \n"),
+    ]:
+        assert shell.sh(line) == printed, line
+
+
+def test_a_pattern_for_too_many_names_is_told(shell: System) -> None:
+    assert shell.sh("echo /* || echo failed") == "sh: too many args\nfailed\n"
+    assert shell.sh(f"echo {'?' * 200} {'[' * 100}").startswith("??")
+    assert shell.sh(f"echo {'*/' * 12}").endswith("\n")
+    assert shell.sh("help").count("\n") == 5 and "exit [STATUS]" in shell.sh("help")
 
 
 def test_line_editing_keys(shell: System) -> None:

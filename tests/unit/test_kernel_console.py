@@ -7,13 +7,17 @@ from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, atte
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import CONSOLE, INPUT_BUF_SIZE
+from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
+from kernel.console import Console
+from kernel.errors import SyscallError
 
 
 class Terminal:
     """A kernel with a process that reads the console again and again, and what it got."""
 
-    def __init__(self, n: int = 100, count: int = 1) -> None:
+    def __init__(self, n: int = 100, count: int = 1, columns: int = 0) -> None:
         self.k = FakeKernel(CutDrive(bytes(BSIZE)))
+        self.k.console = Console(self.k, self.k.uart, columns)
         self.lines: list[bytes | int] = []
 
         def program(k: FakeKernel, p: FakeProc) -> None:
@@ -196,3 +200,58 @@ def test_a_transmitter_that_stays_full_is_a_panic() -> None:
     k.uart_device.load = lambda offset, size: 0  # type: ignore[method-assign]
     with pytest.raises(Panic, match="stays full"):
         k.printf("x")
+
+
+# --- keys for a program that edits lines itself ---
+
+
+def test_in_raw_mode_each_key_comes_at_once_and_is_not_echoed() -> None:
+    terminal = Terminal(count=4, columns=80)
+    assert terminal.k.console.set_mode(terminal.reader, TTY_RAW) == 80
+    keys = b"a\x08\x7f\x15\x10\x04\0\xff\r"
+    assert terminal.type(b"x").type(keys).lines == [b"x", keys[:-1] + b"\n"]
+    assert terminal.k.sent == b""
+    assert Terminal(n=3, count=3, columns=80).type(b"abcde\n").lines == [b"abc", b"de\n"]
+
+
+def test_what_was_typed_ahead_is_handed_over_between_the_modes() -> None:
+    terminal = Terminal(n=4, count=4, columns=80)
+    terminal.k.type(b"one\nhal")
+    terminal.k.console.set_mode(terminal.reader, TTY_RAW)
+    assert terminal.type(b"").lines == [b"one\n", b"hal"]
+    terminal = Terminal(count=2, columns=80)
+    terminal.k.console.set_mode(terminal.reader, TTY_RAW)
+    terminal.k.type(b"fx\x7four\nfive")
+    assert terminal.k.sent == b""
+    terminal.k.console.set_mode(terminal.reader, TTY_COOKED)
+    assert terminal.k.sent == b"fx\b \bour\nfive"
+    assert terminal.type(b"!\n").lines == [b"four\n", b"five!\n"]
+
+
+def test_raw_mode_ends_with_its_process_alone() -> None:
+    terminal = Terminal(columns=80)
+    other = terminal.k.spawn(lambda k, p: None)
+    terminal.k.console.set_mode(terminal.reader, TTY_RAW)
+    terminal.k.console.release(other)
+    terminal.k.type(b"ab\x7f")
+    assert terminal.k.sent == b""
+    terminal.k.console.release(terminal.reader)
+    assert terminal.type(b"\n").lines == [b"a\n"]
+
+
+def test_raw_mode_keeps_no_more_than_there_is_room_for() -> None:
+    terminal = Terminal(n=INPUT_BUF_SIZE, columns=80)
+    terminal.k.console.set_mode(terminal.reader, TTY_RAW)
+    terminal.k.type(b"k" * (INPUT_BUF_SIZE + 5))
+    assert terminal.k.console.room == 0
+    terminal.k.console.set_mode(terminal.reader, TTY_COOKED)
+    assert terminal.type(b"").lines == [b"k" * INPUT_BUF_SIZE]
+
+
+def test_a_mode_needs_a_terminal_and_a_sense() -> None:
+    for columns, mode in ((0, TTY_RAW), (0, TTY_ASK), (80, 3), (80, -1)):
+        terminal = Terminal(columns=columns)
+        with pytest.raises(SyscallError):
+            terminal.k.console.set_mode(terminal.reader, mode)
+        assert terminal.type(b"line\n").lines == [b"line\n"]
+    assert Terminal(columns=7).k.console.set_mode(terminal.reader, TTY_ASK) == 7

@@ -2,13 +2,20 @@
 
    A line is a list of pipelines; a command in a pipeline may be a list in parentheses:
 
-       list     = pipeline { (";" | "&") pipeline } [";" | "&"]      "&": do not wait for it
+       list     = chain { (";" | "&") chain } [";" | "&"]            "&": do not wait for it
+       chain    = pipeline { ("&&" | "||") pipeline }                the next where the last one did, or did not
        pipeline = command { "|" command }
        command  = word { word } | "(" list ")"     and "<" word, ">" word, ">>" word among them
        word     = characters, '...' and "..."; in quotes a blank or an operator is a character
 
-   Three steps: read_line() reads, parse() makes nodes, perform() runs them.  Only `cd` runs in the
-   shell itself.  Everything else runs in a child that is waited for, and each process passes on the
+   What follows a word that begins with # is a comment.  In a word, but for '...', $? is the last status.
+   Outside of quotes *, ? and [...] make it a pattern (user/glob.h), in whose place stand the names of files
+   that it describes, or it stands as it is where there are none.
+
+   Three steps: a line is read, parse() makes nodes, perform() runs them.  At a terminal the person edits the
+   line (user/edit.h); anywhere else, and on a kernel that has no ttymode(), it is read as it comes.  Only
+   `cd` and `exit` run in the shell itself; `help` and its like are for who has no program of that name.
+   Everything else runs in a child that is waited for, and each process passes on the
    status of the last thing it ran.  So the status of the shell's last child is that of the line's last
    command, and 0 for one in the background, which is left to init.  A line that is wrong has a
    failing child too.
@@ -21,19 +28,27 @@
 #include "kernel/fs.h"
 #include "kernel/param.h"
 #include "user/user.h"
+#include "user/edit.h"
+#include "user/glob.h"
 
-#define LINE_BYTES 512 /* a line with its NUL */
+#define LINE_BYTES EDIT_BYTES_MAX /* a line with its NUL */
+#define EXPANDED_BYTES 2048       /* of a command's words when their patterns are names */
 #define NODES_MAX 96   /* commands and operators of a line */
 #define WORDS_MAX 256  /* words of a line, and a NULL behind each command's */
 #define NESTING_MAX 8  /* parentheses within parentheses: each level costs stack */
 
 #define STATUS_FAILED 1
 #define STATUS_NOT_FOUND 127
+#define STATUS_INTERRUPTED 130
+
+static const char prompt[] = "$ ";
 
 enum kind {
     COMMAND,    /* argv; empty where a line has only redirections */
     REDIRECT,   /* left, with descriptor `fd` open on `file` */
     PIPE,       /* left | right */
+    AND,        /* left && right, which is an AND, an OR or a pipeline */
+    OR,         /* left || right */
     SEQUENCE,   /* left ; right, which may be missing */
     BACKGROUND, /* left & right, which may be missing */
     GROUP,      /* ( left ) */
@@ -50,10 +65,11 @@ struct node {
 };
 
 static struct node broken = {.kind = BROKEN};
+static int last_status; /* $? */
 
 /* -- step 1: reading ------------------------------------------------------------------------------ */
 
-enum { END_OF_FILE = -1, TOO_LONG = -2 };
+enum { END_OF_FILE = EDIT_END, TOO_LONG = EDIT_INTERRUPTED - 1 };
 
 /* Reads a line into `line`, with a NUL in place of its newline, and returns its length.  A device
    hands out one line at a time; from a file or a pipe a byte at a time is taken, so that commands
@@ -86,7 +102,7 @@ static int read_line(char *line)
 /* -- step 2: parsing ------------------------------------------------------------------------------ */
 
 /* Tokens are operators' own characters, and these. */
-enum { END = 0, WORD = 'w', APPEND = 'a', UNCLOSED = 'u' };
+enum { END = 0, WORD = 'w', APPEND = 'a', AND_IF = 'A', OR_IF = 'O' };
 
 static struct {
     const char *at;    /* what is left of the line */
@@ -98,8 +114,9 @@ static struct {
 } parser;
 
 /* Words are cut out of the line into `text`.  Each is followed by something other than a word, whose
-   place its NUL takes, so that as many bytes as the line has are enough. */
-static char text[LINE_BYTES];
+   place its NUL takes, and what is special but quoted has a GLOB_QUOTE before it, so that twice as many bytes
+   as the line has are enough. */
+static char text[2 * LINE_BYTES];
 static struct node nodes[NODES_MAX];
 static char *words[WORDS_MAX];
 
@@ -131,6 +148,15 @@ static void add_word(char *word)
         words[parser.words++] = word;
 }
 
+/* Whether the character at `at` would mean something to expand(), and stands in quotes of this kind for
+   itself. */
+static int is_quoted(const char *at, char quote)
+{
+    if (*at == '?' && at[-1] == '$' && quote == '"')
+        return 0;
+    return *at == GLOB_QUOTE || strchr("*?[]-!^", *at) || (*at == '$' && quote == '\'');
+}
+
 /* Copies one word, without its quotes.  0 where a quote is not closed. */
 static int cut_word(void)
 {
@@ -142,8 +168,11 @@ static int cut_word(void)
             quote = quote ? 0 : c;
         else if (quote == 0 && strchr(" \t\r<>|;&()", c))
             break;
-        else
+        else {
+            if (quote ? is_quoted(parser.at, quote) : c == GLOB_QUOTE)
+                *parser.text_end++ = GLOB_QUOTE;
             *parser.text_end++ = c;
+        }
     }
     *parser.text_end++ = 0;
     return quote == 0;
@@ -154,7 +183,7 @@ static void next_token(void)
     while (*parser.at && strchr(" \t\r", *parser.at))
         parser.at++;
     char c = *parser.at;
-    if (c == 0) {
+    if (c == 0 || c == '#') {
         parser.token = END;
     } else if (strchr("<>|;&()", c)) {
         parser.at++;
@@ -162,6 +191,9 @@ static void next_token(void)
         if (c == '>' && *parser.at == '>') {
             parser.at++;
             parser.token = APPEND;
+        } else if ((c == '&' || c == '|') && *parser.at == c) {
+            parser.at++;
+            parser.token = c == '&' ? AND_IF : OR_IF;
         }
     } else {
         parser.token = WORD;
@@ -251,18 +283,32 @@ static struct node *parse_pipeline(int nesting)
     return first;
 }
 
+static struct node *parse_chain(int nesting)
+{
+    struct node *first = parse_pipeline(nesting), **last = &first;
+    while (parser.token == AND_IF || parser.token == OR_IF) {
+        struct node *n = new_node(parser.token == AND_IF ? AND : OR);
+        next_token();
+        n->left = *last;
+        n->right = parse_pipeline(nesting);
+        *last = n;
+        last = &n->right;
+    }
+    return first;
+}
+
 /* Ends before the first token that cannot go on; whoever called knows which one may stand there. */
 static struct node *parse_list(int nesting)
 {
     struct node *first = 0, **hole = &first;
     do {
-        struct node *pipeline = parse_pipeline(nesting);
+        struct node *chain = parse_chain(nesting);
         if (parser.token != ';' && parser.token != '&') {
-            *hole = pipeline;
+            *hole = chain;
             break;
         }
         *hole = new_node(parser.token == ';' ? SEQUENCE : BACKGROUND);
-        (*hole)->left = pipeline;
+        (*hole)->left = chain;
         hole = &(*hole)->right;
         next_token();
     } while (parser.token != END && parser.token != ')');
@@ -285,6 +331,86 @@ static struct node *parse(const char *line)
         return tree;
     fprintf(2, "sh: %s\n", parser.error);
     return &broken;
+}
+
+/* -- between the steps: what words stand for -------------------------------------------------------- */
+
+static struct {
+    char bytes[EXPANDED_BYTES];
+    char *argv[MAXARG];
+    int used, argc, too_many;
+} expanded;
+
+static void add_expanded(const char *word, int is_directory)
+{
+    int n = strlen(word) + 1;
+    if (expanded.argc == MAXARG - 1 || expanded.used + n > EXPANDED_BYTES) {
+        expanded.too_many = 1;
+        return;
+    }
+    char *to = expanded.bytes + expanded.used;
+    memmove(to, word, n);
+    expanded.used += n;
+    expanded.argv[expanded.argc++] = to;
+}
+
+/* Puts the last status in place of each $?, and ordinary characters in quotes where a pattern begins: the
+   word is a pattern then, or is as long as it will be.  0 where it grows too long. */
+static int expand_status(char *to, const char *from, int size)
+{
+    char *end = to + size - 12;
+    for (; *from && to < end; from++) {
+        if (*from == GLOB_QUOTE && from[1]) {
+            *to++ = *from++;
+            *to++ = *from;
+        } else if (*from == '$' && from[1] == '?') {
+            uint value = last_status & 255;
+            if (value >= 100)
+                *to++ = '0' + value / 100;
+            if (value >= 10)
+                *to++ = '0' + value / 10 % 10;
+            *to++ = '0' + value % 10;
+            from++;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *to = 0;
+    return *from == 0;
+}
+
+/* Puts the names from `first` on in order: the disk has them as they were made. */
+static void sort_expanded(int first)
+{
+    for (int i = first + 1; i < expanded.argc; i++) {
+        char *word = expanded.argv[i];
+        int at = i;
+        for (; at > first && strcmp(expanded.argv[at - 1], word) > 0; at--)
+            expanded.argv[at] = expanded.argv[at - 1];
+        expanded.argv[at] = word;
+    }
+}
+
+/* A command's words with what they stand for; 0, and a message, where that is too much. */
+static char **expand(char **argv)
+{
+    static char word[2 * LINE_BYTES];
+    expanded.used = expanded.argc = expanded.too_many = 0;
+    for (; *argv; argv++) {
+        int first = expanded.argc;
+        if (!expand_status(word, *argv, sizeof word))
+            expanded.too_many = 1;
+        else if (!glob_is_pattern(word) || glob_expand(word, add_expanded) == 0) {
+            glob_unquote(word, word);
+            add_expanded(word, 0);
+        }
+        sort_expanded(first);
+    }
+    expanded.argv[expanded.argc] = 0;
+    if (!expanded.too_many)
+        return expanded.argv;
+    fprintf(2, "sh: too many args\n");
+    return 0;
 }
 
 /* -- step 3: running ------------------------------------------------------------------------------ */
@@ -312,9 +438,12 @@ static void move_fd(int from, int fd)
 static void redirect(struct node *n)
 {
     int mode = n->token == '<' ? O_RDONLY : n->token == '>' ? O_WRONLY | O_CREATE | O_TRUNC : O_RDWR | O_CREATE;
+    static char file[2 * LINE_BYTES];
+    if (expand_status(file, n->file, sizeof file))
+        glob_unquote(file, file);
     close(n->fd);
-    if (open(n->file, mode) != n->fd) {
-        fprintf(2, "open %s failed\n", n->file);
+    if (open(file, mode) != n->fd) {
+        fprintf(2, "open %s failed\n", file);
         exit(STATUS_FAILED);
     }
     struct stat st;
@@ -333,10 +462,58 @@ static int change_directory(char **argv)
     return STATUS_FAILED;
 }
 
-static int is_cd(struct node *n)
+/* Whether n is a command that the shell itself has to carry out, with this name. */
+static int is_own(struct node *n, const char *name)
 {
-    return n->kind == COMMAND && n->argv[0] && strcmp(n->argv[0], "cd") == 0;
+    return n->kind == COMMAND && n->argv[0] && strcmp(n->argv[0], name) == 0;
 }
+
+/* Carries out `cd` or `exit`, as this process.  The status. */
+static int carry_out(struct node *n)
+{
+    char **argv = expand(n->argv);
+    if (argv == 0)
+        return STATUS_FAILED;
+    if (is_own(n, "cd"))
+        return change_directory(argv);
+    exit(argv[1] ? atoi(argv[1]) : last_status);
+}
+
+static int help(char **argv)
+{
+    printf("A line:      COMMAND | COMMAND, A; B, A && B, A || B, (A; B), COMMAND &, <FILE, >FILE, >>FILE\n"
+           "Words:       'as it is', \"$? is the last status\", and files: * ? [a-z] [!a-z]; # a comment\n"
+           "Here:        cd [DIR]  exit [STATUS]  help  history  true  false; `ls /` shows all the others\n"
+           "At a terminal: arrows and Tab; ^R looks for an earlier line, ^C drops one, ^L clears;\n"
+           "             C-a h tells of the machine's own keys, C-a x switches it off\n");
+    return 0;
+}
+
+static int show_history(char **argv)
+{
+    int number = 1;
+    for (const char *line = edit_history(0); line; line = edit_history(line))
+        printf("%d  %s\n", number++, line);
+    return 0;
+}
+
+static int succeed(char **argv)
+{
+    return 0;
+}
+
+static int fail(char **argv)
+{
+    return STATUS_FAILED;
+}
+
+/* What the shell has for those names of which there is no program. */
+static const struct {
+    const char *name;
+    int (*run)(char **argv);
+} spares[] = {{"help", help}, {"history", show_history}, {"true", succeed}, {"false", fail}};
+
+#define SPARES (sizeof spares / sizeof spares[0])
 
 static void run_program(char **argv) __attribute__((noreturn));
 static void become(struct node *n) __attribute__((noreturn));
@@ -395,6 +572,9 @@ static void run_program(char **argv)
         strcpy(path + 1, argv[0]);
         exec(path, argv);
     }
+    for (uint i = 0; i < SPARES; i++)
+        if (strcmp(argv[0], spares[i].name) == 0)
+            exit(spares[i].run(argv));
     fprintf(2, "exec %s failed\n", argv[0]);
     exit(STATUS_NOT_FOUND);
 }
@@ -410,9 +590,15 @@ static void become(struct node *n)
     case COMMAND:
         if (n->argv[0] == 0)
             exit(0);
-        if (is_cd(n))
-            exit(change_directory(n->argv));
-        run_program(n->argv);
+        if (is_own(n, "cd") || is_own(n, "exit"))
+            exit(carry_out(n));
+        char **argv = expand(n->argv);
+        if (argv == 0)
+            exit(STATUS_FAILED);
+        run_program(argv);
+    case AND:
+    case OR:
+        exit(perform(n));
     case PIPE:
         exit(run_pipeline(n));
     case GROUP:
@@ -455,39 +641,134 @@ static int run_background(struct node *n)
     return status;
 }
 
+/* Runs what is no list and no chain.  Its status. */
+static int run(struct node *n)
+{
+    if (!is_own(n, "cd") && !is_own(n, "exit"))
+        return run_child(n);
+    return carry_out(n) == 0 ? 0 : run_child(&broken);
+}
+
+/* Runs a pipeline, or a chain of such: each that follows && where the last one that ran has succeeded, and
+   after || where it has not.  The status of the last one. */
+static int run_chain(struct node *n)
+{
+    enum kind before = COMMAND;
+    for (;;) {
+        int is_last = n->kind != AND && n->kind != OR;
+        if (before == COMMAND || (before == AND) == (last_status == 0))
+            last_status = run(is_last ? n : n->left);
+        if (is_last)
+            return last_status;
+        before = n->kind;
+        n = n->right;
+    }
+}
+
 /* Runs a list as this process, which goes on afterwards.  The status of the last thing it ran. */
 static int perform(struct node *n)
 {
-    int status = 0;
     while (n) {
         struct node *now = n->kind == SEQUENCE || n->kind == BACKGROUND ? n->left : n;
-        if (n->kind == BACKGROUND)
-            status = run_background(now);
-        else if (is_cd(now))
-            status = change_directory(now->argv) == 0 ? 0 : run_child(&broken);
-        else
-            status = run_child(now);
+        last_status = n->kind == BACKGROUND ? run_background(now) : run_chain(now);
         n = now == n ? 0 : n->right;
     }
-    return status;
+    return last_status;
+}
+
+/* -- at a terminal --------------------------------------------------------------------------------- */
+
+static const char *completed_word; /* what is completed, of completed_bytes */
+static int completed_bytes;
+
+static int begins_so(const char *name)
+{
+    return strlen(name) >= (uint)completed_bytes && memcmp(name, completed_word, completed_bytes) == 0;
+}
+
+static void match_path(const char *path, int is_directory)
+{
+    edit_match(path, is_directory ? '/' : ' ');
+}
+
+static void match_command(const char *path, int is_directory)
+{
+    if (!is_directory)
+        edit_match(path[0] == '/' ? path + 1 : path, ' ');
+}
+
+/* Finds what the word that ends at line[at] can become; where it begins.  The first word of a command is the
+   name of one, any other that of a file. */
+static int complete(const char *line, int at)
+{
+    static char pattern[1 + 2 * LINE_BYTES + 1];
+    static const char *const own[] = {"cd", "exit"};
+    int start = at, before;
+    while (start > 0 && strchr(" \t<>|;&()'\"", line[start - 1]) == 0)
+        start--;
+    for (before = start; before > 0 && line[before - 1] == ' '; before--)
+        ;
+    completed_word = line + start;
+    completed_bytes = at - start;
+
+    char *end = pattern + 1;
+    int has_slash = 0;
+    pattern[0] = '/';
+    for (int i = start; i < at; i++) {
+        has_slash = has_slash || line[i] == '/';
+        if (strchr("*?[]\1", line[i]))
+            *end++ = GLOB_QUOTE;
+        *end++ = line[i];
+    }
+    *end++ = '*';
+    *end = 0;
+    if (has_slash || (before > 0 && strchr("|;&(", line[before - 1]) == 0)) {
+        glob_expand(pattern + 1, match_path);
+        return start;
+    }
+    glob_expand(pattern, match_command);
+    for (uint i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (begins_so(own[i]))
+            edit_match(own[i], ' ');
+    for (uint i = 0; i < SPARES; i++)
+        if (begins_so(spares[i].name))
+            edit_match(spares[i].name, ' ');
+    return start;
+}
+
+/* -- all of it -------------------------------------------------------------------------------------- */
+
+/* The next line, edited at a terminal, or as it comes from anywhere else.  As read_line(), or
+   EDIT_INTERRUPTED. */
+static int next_line(char *line)
+{
+    static int is_terminal = -1; /* asked once: a kernel of xv6 says on the console that it has no such call */
+    if (is_terminal < 0)
+        is_terminal = edit_possible();
+    if (is_terminal)
+        return edit_line(prompt, line, complete);
+    write(2, prompt, sizeof prompt - 1);
+    return read_line(line);
 }
 
 int main(void)
 {
     static char line[LINE_BYTES];
-    int length, status = 0;
 
     for (;;) {
-        write(2, "$ ", 2);
-        length = read_line(line);
+        int length = next_line(line);
         if (length == END_OF_FILE)
-            return status;
+            return last_status;
         struct node *tree = &broken;
-        if (length == TOO_LONG)
+        if (length == EDIT_INTERRUPTED)
+            tree = 0;
+        else if (length == TOO_LONG)
             fprintf(2, "sh: line too long\n");
         else
             tree = parse(line);
-        if (tree)
-            status = perform(tree);
+        if (length == EDIT_INTERRUPTED)
+            last_status = STATUS_INTERRUPTED;
+        else if (tree)
+            perform(tree);
     }
 }
