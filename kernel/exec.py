@@ -81,6 +81,7 @@ def _commit(k: "Kernel", p: Proc, path: bytes, new: "_AddressSpace") -> None:
     k.mmap.drop_all(p)
     k.vm.free_user(p.pagetable, p.sz)
     p.pagetable, p.satp, p.sz = new.pagetable, satp_of(new.pagetable), new.sz
+    p.unmapped = ()
     p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
     p.name = path.rsplit(b"/", 1)[-1][:15].decode(errors="replace")
     p.alarm = None

@@ -6,7 +6,7 @@ rest follows from the gates that the hart reaches.  RAM, from the kernel's end u
     | text | data | buffer cache | disk queue | frames ...                | end of RAM
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn, Protocol
 
 from emu import engine as e
@@ -106,6 +106,9 @@ class Kernel:
         self.image: Final = KernelImage(image, board.ram)
         self.modules: Final = dict(modules or {})
         self.observer: Observer | None = None
+        # Called when a process is killed for an exception (scause, stval), and when one kills another.
+        self.on_crash: Callable[[Proc, int, int], None] | None = None
+        self.on_kill: Callable[[Proc, Proc], None] | None = None
         self.init_argv = tuple(init_argv)  # may be changed until process 1 has its first turn
         board.engine.cells[e.GATE_LOW] = self.image.gates
         board.engine.cells[e.GATE_HIGH] = self.image.gates_end

@@ -74,6 +74,7 @@ class Proc:
         self.chan: object = None  # what it sleeps on
         self.sz = 0  # bytes of program, stack and heap
         self.vmas = VmaList()  # what is mapped above them
+        self.unmapped: tuple[tuple[int, int], ...] = ()  # the last few ranges given to munmap, for a report
         self.pagetable = 0
         self.satp = 0  # the value that makes `pagetable` the one in force
         self.trapframe_pa = 0
@@ -129,6 +130,7 @@ class ProcTable:
             self._free_pages(p)
             raise
         p.satp = satp_of(p.pagetable)
+        p.unmapped = ()
         p.state = USED
         p.pid = self._next_pid
         self._next_pid += 1

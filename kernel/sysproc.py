@@ -39,7 +39,11 @@ def sys_wait(k: "Kernel", p: Proc, status_va: int) -> int:
 
 def sys_kill(k: "Kernel", p: Proc, pid: int) -> int:
     """0, or -1 where there is no such process."""
-    return k.procs.kill(pid)
+    victim = k.procs.find(pid)
+    result = k.procs.kill(pid)
+    if result == 0 and victim is not None and k.on_kill is not None:
+        k.on_kill(victim, p)
+    return result
 
 
 def sys_getpid(k: "Kernel", p: Proc) -> int:

@@ -116,6 +116,8 @@ class Trap:
             k.printf(f"usertrap(): unexpected scause {scause:#x} pid={p.pid}\n")
             k.printf(f"            sepc={p.tf[TF_EPC]:#x} stval={va:#x}\n")
             p.killed = True
+            if k.on_crash is not None:
+                k.on_crash(p, scause, va)
 
     def _interrupt(self, scause: int, p: Proc | None) -> None:
         """Serve a device; a timer interrupt in user mode ends the process's turn."""

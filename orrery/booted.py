@@ -16,6 +16,7 @@ from kernel.abi import disk
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import KernelPanic
 from kernel.proc import Proc
+from orrery.crash import Crashes
 from orrery.drives import check_layout, open_drive
 from orrery.errors import Deadlock, ExpectTimeout
 from orrery.hooks import Watcher
@@ -33,16 +34,6 @@ CUT: Final = b"[...]\n"  # stands for what was not kept
 TAIL: Final = 200  # characters of the console that a message shows
 INIT: Final = b"/init"
 FILE_BYTES_MAX: Final = disk.MAXFILE * disk.BSIZE
-CAUSES: Final = {
-    0: "it jumped to {va:#x}, which is not even",
-    1: "it jumped to {va:#x}, where no memory is",
-    2: "it came to an instruction that does not exist",
-    3: "it came to a breakpoint",
-    12: "it jumped to {va:#x}, where it has no code",
-    13: "it read from {va:#x}, which it may not",
-    15: "it wrote to {va:#x}, which it may not",
-}
-"""What a program did, by scause and stval."""
 
 
 class BootedMachine(Machine):
@@ -68,7 +59,7 @@ class BootedMachine(Machine):
         self._console: Final = bytearray()  # what was shown and not taken yet
         self.crashes: Final[list[str]] = []  # which processes were killed and where, not taken yet
         if programs:
-            self.hub.add(_CrashSite(self))
+            Crashes(self, self.crashes.append)
 
     def warm_up(self, *, for_program: bool) -> None:
         """Boot: to the shell's prompt, or to where process 1 is about to begin."""
@@ -165,23 +156,6 @@ class _FirstSwitch(Watcher):
         if not self._seen:
             self._seen = True
             self._machine.ask_stop()
-
-
-class _CrashSite(Watcher):
-    """Notes where a process of `machine` is when it is killed for what it did."""
-
-    def __init__(self, machine: BootedMachine) -> None:
-        self._machine: Final = machine
-
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
-        if mapped:
-            return
-        from orrery import stacks
-
-        what = CAUSES.get(scause, f"exception {scause}").format(va=va)
-        frames = stacks.user_frames(self._machine, p, stacks.Programs(self._machine))
-        lines = [f"{p.name} (pid {p.pid}) was killed: {what}", *stacks.user_lines(frames)]
-        self._machine.crashes.append("\n  ".join(lines))
 
 
 class _Text(Lines):

@@ -8,6 +8,7 @@ same run.  An exception in one is kept and raised when the machine has stopped, 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Final, TypeAlias
 
 from kernel.abi.syscalls import Syscall
@@ -160,7 +161,11 @@ class Hub(Watcher):
     def clear(self) -> None:
         """Let nobody see any more."""
         self._watchers = ()
-        self._kernel.observer = None
+        self._kernel.observer = self._kernel.on_crash = self._kernel.on_kill = None
+
+    def guarded(self, tell: Callable[..., None]) -> Callable[..., None]:
+        """`tell`, for the kernel to call: what it raises is kept, as what a watcher raises."""
+        return partial(self._guard, tell)
 
     def raise_error(self) -> None:
         """Raise what a watcher raised since the last time, if anything."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from emu.events import NEVER
 from kernel.proc import Proc
+from orrery.crash import Crashes
 from orrery.debugger.recording import Recording, image_digest
 from orrery.debugger.stops import Stopped
 from orrery.debugger.tape import Astray, Change, Tape
@@ -77,6 +78,7 @@ def play(
         host = HostOutput(STDOUT, machine.ask_stop)
         filtered = FILTERS[recording.shown](machine, host.write)
         replay = Replay(machine, Tape(tape_of(recording)), filtered)
+        Crashes(machine, lambda text: say(f"orrery: {text}"))
         with Signals(None) as signals:
             signals.attach(replay.ask_stop)
             try:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from emu.clock import PS_PER_TICK
 from emu.events import NEVER
 from emu.loop import Stop
+from orrery.crash import Crashes
 from orrery.machine import Front, Machine
 from orrery.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput, Write
 from orrery.script import Lines, Script
@@ -137,6 +138,8 @@ class Session:
         """Run with a console; a panic is kept for the report, which needs the terminal as it was."""
         machine = self._machine
         shown = FILTERS[self.shown](machine, self._host.write)
+        if self._options.gdb_owner is None:  # whose gdb stops there, and tells
+            Crashes(machine, lambda text: self._say(f"orrery: {text}"), kills=self._options.program)
         with ExitStack() as stack:
             if os.isatty(STDIN) and not self._options.commands:
                 from orrery.terminal import Terminal

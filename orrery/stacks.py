@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu import engine as e
+from emu.drive import SECTOR_SIZE
 from emu.hart import USER
 from kernel.abi.elf import PROGRAM_SIZE, Header, segments
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SP: Final = 2
 TF_S0: Final = 12
 FRAMES_MAX: Final = 64
+DISK_BYTES_MAX: Final = 1 << 28  # of a disk that is searched for programs
 NAME_MAX: Final = 15  # bytes of a program's name that a process keeps
 ECALL: Final = (0x73).to_bytes(4, "little")
 
@@ -122,7 +124,7 @@ class Programs:
         from toolchain.fsimage import BadImage, FsImage
 
         drive = self._machine.board.drive
-        if drive is None:
+        if drive is None or drive.capacity * SECTOR_SIZE > DISK_BYTES_MAX:
             return
         try:
             image = FsImage(drive.read(0, drive.capacity), layout=self._machine.made_by["layout"])

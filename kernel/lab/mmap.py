@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kernel.proc import Proc
 
 MMAP_TOP: Final = USYSCALL - PGSIZE
+UNMAPPED_MAX: Final = 8  # ranges that a process remembers
 AROUND: Final = 16 * PGSIZE  # the window around a fault in which pages that are in memory are mapped too
 OFFSET_MAX: Final = (1 << 63) - 1  # what a signed 64-bit offset can say
 KIND: Final = fcntl.MAP_SHARED | fcntl.MAP_PRIVATE
@@ -303,7 +304,9 @@ def _end_of_range(p: "Proc", addr: int, length: int) -> int:
 def sys_munmap(k: "Kernel", p: "Proc", addr: int, length: int) -> int:
     """End the mappings, or parts of them, in a range of addresses."""
     require(length > 0, EINVAL, "no bytes")
-    k.mmap.replace(p, addr, _end_of_range(p, addr, length))
+    high = _end_of_range(p, addr, length)
+    k.mmap.replace(p, addr, high)
+    p.unmapped = (*p.unmapped[1 - UNMAPPED_MAX :], (addr, high))
     return 0
 
 

@@ -278,7 +278,7 @@ def test_a_crash_is_told_by_the_line(nursery: Nursery, sources: dict[str, Path])
         assert fork.sh("crash").startswith("usertrap(): unexpected scause 0xf pid=3\n")
         (crash,) = fork.crashes
         what, place, _ = crash.splitlines()
-        assert what == "crash (pid 3) was killed: it wrote to 0x5000000000, which it may not"
+        assert what.startswith("crash (pid 3) was killed: it wrote to 0x5000000000, which is no address: ")
         assert re.fullmatch("  #0  0x[0-9a-f]+ main.* at crash.c:4", place)
 
 
