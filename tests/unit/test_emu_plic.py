@@ -190,3 +190,19 @@ def test_narrow_accesses_do_nothing(board: Board) -> None:
 def test_sources_that_are_not_there(source: int) -> None:
     with pytest.raises(AssertionError, match="sources are 1 to 95"):
         Plic([]).line(source)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(0, SERIAL), (8, SERIAL), (4, 96), (4, 0xFFFF_FFFF)])
+def test_only_its_number_in_the_claim_register_completes_a_source(
+    board: Board, offset: int, value: int
+) -> None:
+    line = board.plic.line(SERIAL)
+    line(True)
+    assert board.claim() == SERIAL
+    line(False)
+    line(True)
+    board.plic.store(THRESHOLD + 0x1000 + offset, 4, value)
+    board.plic.store(THRESHOLD + 0x1000, 4, 0)
+    assert board.claim() == 0, "it is claimed still"
+    board.complete(SERIAL)
+    assert board.claim() == SERIAL
