@@ -130,7 +130,7 @@ class Checker:
             if inum:
                 name = raw.partition(b"\0")[0]
                 if name in names:
-                    raise self._bad(number, f"two entries are called '{os.fsdecode(name)}'")
+                    raise self._bad(number, f"entry '{os.fsdecode(name)}' is there twice")
                 names.add(name)
                 if self._check_entry(number, name, inum):
                     yield fs.inode(inum)
