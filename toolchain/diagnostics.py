@@ -1,6 +1,7 @@
 """What the compiler and the linker say, as a person is told it.
 
-Called by cc.py.  A failure is an exception that knows each error as one line, and all that was said.
+Called by objects.py, link.py and hostlib.py.  A failure is an exception that knows each error as one line,
+and all that was said.
 """
 
 from collections.abc import Iterator, Sequence

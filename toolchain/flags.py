@@ -1,7 +1,7 @@
 """What a person may add to the compiler's flags, as users of cc know them: -D, -U, -I, -O, -g, -W and the
 like.
 
-Called by cc.py and by the command line.  A flag that would make another thing than a program for this
+Called by sources.py and by the command line.  A flag that would make another thing than a program for this
 machine, or have the compiler write or run something else, is refused by name.
 """
 

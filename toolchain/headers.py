@@ -1,6 +1,6 @@
 """C headers and system-call stubs, made from the declarations in kernel/abi.
 
-Called by cc.py, which writes the result beside the cache and puts it on the include path in front of
+Called by includes.py, which writes the result beside the cache and puts it on the include path in front of
 user/include.  The names are xv6's, so that programs written for it compile unchanged; every number
 comes from kernel.abi, and each structure's size is asserted in C against the size declared there.
 """

@@ -1,9 +1,10 @@
 """The compiler as a process, with limits: a source may include what has no end, /dev/zero or a pipe.
 
-Called by cc.py.  A compiler that has reached a limit has failed, and says so as it says what else it finds.
+Called by zig.py.  A compiler that has reached a limit has failed, and says so as it says what else it finds.
 A source of somebody who is graded is compiled *confined*, too: the compiler can open nothing but its own
 headers and what the caller names, so no `#include`, `.incbin` or symbolic link gets a file of the host into a
-program or a message (landlock.py; elsewhere it is what cc.py finds in the source that keeps it from that).
+program or a message (landlock.py; elsewhere it is what objects.py finds in the source that keeps it from
+that).
 """
 
 import os

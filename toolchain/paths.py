@@ -98,3 +98,11 @@ def find_zig() -> Path | None:
         return None
     zig = Path(spec.origin).parent / "zig"
     return zig if zig.exists() else None
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether there is a file with just this content."""
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

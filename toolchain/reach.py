@@ -1,7 +1,7 @@
 """Reach: all that a compilation may read, found before it is made, so that its result can be kept under all
 that.
 
-Called by cc.py.  From a source on, every name that is mentioned (mentions.py) is looked for in every
+Called by objects.py.  From a source on, every name that is mentioned (mentions.py) is looked for in every
 directory where the compiler might look, and what is found is read in turn.  What is not there counts too: a
 header that comes into being later may shadow another.  The headers of the tree are digested as a whole and
 not looked at here, but for what they include themselves, which a directory of the user's may have as well.

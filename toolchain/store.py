@@ -1,9 +1,9 @@
 """The cache's entries: results of the toolchain under their keys, each with a checksum.
 
-Called by cc.py and image.py.  A key says everything that the result was made from.  An entry appears by a
-rename, so a reader sees all of it or none, and two builders may race; one that was damaged since, or belongs
-to another key, is taken for none, and is made again.  The cache is a convenience: where it cannot be written,
-because it is read-only or full, a result is not kept, and that is all.
+Called by objects.py, link.py, hostlib.py and image.py.  A key says everything that the result was made from.
+An entry appears by a rename, so a reader sees all of it or none, and two builders may race; one that was
+damaged since, or belongs to another key, is taken for none, and is made again.  The cache is a convenience:
+where it cannot be written, because it is read-only or full, a result is not kept, and that is all.
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """The view that the compiler has of the files: directories under plain names, in a scratch directory.
 
-Called by cc.py for each run of the compiler.  A source may lie in a directory of any name; options split at
-`=` and `,`, and what the compiler lists is escaped in its own ways.  So it is shown a symbolic link to each
-directory, and what it says or writes is told in the user's names.  No path of the host gets into an object.
+Called by objects.py for each run of the compiler.  A source may lie in a directory of any name; options split
+at `=` and `,`, and what the compiler lists is escaped in its own ways.  So it is shown a symbolic link to
+each directory, and what it says or writes is told in the user's names.  No path of the host gets into an
+object.
 """
 
 import os

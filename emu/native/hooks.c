@@ -1,6 +1,6 @@
 /* hooks.c: what has to be native to be fast: entering the engine, and its callbacks.
  *
- * Built for the host by toolchain.cc.host_library and installed by emu/fast.py, which fills in
+ * Built for the host by toolchain.hostlib.host_library and installed by emu/fast.py, which fills in
  * `struct hart`; emu/engine.py names its first fields, the reasons and the registers in the same way.
  * The hooks keep the virtual clock, stop the engine before a block that would cross the deadline or
  * before which an interrupt is due, and enter traps for exceptions as the hart does.  They only set

@@ -19,7 +19,7 @@ from orrery.entries import Entry
 
 VARIABLE: Final = "DW_TAG_variable"
 PARAMETER: Final = "DW_TAG_formal_parameter"
-LEFT_OUT: Final = MASK64 - 0xFFF  # from there on has the linker moved what it left out, see toolchain/cc.py
+LEFT_OUT: Final = MASK64 - 0xFFF  # from there on has the linker moved what it left out, see toolchain/link.py
 ELEMENTS_MAX: Final = 1 << 40  # of an array whose length only the run knows
 
 

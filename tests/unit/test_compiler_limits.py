@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import cc, landlock, limited
+from toolchain import cc, landlock, limited, objects
 
 SECRET = "the_hidden_test_expects = 42"
 
@@ -53,7 +53,7 @@ def test_no_file_of_the_host_gets_into_a_program_or_a_message(
         text = f"{error.value}{error.value.details}"
         assert any(words in text for words in ("cannot open", "Could not find", "not found", "is a device"))
         assert "hidden_test" not in text and "root:" not in text
-        monkeypatch.setattr(cc, "_check_confined", lambda job: None)
+        monkeypatch.setattr(objects, "_check_confined", lambda job: None)
 
 
 def test_the_list_of_what_was_included_is_looked_at_too(

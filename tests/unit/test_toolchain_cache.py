@@ -14,7 +14,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from orrery import recipe
-from toolchain import cc, headers, image, mentions, paths, store
+from toolchain import cc, headers, image, includes, mentions, objects, paths, store, zig
 from toolchain.flags import understand
 
 RETURN_X = '#include "x.h"\nint main(void) { return X; }\n'
@@ -48,7 +48,7 @@ def cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it to forbid the compiler from then on."""
-    return lambda: monkeypatch.setattr(cc, "_run", lambda *_: pytest.fail("compiled again"))
+    return lambda: monkeypatch.setattr(zig, "run", lambda *_: pytest.fail("compiled again"))
 
 
 @pytest.fixture
@@ -253,15 +253,15 @@ def test_a_source_that_is_edited_while_it_is_compiled_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write(tmp_path / "p.c", "int main(void) { return 1; }\n")
-    compile_one = cc._compile
+    compile_one = objects.compile_one
 
     def edited(*words: object) -> None:
         write(source, "int main(void) { return 2; }\n")
         compile_one(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cc, "_compile", edited)
+    monkeypatch.setattr(objects, "compile_one", edited)
     assert value(source) == 2
-    monkeypatch.setattr(cc, "_compile", compile_one)
+    monkeypatch.setattr(objects, "compile_one", compile_one)
     write(source, "int main(void) { return 1; }\n")
     assert value(source) == 1
 
@@ -354,7 +354,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     write_atomic = paths.write_atomic
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(paths, "write_atomic", full)
-    monkeypatch.setattr(cc, "write_atomic", full)
+    monkeypatch.setattr(includes, "write_atomic", full)
     assert value(write(tmp_path / "p.c", "int main(void) { return 5; }\n")) == 5
     assert [path for path in small.rglob("*") if path.is_file()] == []
 

@@ -10,7 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from kernel.abi import memlayout, syscalls
-from toolchain import cc, headers, paths, progress
+from toolchain import cc, headers, paths, progress, zig
 
 HELLO = """
 #include "kernel/types.h"
@@ -135,7 +135,7 @@ def test_what_is_no_source(tmp_path: Path, name: str, message: str) -> None:
 
 
 def test_missing_compiler_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cc, "find_zig", lambda: None)
+    monkeypatch.setattr(zig, "find_zig", lambda: None)
     with pytest.raises(cc.CompileError, match="pip install"):
         cc.compile_user([_source(tmp_path, "hello.c", HELLO)])
 
@@ -143,7 +143,7 @@ def test_missing_compiler_names_the_remedy(tmp_path: Path, monkeypatch: pytest.M
 def test_cached_program_runs_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _source(tmp_path, "hello.c", HELLO)
     first = cc.compile_user([source])
-    monkeypatch.setattr(cc, "_run", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(zig, "run", lambda *_: pytest.fail("compiled again"))
     assert cc.compile_user([source]) == first
 
 
