@@ -57,6 +57,9 @@ def test_a_source_that_takes_in_what_has_no_end_takes_no_end(
 ) -> None:
     os.mkfifo(tmp_path / "pipe.h")
     (tmp_path / "waits.c").write_text('#include "pipe.h"\nint main(void) { return 0; }\n')
+    with pytest.raises(CompileError, match=r"pipe.h: is a pipe, and not a file; .*waits.c may include it"):
+        compile_user([tmp_path / "waits.c"])
     monkeypatch.setattr("toolchain.limited.COMPILE_S_MAX", 1)
+    (tmp_path / "waits.c").write_text(f'asm(".incbin \\"{tmp_path}/pipe.h\\"");\n')
     with pytest.raises(CompileError, match=r"waits.c: error: not done after 1 s"):
         compile_user([tmp_path / "waits.c"])
