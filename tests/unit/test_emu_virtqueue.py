@@ -51,6 +51,7 @@ def test_driver_may_ask_for_silence(rings: Rings) -> None:
     rings.put(AVAILABLE, "<H", 1)
     rings.offer(3)
     queue = queue_on(rings)
+    assert (queue.offered, queue.given_back) == (1, 0)
     chain = queue.pop()
     assert chain is not None
     assert not queue.push(chain, 0)
