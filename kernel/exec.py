@@ -9,7 +9,10 @@ Segments may come in any order and overlap, as in xv6: each extends the memory u
 rights, and stores its bytes over what is there.  So a page has the rights of the first segment that reached
 it, and the bytes of the last one.
 
-On the stack, from the top down: the argument strings, each 16-aligned, then argv with its NULL.
+The stack has one page, which stock programs count on.  A program that says by PT_GNU_STACK that it wants
+more, as ours do, gets up to USERSTACK pages in the years whose kernels have that; a machine may be told to
+give each program so many.  On it, from the top down: the argument strings, each 16-aligned, then argv with
+its NULL.
 """
 
 from collections.abc import Callable
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from emu.hart import EVEN
 from kernel.abi import elf
 from kernel.abi.memlayout import PGMASK, PGSIZE, USYSCALL
-from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK
+from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK, USERSTACK_SINCE
 from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
 from kernel.dir import namei
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
@@ -110,6 +113,7 @@ class _AddressSpace:
         self.sz = 0
         self.entry = 0
         self.sp = 0  # where argv is
+        self._stack_wanted = 0  # bytes
         self._pushed = b""  # what is on the stack, from sp up
 
     def load(self) -> None:
@@ -126,6 +130,8 @@ class _AddressSpace:
             segment = elf.Segment.unpack(table[at : at + elf.PROGRAM_SIZE])
             if segment.type == elf.PT_LOAD:
                 self._load_segment(segment)
+            elif segment.type == elf.PT_GNU_STACK:
+                self._stack_wanted = segment.memsz
         self.entry = header.entry
 
     def _load_segment(self, segment: elf.Segment) -> None:
@@ -176,7 +182,7 @@ class _AddressSpace:
             raise BadProgram("too many arguments")
         k = self._k
         base = pgroundup(self.sz)
-        top = base + (1 + USERSTACK) * PGSIZE
+        top = base + (1 + self._stack_pages()) * PGSIZE
         self._grow_to(base + PGSIZE, PTE_R | PTE_W)
         k.vm.forbid(self.pagetable, base)  # apart from the stack, which may have a superpage
         self._grow_to(top, PTE_R | PTE_W)
@@ -185,11 +191,16 @@ class _AddressSpace:
         self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
         k.vm.store(self.pagetable, self.sp, self._pushed)
 
+    def _stack_pages(self) -> int:
+        k = self._k
+        most = USERSTACK if k.lab >= USERSTACK_SINCE else 1
+        return k.ustack or max(1, min(pgroundup(self._stack_wanted) // PGSIZE, most))
+
     def _push(self, data: bytes) -> int:
         size = self.sp - (self.sp - len(data) & ~15)
         self.sp -= size
         self._pushed = data.ljust(size, b"\0") + self._pushed
-        if len(self._pushed) > USERSTACK * PGSIZE:
+        if len(self._pushed) > self._stack_pages() * PGSIZE:
             raise BadProgram("the arguments do not fit on the stack")
         return self.sp
 

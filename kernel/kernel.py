@@ -81,8 +81,8 @@ class Kernel:
     `image` is kernel/asm as an ELF file.  `init_argv` is what process 1 runs, and `modules` are programs
     that are on no disk, by their paths: exec takes one when the machine starts, and else where there is
     no file.  `lab` is the year of the course whose system calls there are; with `usyscall` every process
-    has a page at USYSCALL that holds its number.  `layout` is that of the disk's inodes, where the super
-    block does not say it.
+    has a page at USYSCALL that holds its number.  `ustack` is how many pages every stack has; 0: as the
+    program asks.  `layout` is that of the disk's inodes, where the super block does not say it.
     """
 
     def __init__(
@@ -94,12 +94,14 @@ class Kernel:
         modules: Mapping[bytes, bytes] | None = None,
         lab: int = LAB_YEAR,
         usyscall: bool = False,
+        ustack: int = 0,
         layout: str | None = None,
         columns: int = 0,
     ) -> None:
         self.board: Final = board
         self.lab: Final = lab
         self.usyscall: Final = usyscall
+        self.ustack: Final = ustack
         self.ram: Final = board.ram
         self.bus: Final = board.bus
         self.clock: Final[Clock] = board.clock

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 TIMER: Final = SCAUSE_INTERRUPT | IRQ_S_TIMER
 EXTERNAL: Final = SCAUSE_INTERRUPT | IRQ_S_EXTERNAL
 ACCESS: Final = {CAUSE_FETCH_PAGE: PTE_X, CAUSE_LOAD_PAGE: PTE_R, CAUSE_STORE_PAGE: PTE_W}
+SHORT_NUMBERS_SINCE: Final = 2024  # until then xv6 printed addresses and causes with all their zeroes
 TO_USER_MASK: Final = SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_FS | SSTATUS_SD
 
 
@@ -113,8 +114,9 @@ class Trap:
         if k.observer is not None:
             k.observer.fault(p, scause, va, promised)
         if not promised:
-            k.printf(f"usertrap(): unexpected scause {scause:#x} pid={p.pid}\n")
-            k.printf(f"            sepc={p.tf[TF_EPC]:#x} stval={va:#x}\n")
+            form = "#x" if k.lab >= SHORT_NUMBERS_SINCE else "#018x"
+            k.printf(f"usertrap(): unexpected scause {scause:{form}} pid={p.pid}\n")
+            k.printf(f"            sepc={p.tf[TF_EPC]:{form}} stval={va:{form}}\n")
             p.killed = True
             if k.on_crash is not None:
                 k.on_crash(p, scause, va)

@@ -289,6 +289,7 @@ def _add_hardware_options(parser: argparse.ArgumentParser, drive: str) -> None:
     add("--engine", choices=("fast", "public"), default="fast", help=engine_help)
     add("--lab", type=int, metavar="YEAR", help="have the system calls of the course's labs of YEAR")
     add("--usyscall", action="store_true", help="map the page at USYSCALL that the page-table lab asks for")
+    add("--ustack", type=int, metavar="N", help="pages of each user stack (default: as the program asks)")
     _add_layout(parser, None, LAYOUT_HELP)
 
 

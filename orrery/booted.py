@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from emu.clock import TICKS_PER_S
-from emu.drive import Drive, RamDrive
+from emu.drive import RamDrive
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi import disk
-from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import KernelPanic
 from kernel.proc import Proc
 from orrery.crash import Crashes
-from orrery.drives import check_layout, open_drive
+from orrery.drives import Opened, check_layout, open_drive
 from orrery.errors import Deadlock, ExpectTimeout
 from orrery.hooks import Watcher
 from orrery.machine import Machine
@@ -25,6 +24,7 @@ from orrery.output import ProgramOutput
 from orrery.recipe import NOBODY, Recipe
 from orrery.script import Lines, Script
 from toolchain import cc, fsimage, image
+from toolchain.stack import flags_for
 
 BOOT_S_MAX: Final = 20
 """Virtual seconds for the way to the prompt; ours takes some milliseconds."""
@@ -41,13 +41,15 @@ class BootedMachine(Machine):
 
     def __init__(self, recipe: Recipe, warnings: list[str]) -> None:
         programs = _compiled(recipe, warnings)
+        drive, year = _drive(recipe, programs)
         super().__init__(
-            _drive(recipe, programs),
+            drive,
             recipe.seed,
             recipe.mem_mib,
             recipe.engine,
-            lab=LAB_YEAR if recipe.lab is None else recipe.lab,
+            lab=year if recipe.lab is None else recipe.lab,
             usyscall=recipe.usyscall,
+            ustack=recipe.ustack,
             layout=recipe.layout,
             init_argv=(INIT, NOBODY) if recipe.for_program else (INIT,),
             modules={INIT: _our_init()} if recipe.for_program else None,
@@ -118,26 +120,27 @@ class BootedMachine(Machine):
 def _compiled(recipe: Recipe, warnings: list[str]) -> dict[str, bytes]:
     """The recipe's programs by name; with DWARF, for reports, where a file can be so large."""
     within = None if recipe.submission is None else Path(recipe.submission)
+    flags = flags_for(recipe.lab, recipe.ustack)
     programs = {
-        Path(path).stem: cc.compile_user([path], warn=warnings.append, within=within)
+        Path(path).stem: cc.compile_user([path], warn=warnings.append, flags=flags, within=within)
         for path, _ in recipe.programs
     }
     return {name: elf if len(elf) <= FILE_BYTES_MAX else cc.strip(elf) for name, elf in programs.items()}
 
 
-def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Drive:
+def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Opened:
     """A drive in memory: forks write to copies of their own, and the file that it came from is let go."""
     check_layout(recipe.layout)
     if recipe.drive is not None:
-        drive = open_drive(recipe.drive, snapshot=True, layout=recipe.layout)
+        drive, year = open_drive(recipe.drive, snapshot=True, layout=recipe.layout)
         content = drive.read(0, drive.capacity)
         drive.close()
-        return RamDrive(content)
+        return Opened(RamDrive(content), year)
     if not programs and not recipe.files:
         return open_drive(None, layout=recipe.layout)
     files = {**programs, **dict(recipe.files)}
     fresh = image.rebuilt(image.default_image(), files, recipe.layout or disk.STOCK.name)
-    return RamDrive(fresh, own=True)
+    return Opened(RamDrive(fresh, own=True), None)
 
 
 def _our_init() -> bytes:

@@ -44,6 +44,11 @@ def whole(name: str, value: object, low: int | None = None, high: int | None = N
     return value
 
 
+def maybe_whole(name: str, value: object) -> int | None:
+    """A whole number, or None."""
+    return None if value is None else whole(name, value)
+
+
 def seconds(name: str, value: object, *, zero: bool = False) -> float | None:
     """A positive number of seconds (or 0, with `zero`), or None for no limit."""
     if value is None:
@@ -146,7 +151,8 @@ def machine_arguments(given: Mapping[str, Any]) -> None:
     if not isinstance(given["seed"], int) or isinstance(given["seed"], bool):
         raise WrongType(f"seed {given['seed']!r}: give a whole number")
     whole("mem_mib", given["mem_mib"])
-    whole("lab", given["lab"])
+    maybe_whole("lab", given["lab"])
+    maybe_whole("ustack", given["ustack"])
     text("engine", given["engine"])
     maybe_text("layout", given["layout"])
     flag("usyscall", given["usyscall"])

@@ -193,6 +193,8 @@ def _program(options: argparse.Namespace, *, optimize: bool) -> "Program":
             optimize=optimize,
             more=options.sources[1:],
             flags=flags,
+            lab=options.lab,
+            ustack=options.ustack,
         )
 
 
@@ -236,7 +238,13 @@ def _machine(
         warn(f"--seed {options.seed} changes nothing yet: so far nothing is left to chance")
     if options.snapshot and options.drive is None:
         raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
-    return make(**machine_keywords(options), warn=warn)
+    from kernel.abi.syscalls import LAB_YEAR
+
+    machine = make(**machine_keywords(options), warn=warn)
+    year = machine.kernel.lab
+    if options.lab is None and year != LAB_YEAR:
+        say(f"orrery: {options.drive}: its programs are of {year}; without --lab that is taken: --lab {year}")
+    return machine
 
 
 def _debug(options: argparse.Namespace) -> int:
@@ -274,16 +282,17 @@ def _play(
 ) -> int:
     """A session, recorded if asked for; `more` are Machine's keyword arguments beside the options."""
     settings = _traced(settings, options)
+    made_by = {**machine_keywords(options), **more, "lab": machine.kernel.lab}  # as the drive said
     if options.record is not None:
         from orrery import record
 
-        return record.play(machine, settings, say, options.record, {**machine_keywords(options), **more})
+        return record.play(machine, settings, say, options.record, made_by)
     from dataclasses import replace
 
     from orrery.session import Session
 
     if settings.gdb is not None:
-        settings = replace(settings, made_by={**machine_keywords(options), **more})
+        settings = replace(settings, made_by=made_by)
     return Session(machine, settings, say).play()
 
 

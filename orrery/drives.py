@@ -4,13 +4,14 @@ Called by Machine.  An image that a kernel could not trust is refused here, by n
 """
 
 import os
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from emu.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
 from kernel.abi.disk import LAYOUTS
 from kernel.abi.fcntl import T_DIR, T_FILE, T_SYMLINK
 from orrery import program
 from orrery.errors import BadInput
+from orrery.vintage import year_of
 from toolchain import hostfile, image
 
 if TYPE_CHECKING:
@@ -20,9 +21,16 @@ DriveSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryvie
 """A path (kept), an image in memory or None for a fresh default image (not kept), or a ready Drive."""
 
 
+class Opened(NamedTuple):
+    """A drive, and the course's year that its programs are of, where they show it (see vintage.py)."""
+
+    drive: Drive
+    year: int | None
+
+
 def open_drive(
     source: DriveSource, *, snapshot: bool = False, first: str | None = None, layout: str | None = None
-) -> Drive:
+) -> Opened:
     """The drive for `source`, its image checked; with `snapshot` nothing is written to the source.
 
     `first` is the path of the program that the kernel will run from it, `layout` that of its inodes where
@@ -31,7 +39,8 @@ def open_drive(
     Raises BadInput or BadImage, each with one line.
     """
     if source is None:
-        return RamDrive(image.default_image(layout), own=True)  # as the image maker made it: not checked
+        fresh = image.default_image(layout)  # as the image maker made it: not checked
+        return Opened(RamDrive(fresh, own=True), None)
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         try:
@@ -49,7 +58,7 @@ def open_drive(
     try:
         content = source.read(0, source.capacity)
     except DriveError:
-        return source
+        return Opened(source, None)
     return _checked(source, content, "the drive", first, layout)
 
 
@@ -61,7 +70,7 @@ def check_layout(layout: str | None) -> None:
 
 def _checked(
     drive: Drive, content: "fsimage.Buffer", name: str, first: str | None, layout: str | None
-) -> Drive:
+) -> Opened:
     """`drive`, of which this is the content."""
     from toolchain import fsimage
 
@@ -69,10 +78,10 @@ def _checked(
         fs = fsimage.check(content, name, layout)
         if first is not None:
             _check_first(fs, name, first)
+        return Opened(drive, year_of(fs))
     except (fsimage.BadImage, BadInput):
         drive.close()
         raise
-    return drive
 
 
 def _check_first(fs: "fsimage.FsImage", name: str, first: str) -> None:

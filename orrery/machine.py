@@ -16,6 +16,7 @@ from emu import engine as e
 from emu.board import Board
 from emu.events import NEVER
 from emu.loop import Stop
+from kernel.abi.param import USTACK_MAX
 from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
 from kernel.abi.tty import TTY_COLUMNS_MAX
@@ -69,7 +70,8 @@ class Machine:
     `drive` is the path of an image (which keeps what the guest writes), an image as bytes, a Drive, or
     None for a fresh default image.  `seed` is for what is left to chance: nothing yet; faults that are
     injected, and networks, will draw from `random`.  `engine` is "fast" or "public".  `lab` is the year of
-    the course whose system calls there are; with `usyscall` each process has the labs' page at USYSCALL.
+    the course whose kernel it is to be like; None: that of the drive's programs.  With `usyscall` each
+    process has the labs' page at USYSCALL, and with `ustack` a stack of so many pages.
     `layout`, "stock" or "lab", is that of the drive's inodes where the image does not say it.
     `columns` tells the guest that a terminal of that width is at its console; 0: there is none.
     Machines are independent of each other.  Close one after use, or use it in a `with` statement.
@@ -84,8 +86,9 @@ class Machine:
         engine: str = "fast",
         *,
         snapshot: bool = False,
-        lab: int = LAB_YEAR,
+        lab: int | None = None,
         usyscall: bool = False,
+        ustack: int | None = None,
         layout: str | None = None,
         columns: int = 0,
         init_argv: Sequence[bytes] = (b"/init",),
@@ -94,8 +97,9 @@ class Machine:
     ) -> None:
         self.made_by: Final[dict[str, Any]] = {
             "drive": drive, "seed": seed, "mem_mib": mem_mib, "engine": engine, "snapshot": snapshot,
-            "lab": lab, "usyscall": usyscall, "layout": layout, "columns": columns,
-            "init_argv": init_argv, "modules": modules, "warn": warn,
+            "lab": lab, "usyscall": usyscall, "ustack": ustack, "layout": layout,
+            "columns": columns, "init_argv": init_argv, "modules": modules,
+            "warn": warn,
         }  # fmt: skip
         checks.machine_arguments(self.made_by)
         if not MEM_MIB_MIN <= mem_mib <= MEM_MIB_MAX:
@@ -104,17 +108,22 @@ class Machine:
             )
         if engine not in KINDS:
             raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
-        if lab not in LAB_YEARS:
+        if lab is not None and lab not in LAB_YEARS:
             raise BadInput(f"lab {lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
         if not 0 <= columns <= TTY_COLUMNS_MAX:
             raise BadInput(f"{columns} columns: no terminal has that; give from 0 to {TTY_COLUMNS_MAX}")
+        if ustack is not None and not 1 <= ustack <= USTACK_MAX:
+            raise BadInput(f"ustack {ustack}: no stack has that many pages; give from 1 to {USTACK_MAX}")
         check_layout(layout)
         traced.follow_threads()
         self.seed: Final = seed
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
         self._console_digest: Final = hashlib.sha256()
         first = None if modules and init_argv[0] in modules else os.fsdecode(init_argv[0])
-        self._drive: Final = open_drive(drive, snapshot=snapshot, first=first, layout=layout)
+        opened = open_drive(drive, snapshot=snapshot, first=first, layout=layout)
+        self._drive: Final = opened.drive
+        if lab is None:
+            lab = self.made_by["lab"] = opened.year or LAB_YEAR
         try:
             make_engine = engine_maker(engine, warn or _warn)
             self.board: Final = Board(mem_mib, make_engine, self._drive, self._shown.append)
@@ -128,6 +137,7 @@ class Machine:
             modules=modules,
             lab=lab,
             usyscall=usyscall,
+            ustack=ustack or 0,
             layout=layout,
             columns=columns,
         )

@@ -52,6 +52,7 @@ def _check(given: Mapping[str, Any]) -> None:
         "points": checks.points,
         "programs": checks.paths,
         "seed": checks.whole,
+        "ustack": checks.whole,
         "usyscall": checks.flag,
     }
     assert tuple(check) == SETTINGS, "each setting has its check"

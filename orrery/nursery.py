@@ -74,6 +74,7 @@ class Nursery:
         *,
         lab: int | None = None,
         usyscall: bool = False,
+        ustack: int | None = None,
         layout: str | None = None,
         programs: Iterable[str | os.PathLike[str]] = (),
         files: Mapping[str, str | bytes] | None = None,
@@ -105,6 +106,7 @@ class Nursery:
             tuple(checks.contents("files", files).items()),
             lab=lab,
             usyscall=checks.flag("usyscall", usyscall),
+            ustack=checks.maybe_whole("ustack", ustack),
             layout=checks.maybe_text("layout", layout),
             submission=within,
         )

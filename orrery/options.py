@@ -36,16 +36,15 @@ def command_lines(texts: Sequence[str]) -> tuple[bytes, ...]:
 
 def machine_keywords(options: argparse.Namespace) -> dict[str, Any]:
     """Machine's, as far as options say them. Who records or debugs leaves the drive as it is."""
-    from kernel.abi.syscalls import LAB_YEAR
-
     return {
         "drive": options.drive,
         "seed": options.seed,
         "mem_mib": options.mem,
         "engine": options.engine,
         "snapshot": options.snapshot or options.record is not None or is_served(options),
-        "lab": LAB_YEAR if options.lab is None else options.lab,
+        "lab": options.lab,
         "usyscall": options.usyscall,
+        "ustack": options.ustack,
         "layout": options.layout,
         "columns": _columns(options),
     }

@@ -51,8 +51,10 @@ def load(
     more: Sequence[str] = (),
     flags: Flags | None = None,
     within: Path | None = None,
+    lab: int | None = None,
+    ustack: int | None = None,
 ) -> Program:
-    """The program in file `path`, or of that source and `more`, with arguments.
+    """The program in file `path`, or of that source and `more`, with arguments, for a machine of year `lab`.
 
     `warn` gets the compiler's warnings; without `optimize` it is compiled for a debugger; `within` is
     compile_user's.  Raises BadInput or CompileError.
@@ -60,8 +62,9 @@ def load(
     file = Path(path)
     if file.suffix in LINKED:
         from toolchain import cc
+        from toolchain.stack import flags_for
 
-        flags = flags or Flags()
+        flags = flags_for(lab, ustack, flags)
         built = cc.build_user([path, *more], warn=warn, optimize=optimize, flags=flags, within=within)
         name, program, inputs = file.stem, built.elf, built.inputs
     else:

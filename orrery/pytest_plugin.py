@@ -24,13 +24,13 @@ SHOWN_CHARS_MAX: Final = 2000  # of a console, in the report of a test
 CRASHES_MAX: Final = 5
 PATH_OPTIONS: Final = ("--orrery-programs", "--orrery-root", "--orrery-gradescope")
 SETTINGS: Final = (
-    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "points", "programs", "seed",
+    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "points", "programs", "seed", "ustack",
     "usyscall",
 )  # fmt: skip
 MARKER: Final = (
     "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=..., "
-    "lab=..., usyscall=..., layout=..., points=...): what the fixture `machine` is made of, and what the "
-    "test is worth; see docs/grading.md"
+    "lab=..., usyscall=..., ustack=..., layout=..., points=...): what the fixture `machine` is made of, "
+    "and what the test is worth; see docs/grading.md"
 )
 EXPLANATION: Final = "`machine` is a machine of Orrery's: give pytest --orrery, and each test gets its own"
 
@@ -200,6 +200,7 @@ class Grader:
                 given.get("engine", "fast"),
                 lab=given.get("lab"),
                 usyscall=given.get("usyscall", False),
+                ustack=given.get("ustack"),
                 layout=given.get("layout"),
                 programs=[sources / name for name in given.get("programs") or ()],
                 files=given.get("files"),

@@ -37,6 +37,7 @@ class Recipe(NamedTuple):
     for_program: bool = False
     lab: int | None = None  # None: the year that Machine takes by itself
     usyscall: bool = False
+    ustack: int | None = None  # None: as each program asks
     layout: str | None = None
     submission: str | None = None  # the directory that the programs do not reach out of
 

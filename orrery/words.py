@@ -31,6 +31,7 @@ MACHINE_OPTIONS: Final = {
     "--engine": True,
     "--lab": True,
     "--usyscall": False,
+    "--ustack": True,
     "--layout": True,
     "--gdb": True,
 }

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernel.abi.param import USERSTACK
 from toolchain.diagnostics import CompileError
 from toolchain.flags import Flags
 from toolchain.hostlib import host_library
@@ -23,6 +24,7 @@ from toolchain.names import shown
 from toolchain.objects import COMPILE_FLAGS, compile_all, compile_one, explore_job
 from toolchain.paths import ROOT, write_atomic
 from toolchain.sources import SUFFIXES, Job, inputs, job_of, jobs_of, tell_warnings
+from toolchain.stack import with_stack
 from toolchain.strip import strip
 from toolchain.zig import zig_path, zig_version
 
@@ -91,7 +93,7 @@ def build_user(
     compile_all([job for job in program if not job.result], include)
     library = _library(include)
     tell_warnings(program, warn)
-    elf = link(program, library, USER_LD, USER_LINK_FLAGS)
+    elf = with_stack(link(program, library, USER_LD, USER_LINK_FLAGS), USERSTACK)
     return Built(elf, inputs(program))
 
 

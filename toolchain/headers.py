@@ -130,8 +130,14 @@ def _stat() -> str:
 
 
 def _param() -> str:
-    constants = {n: v for n, v in _constants(param).items() if n not in ("ROOTINO", "CONSOLE")}
-    return _defines(constants | {"LOGSIZE": param.LOGBLOCKS})  # LOGSIZE: its name until 2024
+    others = ("ROOTINO", "CONSOLE", "USERSTACK", "USERSTACK_SINCE", "USTACK_MAX")
+    constants = {n: v for n, v in _constants(param).items() if n not in others}
+    return (
+        _defines(constants | {"LOGSIZE": param.LOGBLOCKS})  # LOGSIZE: its name until 2024
+        + "\n/* Who makes a program for stacks of another size says so by -D. */\n#ifndef USERSTACK\n"
+        + _defines({"USERSTACK": param.USERSTACK})
+        + "#endif\n"
+    )
 
 
 def _fs() -> str:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Self
 MAGIC: Final = b"\x7fELF"
 EM_RISCV: Final = 243
 PT_LOAD: Final = 1
+PT_GNU_STACK: Final = 0x6474_E551  # its size in memory is that of the stack, 0: whatever the system gives
 PF_X, PF_W, PF_R = 1, 2, 4
 SHT_SYMTAB: Final = 2
 
@@ -17,6 +18,7 @@ _HEADER: Final = Struct("<18xH4xQQQ8xH2xH2x")
 _PROGRAM: Final = Struct("<IIQQ8xQQ8x")
 _SECTION: Final = Struct("<4xI16xQQI20x")  # type, offset, size, link: to a symbol table's strings
 _SYMBOL: Final = Struct("<I4xQ8x")  # where its name begins in the strings, value
+MEMSZ_AT: Final = 40  # where in a program header a segment's size in memory is
 HEADER_SIZE: Final = _HEADER.size
 PROGRAM_SIZE: Final = _PROGRAM.size
 assert (HEADER_SIZE, PROGRAM_SIZE, _SECTION.size, _SYMBOL.size) == (64, 56, 64, 24)
@@ -61,6 +63,14 @@ def segments(elf: bytes, header: Header) -> list[Segment]:
     table = elf[header.phoff : header.phoff + header.phnum * PROGRAM_SIZE]
     found = map(Segment._make, _PROGRAM.iter_unpack(table))
     return [segment for segment in found if segment.type == PT_LOAD]
+
+
+def symbol_names(elf: bytes, header: Header) -> bytes:
+    """The names of the symbols of a whole file, each between two NULs; of a damaged one what there is."""
+    table = elf[header.shoff : header.shoff + header.shnum * _SECTION.size]
+    sections = list(_SECTION.iter_unpack(table[: len(table) // _SECTION.size * _SECTION.size]))
+    tables = [sections[link] for kind, *_, link in sections if kind == SHT_SYMTAB and link < len(sections)]
+    return b"".join(elf[offset : offset + size] for _, offset, size, _ in tables)
 
 
 def symbols(elf: bytes, header: Header) -> dict[str, int]:

@@ -63,6 +63,7 @@ MACHINE: Final[Mapping[str, Rule]] = {
     "snapshot": ((bool,), _anything),
     "lab": ((int,), _anything),
     "usyscall": ((bool,), _anything),
+    "ustack": ((int, type(None)), _anything),
     "layout": ((str, type(None)), _anything),
     "columns": ((int,), _anything),
     "modules": ((dict,), _anything),

@@ -25,9 +25,9 @@ MEM_MIB = 4  # so that asking for too much fails soon
 class Bench:
     """A kernel with process 1 to run programs in, and the account of its frames."""
 
-    def __init__(self, mem_mib: int = MEM_MIB) -> None:
+    def __init__(self, mem_mib: int = MEM_MIB, **options: int) -> None:
         board = Board(mem_mib, PublicEngine, RamDrive(bytes(1 << 20)), lambda byte: None)
-        self.k = Kernel(board, image.kernel_elf())
+        self.k = Kernel(board, image.kernel_elf(), **options)  # type: ignore[arg-type]
         self.k.start()
         self.p: Proc = self.k.procs.init
         self.free = self.k.frames.free_frames

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
-from kernel.abi.param import MAXARG
+from kernel.abi.param import MAXARG, USERSTACK
 from kernel.errors import BadAddress
 from kernel.proc import TF_A1, TF_EPC, TF_SP
 from toolchain import cc
@@ -25,6 +25,8 @@ PHDRS_END = PHDR[-1] + elf.PROGRAM_SIZE
 LOADED = elf.segments(SH, HEADER)
 assert [segment.flags for segment in LOADED] == [elf.PF_R | elf.PF_X, elf.PF_R | elf.PF_W]
 FILE_END = max(segment.offset + segment.filesz for segment in LOADED)
+
+STACK = USERSTACK * PGSIZE
 
 # Where in a program header the fields are
 FLAGS, OFFSET, VADDR, FILESZ, MEMSZ = 4, 8, 16, 32, 40
@@ -63,7 +65,8 @@ def test_a_program_as_it_should_be(bench: Bench) -> None:
     assert strings == [b"echo", b"a", b"long one"]
     stack_top = p.sz
     with pytest.raises(BadAddress):
-        k.copyin(p, stack_top - 2 * PGSIZE, 1)  # the guard
+        k.copyin(p, stack_top - (1 + USERSTACK) * PGSIZE, 1)  # the guard
+    assert k.copyin(p, stack_top - USERSTACK * PGSIZE, 1) == b"\0"
     text, *_ = LOADED
     assert k.copyin(p, 0, text.filesz) == SH[text.offset : text.offset + text.filesz]
     with pytest.raises(BadAddress):
@@ -181,11 +184,11 @@ _bench: Bench | None = None
     [
         ([b"echo"] * MAXARG, MAXARG),
         ([b"echo"] * (MAXARG + 1), -1),
-        ([b"x" * (PGSIZE - 40)], 1),
-        ([b"x" * (PGSIZE - 1)], -1),
-        ([b"x" * PGSIZE], -1),
-        ([b"x" * 1000] * 4, 4),
-        ([b"x" * 1000] * 5, -1),
+        ([b"x" * (STACK - 40)], 1),
+        ([b"x" * (STACK - 1)], -1),
+        ([b"x" * STACK], -1),
+        ([b"x" * 1000] * (4 * USERSTACK), 4 * USERSTACK),
+        ([b"x" * 1000] * (4 * USERSTACK + 1), -1),
         ([b""] * 8, 8),
     ],
 )

@@ -110,8 +110,8 @@ def compare(bench: Bench, expected: Expected) -> None:
         assert not (pte & PTE_SUPER and pte & PTE_X), "superpages hold no text"
         for page in range(va // PGSIZE, (va + (SUPERPGSIZE if pte & PTE_SUPER else PGSIZE)) // PGSIZE):
             found[page] = pte & (PTE_R | PTE_W | PTE_X | PTE_U)
-    guard, stack = {base: PTE_R | PTE_W}, range(base + 1, base + 1 + USERSTACK)
-    assert p.sz == (base + 1 + USERSTACK) * PGSIZE
+    guard, stack = {base: PTE_R | PTE_W}, [base + 1]
+    assert p.sz == (base + 2) * PGSIZE
     assert found == {
         **{page: perm | PTE_U for page, perm in expected.pages.items()},
         **guard,
@@ -227,6 +227,59 @@ def test_large_data_has_superpages_and_large_text_has_not(bench: Bench) -> None:
 @pytest.mark.parametrize("count, expected", [(0, 1), (SEGMENTS_MAX, 1), (SEGMENTS_MAX + 1, -1), (65535, -1)])
 def test_as_many_headers_as_there_may_be(bench: Bench, count: int, expected: int) -> None:
     assert bench.exec(program(*[Piece(0, 100, R | W)] * count)) == expected
+
+
+def stack_pages(bench: Bench, *wanted: int) -> int:
+    """How many pages the stack has of a program that asks for so many bytes; the guard below is nobody's."""
+    asks = [Piece(0, size, R | W, type=elf.PT_GNU_STACK) for size in wanted]
+    assert bench.exec(program(Piece(0, 3 * PGSIZE, R | W), *asks)) == 1
+    k, p = bench.k, bench.p
+    assert k.vm.pte(p.pagetable, 3 * PGSIZE) & (PTE_R | PTE_U) == PTE_R
+    with pytest.raises(SyscallError):
+        k.copyin(p, 4 * PGSIZE - 1, 1)
+    stack = k.copyin(p, 4 * PGSIZE, p.sz - 4 * PGSIZE)
+    assert len(stack) % PGSIZE == 0
+    return len(stack) // PGSIZE
+
+
+@pytest.mark.parametrize(
+    "lab, wanted, pages",
+    [
+        (2025, (), 1),
+        (2025, (0,), 1),
+        (2025, (1,), 1),
+        (2025, (PGSIZE + 1,), USERSTACK),
+        (2024, (MAX,), USERSTACK),
+        (2024, (2 * PGSIZE, 0), 1),
+        (2023, (2 * PGSIZE,), 1),
+    ],
+)
+def test_a_stack_is_as_large_as_program_and_year_say(lab: int, wanted: tuple[int, ...], pages: int) -> None:
+    assert stack_pages(Bench(lab=lab), *wanted) == pages
+
+
+@pytest.mark.parametrize("ustack", [1, 2, 3, 512])
+def test_a_machine_may_say_how_large_stacks_are(ustack: int) -> None:
+    bench = Bench(MEM_MIB, ustack=ustack)
+    for wanted in ((), (2 * PGSIZE,), (MAX,)):
+        assert stack_pages(bench, *wanted) == ustack
+
+
+def test_arguments_may_fill_the_stack_and_no_more() -> None:
+    bench, page = Bench(ustack=3), b"x" * (PGSIZE - 1)
+    assert bench.exec(program(Piece(0, 100, R | W)), [page] * 2) == 2
+    assert bench.exec(program(Piece(0, 100, R | W)), [page] * 3) == -1
+
+
+def test_the_guard_stays_below_a_stack_that_has_a_superpage() -> None:
+    bench = Bench(MEM_MIB, ustack=600)
+    for size in (SUPERPGSIZE - PGSIZE, SUPERPGSIZE):
+        assert bench.exec(program(Piece(0, size, R | W))) == 1
+        k, p = bench.k, bench.p
+        assert k.vm.pte(p.pagetable, SUPERPGSIZE if size < SUPERPGSIZE else 0) & PTE_SUPER
+        with pytest.raises(SyscallError):
+            k.copyin(p, size + PGSIZE - 1, 1)
+        assert not any(k.copyin(p, size + PGSIZE, 590 * PGSIZE))
 
 
 @pytest.mark.long

@@ -303,15 +303,9 @@ static void exec_from_a_huge_process(void)
 
 /* -- what was not promised -------------------------------------------------------------------------------- */
 
-static char *stack_page(void)
-{
-    char local;
-    return (char *)PGROUNDDOWN((uint64)&local);
-}
-
 static void below_the_stack(void)
 {
-    char *stack = stack_page();
+    char *stack = STACK_BOTTOM;
     check(status_of(peek, stack) == 0);
     check(status_of(peek, stack - 1) == KILLED);
     check(status_of(touch, stack - 1) == KILLED);

@@ -30,6 +30,10 @@ int test_main(int argc, char **argv, const struct test *const *lists);
 void check_failed(const char *file, int line, const char *condition) __attribute__((noreturn));
 
 #define KILLED (-1) /* status of a process that the kernel ended */
+/* Where the stack ends, however many pages it has: above the guard page, which is above the program. */
+extern char end[];
+#define STACK_BOTTOM ((char *)(((unsigned long)end + 4095 & -4096L) + 4096))
+
 #define FAILED_SBRK ((char *)-1)
 
 /* Starts body(argument) in a child, which exits with 0 when it returns.  The child's pid. */

@@ -208,7 +208,7 @@ static void read_into_text(void)
 /* The guard page below the stack is there, but not for the user. */
 static void read_into_guard_page(void)
 {
-    char *guard = (char *)PGROUNDDOWN(r_sp()) - PGSIZE;
+    char *guard = STACK_BOTTOM - PGSIZE;
     int fd = open("/echo", O_RDONLY);
     check(read(fd, guard, 16) <= 0);
     check(fstat(fd, (struct stat *)guard) == -1);

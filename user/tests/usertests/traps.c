@@ -127,8 +127,8 @@ static void data_exec_kills(void)
 
 static void guard_page_kills(void)
 {
-    char *stack = (char *)PGROUNDDOWN(r_sp());
-    check(status_of(load_byte, stack) == 0);
+    char *stack = STACK_BOTTOM;
+    check((char *)r_sp() > stack && status_of(load_byte, stack) == 0);
     check(status_of(load_byte, stack - 1) == KILLED);
     check(status_of(store_byte, stack - 1) == KILLED);
     check(status_of(load_byte, stack - PGSIZE) == KILLED);
