@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kernel import sysfile, sysproc
 from kernel.abi.param import MAXPATH
-from kernel.abi.syscalls import Syscall, c_int, table
+from kernel.abi.syscalls import LOCK_CALLS, Syscall, c_int, table
 from kernel.errors import SyscallError
 from kernel.lab import calls, mmap
 from kernel.proc import TF_A0, TF_A7, Proc
@@ -70,8 +70,7 @@ class Dispatcher:
         k, tf = self._k, p.tf
         entry = self._table.get(tf[TF_A7] & MASK32)
         if entry is None:
-            k.printf(f"{p.pid} {p.name}: unknown sys call {c_int(tf[TF_A7])}\n")
-            tf[TF_A0] = MASK64
+            self._unknown(p, c_int(tf[TF_A7]))
             return
         watched = k.observer is not None or p.watch is not None
         try:
@@ -86,6 +85,13 @@ class Dispatcher:
         tf[TF_A0] = result & MASK64
         if watched or p.watch is not None:
             self._leave(p, entry.call, result)
+
+    def _unknown(self, p: Proc, number: int) -> None:
+        """There is no such call: say so, and why not where it is one of the course's."""
+        absent = [call for call in LOCK_CALLS if call.number == number and self._k.lab in call.years]
+        why = "".join(f": {call.missing}" for call in absent)
+        self._k.printf(f"{p.pid} {p.name}: unknown sys call {number}{why}\n")
+        p.tf[TF_A0] = MASK64
 
     def _enter(self, p: Proc, call: Syscall) -> None:
         if self._k.observer is not None:

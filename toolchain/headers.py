@@ -5,15 +5,25 @@ user/include.  The names are xv6's, so that programs written for it compile unch
 comes from kernel.abi, and each structure's size is asserted in C against the size declared there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from kernel.abi import disk, fcntl, memlayout, param, ps, riscv, syscalls, tty
 
 # A second name for a number: what xv6 called sleep until 2025 is pause since (user/lib has the function).
 ALIASES = {"pause": "sleep"}
+USER_CALLS = (*syscalls.SYSCALLS, *syscalls.LOCK_CALLS)  # in user/syscalls.h
+ALL_CALLS = (*USER_CALLS, *syscalls.NET_CALLS)  # these in user/netcalls.h: their names are common words
 STOCK_RAM_SIZE = 128 << 20  # bytes of RAM that xv6's PHYSTOP assumes
 
+_USER_H = """\
+struct stat;
+struct psinfo; /* kernel/ps.h */
+struct sysinfo; /* kernel/sysinfo.h */
+
+#define SBRK_ERROR ((char *)-1)
+
+"""
 _PAGING = ("PGSIZE", "PGSHIFT", "SUPERPGSIZE", "MAXVA")
 
 
@@ -34,7 +44,8 @@ def generate() -> dict[str, str]:
         # Programs include these two only because xv6's file.h wants them first.
         "kernel/spinlock.h": _header("spinlock", ""),
         "kernel/sleeplock.h": _header("sleeplock", ""),
-        "user/syscalls.h": _header("syscalls", _prototypes()),
+        "user/syscalls.h": _header("syscalls", _USER_H + _prototypes(USER_CALLS)),
+        "user/netcalls.h": _header("netcalls", _prototypes(syscalls.NET_CALLS)),
         "usys.S": _stubs(),
     }
 
@@ -76,17 +87,14 @@ def _size_check(struct: str, size: int) -> str:
 
 
 def _syscall_numbers() -> str:
-    numbers = {f"SYS_{call.name}": call.number for call in syscalls.SYSCALLS}
+    numbers = {f"SYS_{call.name}": call.number for call in ALL_CALLS}
     numbers |= {f"SYS_{alias}": syscalls.BY_NAME[name].number for alias, name in ALIASES.items()}
     return _defines(numbers)
 
 
-def _prototypes() -> str:
-    lines = ["struct stat;\nstruct psinfo; /* kernel/ps.h */\nstruct sysinfo; /* kernel/sysinfo.h */\n\n"]
-    lines.append("#define SBRK_ERROR ((char *)-1)\n\n")
-    for call in syscalls.SYSCALLS:
-        lines.append(_prototype(call) + (" __attribute__((noreturn));\n" if call.noreturn else ";\n"))
-    return "".join(lines)
+def _prototypes(calls: Sequence[syscalls.Syscall]) -> str:
+    ends = (" __attribute__((noreturn));\n" if call.noreturn else ";\n" for call in calls)
+    return "".join(map(str.__add__, map(_prototype, calls), ends))
 
 
 def _psinfo() -> str:
@@ -109,7 +117,7 @@ def _declare(ctype: str, name: str) -> str:
 def _stubs() -> str:
     """One function a call, each in its own section, so that a program links only those it uses."""
     text = ["# Made from kernel/abi/syscalls.py; edit the table there.\n"]
-    for call in syscalls.SYSCALLS:
+    for call in ALL_CALLS:
         stub = call.symbol or call.name
         text.append(
             f'\n.section .text.{stub}, "ax", @progbits\n.globl {stub}\n.type {stub}, @function\n{stub}:\n'

@@ -6,7 +6,7 @@ reads) is compiled each time.  The compiler sees links in a scratch directory (v
 host gets into an object, and two machines make the same bytes.
 """
 
-from toolchain import progress, store, zig
+from toolchain import gnuc, progress, store, zig
 from toolchain.diagnostics import CompileError, failure
 from toolchain.includes import Include
 from toolchain.names import shown
@@ -95,7 +95,9 @@ def _key(job: Job, include: Include) -> str | None:
         return None
     searched: list[str] = [part for one in job.seen for part in (one.name, one.recorded)]
     flags = (*COMPILE_FLAGS, *job.flags.words, *job.flags.forced)
-    parts: tuple[str | bytes, ...] = (include.digest, job.shown, job.content, *searched, *job.reach.parts())
+    content, needed = _adapted(job)
+    flags += needed
+    parts: tuple[str | bytes, ...] = (include.digest, job.shown, content, *searched, *job.reach.parts())
     return store.digest("object", zig.identity(), str(len(flags)), *flags, *parts)
 
 
@@ -132,6 +134,11 @@ def _failure(job: Job, include: Include) -> list[tuple[str, str]]:
     return []
 
 
+def _adapted(job: Job) -> tuple[bytes, tuple[str, ...]]:
+    """The source as the compiler is to see it, and flags that go with that."""
+    return gnuc.adapted(job.content) if job.path.suffix == ".c" else (job.content, ())
+
+
 def compile_one(job: Job, include: Include, mode: str = "-c") -> None:
     """Compile one source; raises CompileError."""
     from toolchain import limited
@@ -139,8 +146,11 @@ def compile_one(job: Job, include: Include, mode: str = "-c") -> None:
     with scratch() as directory:
         view = View(directory, [*job.seen, *include.seen])
         new = directory / "out"
+        content, needed = _adapted(job)
         command = ["clang", *COMPILE_FLAGS, *job.flags.words, mode, f"{view.path(SOURCE)}/{job.path.name}"]
-        command += ["-o", str(new), *view.maps()]
+        command += ["-o", str(new), *view.maps(), *needed]
+        if content != job.content:
+            command += view.instead(job.path.name, content)
         for name in job.flags.forced:
             command += ["-include", name]
         for kind, option in (("I", "-I"), ("include", ""), ("S", "-isystem")):

@@ -6,6 +6,7 @@ each directory, and what it says or writes is told in the user's names.  No path
 object.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,19 @@ class View:
     def path(self, name: str) -> str:
         """A directory, as the compiler is to be given it."""
         return str(self.root / name)
+
+    def instead(self, source: str, text: bytes) -> list[str]:
+        """The options by which the compiler finds this text in the file of the source."""
+        shadow, overlay = self.root / "adapted", self.root / "overlay"
+        shadow.write_bytes(text)
+        file = {
+            "type": "file",
+            "name": f"{self.path(SOURCE)}/{source}",
+            "external-contents": str(shadow),
+            "use-external-name": False,
+        }
+        overlay.write_text(json.dumps({"version": 0, "roots": [file]}))
+        return ["-ivfsoverlay", str(overlay)]
 
     def maps(self) -> list[str]:
         """The options that let objects say what was recorded. The last one that matches wins."""

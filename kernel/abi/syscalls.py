@@ -36,7 +36,7 @@ class Syscall:
 
     `returns` is the C result type, `noreturn` marks a call that does not come back, and `symbol` is the C
     function's name where the libc wraps the raw call (`sbrk` calls `sys_sbrk`).  `years` are the lab years
-    in which the number means this call.
+    in which the number means this call.  `missing`, of one that the kernel has not, says why.
     """
 
     number: int
@@ -46,10 +46,15 @@ class Syscall:
     noreturn: bool = False
     symbol: str = ""
     years: range = LAB_YEARS
+    missing: str = ""
 
 
 def _int(name: str) -> Arg:
     return Arg(name, "int", "int")
+
+
+def _port(name: str) -> Arg:
+    return Arg(name, "int", "uint16")
 
 
 def _str(name: str) -> Arg:
@@ -112,6 +117,49 @@ def c_int(word: int) -> int:
     """What a C int holds of a register: the low 32 bits, signed."""
     return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
 
+
+DESTINATION: Final = Arg("dst", "uint64", "uint32")
+NET_CALLS: Final[tuple[Syscall, ...]] = (
+    Syscall(29, "connect", (DESTINATION, _port("sport"), _port("dport")), years=UNTIL_2023),
+    Syscall(29, "bind", (_port("port"),), years=SINCE_2024),
+    Syscall(30, "unbind", (_port("port"),), years=SINCE_2024),
+    Syscall(
+        31,
+        "send",
+        (_port("sport"), DESTINATION, _port("dport"), Arg("buf", "buf", "char *"), _int("len")),
+        years=SINCE_2024,
+    ),
+    Syscall(
+        32,
+        "recv",
+        (
+            _port("dport"),
+            Arg("src", "out", "uint32 *"),
+            Arg("sport", "out", "uint16 *"),
+            Arg("buf", "out", "char *"),
+            _int("len"),
+        ),
+        years=SINCE_2024,
+    ),
+)
+"""What the lab on networks adds: programs can name them, and they fail as in a kernel without that lab."""
+
+LOCK_CALLS: Final[tuple[Syscall, ...]] = (
+    Syscall(
+        35,
+        "rwlktest",
+        years=range(2025, 2026),
+        missing="rwlktest tests read-write spinlocks, and this kernel, on one hart, has none",
+    ),
+    Syscall(
+        36,
+        "cpupin",
+        (_int("cpu"),),
+        years=range(2025, 2026),
+        missing="cpupin chooses a hart, and this machine has one",
+    ),
+)
+"""What the lab on locks adds in 2025: likewise."""
 
 BY_NAME: Final = {call.name: call for call in SYSCALLS}
 assert len(BY_NAME) == len(SYSCALLS), "a call is declared once"

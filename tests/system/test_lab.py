@@ -142,6 +142,36 @@ def test_a_call_of_another_year_is_unknown(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d+ lab: unknown sys call 23\n-1\n", output(tmp_path, source, lab=2024))
 
 
+LACKING = """
+    char buf[100];
+    uint32 src;
+    uint16 sport;
+    int failed = bind(2000) + unbind(2000) + send(1, 2, 3, buf, 4) + recv(1, &src, &sport, buf, 9);
+    failed += rwlktest() + cpupin(1) + connect(1, 2, 3);
+    printf("%d failed\\n", -failed);
+    if (fork() == 0)
+        return statistics(buf, sizeof buf);
+    int status;
+    wait(&status);
+    printf("%d\\n", status);
+    mknod("statistics", 2, 0);
+    printf("%d\\n", statistics(buf, sizeof buf));
+"""
+
+
+def test_calls_that_need_other_hardware_say_what_is_missing(tmp_path: Path) -> None:
+    printed = output(tmp_path, LACKING, head='#include "kernel/net.h"\n')
+    *lacking, failed, opened, status, nothing = re.sub(r"^\d+ lab: ", "", printed, flags=re.M).splitlines()
+    assert lacking == [
+        *(f"unknown sys call {number}" for number in (29, 30, 31, 32)),
+        "unknown sys call 35: rwlktest tests read-write spinlocks, and this kernel, on one hart, has none",
+        "unknown sys call 36: cpupin chooses a hart, and this machine has one",
+        "unknown sys call 29",
+    ]
+    assert (failed, opened, status, nothing) == ("7 failed", "stats: open failed", "1", "0")
+    assert output(tmp_path, "rwlktest();", lab=2024).endswith(": unknown sys call 35\n")
+
+
 @pytest.mark.parametrize("year", [2018, 2026, 0, -1, "2025"])
 def test_a_year_that_was_not(year: int) -> None:
     with pytest.raises(BadInput, match=f"lab {year}: no such year; give from 2019 to 2025"):
@@ -321,7 +351,7 @@ def test_without_the_page_ugetpid_kills(tmp_path: Path) -> None:
     assert output(tmp_path, body).endswith("\n-1\n")
 
 
-@pytest.mark.parametrize("number", [0, 29, 31, 35, 63, 65535, MASK32])
+@pytest.mark.parametrize("number", [0, 29, 31, 37, 63, 65535, MASK32])
 def test_numbers_without_a_call(tmp_path: Path, number: int) -> None:
     head = 'long call(long n);\n__asm__("call: mv a7, a0\\necall\\nret\\n");\n'
     printed = output(tmp_path, f'printf("%ld\\n", call({number}));', head=head)

@@ -74,7 +74,8 @@ def test_a_panic_a_deadlock_and_a_limit_come_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--lab=2020", "--usyscall", "--seed=5", "--ustack=3"), ("--layout=lab",), ("--engine=public",)]
+    "options",
+    [("--lab=2020", "--usyscall", "--seed=5", "--ustack=3"), ("--layout=lab",), ("--engine=public",)],
 )
 def test_what_a_machine_is_made_by_is_in_the_recording(tmp_path: Path, options: tuple[str, ...]) -> None:
     path = tmp_path / "run.orr"

@@ -19,6 +19,9 @@ char *sbrk(int n);     /* with memory behind it when it returns */
 char *sbrklazy(int n); /* memory comes when it is touched */
 int pause(int ticks);  /* what sleep() is called since 2025 */
 
+/* statistics.c: read the device of that name; without one, end with a message */
+int statistics(void *buf, int size);
+
 /* ugetpid.c: getpid() without a trap, where the machine was started with --usyscall */
 int ugetpid(void);
 
