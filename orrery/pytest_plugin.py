@@ -24,8 +24,8 @@ SHOWN_CHARS_MAX: Final = 2000  # of a console, in the report of a test
 CRASHES_MAX: Final = 5
 PATH_OPTIONS: Final = ("--orrery-programs", "--orrery-root", "--orrery-gradescope")
 SETTINGS: Final = (
-    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "points", "programs", "seed", "ustack",
-    "usyscall",
+    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "points", "programs", "seed",
+    "ustack", "usyscall",
 )  # fmt: skip
 MARKER: Final = (
     "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=..., "
