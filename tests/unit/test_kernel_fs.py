@@ -386,3 +386,21 @@ def test_dirlookup_tells_the_offset_and_takes_a_reference() -> None:
 
     k, _ = machine(one=b"1", two=b"2")
     assert k.call(program) == (3, 1, 48)
+
+
+def test_a_table_that_the_disk_filled_up_behind_is_empty_on_disk_too() -> None:
+    """Its block is taken and nothing entered in it: what stood there before must not be taken for numbers."""
+    image = build({"f": b"x" * 12 * BSIZE}, size=400, ninodes=64)
+    start = FsImage(bytes(image)).superblock.bmapstart * BSIZE
+    image[start : start + 50] = b"\xff" * 49 + b"\x7f"  # the last block is free
+    image[399 * BSIZE :] = b"\xff" * BSIZE
+    drive = CutDrive(image)
+
+    def program(k: Any, p: FakeProc) -> int:
+        fd = sysfile.sys_open(k, p, b"f", O_RDWR)
+        sysfile.sys_read(k, p, fd, 0, 12 * BSIZE)
+        return attempt(sysfile.sys_write, k, p, fd, 0, 1)
+
+    assert FakeKernel(drive).mount().call(program) == -1
+    assert check(drive.image).inode(2).addresses[12] == 399
+    assert drive.image[399 * BSIZE :] == bytes(BSIZE)
