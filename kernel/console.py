@@ -189,8 +189,11 @@ class Console:
         return copyin_most(self._k, p, va, n, partial(self._put, p.pid), unit)
 
     def putstr(self, text: str) -> None:
-        """The kernel's own messages. Never blocks, needs no process, works in a panic."""
-        self._put(None, text.encode())
+        """The kernel's own messages. Never blocks, needs no process, works in a panic.
+
+        The name of a process in one is printed as the bytes that it is.
+        """
+        self._put(None, text.encode("utf-8", "surrogateescape"))
 
     def _put(self, pid: int | None, data: bytes) -> None:
         self._uart.write(data)

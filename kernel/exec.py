@@ -26,7 +26,7 @@ from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK, USERSTACK_SINCE
 from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
 from kernel.dir import namei
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
-from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc
+from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc, process_name
 from kernel.vm import pgroundup, satp_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _commit(k: "Kernel", p: Proc, path: bytes, new: "_AddressSpace") -> None:
     p.pagetable, p.satp, p.sz = new.pagetable, satp_of(new.pagetable), new.sz
     p.unmapped = ()
     p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
-    p.name = path.rsplit(b"/", 1)[-1][:15].decode(errors="replace")
+    p.name = process_name(path)
     p.alarm = None
 
 

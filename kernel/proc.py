@@ -42,6 +42,10 @@ CONTEXT_RA, CONTEXT_SP = 0, 1
 CONTEXT_WORDS: Final = 14
 
 INIT_PID: Final = 1
+NAME_MAX: Final = 15  # bytes of a program's name that a process keeps
+# Characters of a name that would begin a line of a report, or do something to the terminal that shows it.
+_ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPES.update({0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"})
 
 
 class Unwind(GreenletExit):  # type: ignore[misc]
@@ -87,7 +91,22 @@ class Proc:
         self.alarm: Alarm | None = None  # since the first sigalarm
 
     def __repr__(self) -> str:
-        return f"process {self.pid} ({self.name})"
+        name = name_bytes(self).decode("utf-8", "backslashreplace").translate(_ESCAPES)
+        return f"process {self.pid} ({name})"
+
+
+def process_name(path: bytes) -> str:
+    """What a process is called that runs the program at `path`.
+
+    A name is bytes of any kind, and none is lost: each that is not UTF-8 is a surrogate in the text, as in
+    names that Python has from a file system.
+    """
+    return path.rsplit(b"/", 1)[-1][:NAME_MAX].decode("utf-8", "surrogateescape")
+
+
+def name_bytes(p: Proc) -> bytes:
+    """The name of `p` as programs see it."""
+    return p.name.encode("utf-8", "surrogateescape")
 
 
 class ProcTable:

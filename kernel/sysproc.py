@@ -6,7 +6,7 @@ from kernel.abi.memlayout import PGSIZE
 from kernel.abi.ps import PSINFO
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.exec import exec_, fetch_argv
-from kernel.proc import INIT_PID, Proc
+from kernel.proc import INIT_PID, Proc, name_bytes
 from kernel.vm import pgroundup
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def sys_poweroff(k: "Kernel", p: Proc, status: int) -> int:
 def sys_ps(k: "Kernel", p: Proc, out_va: int, n: int) -> int:
     """Store up to `n` entries of struct psinfo; how many processes there are."""
     entries = [
-        PSINFO.pack(q.pid, q.parent.pid if q.parent else 0, q.state, q.sz, q.name.encode()[:15])
-        for q in k.procs
+        PSINFO.pack(q.pid, q.parent.pid if q.parent else 0, q.state, q.sz, name_bytes(q)) for q in k.procs
     ]
     k.copyout(p, out_va, b"".join(entries[: max(n, 0)]))
     return len(entries)

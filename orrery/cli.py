@@ -104,7 +104,8 @@ def _lines(error: Exception) -> list[str]:
 def _open_standard_files() -> None:
     """Give stdin, stdout and stderr something to stand for, or the next file opened would be one of them.
 
-    And let what they cannot show be shown as an escape, where the locale knows no more than ASCII.
+    And let what they cannot show be shown as an escape, where the locale knows no more than ASCII; bytes that
+    stdin has and the locale does not know are read as those of a file's name are.
     """
     for fd in (0, 1, 2):
         try:
@@ -112,8 +113,12 @@ def _open_standard_files() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is fd
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and (
+            stream.errors == "strict" or (stream.errors == "surrogateescape" and stream.encoding != "utf-8")
+        ):
             stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper) and sys.stdin.errors == "strict":
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 # --- commands that run a machine ---

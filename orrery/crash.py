@@ -18,6 +18,7 @@ from kernel.proc import TF_EPC, TF_RA, TF_SP, Proc
 from orrery import stacks
 from orrery.decode import Decoder
 from orrery.dwarf import S0
+from toolchain.names import shown
 
 if TYPE_CHECKING:
     from orrery.machine import Machine
@@ -63,7 +64,7 @@ class Crashes:
             return
         why = Crash(self._machine, p, scause, va).why
         lines = stacks.user_lines(stacks.user_frames(self._machine, p, self._programs))
-        self._tell("\n  ".join([f"{p.name} (pid {p.pid}) was killed: {why}", *lines]))
+        self._tell("\n  ".join([f"{shown(p.name)} (pid {p.pid}) was killed: {why}", *lines]))
 
     def _killed(self, victim: Proc, by: Proc) -> None:
         who = "itself" if victim is by else f"{by.name} (pid {by.pid})"

@@ -89,7 +89,7 @@ class Decoder:
         """The call that `p` makes, with what is known before it is carried out."""
         args = tuple(_value(arg, p.tf[TF_A0 + i]) for i, arg in enumerate(syscall.args))
         words = [self._before(p, syscall, i, args) for i in range(len(args))]
-        return Call(syscall, p.pid, shown(p.name), args, words)
+        return Call(syscall, p.pid, p.name, args, words)
 
     def leave(self, p: Proc, call: Call, result: int) -> str:
         """The text of `call` when it has returned `result`."""
@@ -182,7 +182,7 @@ class Decoder:
         data = self.peek(p, va, max(count, 0) * PSINFO.size)
         entries = []
         for pid, _, state, _, name in PSINFO.iter_unpack(data[: len(data) // PSINFO.size * PSINFO.size]):
-            text = name.split(b"\0", 1)[0].decode(errors="replace")
+            text = name.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
             entries.append(f"{{pid={pid}, state={STATE_NAMES[state]}, name={shown(text)}}}")
         return f"[{', '.join(entries)}]"
 

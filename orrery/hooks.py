@@ -22,7 +22,8 @@ class SyscallEvent:
     """A system call that has returned; one that never returns (exit) when it begins, with result None.
 
     `name` is the call's, `process` the process's at the time of the call.  `args` are the raw arguments,
-    `text` is what strace prints: the call with decoded arguments and its result.
+    `text` is what strace prints: the call with decoded arguments and its result.  A process's name is as
+    Python has the name of a file: in place of each byte that is not UTF-8 stands a surrogate.
     """
 
     kind: ClassVar[str] = "syscall"

@@ -13,6 +13,7 @@ from kernel.kernel import KernelPanic
 from kernel.proc import TF_RA, Proc
 from orrery import stacks
 from orrery.machine import Machine
+from toolchain.names import shown
 from toolchain.paths import ROOT, in_tree
 
 REGISTERS: Final = (
@@ -39,7 +40,7 @@ def _process(machine: Machine, error: Exception) -> Iterator[str]:
         yield f"at {_kernel_place(error)}"
         return
     frames = list(stacks.user_frames(machine, p, stacks.Programs(machine)))
-    yield f"process {p.pid} ({p.name}), {p.sz} bytes of memory, pc {frames[0].pc:#x}"
+    yield f"process {p.pid} ({shown(p.name)}), {p.sz} bytes of memory, pc {frames[0].pc:#x}"
     asked = stacks.c_place(frames)
     yield f"at {_kernel_place(error)}" + (f", called from {asked.where} in {asked.function}" if asked else "")
     yield from _registers(p)

@@ -21,7 +21,7 @@ from emu.drive import SECTOR_SIZE
 from emu.hart import USER
 from kernel.abi.elf import PROGRAM_SIZE, Header, segments
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
-from kernel.proc import TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP, Proc
+from kernel.proc import NAME_MAX, TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP, Proc, process_name
 from orrery.decode import POINTER, Decoder
 from orrery.dwarf import RA, S0, DebugInfo, Function, Place
 from toolchain.paths import in_tree
@@ -33,7 +33,6 @@ SP: Final = 2
 TF_S0: Final = 12
 FRAMES_MAX: Final = 64
 DISK_BYTES_MAX: Final = 1 << 28  # of a disk that is searched for programs
-NAME_MAX: Final = 15  # bytes of a program's name that a process keeps
 ECALL: Final = (0x73).to_bytes(4, "little")
 
 
@@ -165,7 +164,7 @@ def _has_code(program: bytes, info: DebugInfo) -> bool:
 
 
 def _matches(path: bytes, name: str) -> bool:
-    return path.rsplit(b"/", 1)[-1][:NAME_MAX].decode(errors="replace") == name
+    return process_name(path) == name
 
 
 def _built(name: str) -> Iterator[bytes]:

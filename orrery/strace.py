@@ -11,6 +11,7 @@ from typing import Final
 from kernel.kernel import Kernel
 from orrery.decode import Call
 from orrery.hooks import CallWatcher
+from toolchain.names import shown
 
 
 class Strace(CallWatcher):
@@ -21,10 +22,10 @@ class Strace(CallWatcher):
         self._write: Final = write
 
     def called(self, call: Call, result: int | None, text: str) -> None:
-        self._write(f"{call.pid} {call.process}: {text}\n")
+        self._write(f"{call.pid} {shown(call.process)}: {text}\n")
 
     def finish(self) -> None:
         """Print the calls that will not return any more, in the order in which they began."""
         for call in self._open.values():
-            self._write(f"{call.pid} {call.process}: {call.text('?')}\n")
+            self._write(f"{call.pid} {shown(call.process)}: {call.text('?')}\n")
         self._open.clear()

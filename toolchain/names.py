@@ -21,6 +21,11 @@ def shown_lines(text: str) -> str:
     return re.sub(r"[^\n\t]+", lambda match: shown(match[0]), text)
 
 
+def bytes_shown(text: str) -> str:
+    """A text in which control characters mean something, with the bytes that are no text as escapes."""
+    return re.sub(r"[\ud800-\udfff]", _escaped, text)
+
+
 def _escaped(match: re.Match[str]) -> str:
     char = match[0]
     code = ord(char)

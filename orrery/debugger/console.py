@@ -21,6 +21,7 @@ from orrery.debugger.helm import time_text
 from orrery.errors import BadInput
 from orrery.session import BY_SIGNAL
 from toolchain.hostfile import LINE_BYTES_MAX
+from toolchain.names import bytes_shown
 
 PROMPT: Final = "(orrery) "
 MORE: Final = ">"  # a line of a breakpoint's commands
@@ -111,6 +112,7 @@ class Console:
             sys.stdout.flush()
 
     def _say(self, text: str) -> None:
+        text = bytes_shown(text)
         self._write(f"{CLEAR}{text}" if self._is_told else text)
         self._is_told = False
         sys.stdout.flush()
@@ -121,7 +123,7 @@ def _piped(commands: Commands) -> Iterator[str]:
     while line := sys.stdin.readline(LINE_BYTES_MAX):
         if len(line) == LINE_BYTES_MAX:
             raise BadInput(f"stdin: a line of {LINE_BYTES_MAX} characters is no command; give a script")
-        sys.stdout.write(f"{MORE if commands.is_collecting else PROMPT}{line.rstrip()}\n")
+        sys.stdout.write(f"{MORE if commands.is_collecting else PROMPT}{bytes_shown(line.rstrip())}\n")
         if line.strip():
             yield line
     sys.stdout.write(f"{PROMPT}\n")

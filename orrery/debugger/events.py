@@ -22,6 +22,7 @@ from kernel.proc import TF_A0, Proc
 from orrery.debugger import pystops
 from orrery.debugger.freeing import Freeing
 from orrery.hooks import Watcher
+from toolchain.names import shown
 
 SYSCALL: Final = "syscall"
 FREE: Final = "free"
@@ -66,7 +67,7 @@ class Catcher(Watcher):
         if call.name == "fork" and result > 0:
             self._tell("fork", p, f"{p} has a child, process {result}")
         elif call.name == "exec" and result >= 0:
-            self._tell("exec", p, f"process {p.pid} runs {p.name}")
+            self._tell("exec", p, f"process {p.pid} runs {shown(p.name)}")
         if p.killed:
             self._end(p, KILLED)
 

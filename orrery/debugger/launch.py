@@ -3,11 +3,11 @@
 Called by cli.py.  A drive is never changed: a timeline writes to an overlay, for it has more than one future.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from kernel.proc import process_name
 from orrery import replay
 from orrery.debugger import recording
 from orrery.debugger.console import talk
@@ -29,7 +29,7 @@ def program(program: Program, directory: Path, settings: Mapping[str, Value]) ->
     with Timeline(
         init_argv=(INIT, *program.argv), modules={INIT: init, program.name: program.elf}, **settings
     ) as timeline:
-        return talk(Debugger(timeline, {os.fsdecode(program.name): program.elf}, [directory]))
+        return talk(Debugger(timeline, {process_name(program.name): program.elf}, [directory]))
 
 
 def boot(lines: Sequence[bytes], settings: Mapping[str, Value]) -> int:
@@ -47,7 +47,7 @@ def recorded(path: str, drive: str | None) -> int:
         raise BadInput(f"{shown(path)}: {run.doubt}; record it anew")
     replay.machine_for(run, drive).close()  # it is made with this disk, or refused
     options = {**run.machine, "drive": drive or run.machine["drive"]}
-    own = {os.fsdecode(name): elf for name, elf in run.machine["modules"].items() if name != INIT}
+    own = {process_name(name): elf for name, elf in run.machine["modules"].items() if name != INIT}
     with Timeline(changes=replay.tape_of(run), **options) as timeline:
         return talk(Debugger(timeline, own, [Path(path).resolve().parent, Path()]))
 

@@ -23,6 +23,7 @@ from orrery.debugger.stops import ENDS, KERNEL
 from orrery.debugger.tape import Change
 from orrery.debugger.target import name_of
 from orrery.debugger.timeline import Timeline
+from toolchain.names import shown
 
 STRIDE_TICKS: Final = 10_000  # the first one
 STRIDE_TICKS_MAX: Final = 40_000_000
@@ -114,7 +115,7 @@ class Both:
         console, both = self._console(), (first.moment, self._second.moment)
         first.goto(before)
         name = name_of(first.processes(), first.current)
-        who = f"in process {first.current} ({name})" if name else "in the kernel"
+        who = f"in process {first.current} ({shown(name)})" if name else "in the kernel"
         pc = f"pc {before.pc:#x}{self._place(before)}"
         values = [f"{name} is {a:#x} and {b:#x}" for name, (a, b) in registers.items()]
         values += [f"the bytes at {pa:#x} differ" for pa in addresses[:SHOWN_MAX]]

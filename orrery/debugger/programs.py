@@ -10,12 +10,13 @@ from typing import Final
 
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE
+from kernel.proc import process_name
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.target import name_of
 from orrery.debugger.timeline import Timeline
 from orrery.dwarf import DebugInfo
-from orrery.stacks import NAME_MAX
 from toolchain import image
+from toolchain.names import shown
 
 
 class Programs:
@@ -28,7 +29,7 @@ class Programs:
         self._told: Final[list[DebugInfo]] = []  # those of whose trouble was told
         self._without: Final[set[tuple[int, str]]] = set()  # processes of whose program there is no file
         for name, program in own.items():
-            self._keep(name[:NAME_MAX], program)
+            self._keep(_kept(name), program)
         self.first: Final = next((infos[0] for infos in self._known.values()), None)
 
     def find(self, pid: int) -> DebugInfo | None:
@@ -50,7 +51,7 @@ class Programs:
 
     def named(self, name: str) -> DebugInfo | None:
         """The program of this name, which need not run; None where there is none."""
-        name = name[:NAME_MAX]
+        name = _kept(name)
         known = self._known.get(name)
         return known[0] if known else self._keep(name, self._target.program_named(name))
 
@@ -69,7 +70,7 @@ class Programs:
             for info in infos:
                 if info.trouble and info not in self._told:
                     self._told.append(info)
-                    yield f"{name}: its debug information makes no sense in part: {info.trouble}"
+                    yield f"{shown(name)}: its debug information makes no sense in part: {info.trouble}"
 
     def _keep(self, name: str, program: bytes) -> DebugInfo | None:
         if not program:
@@ -125,3 +126,8 @@ class Programs:
             if not there or not data.startswith(there):
                 return False
         return bool(code)
+
+
+def _kept(name: str) -> str:
+    """A program's name as far as its process keeps it: so many bytes of it, not characters."""
+    return process_name(name.encode("utf-8", "surrogateescape"))

@@ -17,11 +17,12 @@ from orrery.debugger.locations import FILE_FUNCTION, FILE_LINE, plain
 from orrery.debugger.unavailable import Unavailable
 from orrery.dwarf import DebugInfo
 from toolchain import image
+from toolchain.names import shown
 
 if TYPE_CHECKING:
     from orrery.debugger.debugger import Debugger
 
-OF_PROGRAM: Final = re.compile(r"(?P<program>[\w.+-]+):(?P<rest>[A-Za-z_]\w*|\d+|[^:\s]+:\d+)$")
+OF_PROGRAM: Final = re.compile(r"(?P<program>[\w.+\udc80-\udcff-]+):(?P<rest>[A-Za-z_]\w*|\d+|[^:\s]+:\d+)$")
 SOURCES: Final = (".c", ".h", ".S", ".s", ".py")
 
 Resolved: TypeAlias = tuple[tuple[int, ...], DebugInfo | None]
@@ -107,7 +108,7 @@ def _in_program(debugger: "Debugger", info: DebugInfo, text: str) -> tuple[int, 
         return tuple(locations.at_line(file, int(found["line"]))[1])
     addresses = tuple(locations.named(text))
     if not addresses:
-        raise Unavailable(f'Function "{text}" not defined in {debugger.programs.of(info)}.')
+        raise Unavailable(f'Function "{text}" not defined in {shown(debugger.programs.of(info))}.')
     return addresses
 
 

@@ -10,7 +10,7 @@ from orrery.debugger.helm import help_text
 
 def type_(debugger: Debugger, argument: str) -> str:
     """type TEXT: on the console."""
-    debugger.target.type(f"{argument}\n".encode())
+    debugger.target.type(f"{argument}\n".encode("utf-8", "surrogateescape"))
     return ""
 
 

@@ -17,6 +17,7 @@ from kernel.proc import CONTEXT_RA, CONTEXT_SP, Proc
 from kernel.timer import Ticks
 from orrery.reports.words import MTIME_PS, seconds
 from orrery.tables import Table
+from toolchain.names import shown
 
 COLUMNS: Final = (
     ">turn", ">pid", "name", "state", ">slot", "context", "goes on in", ">sp", "waits for",
@@ -77,7 +78,7 @@ def _timer(k: Kernel) -> Iterator[str]:
 def _row(turn: str, p: Proc | None, context: tuple[str, ...], waits: str = "") -> tuple[object, ...]:
     if p is None:
         return (turn, "-", "the scheduler", "", "-", *context, waits)
-    return (turn, p.pid, p.name, STATE_NAMES[p.state], p.slot, *context, waits)
+    return (turn, p.pid, shown(p.name), STATE_NAMES[p.state], p.slot, *context, waits)
 
 
 def _context(k: Kernel, pa: int, *, live: bool) -> tuple[str, ...]:

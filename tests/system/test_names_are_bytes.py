@@ -79,8 +79,8 @@ def test_a_run_and_its_strace_where_there_is_only_ascii(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.status, os.fsencode(done.out), done.err) == (2, b"caf\xe9\x1b\n", "")
     calls = trace.read_text()
-    assert not re.search(r"[^\n -~\ufffd]", calls)
-    assert r'exec("caf\351\33", ["caf\351\33", "x"])' in calls and r"2 caf" in calls
+    assert not re.search(r"[^\n -~]", calls)
+    assert r'exec("caf\351\33", ["caf\351\33", "x"])' in calls and "\n2 caf\\xe9\\x1b: write(" in calls
     again = orrery("replay", recording, env=environment, errors="surrogateescape")
     assert again.lines[-1].startswith("orrery: the same run")
     assert os.fsencode(again.out) == b"caf\xe9\x1b\n"
