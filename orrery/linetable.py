@@ -11,7 +11,9 @@ from typing import Any, Final, NamedTuple
 from orrery.entries import BadDebugInfo, read
 
 FILES_FORMAT_VERSION: Final = 5  # from here on the header says how files are written
-FIXED_BYTES: Final = 4 + 2 + 1 + 1 + 4 + 6  # of such a header before the lengths of its operations
+WIDE: Final = b"\xff" * 4  # so begins a table whose lengths have 8 bytes, and not 4
+SIZES_BYTES: Final = 2  # of an address and of a segment; before them is the version, behind them a length
+NUMBERS_BYTES: Final = 6  # then these, of which the last says how many operations there are
 EMPTY_FORMS: Final = ("DW_FORM_flag_present", "DW_FORM_implicit_const")
 
 
@@ -129,12 +131,13 @@ def _check_header(dwarf: Any, cu: Any) -> None:
 
 def _walk_header(stream: Any, at: int, structs: Any) -> None:
     stream.seek(at)
-    head = stream.read(FIXED_BYTES)
-    if int.from_bytes(head[4:6], "little") < FILES_FORMAT_VERSION:
+    length_bytes = 8 if stream.read(len(WIDE)) == WIDE else 4
+    stream.seek(at + (len(WIDE) + 8 if length_bytes == 8 else 4))
+    if int.from_bytes(stream.read(2), "little") < FILES_FORMAT_VERSION:
         return
-    stream.seek(at + FIXED_BYTES)
-    operations = stream.read(1)[0]
-    stream.seek(max(operations - 1, 0), os.SEEK_CUR)
+    stream.seek(SIZES_BYTES + length_bytes, os.SEEK_CUR)
+    operations = stream.read(NUMBERS_BYTES)[NUMBERS_BYTES - 1]
+    stream.seek(max(operations - 1, 0), os.SEEK_CUR)  # each that is numbered from 1 on has a length
     size = len(stream.getbuffer())
     for _ in range(2):
         forms = _forms(stream, structs)
