@@ -15,6 +15,7 @@ SOURCE = """
 #include "user/user.h"
 #include "kernel/fcntl.h"
 #include "kernel/vm.h"
+#include "kernel/param.h"
 struct pair { int a[100], b; };
 char data[100];
 const char constant[8192] = "constant";
@@ -33,7 +34,7 @@ int main(int argc, char **argv) {
     if (is(what, "before")) p[-8] = 1;
     if (is(what, "low")) store((char *)main + 512);
     if (is(what, "constant")) store((char *)constant + 8000);
-    if (is(what, "guard")) store((char *)((uint64)&argc & ~4095) - 1);
+    if (is(what, "guard")) store((char *)((uint64)&argc & ~4095) - (USERSTACK - 1) * 4096 - 1);
     if (is(what, "deep")) return deep(0);
     if (is(what, "wide")) return wide(argc);
     if (is(what, "heap")) store(heap + 4096 + 5);
@@ -160,7 +161,7 @@ def test_it_is_told_on_stderr_by_run_and_boot(program: Path, tmp_path: Path) -> 
     assert done.status == 255 and done.out.startswith("usertrap(): unexpected scause 0xf pid=2\n")
     first, second, *_ = done.lines
     assert first.startswith("orrery: oops (pid 2) was killed: stack overflow: it wrote to 0x")
-    assert re.fullmatch(rf"  #0 +{HEX} deep\+0x[0-9a-f]+ at oops.c:10", second)
+    assert re.fullmatch(rf"  #0 +{HEX} deep\+0x[0-9a-f]+ at oops.c:11", second)
     drive = tmp_path / "fs.img"
     drive.write_bytes(mkfs.build({**_files(tmp_path), "oops": cc.compile_user([program])}, size=3000))
     done = orrery("boot", "--drive", drive, "-c", "oops fadd")
