@@ -85,7 +85,8 @@ def kernel_elf_with_lines(gates: Mapping[str, tuple[str, Path, int]]) -> bytes:
         words = line.split()
         if words[:1] == ["gate"] and words[1] in gates:
             function, path, at = gates[words[1]]
-            lines += [f'#line {at} "{path}"', f"gate {words[1]}, {function}", f'#line {number + 1} "{shown}"']
+            file = paths.in_tree(str(path))
+            lines += [f'#line {at} "{file}"', f"gate {words[1]}, {function}", f'#line {number + 1} "{shown}"']
         else:
             lines.append(line)
     with TemporaryDirectory(prefix="orrery-") as directory:

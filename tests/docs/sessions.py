@@ -28,7 +28,7 @@ GDB_COMMAND: Final = re.compile(r"^\(gdb\) (.+)$", re.MULTILINE)
 READING: Final = re.compile(
     r"(?:Reading |\[New |process \d+ is executing new program|\[Switching to thread .*\)\]$)"
 )
-WALL_S_MAX: Final = 60
+WALL_S_MAX: Final = 240  # on a busy computer; what takes longer hangs
 
 
 def debugger_session(program: str, block: str) -> str:
