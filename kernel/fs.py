@@ -35,6 +35,7 @@ from kernel.errors import SyscallError, settles
 from kernel.inode import NO_ADDRS, Inode
 
 if TYPE_CHECKING:
+    from kernel.bio import Buf
     from kernel.kernel import Kernel
 
 
@@ -219,13 +220,25 @@ class FileSystem:
         """Make the first free inode one with one name; a reference, not locked. Fails where none is free."""
         for inum, used, _ in self._inodes_on_disk():
             if not used:
-                ip = self.iget(dev, inum)
-                ip.type, ip.major, ip.minor, ip.nlink, ip.size = kind, major, minor, 1, 0
-                ip.addrs = list(NO_ADDRS)
-                ip.valid = True
-                self.iupdate(ip)
-                return ip
+                with self.kept(self.iget(dev, inum)) as ip:
+                    if self._claim(ip, kind, major, minor):
+                        return self.idup(ip)
         raise SyscallError(ENOSPC, "all inodes are in use")
+
+    def _claim(self, ip: Inode, kind: int, major: int, minor: int) -> bool:
+        """Make an inode that was free one with one name; False if it was taken while its block was waited for.
+
+        The block stays locked between the look and the change, or two processes could have one inode.
+        """
+        buf = self._k.cache.bread(ip.dev, self._inode_block(ip.inum))
+        is_free = not DINODE.unpack_from(buf.data, ip.inum % IPB * DINODE_SIZE)[0]
+        if is_free:
+            ip.type, ip.major, ip.minor, ip.nlink, ip.size = kind, major, minor, 1, 0
+            ip.addrs = list(NO_ADDRS)
+            ip.valid = True
+            self._store(ip, buf)
+        self._k.cache.brelse(buf)
+        return is_free
 
     def _inodes_on_disk(self) -> Iterator[tuple[int, int, int]]:
         """(number, type, link count) of each inode; inode 0 does not count as one."""
@@ -238,12 +251,16 @@ class FileSystem:
     def iupdate(self, ip: Inode) -> None:
         """Copy a locked inode to its block, inside an operation: after every change of its fields."""
         buf = self._k.cache.bread(ip.dev, self._inode_block(ip.inum))
+        self._store(ip, buf)
+        self._k.cache.brelse(buf)
+
+    def _store(self, ip: Inode, buf: "Buf") -> None:
+        """Copy an inode into its block, which is locked."""
         DINODE.pack_into(
             buf.data, ip.inum % IPB * DINODE_SIZE,
             ip.type, ip.major, ip.minor, ip.nlink, ip.size, *ip.addrs,
         )  # fmt: skip
         self._k.log.write(buf)
-        self._k.cache.brelse(buf)
         ip.dirty = False
 
     def _dinode(self, ip: Inode) -> tuple[int, ...]:
