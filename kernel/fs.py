@@ -226,7 +226,7 @@ class FileSystem:
         raise SyscallError(ENOSPC, "all inodes are in use")
 
     def _claim(self, ip: Inode, kind: int, major: int, minor: int) -> bool:
-        """Make an inode that was free one with one name; False if it was taken while its block was waited for.
+        """Make a free inode one with one name; False if it was taken while its block was waited for.
 
         The block stays locked between the look and the change, or two processes could have one inode.
         """

@@ -356,7 +356,7 @@ def test_a_crash_is_looked_at_where_it_happened(tmp_path: Path) -> None:
         assert f"poke (p=0x50000000, value=2) at prog.c:{FIRST + 2}\n" in said
         assert session.say("p *place") == "Cannot access memory at address 0x50000000\n"
         session.say("watch place")
-        assert "New value = (int *) 0x3" in session.say("reverse-continue")
+        assert "New value = (int *) 0x4" in session.say("reverse-continue")
         session.say("delete", "continue")
         assert "switched off, exit status 255" in session.say("continue")
         assert f"poke (p=0x50000000, value=2) at prog.c:{FIRST + 2}\n" in session.say("reverse-next")
