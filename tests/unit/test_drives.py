@@ -55,7 +55,7 @@ def test_a_drive_that_cannot_be_read_is_left_to_the_kernel() -> None:
             raise DriveError("it is broken")
 
     drive = Failing(broken())
-    assert open_drive(drive, first="/init") is drive
+    assert open_drive(drive, first="/init").drive is drive
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_what_cannot_start_a_machine(content: bytes, said: str) -> None:
         open_drive(content, first="/init")
     assert said in str(caught.value) and str(caught.value).startswith("the image in memory: ")
     assert "\n" not in str(caught.value)
-    assert open_drive(content).capacity == len(content) // 512, "orrery run brings its own"
+    assert open_drive(content).drive.capacity == len(content) // 512, "orrery run brings its own"
 
 
 def test_what_can() -> None:
     for content in (bytes(made(init=ELF)), with_type(made(init=b"/bin"), 2, fcntl.T_SYMLINK)):
-        assert open_drive(content, first="/init").capacity == 600
+        assert open_drive(content, first="/init").drive.capacity == 600
