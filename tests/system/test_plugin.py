@@ -409,8 +409,10 @@ def test_it(machine):
         while not (tmp_path / "begun").exists():
             assert process.poll() is None, "pytest has ended before the test has begun"
             time.sleep(0.01)
-        pids = list(descendants(process.pid))
-        assert len(pids) == 3
+        end = time.monotonic() + WALL_S_MAX
+        while len(pids := list(descendants(process.pid))) != 3:  # a compiler may just be ending
+            assert time.monotonic() < end, f"three processes are there in the end, and not {pids}"
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=WALL_S_MAX)
     assert process.returncode == pytest.ExitCode.INTERRUPTED and "KeyboardInterrupt" in out
