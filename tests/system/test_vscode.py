@@ -191,7 +191,7 @@ def test_the_shell_at_a_terminal_with_breakpoints_that_come_later() -> None:
 
 def test_a_c_file_alone_and_its_run_is_the_same_as_ever(program: Path) -> None:
     configuration = Workspace(program).configuration(RUN)
-    configuration["args"].append("--digest")
+    configuration["args"].insert(1, "--digest")
     with Session(configuration) as python:
         python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_pipe"))
         python.begin()

@@ -21,6 +21,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "programs": (3, b"x.c", [3], [b"x.c"], [None], {"x.c": 1}, [""], ["a\0.c"]),
     "seed": ("1", 1.5, None, True),
     "usyscall": ("yes", 1, 0, None),
+    "ustack": ("2", 1.5, True),
 }
 
 
@@ -56,7 +57,7 @@ def test_a_wrong_value_is_shown_short() -> None:
 
 ARGUMENTS: tuple[dict[str, Any], ...] = (
     {"seed": "1"}, {"mem_mib": "128"}, {"mem_mib": 64.0}, {"engine": 3}, {"lab": "2025"}, {"usyscall": 1},
-    {"layout": 3}, {"drive": 3},
+    {"ustack": "2"}, {"layout": 3}, {"drive": 3},
 )  # fmt: skip
 
 
