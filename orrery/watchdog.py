@@ -17,7 +17,7 @@ from typing import Final, Self
 from orrery.wire import Wire
 from toolchain.paths import in_tree
 
-LOADING_S_MAX: Final = 8  # for loading the program and putting a machine together, which has no stages
+LOADING_S_MAX: Final = 20  # for loading the program and putting a machine together, which has no stages
 PATIENCE_S: Final = {"fast": 3, "public": 40}
 """By engine: for the way from one tick of virtual time to the next, which takes milliseconds or seconds."""
 
