@@ -35,9 +35,9 @@ from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import CAUSE_USER_ECALL
 from kernel.abi.syscalls import SYSCALLS
 from kernel.kernel import Kernel
+from kernel.mm.pagetable import satp_of
 from kernel.proc import TF_A7, Proc
-from kernel.sysproc import sys_getpid
-from kernel.vm import satp_of
+from kernel.xv6.sysproc import sys_getpid
 from toolchain import cc, image, mkfs, paths
 
 MEM_MIB: Final = 16

@@ -26,8 +26,8 @@ from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE
 from kernel.abi.riscv import PTE_FLAGS, PTE_SUPER, PTE_W
 from kernel.abi.syscalls import Syscall
 from kernel.errors import OutOfMemory
+from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, pa_of
 from kernel.proc import Proc
-from kernel.vm import PA_FROM_PTE_SHIFT, pa_of
 from orrery import Machine
 from orrery.hooks import Watcher
 from toolchain import cc, image, mkfs

@@ -26,7 +26,7 @@ from emu.device import Device, SetLevel
 SOURCE_COUNT: Final = 96  # sources 1 to 95; source 0 means "none"
 PRIORITY_MAX: Final = 7
 
-# Offsets, as drawn above; the kernel's driver (kernel/plic.py) has them from here.
+# Offsets, as drawn above; the kernel's driver (kernel/dev/plic.py) has them from here.
 PENDING: Final = 0x1000
 ENABLE: Final = 0x2000
 ENABLE_STRIDE: Final = 0x80

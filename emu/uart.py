@@ -29,7 +29,7 @@ from emu.device import Device, SetLevel
 
 FIFO_SIZE: Final = 16
 
-# Registers. The kernel's driver (kernel/uart.py) has the numbers of registers and bits from here.
+# Registers. The kernel's driver (kernel/dev/uart.py) has the numbers of registers and bits from here.
 DATA, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR = range(8)
 
 # Reasons to interrupt, numbered as IER enables them.

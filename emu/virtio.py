@@ -23,7 +23,7 @@ from emu.virtqueue import QUEUE_SIZE_MAX, VirtQueue
 
 
 class Reg:
-    """Offsets of the registers; the kernel's driver (kernel/virtio_disk.py) has them from here too."""
+    """Offsets of the registers; the kernel's driver (kernel/dev/virtio_blk.py) has them from here too."""
 
     MAGIC: Final = 0x000
     VERSION: Final = 0x004

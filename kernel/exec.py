@@ -24,13 +24,13 @@ from kernel.abi import elf
 from kernel.abi.memlayout import PGMASK, PGSIZE, USYSCALL
 from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK, USERSTACK_SINCE
 from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
-from kernel.dir import namei
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
+from kernel.fs.xv6fs.dir import namei
+from kernel.mm.pagetable import pgroundup, satp_of
 from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc, process_name
-from kernel.vm import pgroundup, satp_of
 
 if TYPE_CHECKING:
-    from kernel.inode import Inode
+    from kernel.fs.xv6fs.inode import Inode
     from kernel.kernel import Kernel
 
 POINTER: Final = 8

@@ -25,29 +25,29 @@ from kernel.abi.memlayout import (
 from kernel.abi.param import CONSOLE, NBUF, ROOTDEV, ROOTINO
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.abi.syscalls import LAB_YEAR, Syscall
-from kernel.bio import BufferCache
-from kernel.console import Console
+from kernel.block.bio import BufferCache
+from kernel.dev.console import Console
+from kernel.dev.plic import PlicDriver
+from kernel.dev.uart import UartDriver
+from kernel.dev.virtio_blk import REGION_SIZE, VirtioDisk
 from kernel.errors import SyscallError
 from kernel.exec import exec_
-from kernel.fault import Pager
-from kernel.file import FileTable
-from kernel.fs import FileSystem
+from kernel.fs.file import FileTable
+from kernel.fs.xv6fs.filesystem import FileSystem
+from kernel.fs.xv6fs.log import Log
 from kernel.image import KernelImage
-from kernel.kalloc import FrameAllocator
-from kernel.lab.mmap import Mmap
-from kernel.log import Log
-from kernel.pagecache import PageCache
-from kernel.plic import PlicDriver
+from kernel.mm.fault import Pager
+from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.mmap import Mmap
+from kernel.mm.pagecache import PageCache
+from kernel.mm.pagetable import MemoryCounts, VirtualMemory, satp_of
+from kernel.mm.text import TextCache
+from kernel.mm.usercopy import UserCopy
 from kernel.proc import CONTEXT_WORDS, TF_A0, Proc, ProcTable
 from kernel.sched import Scheduler
 from kernel.syscall import Dispatcher
-from kernel.text import TextCache
 from kernel.timer import Timer
 from kernel.trap import Trap
-from kernel.uart import UartDriver
-from kernel.usercopy import UserCopy
-from kernel.virtio_disk import REGION_SIZE, VirtioDisk
-from kernel.vm import MemoryCounts, VirtualMemory, satp_of
 
 RW: Final = PTE_R | PTE_W | PTE_A | PTE_D
 RX: Final = PTE_R | PTE_X | PTE_A

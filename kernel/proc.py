@@ -23,14 +23,14 @@ from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.param import NOFILE, NPROC
 from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, USYSCALL_DATA, ZOMBIE
 from kernel.errors import OutOfMemory, SyscallError
-from kernel.lab.vma import VmaList
-from kernel.vm import satp_of
+from kernel.mm.pagetable import satp_of
+from kernel.mm.vma import VmaList
 
 if TYPE_CHECKING:
-    from kernel.file import File
-    from kernel.inode import Inode
+    from kernel.fs.file import File
+    from kernel.fs.xv6fs.inode import Inode
     from kernel.kernel import Kernel
-    from kernel.lab.calls import Alarm, Watch
+    from kernel.xv6.lab import Alarm, Watch
 
 # Words of the trapframe, by index; the layout is drawn in asm/asm.h.
 TF_KERNEL_SATP, TF_KERNEL_SP, TF_KERNEL_TRAP, TF_EPC, TF_HARTID, TF_RA, TF_SP = range(7)

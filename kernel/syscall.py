@@ -8,19 +8,19 @@ handler either returns an int or raises SyscallError, which the program sees as 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kernel import sysfile, sysproc
 from kernel.abi.param import MAXPATH
 from kernel.abi.syscalls import LOCK_CALLS, Syscall, c_int, table
 from kernel.errors import SyscallError
-from kernel.lab import calls, mmap
+from kernel.mm import mmap
 from kernel.proc import TF_A0, TF_A7, Proc
+from kernel.xv6 import lab, sysfile, sysproc
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 MASK32: Final = (1 << 32) - 1
 MASK64: Final = (1 << 64) - 1
-HANDLERS: Final = (sysproc, sysfile, mmap, calls)
+HANDLERS: Final = (sysproc, sysfile, mmap, lab)
 
 Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
 

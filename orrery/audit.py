@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from kernel.abi.ps import UNUSED
-from kernel.file import File, InodeFile
-from kernel.inode import Inode
+from kernel.fs.file import File, InodeFile
+from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
 from orrery.audit_memory import MemoryAudit
 
@@ -96,6 +96,6 @@ def track_allocations(k: Kernel) -> dict[int, str]:
 def _allocating_line() -> str:
     """file:line of the innermost caller outside the allocator and the page tables."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.endswith(("kalloc.py", "vm.py")):
+    while frame.f_back is not None and frame.f_code.co_filename.endswith(("kalloc.py", "pagetable.py")):
         frame = frame.f_back
     return f"{frame.f_code.co_filename.rsplit('/', 2)[-1]}:{frame.f_lineno} ({frame.f_code.co_name})"

@@ -1,7 +1,7 @@
 """The part of the audit that is about memory: frames, page tables, mappings, and the page cache.
 
 Each generator yields a line for each thing that does not add up: what it is, what it counts, what it should.
-Expectations come from the census (what is reachable) and from the rules at the top of kernel/vm.py, mmap.py
+Expectations come from the census (what is reachable) and from the rules at the top of pagetable.py, mmap.py
 and pagecache.py, never from the counts that are checked.  It reads RAM, the kernel's objects and the drive,
 and locks and changes nothing, not even the order in which buffers are replaced.
 """
@@ -14,11 +14,11 @@ from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import PROT_WRITE, T_FILE
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, SUPERPGMASK, SUPERPGSIZE, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE_X
-from kernel.inode import Inode
+from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
-from kernel.lab.mmap import MMAP_TOP, SharedMemory, rights
-from kernel.lab.vma import Vma
-from kernel.vm import pgroundup
+from kernel.mm.mmap import MMAP_TOP, SharedMemory, rights
+from kernel.mm.pagetable import pgroundup
+from kernel.mm.vma import Vma
 from orrery.census import Census, Leaf, shared_memories
 
 SECTOR_SIZE: Final = 512

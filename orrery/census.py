@@ -1,8 +1,8 @@
 """Who owns which page frame: page tables, caches and shared memory, read as they stand.
 
 Made anew for each question, by the audit, which compares it with the allocator's counts, and by the console
-monitor, which shows it.  It only reads.  The rules are those of kernel/vm.py: a frame belongs to each entry
-of a page table that names it, and to each cache or shared memory that keeps it; a table that fork shares
+monitor, which shows it.  It only reads.  The rules are those of kernel/mm/: a frame belongs to each entry of
+a page table that names it, and to each cache or shared memory that keeps it; a table that fork shares
 belongs to each of the processes, and what it maps belongs to the table, once.
 """
 
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_V
 from kernel.kernel import Kernel
-from kernel.lab.mmap import SharedMemory
+from kernel.mm.mmap import SharedMemory
 from kernel.proc import Proc
 from orrery.pages import INDEX_BITS, LEAF, LEVELS, TABLE_ENTRIES, target
 

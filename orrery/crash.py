@@ -13,7 +13,7 @@ from emu.decode import Kind, decode, is_float
 from kernel.abi.fcntl import PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.riscv import CAUSE_FETCH_PAGE, PTE_COW, PTE_U, PTE_V, PTE_X
-from kernel.lab.vma import Vma
+from kernel.mm.vma import Vma
 from kernel.proc import TF_EPC, TF_RA, TF_SP, Proc
 from orrery import stacks
 from orrery.decode import Decoder

@@ -11,7 +11,7 @@ from kernel.abi.fcntl import PROT_EXEC, PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import PGSHIFT, PGSIZE
 from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D
 from kernel.kernel import Kernel
-from kernel.lab.vma import Vma
+from kernel.mm.vma import Vma
 from kernel.proc import Proc
 from orrery.tables import Table
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from kernel.console import ECHO
+from kernel.dev.console import ECHO
 
 if TYPE_CHECKING:
     from orrery.machine import Machine

@@ -12,7 +12,7 @@ from emu.clock import TICKS_PER_S
 from emu.events import Event
 from kernel.abi.ps import SLEEPING
 from kernel.abi.syscalls import Syscall
-from kernel.console import CTRL_D
+from kernel.dev.console import CTRL_D
 from kernel.proc import TF_A0, Proc
 from orrery.hooks import Watcher
 from orrery.machine import Machine

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE
-from kernel.kalloc import FrameAllocator
-from kernel.vm import pa_of
+from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.pagetable import pa_of
 
 COVERED: Final = ("free", "free_all", "free_super")
 

@@ -14,8 +14,8 @@ from emu.hart import MACHINE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, SUPERPGMASK
 from kernel.abi.riscv import PTE_COW, PTE_FLAGS, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory
+from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, pa_of
 from kernel.proc import Proc
-from kernel.vm import PA_FROM_PTE_SHIFT, pa_of
 
 if TYPE_CHECKING:
     from orrery.machine import Machine

@@ -2,10 +2,10 @@
 
 The sources are compiled, not imported, so what is read here is what a machine's process has.
 
-    VirtualMemory.copy     a method; copy alone is every function of that name; vm.copy those of kernel/vm.py
+    VirtualMemory.copy     a method; copy alone is every function of that name; pagetable.copy, that file's
     uvmcopy                what xv6 calls it, where the names have nothing in common
-    vm.py:copy             the one in that file
-    kernel/vm.py:451       a line, or the next one that has code; vm.py:451 is enough
+    pagetable.py:copy      the one in that file
+    mm/pagetable.py:451    a line, or the next one that has code; pagetable.py:451 is enough
 """
 
 import re

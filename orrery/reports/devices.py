@@ -17,8 +17,8 @@ from emu.plic import PENDING
 from emu.virtio import QueueSetup, VirtioMmio
 from emu.virtio_blk import VirtioBlk
 from kernel.abi.disk import BSIZE
+from kernel.dev.virtio_blk import Request
 from kernel.kernel import Kernel
-from kernel.virtio_disk import Request
 from orrery.keyboard import Keyboard
 from orrery.reports.interrupts import plic_bits
 from orrery.reports.words import MTIME_PS, bits, counted, in_seconds, seconds, source

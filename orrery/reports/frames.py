@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
+from kernel.dev.virtio_blk import REGION_SIZE
 from kernel.kernel import Kernel
-from kernel.virtio_disk import REGION_SIZE
 from orrery.census import Census
 from orrery.reports.words import BadCommand, counted, not_ram, number
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from emu.drive import SECTOR_SIZE, DriveError
 from kernel.abi.disk import BSIZE, IPB, SuperBlock
-from kernel.bio import Buf
+from kernel.block.bio import Buf
+from kernel.fs.xv6fs.log import Log
 from kernel.kernel import Kernel
-from kernel.log import Log
 from orrery.reports.words import counted
 
 HEADING: Final = "  block  buffer at   users  locked by            what it is"

@@ -10,7 +10,7 @@ from emu.virtio_blk import HEADER
 from emu.virtqueue import DESCRIPTOR, NEXT
 from emu.virtqueue import WRITE as DEVICE_WRITES
 from kernel.abi.disk import BSIZE, SUPERBLOCK, SuperBlock
-from kernel.virtio_disk import QUEUE_SIZE, WRITE, Request, VirtioDisk
+from kernel.dev.virtio_blk import QUEUE_SIZE, WRITE, Request, VirtioDisk
 from orrery import Machine
 from toolchain import fsimage, image, mkfs
 

@@ -8,8 +8,8 @@ from book_machine import Lines, entry_line, example, flags, follow, output, the
 
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.riscv import PTE_D
-from kernel.lab.mmap import MMAP_TOP
-from kernel.lab.vma import Vma
+from kernel.mm.mmap import MMAP_TOP
+from kernel.mm.vma import Vma
 from kernel.proc import Proc
 from orrery import Machine
 from toolchain import fsimage, image

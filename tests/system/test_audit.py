@@ -17,15 +17,15 @@ from emu.drive import RamDrive
 from kernel.abi.fcntl import T_DIR
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_SUPER, PTE_U, PTE_W
-from kernel.fs import FileSystem
-from kernel.inode import Inode
-from kernel.kalloc import FrameAllocator
-from kernel.lab.mmap import Mmap
-from kernel.lab.vma import Vma
-from kernel.pagecache import PageCache
+from kernel.fs.xv6fs.filesystem import FileSystem
+from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.mmap import Mmap
+from kernel.mm.pagecache import PageCache
+from kernel.mm.pagetable import VirtualMemory
+from kernel.mm.text import TextCache
+from kernel.mm.vma import Vma
 from kernel.proc import Proc
-from kernel.text import TextCache
-from kernel.vm import VirtualMemory
 from orrery.census import Census, Leaf
 from orrery.pages import target as target_of
 

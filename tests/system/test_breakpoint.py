@@ -18,7 +18,7 @@ PROMPT = "\r\n$ "
 def edited(tmp_path: Path) -> Path:
     """A source tree with a breakpoint() in sys_wait, for the shell alone."""
     stop = "    if p.name == 'sh':\n        breakpoint()\n"
-    return changed_tree(tmp_path / "tree", "kernel/sysproc.py", WAIT, stop + WAIT)
+    return changed_tree(tmp_path / "tree", "kernel/xv6/sysproc.py", WAIT, stop + WAIT)
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_lines_backwards(session: Session) -> None:
 def test_what_the_kernel_writes_is_told(session: Session) -> None:
     session.say("watch buffer")
     said = session.say("c")
-    assert "Written by kernel/usercopy.py:" in said
+    assert "Written by kernel/mm/usercopy.py:" in said
     assert "the kernel behind gate usertrap, read of process 2 (prog)\n" in said
     assert session.say("up 2", "p buffer") == '$1 = "hello"\n'
 
@@ -414,7 +414,7 @@ def test_source_is_listed_around_a_function_of_c_or_python(session: Session) -> 
     first = line("static int total") - 4  # the line of its brace is in the middle
     assert session.say("list total").startswith(f"{first}\t")
     assert "def copy(self, source: int" in session.say("list VirtualMemory.copy")
-    assert session.say("list vm.py:20").startswith("15\t")
+    assert session.say("list pagetable.py:20").startswith("15\t")
 
 
 def test_displays_are_listed_as_they_were_asked_for(session: Session) -> None:

@@ -36,8 +36,8 @@ def session() -> Iterator[Booting]:
 def test_a_function_of_the_kernel_is_found_by_each_of_its_names() -> None:
     (copy,) = pycode.named("VirtualMemory.copy")
     assert pycode.named("vm.copy") == pycode.named("uvmcopy") == [copy]
-    assert pycode.at_line("vm.py", copy.body - 1) == copy
-    assert not pycode.named("copie") and pycode.at_line("kernel/vm.py", 99999) is None
+    assert pycode.at_line("pagetable.py", copy.body - 1) == copy
+    assert not pycode.named("copie") and pycode.at_line("kernel/mm/pagetable.py", 99999) is None
 
 
 def test_a_stop_in_a_method_shows_its_variables_and_the_program(session: Booting) -> None:

@@ -25,7 +25,7 @@ CALLS = '#include "user/user.h"\nint main(void) { printf("on\\n"); return uptime
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source tree whose kernel loops in Python, in uptime(), and whose watchdog has little patience."""
     text = "    return k.timer.ticks & 0xFFFF_FFFF\n"
-    top = changed_tree(tmp_path_factory.mktemp("tree"), "kernel/sysproc.py", text, LOOPS)
+    top = changed_tree(tmp_path_factory.mktemp("tree"), "kernel/xv6/sysproc.py", text, LOOPS)
     watchdog = top / "orrery" / "watchdog.py"
     watchdog.write_text(watchdog.read_text().replace('"fast": 3', '"fast": 1'))
     (top / "calls.c").write_text(CALLS)
@@ -56,7 +56,7 @@ def test_a_kernel_that_loops_is_ended(tree: Path, how: str) -> None:
         err = process.stderr.read().decode()
         status = process.wait(WALL_S_MAX)
     assert status == {"signal": 143, "watchdog": 125}[how]
-    assert "kernel/sysproc.py" in err and "sys_uptime" in err
+    assert "kernel/xv6/sysproc.py" in err and "sys_uptime" in err
     assert left(pids) == []
 
 

@@ -17,7 +17,7 @@ from emu.drive import RamDrive
 from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.param import NFILE, NOFILE, NPROC
-from kernel.kalloc import FrameAllocator
+from kernel.mm.kalloc import FrameAllocator
 from kernel.proc import INIT_PID, Proc
 from toolchain import fsimage
 

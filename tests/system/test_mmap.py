@@ -26,9 +26,9 @@ from kernel.abi.fcntl import (
 )
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
-from kernel.inode import Inode
-from kernel.lab.mmap import MMAP_TOP
-from kernel.lab.vma import Vma
+from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.mmap import MMAP_TOP
+from kernel.mm.vma import Vma
 from kernel.proc import Proc
 from orrery import Machine
 from orrery.audit import Audit

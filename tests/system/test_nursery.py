@@ -332,8 +332,8 @@ def test_a_kernel_that_breaks(tmp_path: Path, same_programs: list[Path]) -> None
     while p.name == "loops":
         pass
 """
-    tree = changed_tree(tmp_path / "tree", "kernel/sysproc.py", uptime, broken + uptime)
-    stuck = "Stuck: no progress in 3 s of CPU time: it loops in kernel/sysproc.py, line "
+    tree = changed_tree(tmp_path / "tree", "kernel/xv6/sysproc.py", uptime, broken + uptime)
+    stuck = "Stuck: no progress in 3 s of CPU time: it loops in kernel/xv6/sysproc.py, line "
     with Nursery(tree) as nursery:
         for name, message in (
             ("raises", "AttributeError: 'Proc' object has no attribute 'nosuch'"),
@@ -346,7 +346,7 @@ def test_a_kernel_that_breaks(tmp_path: Path, same_programs: list[Path]) -> None
                     fork.sh(name)
                 assert str(panic.value).startswith(message)
                 (report,) = panic.value.__notes__
-                assert f"({name}), " in report and "kernel/sysproc.py" in report
+                assert f"({name}), " in report and "kernel/xv6/sysproc.py" in report
                 with pytest.raises(KernelPanic) as again:
                     fork.sh("works")
                 assert str(again.value) == str(panic.value)
@@ -361,9 +361,9 @@ NO_BOOT = {
         (CannotBoot, r"the kernel cannot be loaded: SyntaxError: .* \(kernel/proc.py, line \d+\)"),
     ),
     "a module that is not there": (
-        "kernel/pipe.py",
+        "kernel/fs/pipe.py",
         ("from typing import", "import nosuch\nfrom typing import"),
-        (CannotBoot, r"cannot be loaded: ModuleNotFoundError: .*nosuch.* \(kernel/pipe.py, line \d+\)"),
+        (CannotBoot, r"cannot be loaded: ModuleNotFoundError: .*nosuch.* \(kernel/fs/pipe.py, line \d+\)"),
     ),
     "a kernel that cannot be put together": (
         "kernel/kernel.py",

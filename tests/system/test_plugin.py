@@ -221,7 +221,7 @@ def test_limit_of_the_command_line(tmp_path: Path) -> None:
 def test_a_kernel_that_panics(tmp_path: Path) -> None:
     tree = changed_tree(
         tmp_path / "tree",
-        "kernel/sysproc.py",
+        "kernel/xv6/sysproc.py",
         "    return p.pid\n",
         '    print(f"getpid of {p.name}")\n    return p.pidd if p.name == "grader" else p.pid\n',
     )
@@ -243,7 +243,7 @@ def test_fine(machine):
     assert graded.outcomes == {"test_panic": "failure", "test_fine": "passed"}
     report = graded.failure("test_panic")
     assert "KernelPanic: AttributeError: 'Proc' object has no attribute 'pidd'" in report
-    assert re.search(r"at kernel/sysproc.py:\d+ in sys_getpid", report)
+    assert re.search(r"at kernel/xv6/sysproc.py:\d+ in sys_getpid", report)
     assert re.search(r"main\S* at grader.c:4", report), "the line of C that made the call"
     assert f"orrery: source tree {tree}" in graded.out
     assert "getpid of other\n" in graded.out, "what a kernel prints is shown"
@@ -251,7 +251,7 @@ def test_fine(machine):
 
 def does_not_boot(directory: Path, old: str, new: str, message: str) -> None:
     """Every test fails with the reason, which is looked for only once."""
-    tree = changed_tree(directory / "tree", "kernel/sysproc.py", old, new)
+    tree = changed_tree(directory / "tree", "kernel/xv6/sysproc.py", old, new)
     graded = grade(directory, "--orrery", "--orrery-root", tree, "--orrery-programs", LAB / "solution")
     assert list(graded.outcomes.values()) == ["failure"] * LAB_TESTS
     for name in graded.cases:
@@ -265,7 +265,7 @@ def test_a_kernel_that_cannot_be_loaded(hidden: Path) -> None:
 
 @pytest.mark.long
 def test_a_kernel_that_loops(hidden: Path) -> None:
-    message = "KernelPanic: Stuck: no progress in 3 s of CPU time: it loops in kernel/sysproc.py, "
+    message = "KernelPanic: Stuck: no progress in 3 s of CPU time: it loops in kernel/xv6/sysproc.py, "
     does_not_boot(hidden, "    return k.procs.fork(p)\n", "    while True:\n        pass\n", message)
 
 
@@ -305,7 +305,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the lab, as a teacher may have it, and beside it the kernel that the guide tells of."""
     top = tmp_path_factory.mktemp("course")
     read = "    return f.read(p, dst, n)\n"
-    changed_tree(top / "tree", "kernel/sysfile.py", read, read.replace("read", "recieve"))
+    changed_tree(top / "tree", "kernel/xv6/sysfile.py", read, read.replace("read", "recieve"))
     shutil.copytree(LAB, top / "lab", ignore=shutil.ignore_patterns("__pycache__", "*.xml"))
     return top / "lab"
 

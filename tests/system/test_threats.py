@@ -63,7 +63,8 @@ def test_configuration_and_modules_of_a_submission(course: Path) -> None:
 
 
 def test_configuration_of_a_tree(course: Path) -> None:
-    tree = changed_tree(course / "tree", "kernel/sysproc.py", "    return p.pid\n", "    return p.pid + 0\n")
+    file = "kernel/xv6/sysproc.py"
+    tree = changed_tree(course / "tree", file, "    return p.pid\n", "    return p.pid + 0\n")
     ran = furnish(tree, "pyproject.toml")
     graded = grade(course, "--orrery", "--orrery-root", "tree", "--orrery-programs", "tree", "test_it.py")
     assert graded.outcomes == {"test_it": "failure"}, graded.out
@@ -233,8 +234,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
     secret.write_text("SECRET = 42\n")
     names = ("attacks", "stays_behind", "forks", "sends_nonsense")
     calls = "".join(f'    if p.name == "{name}":\n        _{name}()\n' for name in names)
-    tree = changed_tree(top / "tree", "kernel/sysproc.py", "    return p.pid\n", f"{calls}    return p.pid\n")
-    file = tree / "kernel" / "sysproc.py"
+    getpid = "    return p.pid\n"
+    tree = changed_tree(top / "tree", "kernel/xv6/sysproc.py", getpid, f"{calls}{getpid}")
+    file = tree / "kernel" / "xv6" / "sysproc.py"
     file.write_text(
         file.read_text()
         + ATTACKS.format(

@@ -155,7 +155,7 @@ def test_who_wrote_this_is_found_backwards(ended: Timeline) -> None:
 def test_what_the_kernel_wrote_is_found_at_its_gate(ended: Timeline) -> None:
     ended.set_places([Place(PID, AT["text"], 5, "w")])
     stopped = ended.reverse_resume()
-    assert stopped.detail.startswith("kernel/usercopy.py:")
+    assert stopped.detail.startswith("kernel/mm/usercopy.py:")
     assert stopped.detail.endswith(
         " in UserCopy.copyout, the kernel behind gate usertrap, read of process 2 (prog)"
     )

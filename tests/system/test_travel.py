@@ -9,8 +9,8 @@ from orrery_cli import image_with
 from emu.drive import RamDrive
 from emu.ram import RAM_BASE
 from kernel.abi.memlayout import PGSIZE
+from kernel.mm.pagetable import pa_of
 from kernel.proc import Proc
-from kernel.vm import pa_of
 from orrery import BadInput, Deadlock, ExpectTimeout, Machine, PoweredOff, diff
 from toolchain import image
 

@@ -21,7 +21,7 @@ from source_tree import changed_tree
 from orrery import cli
 from toolchain import cc
 
-SYSFILE = ROOT / "kernel/sysfile.py"
+SYSFILE = ROOT / "kernel/xv6/sysfile.py"
 SCORES = ROOT / "docs/examples/scores.c"
 PROGRAM = """#include "user/user.h"
 
@@ -221,7 +221,7 @@ def test_a_script_with_a_machine(tmp_path: Path) -> None:
 def test_a_breakpoint_in_a_function_that_waits_already(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(TWO_LINES)
-    console = ROOT / "kernel/console.py"
+    console = ROOT / "kernel/dev/console.py"
     waits, behind = line_of(console, "self._k.sleep(self)"), line_of(console, "self.readers.remove(p)")
     with Session(Workspace(script).configuration(PYTHON)) as python:
         python.set_breakpoints(script, line_of(script, "echo one"))
@@ -244,12 +244,12 @@ def test_a_breakpoint_in_a_function_that_waits_already(tmp_path: Path) -> None:
 
 
 def test_breakpoint_in_the_kernel_stops_in_the_editor(tmp_path: Path) -> None:
-    tree = changed_tree(tmp_path / "tree", "kernel/sysproc.py", WAIT, f"    breakpoint()\n{WAIT}")
+    tree = changed_tree(tmp_path / "tree", "kernel/xv6/sysproc.py", WAIT, f"    breakpoint()\n{WAIT}")
     configuration = Workspace(tree).configuration(BOOT)
     with Session({**configuration, "cwd": str(tree), "env": {"PYTHONPATH": str(tree)}}) as python:
         python.begin()
         frame = python.stopped()[0]
-        assert (frame["source"]["path"], frame["name"]) == (str(tree / "kernel/sysproc.py"), "sys_wait")
+        assert (frame["source"]["path"], frame["name"]) == (str(tree / "kernel/xv6/sysproc.py"), "sys_wait")
         assert python.value("p.name", frame) == "'init'"
         python.resume()
         python.until_shown(b"$ ")

@@ -93,10 +93,10 @@ def test_what_is_broken_is_shown_and_waited_out(tree: Tree) -> None:
     child = tree.spawn()
     type_lines(child, "echo here")
     child.expect_exact("here" + PROMPT)
-    line = 1 + (tree.top / "kernel/pipe.py").read_text().splitlines().index("class Pipe:")
-    tree.edit("kernel/pipe.py", "class Pipe:\n", "class Pipe\n")
-    child.expect_exact(f"orrery: kernel/pipe.py:{line}: SyntaxError: expected ':'\r\norrery: {WAITS}\r\n")
-    tree.edit("kernel/pipe.py", "class Pipe\n", "class Pipe:\n")
+    line = 1 + (tree.top / "kernel/fs/pipe.py").read_text().splitlines().index("class Pipe:")
+    tree.edit("kernel/fs/pipe.py", "class Pipe:\n", "class Pipe\n")
+    child.expect_exact(f"orrery: kernel/fs/pipe.py:{line}: SyntaxError: expected ':'\r\norrery: {WAITS}\r\n")
+    tree.edit("kernel/fs/pipe.py", "class Pipe\n", "class Pipe:\n")
     child.expect_exact("echo here\r\nhere" + PROMPT)
     tree.edit("user/bin/echo.c", "int main(", "int broken(void) { return nothing; }\nint main(")
     child.expect(r"orrery: user/bin/echo.c:\d+:\d+: error: use of undeclared identifier 'nothing'\r\n")
@@ -104,11 +104,11 @@ def test_what_is_broken_is_shown_and_waited_out(tree: Tree) -> None:
     tree.edit("user/bin/echo.c", "return nothing;", 'return write(1, "mended", 6);')
     child.expect_exact("echo here\r\nhere" + PROMPT)
     tree.edit(
-        "kernel/console.py",
+        "kernel/dev/console.py",
         "        self._uart = uart\n",
         "        self._uart = nowhere\n",
     )
-    child.expect(r"orrery: kernel/console.py:\d+: NameError: name 'nowhere' is not defined\r\n")
+    child.expect(r"orrery: kernel/dev/console.py:\d+: NameError: name 'nowhere' is not defined\r\n")
     child.expect_exact(f"orrery: {WAITS}\r\n")
     child.send("\x01x")
     assert ended(child) == 0
@@ -118,12 +118,12 @@ def test_a_panic_is_shown_and_waited_out(tree: Tree) -> None:
     child = tree.spawn()
     type_lines(child, "uptime")
     child.expect(r"\d+\r\n\$ ")
-    tree.edit("kernel/sysproc.py", "return k.timer.ticks ", "return k.timer.tocks ")
+    tree.edit("kernel/xv6/sysproc.py", "return k.timer.ticks ", "return k.timer.tocks ")
     child.expect_exact("$ uptime\r\n")
     child.expect(r"orrery: panic: AttributeError: [^\r]*\r\nprocess \d+ \(uptime\), [^\r]*\r\n")
-    child.expect(r"at kernel/sysproc.py:\d+ in sys_uptime, called from user/bin/uptime.c:\d+ in main\r\n")
+    child.expect(r"at kernel/xv6/sysproc.py:\d+ in sys_uptime, called from user/bin/uptime.c:\d+ in main\r\n")
     child.expect_exact(f"orrery: status 125; {WAITS}\r\n")
-    tree.edit("kernel/sysproc.py", "return k.timer.tocks ", "return k.timer.ticks ")
+    tree.edit("kernel/xv6/sysproc.py", "return k.timer.tocks ", "return k.timer.ticks ")
     child.expect(r"\$ uptime\r\n\d+\r\n\$ ")
     child.kill(signal.SIGTERM)
     assert ended(child) == 128 + signal.SIGTERM

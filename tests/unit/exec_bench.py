@@ -13,9 +13,9 @@ from kernel import exec as kernel_exec
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.errors import SyscallError
-from kernel.inode import Inode
-from kernel.kalloc import SUPER_FRAMES
+from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
+from kernel.mm.kalloc import SUPER_FRAMES
 from kernel.proc import Proc
 from toolchain import image
 

@@ -22,23 +22,24 @@ from emu.events import NEVER, EventQueue
 from emu.ram import Ram
 from emu.uart import Uart
 from emu.virtio_blk import VirtioBlk
-from kernel import bio, virtio_disk
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSIZE, UART0, VIRTIO0
 from kernel.abi.param import CONSOLE, NOFILE, ROOTDEV, ROOTINO
 from kernel.abi.syscalls import LAB_YEAR
-from kernel.bio import BufferCache
-from kernel.console import Console
+from kernel.block import bio
+from kernel.block.bio import BufferCache
+from kernel.dev import virtio_blk as virtio_disk
+from kernel.dev.console import Console
+from kernel.dev.uart import UartDriver
+from kernel.dev.virtio_blk import VirtioDisk
 from kernel.errors import BadAddress, SyscallError
-from kernel.file import File, FileTable
-from kernel.fs import FileSystem
-from kernel.inode import Inode
-from kernel.kalloc import FrameAllocator
-from kernel.log import Log
-from kernel.pagecache import PageCache
-from kernel.uart import UartDriver
-from kernel.virtio_disk import VirtioDisk
-from kernel.vm import MemoryCounts
+from kernel.fs.file import File, FileTable
+from kernel.fs.xv6fs.filesystem import FileSystem
+from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.xv6fs.log import Log
+from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.pagecache import PageCache
+from kernel.mm.pagetable import MemoryCounts
 
 MEMORY_SIZE = 64 * PGSIZE
 

@@ -11,9 +11,9 @@ from typing import Any
 from fake_kernel import FakeKernel, FakeProc, attempt
 from hypothesis import strategies as st
 
-from kernel import sysfile
 from kernel.abi.disk import BSIZE, MAXFILE
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC, T_DIR
+from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage, check
 
 Path = tuple[str, ...]

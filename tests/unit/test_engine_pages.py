@@ -1,7 +1,7 @@
 """What a kernel counts on in the MMU, on both engines: A and D bits, superpages, entries that it changes.
 
-The rules of the kernel's vm.py: a flush after an entry lost rights, bits or its frame, and none after one
-that gained rights or became valid.  A and D are set by the engine in RAM, D by stores alone.
+The rules of the kernel's pagetable.py: a flush after an entry lost rights, bits or its frame, and none after
+one that gained rights or became valid.  A and D are set by the engine in RAM, D by stores alone.
 """
 
 from dataclasses import dataclass, field

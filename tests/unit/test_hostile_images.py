@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt
 
-from kernel import sysfile
 from kernel.abi import disk, fcntl
 from kernel.abi.disk import BSIZE, DINODE_SIZE, DIRENT_SIZE
 from kernel.abi.fcntl import O_CREATE, O_NOFOLLOW, O_RDWR, O_TRUNC
+from kernel.xv6 import sysfile
 from toolchain import mkfs
 from toolchain.fsimage import BadImage, FsImage, Inode, check
 

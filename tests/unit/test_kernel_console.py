@@ -8,7 +8,7 @@ from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, atte
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import CONSOLE, INPUT_BUF_SIZE
 from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
-from kernel.console import Console
+from kernel.dev.console import Console
 from kernel.errors import SyscallError
 
 

@@ -7,10 +7,10 @@ import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic
 from unordered_disk import LastFirst, UnorderedBlk
 
-from kernel import virtio_disk
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import VIRTIO0, VIRTIO_STRIDE
-from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, QUEUE_SIZE, READ, WRITE, VirtioDisk
+from kernel.dev import virtio_blk as virtio_disk
+from kernel.dev.virtio_blk import BLOCKS_PER_REQUEST_MAX, QUEUE_SIZE, READ, WRITE, VirtioDisk
 
 BLOCKS = 256
 IMAGE = b"".join(i.to_bytes(2, "little") * (BSIZE // 2) for i in range(BLOCKS))

@@ -8,11 +8,11 @@ from file_model import Model, Op, audit, ops, perform, tree_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import sysfile
 from kernel.abi.disk import BPB, BSIZE, DINODE_SIZE, DIRENT_SIZE, MAXFILE, SUPERBLOCK
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC, T_DIR, T_FILE
 from kernel.abi.param import NINODE, ROOTDEV
-from kernel.dir import dirlookup, namei
+from kernel.fs.xv6fs.dir import dirlookup, namei
+from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage, check
 from toolchain.mkfs import build
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSIZE
-from kernel.kalloc import FrameAllocator
+from kernel.mm.kalloc import FrameAllocator
 
 FRAMES = 16
 FIRST = 240  # frames of the RAM below ours

@@ -8,11 +8,11 @@ from file_model import Model, Op, audit, ops, perform, tree_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import sysfile
 from kernel.abi.disk import BSIZE, LAB, LAYOUTS, NADDRS, NINDIRECT, STOCK, SUPERBLOCK, SuperBlock
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC
-from kernel.dir import namei
-from kernel.file import WRITE_MAX
+from kernel.fs.file import WRITE_MAX
+from kernel.fs.xv6fs.dir import namei
+from kernel.xv6 import sysfile
 from toolchain import fsimage
 from toolchain.fsimage import BadImage, FsImage
 from toolchain.mkfs import ImageError, build
@@ -139,7 +139,7 @@ FEW_BLOCKS = 4  # as if a block of the map had this many bits: a file needs more
 def test_a_file_whose_blocks_are_all_over_the_disk_goes_in_several_operations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kernel.fs.BPB", FEW_BLOCKS)
+    monkeypatch.setattr("kernel.fs.xv6fs.filesystem.BPB", FEW_BLOCKS)
     image = build({"f": pattern(BIG), "g": pattern(BIG)}, size=2500, ninodes=64, layout="lab")
     empty = FsImage(build({}, size=2500, ninodes=64, layout="lab"))
     k, drive = machine(image)
@@ -170,7 +170,7 @@ def test_a_file_whose_blocks_are_all_over_the_disk_goes_in_several_operations(
 def test_power_may_fail_at_any_block_of_cutting_off_a_large_file(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kernel.fs.BPB", 16)
+    monkeypatch.setattr("kernel.fs.xv6fs.filesystem.BPB", 16)
     size = (11 + 256 + 300) * BSIZE
     image = build({"f": pattern(size), "h": b"h"}, size=1000, ninodes=64, layout="lab")
     empty = FsImage(build({"h": b"h"}, size=1000, ninodes=64, layout="lab"))
@@ -219,7 +219,7 @@ def test_operations_fit_the_log_where_every_free_block_is_in_another_block_of_th
     layout: str, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bits = 32  # as if a block of the map had so many
-    for module in ("kernel.fs", "kernel.blockmap", "toolchain.mkfs.disk"):
+    for module in ("kernel.fs.xv6fs.filesystem", "kernel.fs.xv6fs.blockmap", "toolchain.mkfs.disk"):
         monkeypatch.setattr(f"{module}.BPB", bits)
     size = 600 * bits
     image = build({}, size=size, ninodes=64, layout=layout)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unordered_disk import LastFirst
 
-from kernel import sysfile
 from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import O_CREATE, O_RDWR
 from kernel.abi.param import MAXOPBLOCKS
+from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage
 from toolchain.mkfs import build
 

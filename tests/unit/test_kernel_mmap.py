@@ -34,12 +34,12 @@ from kernel.abi.memlayout import MAXVA, PGSIZE, TRAPFRAME, USYSCALL
 from kernel.abi.param import NOFILE
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
-from kernel.file import DeviceFile, InodeFile
-from kernel.inode import Inode
+from kernel.fs.file import DeviceFile, InodeFile
+from kernel.fs.pipe import Pipe, PipeEnd
+from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
-from kernel.lab.mmap import MMAP_TOP, sys_mmap, sys_mprotect, sys_msync, sys_munmap
-from kernel.lab.vma import Vma
-from kernel.pipe import Pipe, PipeEnd
+from kernel.mm.mmap import MMAP_TOP, sys_mmap, sys_mprotect, sys_msync, sys_munmap
+from kernel.mm.vma import Vma
 from kernel.proc import Proc
 from toolchain import image
 

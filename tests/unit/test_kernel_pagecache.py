@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.drive import SECTOR_SIZE, DriveError
-from kernel import sysfile
 from kernel.abi.disk import BSIZE, MAXFILE
 from kernel.abi.fcntl import O_RDWR, O_TRUNC
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.param import NINODE
-from kernel.dir import namei
 from kernel.errors import SyscallError
-from kernel.inode import Inode
-from kernel.pagecache import AHEAD_MAX, RECLAIM_BATCH
+from kernel.fs.xv6fs.dir import namei
+from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.pagecache import AHEAD_MAX, RECLAIM_BATCH
+from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage
 from toolchain.mkfs import build
 

@@ -6,10 +6,10 @@ from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, attempt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import sysfile
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import NFILE, NOFILE, PIPESIZE
-from kernel.pipe import Pipe, PipeEnd
+from kernel.fs.pipe import Pipe, PipeEnd
+from kernel.xv6 import sysfile
 
 KILLED = object()
 

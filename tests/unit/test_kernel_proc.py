@@ -16,7 +16,7 @@ from kernel.abi.param import NPROC
 from kernel.abi.ps import RUNNABLE, RUNNING, SLEEPING, UNUSED, USED, ZOMBIE
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
-from kernel.inode import Inode
+from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel, KernelPanic
 from kernel.proc import (
     CONTEXT_RA,

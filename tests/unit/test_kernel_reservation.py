@@ -15,14 +15,14 @@ import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic, PowerCut, attempt
 from file_model import audit, tree_of
 
-from kernel import sysfile
 from kernel.abi import disk
 from kernel.abi.disk import BPB, BSIZE, DINODE_SIZE, DIRENT_SIZE, Layout, SuperBlock
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC, T_DIR, T_FILE
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.param import MAXOPBLOCKS, MAXPATH, ROOTDEV
-from kernel.dir import namei
-from kernel.log import HEADER_ENTRIES_MAX
+from kernel.fs.xv6fs.dir import namei
+from kernel.fs.xv6fs.log import HEADER_ENTRIES_MAX
+from kernel.xv6 import sysfile
 from toolchain import mkfs
 from toolchain.fsimage import FsImage, check
 

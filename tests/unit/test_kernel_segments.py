@@ -18,9 +18,9 @@ from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE
 from kernel.abi.param import SEGMENTS_MAX, USERSTACK
 from kernel.abi.riscv import PTE_COW, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.errors import SyscallError
+from kernel.mm.pagetable import pgroundup
 from kernel.proc import Proc
-from kernel.sysproc import sys_sbrk
-from kernel.vm import pgroundup
+from kernel.xv6.sysproc import sys_sbrk
 
 MEM_MIB = 14  # five superpages, and some hundred frames
 MAX = (1 << 64) - 1

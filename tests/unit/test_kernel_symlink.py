@@ -8,11 +8,11 @@ from file_model import audit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import sysfile
 from kernel.abi.disk import STAT
 from kernel.abi.fcntl import O_CREATE, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY, T_DIR, T_FILE, T_SYMLINK
 from kernel.abi.param import MAXPATH, SYMLINKS_MAX
-from kernel.dir import namei
+from kernel.fs.xv6fs.dir import namei
+from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage
 from toolchain.mkfs import build
 

@@ -8,12 +8,12 @@ import pytest
 from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, attempt
 from file_model import audit
 
-from kernel import sysfile
 from kernel.abi.disk import BSIZE, MAXFILE, STAT
 from kernel.abi.fcntl import O_CREATE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, T_DEVICE, T_DIR, T_FILE
 from kernel.abi.param import CONSOLE, NDEV, NFILE, NOFILE
-from kernel.dir import namei
-from kernel.file import WRITE_MAX
+from kernel.fs.file import WRITE_MAX
+from kernel.fs.xv6fs.dir import namei
+from kernel.xv6 import sysfile
 from toolchain.mkfs import build
 
 

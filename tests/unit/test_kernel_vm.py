@@ -14,11 +14,11 @@ from emu.sv39 import Access, TranslationFault, translate
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress, OutOfMemory
-from kernel.fault import Pager
-from kernel.kalloc import FrameAllocator
-from kernel.lab.vma import VmaList
-from kernel.usercopy import UserCopy
-from kernel.vm import MemoryCounts, VirtualMemory, pgroundup, satp_of
+from kernel.mm.fault import Pager
+from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.pagetable import MemoryCounts, VirtualMemory, pgroundup, satp_of
+from kernel.mm.usercopy import UserCopy
+from kernel.mm.vma import VmaList
 
 RW = PTE_R | PTE_W
 RX = PTE_R | PTE_X

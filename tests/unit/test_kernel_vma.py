@@ -11,7 +11,7 @@ from kernel.abi.fcntl import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, 
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.param import NVMA
 from kernel.errors import SyscallError
-from kernel.lab.vma import Vma, VmaList
+from kernel.mm.vma import Vma, VmaList
 
 PAGES = 40  # of the model's address space
 RW = PROT_READ | PROT_WRITE

@@ -13,16 +13,16 @@ from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import sysfile
 from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import O_CREATE, O_NOFOLLOW, O_RDWR, O_WRONLY
 from kernel.abi.param import PIPESIZE, ROOTDEV
+from kernel.dev.virtio_blk import BLOCKS_PER_REQUEST_MAX, READ
 from kernel.errors import SyscallError
-from kernel.log import Log
-from kernel.pipe import Pipe
+from kernel.fs.pipe import Pipe
+from kernel.fs.xv6fs.log import Log
 from kernel.sleeplock import SleepLock
-from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, READ
-from kernel.waitqueue import WaitQueue
+from kernel.wait import WaitQueue
+from kernel.xv6 import sysfile
 from toolchain.mkfs import build
 
 GREEDY_ROUNDS = 60

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from kernel.abi.disk import BSIZE, STAT
 from kernel.abi.param import MAXOPBLOCKS, NFILE
 from kernel.errors import BadAddress, SyscallError
-from kernel.inode import Inode
-from kernel.usercopy import copyin_good
+from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.usercopy import copyin_good
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -6,8 +6,8 @@ from kernel.abi.memlayout import PGSIZE
 from kernel.abi.ps import PSINFO
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.exec import exec_, fetch_argv
+from kernel.mm.pagetable import pgroundup
 from kernel.proc import INIT_PID, Proc, name_bytes
-from kernel.vm import pgroundup
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

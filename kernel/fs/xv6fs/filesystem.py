@@ -30,12 +30,12 @@ from kernel.abi.disk import BPB, BSIZE, DINODE, DINODE_SIZE, IPB, NINDIRECT, Lay
 from kernel.abi.fcntl import T_FILE
 from kernel.abi.memlayout import PGSHIFT, PGSIZE
 from kernel.abi.param import NINODE
-from kernel.blockmap import BlockMap
 from kernel.errors import SyscallError, settles
-from kernel.inode import NO_ADDRS, Inode
+from kernel.fs.xv6fs.blockmap import BlockMap
+from kernel.fs.xv6fs.inode import NO_ADDRS, Inode
 
 if TYPE_CHECKING:
-    from kernel.bio import Buf
+    from kernel.block.bio import Buf
     from kernel.kernel import Kernel
 
 

@@ -22,7 +22,7 @@ from emu.drive import SECTOR_SIZE
 from emu.virtio import Reg
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGSIZE, VIRTIO0
-from kernel.waitqueue import WaitQueue
+from kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import INPUT_BUF_SIZE
 from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
+from kernel.dev.uart import UartDriver
 from kernel.errors import SyscallError
-from kernel.uart import UartDriver
-from kernel.usercopy import copyin_most, copyout_most
+from kernel.mm.usercopy import copyin_most, copyout_most
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

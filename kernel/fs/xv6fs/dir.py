@@ -17,7 +17,7 @@ from kernel.abi.disk import DIRENT, DIRENT_SIZE, DIRSIZ
 from kernel.abi.fcntl import T_DIR, T_SYMLINK
 from kernel.abi.param import MAXPATH, ROOTDEV, ROOTINO, SYMLINKS_MAX
 from kernel.errors import SyscallError
-from kernel.inode import Inode
+from kernel.fs.xv6fs.inode import Inode
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import MAXOPBLOCKS, NBUF
+from kernel.dev.virtio_blk import READ
 from kernel.errors import SyscallError
 from kernel.sleeplock import SleepLock
-from kernel.virtio_disk import READ
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -1,7 +1,7 @@
 """An inode in memory: what the kernel knows of a file, apart from its names and its bytes.
 
-Made, looked up, locked and changed by FileSystem only (fs.py tells the protocol); everybody else holds
-references and reads the fields under the lock.
+Made, looked up, locked and changed by FileSystem only (filesystem.py tells the protocol); everybody else
+holds references and reads the fields under the lock.
 """
 
 from typing import TYPE_CHECKING, Final

@@ -51,7 +51,7 @@ from kernel.abi.riscv import (
     SATP_SV39,
 )
 from kernel.errors import OutOfMemory
-from kernel.kalloc import ZERO_PAGE, FrameAllocator
+from kernel.mm.kalloc import ZERO_PAGE, FrameAllocator
 
 PPN_SHIFT: Final = 10
 TABLE_WORDS: Final = 512

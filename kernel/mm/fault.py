@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kernel.abi.memlayout import MAXVA, PGMASK, SUPERPGMASK, SUPERPGSIZE
 from kernel.abi.riscv import PTE_COW, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory
-from kernel.vm import pgroundup
+from kernel.mm.pagetable import pgroundup
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

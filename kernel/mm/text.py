@@ -12,8 +12,8 @@ from typing import Final
 
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSIZE
-from kernel.inode import Inode
-from kernel.kalloc import FrameAllocator
+from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.kalloc import FrameAllocator
 
 
 class TextCache:

@@ -17,8 +17,8 @@ from kernel.abi.ps import SYSINFO
 from kernel.abi.riscv import PTE_A, PTE_V
 from kernel.abi.syscalls import Syscall, c_int
 from kernel.errors import SyscallError
+from kernel.mm.pagetable import LEAF, PPN_SHIFT, TABLE_WORDS
 from kernel.proc import TF_A0, TF_EPC, Proc
-from kernel.vm import LEAF, PPN_SHIFT, TABLE_WORDS
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

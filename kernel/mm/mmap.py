@@ -22,12 +22,12 @@ from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE, TRAPFRAME, USYSCALL
 from kernel.abi.param import MAXOPBLOCKS
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError
-from kernel.file import InodeFile
-from kernel.lab.vma import Vma, VmaList
-from kernel.vm import pa_of, pgroundup
+from kernel.fs.file import InodeFile
+from kernel.mm.pagetable import pa_of, pgroundup
+from kernel.mm.vma import Vma, VmaList
 
 if TYPE_CHECKING:
-    from kernel.inode import Inode
+    from kernel.fs.xv6fs.inode import Inode
     from kernel.kernel import Kernel
     from kernel.proc import Proc
 

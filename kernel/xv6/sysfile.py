@@ -16,11 +16,11 @@ from kernel.abi import fcntl
 from kernel.abi.disk import DIRENT_SIZE
 from kernel.abi.fcntl import T_DEVICE, T_DIR, T_FILE, T_SYMLINK
 from kernel.abi.param import NDEV
-from kernel.dir import dirlink, dirlookup, inums, namei, nameiparent
 from kernel.errors import SyscallError
-from kernel.file import DeviceFile, File, InodeFile
-from kernel.inode import Inode
-from kernel.pipe import Pipe
+from kernel.fs.file import DeviceFile, File, InodeFile
+from kernel.fs.pipe import Pipe
+from kernel.fs.xv6fs.dir import dirlink, dirlookup, inums, namei, nameiparent
+from kernel.fs.xv6fs.inode import Inode
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

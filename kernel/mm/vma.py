@@ -21,8 +21,8 @@ from kernel.abi.param import NVMA
 from kernel.errors import SyscallError
 
 if TYPE_CHECKING:
-    from kernel.inode import Inode
-    from kernel.lab.mmap import SharedMemory
+    from kernel.fs.xv6fs.inode import Inode
+    from kernel.mm.mmap import SharedMemory
 
 
 class Vma(NamedTuple):

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
+from kernel.dev.virtio_blk import BLOCKS_PER_REQUEST_MAX, READ
 from kernel.errors import SyscallError
-from kernel.inode import Inode
-from kernel.virtio_disk import BLOCKS_PER_REQUEST_MAX, READ
+from kernel.fs.xv6fs.inode import Inode
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import LOG_ENTRIES_MAX
 from kernel.abi.param import MAXOPBLOCKS
-from kernel.bio import Buf
+from kernel.block.bio import Buf
+from kernel.dev.virtio_blk import WRITE, Request
 from kernel.errors import settles
-from kernel.virtio_disk import WRITE, Request
-from kernel.waitqueue import WaitQueue
+from kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import PIPESIZE
 from kernel.errors import SyscallError
-from kernel.file import File
-from kernel.usercopy import copyin_most, copyout_most
-from kernel.waitqueue import WaitQueue
+from kernel.fs.file import File
+from kernel.mm.usercopy import copyin_most, copyout_most
+from kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -1,0 +1,1 @@
+"""Blocks of disks, and the cache of them."""

@@ -1,0 +1,1 @@
+"""Files: open files and pipes, and the file systems below them."""

@@ -1,0 +1,1 @@
+"""xv6's file system: the log, inodes, directories."""

@@ -1,0 +1,1 @@
+"""Memory: page tables, frames, what is mapped where, and what of files is in memory."""

@@ -1,0 +1,1 @@
+"""The calls of xv6 and of its course's labs."""
