@@ -25,11 +25,11 @@ from greenlet import getcurrent, greenlet
 
 from bench.rival import bench_program
 from bench.terminal import BenchError
-from emu import engine as e
 from emu.board import Board
-from emu.drive import RamDrive
-from emu.fast import EngineUnavailable, FastEngine
-from emu.hart import SUPERVISOR, USER
+from emu.cpu import engine as e
+from emu.cpu.fast import EngineUnavailable, FastEngine
+from emu.cpu.hart import SUPERVISOR, USER
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import CAUSE_USER_ECALL
@@ -102,7 +102,7 @@ class _Machine:
     """A machine whose first process calls getpid for ever, halted on its way back to it."""
 
     def __init__(self) -> None:
-        hooks = cc.host_library(paths.ROOT / "emu" / "native" / "hooks.c")
+        hooks = cc.host_library(paths.ROOT / "emu" / "cpu" / "native" / "hooks.c")
         drive = RamDrive(bytes(mkfs.build({})))
         self.board: Final = Board(MEM_MIB, lambda ram: FastEngine(ram, hooks), drive, lambda byte: None)
         self.kernel: Final = Kernel(

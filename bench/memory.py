@@ -18,8 +18,8 @@ from typing import Any, Final, cast
 
 from bench.rows import MICRO, SHARE, suitable_count
 from bench.terminal import BenchError
-from emu import engine as e
-from emu.drive import RamDrive
+from emu.cpu import engine as e
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE

@@ -11,7 +11,7 @@ from time import process_time
 from bench.rows import Row, suitable_count
 from bench.sampling import Profile, Sampler
 from bench.terminal import BenchError
-from emu.drive import DriveError
+from emu.dev.drive import DriveError
 from orrery import BadInput, Machine, MachineStopped
 from toolchain import fsimage, paths
 

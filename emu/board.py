@@ -9,26 +9,26 @@ from collections.abc import Callable
 from typing import Final
 
 from emu import board_map as at
-from emu import engine as e
 from emu.bus import Bus
-from emu.clint import Clint, HartLines
-from emu.csr import AddedCsrs, SupervisorTimer
-from emu.drive import Digest, Drive
+from emu.cpu import engine as e
+from emu.cpu.csr import AddedCsrs, SupervisorTimer
+from emu.cpu.hart import M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_TIMER, Hart
+from emu.dev.clint import Clint, HartLines
+from emu.dev.drive import Digest, Drive
+from emu.dev.finisher import Finisher
+from emu.dev.plic import Plic
+from emu.dev.uart import Uart
+from emu.dev.virtio import VirtioMmio
+from emu.dev.virtio_blk import VirtioBlk
 from emu.events import EventQueue
-from emu.finisher import Finisher
-from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_TIMER, Hart
 from emu.loop import Loop
-from emu.plic import Plic
 from emu.ram import PAGE_SIZE, Ram
-from emu.uart import Uart
-from emu.virtio import VirtioMmio
-from emu.virtio_blk import VirtioBlk
 
 
 class Board:
     """A machine with `mem_mib` MiB of RAM, reset: pc at the start of RAM, in M-mode.
 
-    make_engine(ram) is an engine of emu.fast or emu.public; transmit(byte) takes what the UART sends.
+    make_engine(ram) is an engine of emu.cpu.fast or emu.cpu.public; transmit(byte) takes what the UART sends.
     """
 
     def __init__(

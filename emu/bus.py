@@ -9,7 +9,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import Final
 
-from emu.device import Device
+from emu.dev.device import Device
 from emu.ram import PAGE_SIZE, Ram
 
 _SIZES: Final = (1, 2, 4, 8)

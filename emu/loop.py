@@ -16,15 +16,15 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from emu import engine as e
 from emu.bus import Bus, BusError
 from emu.clock import TICKS_PER_US, Clock
-from emu.csr import AddedCsrs
-from emu.decode import Kind, decode, is_fence_i, length, may_write_float
+from emu.cpu import engine as e
+from emu.cpu.csr import AddedCsrs
+from emu.cpu.decode import Kind, decode, is_fence_i, length, may_write_float
+from emu.cpu.hart import MACHINE, MASK64, WFI, Hart
+from emu.cpu.sv39 import Access, TranslationFault
 from emu.events import NEVER, EventQueue
-from emu.hart import MACHINE, MASK64, WFI, Hart
 from emu.ram import PAGE_SIZE
-from emu.sv39 import Access, TranslationFault
 
 GATE_TICKS: Final = 20 * TICKS_PER_US
 """What a gate call costs: 20 us, about what a short system call of xv6 takes in QEMU.

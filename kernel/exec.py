@@ -19,7 +19,7 @@ from collections.abc import Callable
 from errno import ENOEXEC
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from emu.hart import EVEN
+from emu.cpu.hart import EVEN
 from kernel.abi import elf
 from kernel.abi.memlayout import PGMASK, PGSIZE, USYSCALL
 from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK, USERSTACK_SINCE

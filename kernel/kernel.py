@@ -9,9 +9,9 @@ rest follows from the gates that the hart reaches.  RAM, from the kernel's end u
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn, Protocol
 
-from emu import engine as e
 from emu.board import Board
 from emu.clock import Clock
+from emu.cpu import engine as e
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import (
     DEVICES,

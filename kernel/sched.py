@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from greenlet import getcurrent, greenlet
 
-from emu import engine as e
-from emu.hart import Hart
+from emu.cpu import engine as e
+from emu.cpu.hart import Hart
 from kernel.abi.memlayout import PGSHIFT
 from kernel.abi.ps import RUNNABLE, RUNNING
 from kernel.proc import Proc, ThreadExit, Unwind

@@ -9,8 +9,8 @@ sleep for ever can be told from one that waits.
 from typing import TYPE_CHECKING, Final
 
 from emu.clock import PS_PER_TICK
-from emu.csr import MTIME_TICKS, SupervisorTimer
-from emu.hart import MASK64
+from emu.cpu.csr import MTIME_TICKS, SupervisorTimer
+from emu.cpu.hart import MASK64
 from kernel.abi.param import TICK_PS
 
 if TYPE_CHECKING:

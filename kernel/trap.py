@@ -3,7 +3,7 @@
 The way of one system call, with the files that it passes:
 
     user code      ecall                      user/lib, generated stub
-    hart           trap: pc = stvec           native/hooks.c, emu/hart.py
+    hart           trap: pc = stvec           native/hooks.c, emu/cpu/hart.py
     uservec        registers -> trapframe     asm/trampoline.S
     usertrap gate  Trap.process goes on       emu/loop.py, kernel/sched.py
     usertrap       here                       -> kernel/syscall.py
@@ -17,8 +17,8 @@ kernelvec, where only an interrupt may arrive, and only in `idle`.
 
 from typing import TYPE_CHECKING, Final
 
-from emu import engine as e
-from emu.hart import EVEN, MASK64, Hart
+from emu.cpu import engine as e
+from emu.cpu.hart import EVEN, MASK64, Hart
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import (
     CAUSE_FETCH_PAGE,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from emu.clock import TICKS_PER_S
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi import disk

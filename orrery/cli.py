@@ -78,7 +78,7 @@ def warn(message: str) -> None:
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """What is the user's to mend. The modules are loaded where one of their errors was raised."""
-    from emu.drive import DriveError
+    from emu.dev.drive import DriveError
     from toolchain.diagnostics import CompileError
     from toolchain.mkfs import ImageError
 

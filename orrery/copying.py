@@ -17,7 +17,7 @@ from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
 from typing import Final, NoReturn
 
-from emu.drive import FileDrive, OverlayDrive
+from emu.dev.drive import FileDrive, OverlayDrive
 from kernel.abi import disk, fcntl
 from orrery import outfile
 from orrery.errors import BadInput

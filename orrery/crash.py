@@ -9,7 +9,7 @@ addresses only, and a bad pointer may be anything; one that is nearly 0 is calle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from emu.decode import Kind, decode, is_float
+from emu.cpu.decode import Kind, decode, is_float
 from kernel.abi.fcntl import PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.riscv import CAUSE_FETCH_PAGE, PTE_COW, PTE_U, PTE_V, PTE_X

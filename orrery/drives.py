@@ -6,7 +6,7 @@ Called by Machine.  An image that a kernel could not trust is refused here, by n
 import os
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from emu.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
+from emu.dev.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
 from kernel.abi.disk import LAYOUTS
 from kernel.abi.fcntl import T_DIR, T_FILE, T_SYMLINK
 from orrery import program

@@ -7,7 +7,7 @@ Called by Machine.  Whoever asked for the fast engine is told once, in one line,
 from collections.abc import Callable
 from typing import Final
 
-from emu.engine import Engine
+from emu.cpu.engine import Engine
 from emu.ram import Ram
 from toolchain.paths import ROOT
 
@@ -38,21 +38,21 @@ def why_not_fast() -> str | None:
 
 
 def _fast(ram: Ram) -> Engine:
-    from emu.fast import FastEngine
+    from emu.cpu.fast import FastEngine
     from toolchain import cc
 
-    return FastEngine(ram, cc.host_library(ROOT / "emu" / "native" / "hooks.c"))
+    return FastEngine(ram, cc.host_library(ROOT / "emu" / "cpu" / "native" / "hooks.c"))
 
 
 def _public(ram: Ram) -> Engine:
-    from emu.public import PublicEngine
+    from emu.cpu.public import PublicEngine
 
     return PublicEngine(ram)
 
 
 def _unavailable() -> tuple[type[Exception], ...]:
     """What making the fast engine raises where it cannot be had."""
-    from emu.fast import EngineUnavailable
+    from emu.cpu.fast import EngineUnavailable
     from toolchain.cc import CompileError
 
     return (EngineUnavailable, CompileError, OSError)

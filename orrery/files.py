@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from emu.drive import SECTOR_SIZE, DriveError, FileDrive
+from emu.dev.drive import SECTOR_SIZE, DriveError, FileDrive
 from orrery import outfile
 from orrery.errors import BadInput
 from orrery.options import is_served

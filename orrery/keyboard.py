@@ -11,8 +11,8 @@ from typing import Final
 
 from emu.board import Board
 from emu.clock import TICKS_PER_US
+from emu.dev.uart import FIFO_SIZE
 from emu.events import Event
-from emu.uart import FIFO_SIZE
 from kernel.kernel import Kernel
 
 KEYS_TICKS: Final = 100 * TICKS_PER_US  # from one FIFO full of keys to the next: a very fast typist

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from emu import engine as e
 from emu.board import Board
+from emu.cpu import engine as e
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi.param import USTACK_MAX

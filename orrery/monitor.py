@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from emu import engine as e
 from emu.clock import PS_PER_TICK
+from emu.cpu import engine as e
+from emu.cpu.hart import MASK64, USER
 from emu.events import NEVER
-from emu.hart import MASK64, USER
 from kernel.abi.memlayout import MAXVA, PGSHIFT, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE

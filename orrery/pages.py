@@ -1,7 +1,7 @@
 """Page tables as a person reads them: what is mapped where, and the walk to one address, level by level.
 
 Used by the monitor's commands about memory.  Unlike kernel/mm/pagetable.py, which knows what its own
-tables hold, this reads any Sv39 table (superpages, wrong entries), and unlike emu/sv39.py it asks for no
+tables hold, this reads any Sv39 table (superpages, wrong entries), and unlike emu/cpu/sv39.py it asks for no
 access: it shows what is there.
 """
 

@@ -18,7 +18,7 @@ HOMES: Final = {
     "ExpectTimeout": "orrery.errors",
     "PoweredOff": "orrery.errors",
     "KernelPanic": "kernel.kernel",
-    "DriveError": "emu.drive",
+    "DriveError": "emu.dev.drive",
     "CompileError": "toolchain.cc",
     "ImageError": "toolchain.mkfs",
     "BadImage": "toolchain.fsimage",

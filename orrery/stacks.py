@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emu import engine as e
-from emu.drive import SECTOR_SIZE
-from emu.hart import USER
+from emu.cpu import engine as e
+from emu.cpu.hart import USER
+from emu.dev.drive import SECTOR_SIZE
 from kernel.abi.elf import PROGRAM_SIZE, Header, segments
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.proc import NAME_MAX, TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP, Proc, process_name

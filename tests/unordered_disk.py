@@ -7,7 +7,7 @@ each request's answer has to be found by its head, and who needs an order has to
 from random import Random
 from typing import Any
 
-from emu.virtio_blk import Request, VirtioBlk
+from emu.dev.virtio_blk import Request, VirtioBlk
 
 
 class UnorderedBlk(VirtioBlk):

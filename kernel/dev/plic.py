@@ -1,12 +1,12 @@
 """Driver of the PLIC: which devices may interrupt, and which one did.
 
-The registers are drawn in emu/plic.py; contexts are as on QEMU's virt board, two a hart, M then S.
+The registers are drawn in emu/dev/plic.py; contexts are as on QEMU's virt board, two a hart, M then S.
 """
 
 from typing import Final
 
-from emu import plic
 from emu.bus import Bus
+from emu.dev import plic
 from kernel.abi.memlayout import PLIC, UART0_IRQ, VIRTIO0_IRQ
 
 S_CONTEXT: Final = 1  # of hart 0

@@ -2,13 +2,13 @@
 
 The console calls `write`, the trap code `intr`.  Output is polled: the caller's bytes are in the transmitter
 when `write` returns, so it works with interrupts off, in a panic too.  Input comes by interrupt and goes to
-the console's line editor byte by byte.  The registers are drawn in emu/uart.py.
+the console's line editor byte by byte.  The registers are drawn in emu/dev/uart.py.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from emu import uart
+from emu.dev import uart
 from kernel.abi.memlayout import UART0
 
 if TYPE_CHECKING:

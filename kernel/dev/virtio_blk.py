@@ -17,9 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from emu import virtio, virtio_blk, virtqueue
-from emu.drive import SECTOR_SIZE
-from emu.virtio import Reg
+from emu.dev import virtio, virtio_blk, virtqueue
+from emu.dev.drive import SECTOR_SIZE
+from emu.dev.virtio import Reg
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGSIZE, VIRTIO0
 from kernel.wait import WaitQueue

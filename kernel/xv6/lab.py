@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from errno import EINVAL, EPERM
 from typing import TYPE_CHECKING, Final
 
-from emu.hart import EVEN
+from emu.cpu.hart import EVEN
 from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE
 from kernel.abi.param import MAXPATH, PGACCESS_MAX
 from kernel.abi.ps import SYSINFO

@@ -7,7 +7,7 @@ of ways back to the call of a function.
 
 from typing import Any, Final, TypeAlias
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import SP
 from orrery.debugger.inlined import Spot, calling, spot

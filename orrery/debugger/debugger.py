@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from emu import engine as e
+from emu.cpu import engine as e
 from orrery.debugger import gates, inlined
 from orrery.debugger.breakpoints import Breakpoint, Breakpoints
 from orrery.debugger.ctypes import DOUBLE, ULONG, VOID, CType, pointer_to

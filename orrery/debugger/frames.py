@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from kernel.abi.memlayout import TRAMPOLINE, TRAPFRAME
 from kernel.proc import TF_EPC, TF_KERNEL_SP, TF_RA
 from orrery.debugger.programs import Programs

@@ -8,7 +8,7 @@ code as a part of the line that calls.  Used by the steps (stepping.py, backline
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from orrery.dwarf import DebugInfo, Function, Place
 from orrery.entries import Entry
 

@@ -9,8 +9,8 @@ would.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from emu import engine as e
-from emu.hart import MACHINE
+from emu.cpu import engine as e
+from emu.cpu.hart import MACHINE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, SUPERPGMASK
 from kernel.abi.riscv import PTE_COW, PTE_FLAGS, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory

@@ -11,9 +11,9 @@ Used by stops.py, which stops at them, and by all who go back to one.
 
 from typing import NamedTuple, Self
 
-from emu import engine as e
 from emu.clock import PS_PER_TICK
-from emu.hart import Hart
+from emu.cpu import engine as e
+from emu.cpu.hart import Hart
 
 
 class Moment(NamedTuple):

@@ -14,7 +14,7 @@ where they differ behind one, it is halved, and at the end they step side by sid
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from emu.ram import PAGE_SIZE, RAM_BASE
 from orrery.debugger.moment import Moment
 from orrery.debugger.programs import Programs

@@ -9,8 +9,8 @@ process may get again: whoever keeps spots binds them anew (stops.py, at each ga
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from emu import engine as e
-from emu.engine import Spot
+from emu.cpu import engine as e
+from emu.cpu.engine import Spot
 from kernel.proc import Proc
 
 KINDS: Final = {"x": e.FETCHES, "r": e.LOADS, "w": e.STORES}

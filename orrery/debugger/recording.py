@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from emu.clock import TICKS_PER_S
-from emu.drive import Drive
+from emu.dev.drive import Drive
 from emu.events import NEVER
 from orrery import __version__
 from orrery.debugger.moment import Moment
@@ -43,7 +43,7 @@ SEAL_CHARS: Final = 32
 STATUS_MAX: Final = 255
 GAP_TICKS_MAX: Final = 100 * TICKS_PER_S  # which take seconds to make, not hours
 NO_RECORDING: Final = "is no recording of a run; make one with `orrery record -o RUN.ORR ...`"
-CODE: Final = ("emu/**/*.py", "emu/native/*", "kernel/**/*.py", "kernel/asm/*", "orrery/keyboard.py")
+CODE: Final = ("emu/**/*.py", "emu/cpu/native/*", "kernel/**/*.py", "kernel/asm/*", "orrery/keyboard.py")
 """Whose content decides a run."""
 
 

@@ -7,8 +7,8 @@ satp and the privilege are told as they will be when the process runs.
 
 from typing import TYPE_CHECKING, Final
 
-from emu import engine as e
-from emu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, NO_RESERVATION, SUPERVISOR, USER
+from emu.cpu import engine as e
+from emu.cpu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, NO_RESERVATION, SUPERVISOR, USER
 from kernel.proc import TF_EPC, TF_RA, Proc
 from orrery.machine import S_VIEWS
 

@@ -14,7 +14,7 @@ Where stops are dense, as in a loop, the later half of the rest is looked throug
 from collections.abc import Callable
 from typing import Final
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from orrery.debugger.journey import SLICE_S, Journey, interruptible
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import ALL, Place

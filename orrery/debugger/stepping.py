@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from orrery.debugger import inlined
 from orrery.debugger.breakpoints import CRASH, Breakpoint, Breakpoints
 from orrery.debugger.frames import SP

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from emu import engine as e
+from emu.cpu import engine as e
 from emu.loop import GATE_TICKS
 from kernel.proc import Proc
 from orrery.debugger import events
@@ -20,8 +20,8 @@ from orrery.debugger.writers import Writers
 from orrery.hooks import Watcher
 
 if TYPE_CHECKING:
-    from emu.engine import Spot
-    from emu.hart import Hart
+    from emu.cpu.engine import Spot
+    from emu.cpu.hart import Hart
     from orrery.machine import Machine
 
 KERNEL: Final = 0

@@ -18,7 +18,7 @@ from orrery.debugger.tape import Astray
 from orrery.debugger.target import Target
 
 if TYPE_CHECKING:
-    from emu.hart import Hart
+    from emu.cpu.hart import Hart
     from orrery.machine import Machine
 
 

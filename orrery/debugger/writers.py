@@ -7,7 +7,7 @@ watched bytes are compared.  Used by stops.py while places are watched for write
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emu import engine as e
+from emu.cpu import engine as e
 from kernel.abi.syscalls import c_int, table
 from kernel.proc import TF_A7, Proc
 from orrery.debugger.memory import Memory
@@ -15,7 +15,7 @@ from orrery.debugger.moment import Moment
 from orrery.debugger.place import ALL, Place
 
 if TYPE_CHECKING:
-    from emu.hart import Hart
+    from emu.cpu.hart import Hart
     from orrery.machine import Machine
 
 NO_SPACE: Final = -1

@@ -10,7 +10,7 @@ has saved.  Each raises Refused, or LookupError where the process has gone.
 
 from typing import Final
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from kernel.abi.memlayout import KERNBASE
 from kernel.abi.ps import SLEEPING, STATE_NAMES
 from orrery.debugger.registers import PC, PRIV

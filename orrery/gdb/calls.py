@@ -13,7 +13,7 @@ before.
 from collections.abc import Sequence
 from typing import Final
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from kernel.abi.memlayout import KERNBASE, TRAMPOLINE
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.registers import NAMES, PC, PRIV

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
+from emu.cpu.hart import USER
 from emu.events import NEVER
-from emu.hart import USER
 from orrery.debugger.moment import Moment
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from kernel.abi import elf
 from kernel.abi.memlayout import TRAPFRAME
 from kernel.proc import TF_EPC, TF_RA, TF_WORDS

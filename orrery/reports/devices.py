@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from emu import board_map as at
-from emu import uart, virtio, virtio_blk
 from emu.board import Board
-from emu.drive import SECTOR_SIZE
-from emu.hart import MASK64
-from emu.plic import PENDING
-from emu.virtio import QueueSetup, VirtioMmio
-from emu.virtio_blk import VirtioBlk
+from emu.cpu.hart import MASK64
+from emu.dev import uart, virtio, virtio_blk
+from emu.dev.drive import SECTOR_SIZE
+from emu.dev.plic import PENDING
+from emu.dev.virtio import QueueSetup, VirtioMmio
+from emu.dev.virtio_blk import VirtioBlk
 from kernel.abi.disk import BSIZE
 from kernel.dev.virtio_blk import Request
 from kernel.kernel import Kernel

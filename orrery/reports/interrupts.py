@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from emu import engine as e
 from emu.board import Board
+from emu.cpu import engine as e
+from emu.cpu.hart import M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_SOFT, S_TIMER
+from emu.dev.plic import CONTEXT, CONTEXT_STRIDE, ENABLE, ENABLE_STRIDE, PENDING, SOURCE_COUNT
 from emu.events import Event
-from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_SOFT, S_TIMER
-from emu.plic import CONTEXT, CONTEXT_STRIDE, ENABLE, ENABLE_STRIDE, PENDING, SOURCE_COUNT
 from orrery.reports.words import PRIVILEGES, bits, in_seconds, maker, source
 
 EVENTS_MAX: Final = 8  # shown

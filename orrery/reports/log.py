@@ -7,7 +7,7 @@ header on the disk says (so what a crash now would leave), and which buffers are
 from collections.abc import Iterator
 from typing import Final
 
-from emu.drive import SECTOR_SIZE, DriveError
+from emu.dev.drive import SECTOR_SIZE, DriveError
 from kernel.abi.disk import BSIZE, IPB, SuperBlock
 from kernel.block.bio import Buf
 from kernel.fs.xv6fs.log import Log

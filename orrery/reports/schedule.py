@@ -7,9 +7,9 @@ goes on: in forkret at its first turn, in resumed behind the swtch that it gave 
 from collections.abc import Iterator
 from typing import Final
 
-from emu import engine as e
 from emu.clock import PS_PER_TICK
-from emu.hart import MASK64, USER
+from emu.cpu import engine as e
+from emu.cpu.hart import MASK64, USER
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
 from kernel.kernel import Kernel

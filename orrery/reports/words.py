@@ -8,7 +8,7 @@ from typing import Final
 
 from emu import board_map as at
 from emu.clock import PS_PER_TICK
-from emu.csr import MTIME_TICKS
+from emu.cpu.csr import MTIME_TICKS
 from emu.events import Event
 
 PS_PER_S: Final = 10**12

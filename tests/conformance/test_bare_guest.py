@@ -11,15 +11,15 @@ import pytest
 
 from emu.board import Board
 from emu.clock import TICKS_PER_S
-from emu.drive import RamDrive
-from emu.fast import FastEngine
+from emu.cpu.fast import FastEngine
+from emu.cpu.public import PublicEngine
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
-from emu.public import PublicEngine
 from kernel.abi import elf
 from toolchain import cc
 
 GUEST = Path(__file__).with_name("guest")
-HOOKS = Path(__file__).resolve().parents[2] / "emu" / "native" / "hooks.c"
+HOOKS = Path(__file__).resolve().parents[2] / "emu" / "cpu" / "native" / "hooks.c"
 SECTOR = bytes(range(256)) * 2
 LINES = b"hello\nboard\n\n"
 SAID = b"up\n3 ticks\ndisk interrupts: 2\nolleh\ndraob\n\n"

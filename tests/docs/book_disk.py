@@ -5,10 +5,10 @@ from functools import cache
 
 from book_machine import Lines, output, run_until
 
-from emu.drive import RamDrive
-from emu.virtio_blk import HEADER
-from emu.virtqueue import DESCRIPTOR, NEXT
-from emu.virtqueue import WRITE as DEVICE_WRITES
+from emu.dev.drive import RamDrive
+from emu.dev.virtio_blk import HEADER
+from emu.dev.virtqueue import DESCRIPTOR, NEXT
+from emu.dev.virtqueue import WRITE as DEVICE_WRITES
 from kernel.abi.disk import BSIZE, SUPERBLOCK, SuperBlock
 from kernel.dev.virtio_blk import QUEUE_SIZE, WRITE, Request, VirtioDisk
 from orrery import Machine

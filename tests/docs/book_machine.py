@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from emu import engine as e
-from emu.hart import Hart
+from emu.cpu import engine as e
+from emu.cpu.hart import Hart
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE, TRAMPOLINE, kstack
 from kernel.abi.param import NPROC

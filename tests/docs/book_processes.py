@@ -2,9 +2,9 @@
 
 from book_machine import Lines, named, output, run_until, running, the
 
-from emu import engine as e
 from emu.clock import TICKS_PER_S
-from emu.hart import Hart
+from emu.cpu import engine as e
+from emu.cpu.hart import Hart
 from kernel.abi.ps import STATE_NAMES
 from kernel.kernel import Kernel
 from orrery import Machine, SwitchEvent, SyscallEvent

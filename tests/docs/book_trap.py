@@ -14,7 +14,7 @@ from book_machine import (
     the,
 )
 
-from emu import engine as e
+from emu.cpu import engine as e
 from kernel.abi.memlayout import TRAMPOLINE, TRAPFRAME
 from kernel.proc import TF_WORDS
 from orrery import Machine

@@ -14,7 +14,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "system")]
 
 from boot import System, program  # noqa: E402
 
-from emu import engine as e  # noqa: E402
+from emu.cpu import engine as e  # noqa: E402
 from kernel.abi.memlayout import TRAMPOLINE  # noqa: E402
 
 TICKS_PER_NS = 4

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from emu import engine as e
+from emu.cpu import engine as e
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("emu", "kernel", "orrery", "toolchain", "user", "tests", "bench", "docs")
@@ -28,7 +28,7 @@ def _words(*lines: str) -> set[str]:
 
 
 FOREIGN = set(e.NAMES) | _words(
-    "sstatus sie sip medeleg mideleg stimecmp menvcfg mip",  # registers that emu.engine does not name
+    "sstatus sie sip medeleg mideleg stimecmp menvcfg mip",  # registers that emu.cpu.engine does not name
     "V R W X U G A D C S RSW SIE SPIE SPP SUM ASID",  # fields
     "ecall sret mret wfi jr ret csrw csrr csrsi csrci ld sd lr.d sc.d sfence.vma fence.i",  # instructions
     "sh cat wc ls echo mkdir grep init make orrery _forktest",  # programs

@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 
 from emu.board import Board
-from emu.drive import Drive, RamDrive
-from emu.engine import Engine
+from emu.cpu.engine import Engine
+from emu.cpu.fast import FastEngine
+from emu.cpu.public import PublicEngine
+from emu.dev.drive import Drive, RamDrive
 from emu.events import NEVER
-from emu.fast import FastEngine
 from emu.loop import Stop
-from emu.public import PublicEngine
 from emu.ram import Ram
 from kernel.abi.ps import SLEEPING, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR
@@ -36,7 +36,7 @@ def make_engine(kind: str) -> Callable[[Ram], Engine]:
     """What Board wants: a maker of the engine of this name."""
     if kind == "public":
         return PublicEngine
-    hooks = cc.host_library(ROOT / "emu" / "native" / "hooks.c")
+    hooks = cc.host_library(ROOT / "emu" / "cpu" / "native" / "hooks.c")
     return lambda ram: FastEngine(ram, hooks)
 
 

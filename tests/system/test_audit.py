@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from boot import System, image_with, program
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from kernel.abi.fcntl import T_DIR
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_SUPER, PTE_U, PTE_W

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from boot import ENGINES, System, default_files, program
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
 from kernel.abi import disk
 from kernel.kernel import KernelPanic

@@ -10,7 +10,7 @@ import pytest
 from boot import System
 from shell_model import ROOT, File, Session, Tree
 
-from emu.drive import SECTOR_SIZE, RamDrive
+from emu.dev.drive import SECTOR_SIZE, RamDrive
 from kernel.abi import disk
 from toolchain import fsimage, mkfs
 from toolchain.image import default_image

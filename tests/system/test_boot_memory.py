@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from boot import System, default_files, image_with
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME, UART0, kstack

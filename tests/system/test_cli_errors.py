@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from orrery_cli import ORRERY, Done, compile_text, orrery
 
-from emu.drive import FileDrive
+from emu.dev.drive import FileDrive
 from kernel.abi import disk
 from orrery import cli
 from toolchain import fsimage
@@ -293,7 +293,7 @@ def test_a_drive_in_use_is_refused(drive: Path, tmp_path: Path) -> None:
 def test_without_the_fast_engine_there_is_one_warning(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emu import fast
+    from emu.cpu import fast
 
     monkeypatch.setattr(fast, "VERSION", "0.0.0")
     with open("/dev/null") as null:
@@ -309,7 +309,7 @@ def test_without_the_fast_engine_there_is_one_warning(
 
 KILLED_AT_WRITE = """
 import os, signal, sys
-from emu.drive import FileDrive
+from emu.dev.drive import FileDrive
 from orrery import Machine
 
 class Killed(FileDrive):

@@ -12,7 +12,7 @@ import pytest
 from orrery_cli import Done
 from test_cli_errors import refused
 
-from emu.drive import FileDrive
+from emu.dev.drive import FileDrive
 from kernel.abi import disk, fcntl
 from orrery import Machine, cli
 from toolchain import fsedit, fsimage, fspath, mkfs

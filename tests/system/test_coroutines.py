@@ -11,7 +11,7 @@ import boot
 import pytest
 
 from emu.clock import TICKS_PER_S
-from emu.engine import NAMES
+from emu.cpu.engine import NAMES
 from kernel.abi import elf
 from orrery import Machine
 from orrery.monitor import Monitor

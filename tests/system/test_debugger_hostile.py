@@ -15,7 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from orrery_cli import INCLUDES
 
-from emu.hart import USER
+from emu.cpu.hart import USER
 from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.moment import Moment

@@ -15,8 +15,8 @@ from typing import Final
 import pytest
 from debugged import kernel_symbols, options
 
+from emu.cpu.hart import SUPERVISOR
 from emu.events import NEVER
-from emu.hart import SUPERVISOR
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.ps import RUNNABLE
 from kernel.abi.syscalls import Syscall

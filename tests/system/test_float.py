@@ -5,7 +5,7 @@ One program tries all of it, on both engines; nothing of what it did is left in 
 
 from boot import ENGINES, System, program
 
-from emu import engine as e
+from emu.cpu import engine as e
 from emu.loop import Stop
 
 ENTRY = slice(24, 32)  # of an ELF header

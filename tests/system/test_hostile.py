@@ -13,7 +13,7 @@ import pytest
 from boot import System, image_with, program
 from shell_model import ROOT, Session
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.param import NFILE, NOFILE, NPROC

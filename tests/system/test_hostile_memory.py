@@ -12,7 +12,7 @@ import pytest
 from boot import System, image_with, program
 from trouble import Trouble
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
 from orrery.audit import Audit, track_allocations
 from toolchain import fsimage

@@ -11,7 +11,7 @@ import pytest
 from boot import ENGINES, System, image_with, program
 from trouble import Trouble
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from kernel.proc import Proc
 from orrery import Machine
 from orrery.audit import Audit

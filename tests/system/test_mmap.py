@@ -10,7 +10,7 @@ from pathlib import Path
 import orrery_cli
 import pytest
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from kernel.abi import disk
 from kernel.abi.fcntl import (
     MAP_ANONYMOUS,

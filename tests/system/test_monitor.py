@@ -21,8 +21,8 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from emu.clock import TICKS_PER_S
+from emu.cpu.sv39 import Access, TranslationFault, translate
 from emu.loop import Stop
-from emu.sv39 import Access, TranslationFault, translate
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE
 from orrery import Machine, pages, stacks
 from orrery.audit import Audit

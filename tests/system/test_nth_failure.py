@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from boot import program
 
-from emu.drive import DriveError, RamDrive
+from emu.dev.drive import DriveError, RamDrive
 from kernel.abi.memlayout import PGSIZE
 from kernel.errors import SyscallError
 from kernel.kernel import KernelPanic

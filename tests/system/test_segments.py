@@ -7,7 +7,7 @@ in tests/unit/test_kernel_segments.py.
 import pytest
 from boot import ENGINES, System, image_with, program
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
 
 

@@ -6,7 +6,7 @@ import pytest
 from boot import System, image_with, program
 from shell_model import ROOT, File, Session, Tree
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from toolchain import fsimage
 
 COMMANDS = 500

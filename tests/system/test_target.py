@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from debugged import PID, Debugged, options
 
-from emu.hart import SUPERVISOR, USER
+from emu.cpu.hart import SUPERVISOR, USER
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import PTE_COW
 from orrery import Machine

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from boot import ENGINES, System, program
 
-from emu import engine as e
-from emu.hart import Hart
+from emu.cpu import engine as e
+from emu.cpu.hart import Hart
 from emu.loop import Stop, TrapLoop
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from orrery_cli import image_with
 
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
 from emu.ram import RAM_BASE
 from kernel.abi.memlayout import PGSIZE
 from kernel.mm.pagetable import pa_of

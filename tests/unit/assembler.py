@@ -1,7 +1,7 @@
 """A small RISC-V assembler in Python, for tests that make programs by the hundred.
 
 Functions give one instruction as an integer; Code puts them one after another, with labels.  Encodings are
-those of the unprivileged specification, chapter 24, written without reference to emu/decode.py.
+those of the unprivileged specification, chapter 24, written without reference to emu/cpu/decode.py.
 """
 
 from collections.abc import Callable

@@ -46,15 +46,15 @@ from assembler import (
 )  # fmt: skip
 
 from emu import board_map as at
-from emu import engine as e
 from emu.board import Board
-from emu.engine import Engine
-from emu.fast import FastEngine
-from emu.public import PublicEngine
+from emu.cpu import engine as e
+from emu.cpu.engine import Engine
+from emu.cpu.fast import FastEngine
+from emu.cpu.public import PublicEngine
 from emu.ram import PAGE_SIZE, RAM_BASE, Ram
 from toolchain import cc
 
-HOOKS = cc.host_library(Path(__file__).resolve().parents[2] / "emu" / "native" / "hooks.c")
+HOOKS = cc.host_library(Path(__file__).resolve().parents[2] / "emu" / "cpu" / "native" / "hooks.c")
 ENGINES: dict[str, Callable[[Ram], Engine]] = {
     "fast": lambda ram: FastEngine(ram, HOOKS),
     "public": PublicEngine,

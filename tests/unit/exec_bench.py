@@ -7,8 +7,8 @@ shared text too.  After each exec the frames are counted, and none is lost.
 from collections.abc import Iterator
 
 from emu.board import Board
-from emu.drive import RamDrive
-from emu.public import PublicEngine
+from emu.cpu.public import PublicEngine
+from emu.dev.drive import RamDrive
 from kernel import exec as kernel_exec
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_W, PTE_X

@@ -17,11 +17,11 @@ from unordered_disk import UnorderedBlk
 
 from emu.bus import Bus
 from emu.clock import Clock
-from emu.drive import RamDrive
+from emu.dev.drive import RamDrive
+from emu.dev.uart import Uart
+from emu.dev.virtio_blk import VirtioBlk
 from emu.events import NEVER, EventQueue
 from emu.ram import Ram
-from emu.uart import Uart
-from emu.virtio_blk import VirtioBlk
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSIZE, UART0, VIRTIO0
 from kernel.abi.param import CONSOLE, NOFILE, ROOTDEV, ROOTINO

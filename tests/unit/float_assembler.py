@@ -1,6 +1,7 @@
 """The floating-point instructions of RV64FDC for assembler.py: all of them, CSRs apart.
 
-Encodings are those of the unprivileged specification, chapter 24, written without reference to emu/decode.py.
+Encodings are those of the unprivileged specification, chapter 24, written without reference to
+emu/cpu/decode.py.
 """
 
 from assembler import c_ld

@@ -83,7 +83,7 @@ from bare import (
 from float_assembler import FUSED, OPERATIONS, c_fld, c_fldsp, c_fsd, c_fsdsp, fload, fstore, fused, operation
 from hypothesis import strategies as st
 
-from emu import engine as e
+from emu.cpu import engine as e
 
 REGISTERS = (A0, A1, A2, A3, A4, A5, S2, S3)
 FLOAT_NAMES = sorted(OPERATIONS)

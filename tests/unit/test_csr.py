@@ -4,8 +4,8 @@ import pytest
 from assembler import A0, A1, A2, CSRS, ZERO, Code, addi, csr, csrr, csrw
 from bare import ENGINES, TEXT, Machine
 
-from emu import engine as e
-from emu.csr import MENVCFG_STCE, TAKEN, takes
+from emu.cpu import engine as e
+from emu.cpu.csr import MENVCFG_STCE, TAKEN, takes
 
 ILLEGAL = 2
 

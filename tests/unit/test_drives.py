@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.drive import DriveError, OverlayDrive, RamDrive
+from emu.dev.drive import DriveError, OverlayDrive, RamDrive
 from kernel.abi import disk, fcntl
 from orrery.drives import open_drive
 from orrery.errors import BadInput

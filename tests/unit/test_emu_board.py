@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from emu import board_map as at
-from emu import engine as e
-from emu import virtio, virtio_blk
 from emu.board import Board
-from emu.drive import RamDrive
-from emu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MACHINE, S_EXTERNAL, S_TIMER
+from emu.cpu import engine as e
+from emu.cpu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MACHINE, S_EXTERNAL, S_TIMER
+from emu.cpu.public import PublicEngine
+from emu.dev import virtio, virtio_blk
+from emu.dev.drive import RamDrive
 from emu.loop import Stop
-from emu.public import PublicEngine
 from emu.ram import RAM_BASE
 
 SECTORS = 8

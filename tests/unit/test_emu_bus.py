@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.bus import Bus, BusError
-from emu.device import Device
+from emu.dev.device import Device
 from emu.ram import RAM_BASE, Ram
 
 

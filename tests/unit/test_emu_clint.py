@@ -2,8 +2,8 @@
 
 import pytest
 
-from emu.clint import TICKS_PER_MTIME, Clint, HartLines
 from emu.clock import Clock
+from emu.dev.clint import TICKS_PER_MTIME, Clint, HartLines
 from emu.events import NEVER, EventQueue
 
 ALL_ONES = (1 << 64) - 1

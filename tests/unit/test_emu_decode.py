@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.decode import Kind, MemoryAccess, amo_result, decode, length, lengths
+from emu.cpu.decode import Kind, MemoryAccess, amo_result, decode, length, lengths
 
 
 def load(register: str, base: int, offset: int, size: int, length: int, signed: bool = True) -> MemoryAccess:

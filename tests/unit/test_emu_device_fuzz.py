@@ -7,17 +7,17 @@ from virtio_driver import AVAILABLE, DATA, DESCRIPTORS, USED, Rings, bring_up
 
 from emu import board_map
 from emu.bus import Bus
-from emu.clint import Clint, HartLines
 from emu.clock import Clock
-from emu.device import Device
-from emu.drive import RamDrive
+from emu.dev.clint import Clint, HartLines
+from emu.dev.device import Device
+from emu.dev.drive import RamDrive
+from emu.dev.finisher import Finisher
+from emu.dev.plic import Plic
+from emu.dev.uart import Uart
+from emu.dev.virtio import VirtioMmio
+from emu.dev.virtio_blk import VirtioBlk
 from emu.events import NEVER, EventQueue
-from emu.finisher import Finisher
-from emu.plic import Plic
 from emu.ram import RAM_BASE, Ram
-from emu.uart import Uart
-from emu.virtio import VirtioMmio
-from emu.virtio_blk import VirtioBlk
 
 WORDS = (
     st.integers(0, (1 << 64) - 1)

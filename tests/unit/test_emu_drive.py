@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.drive import SECTOR_SIZE, Drive, DriveError, FileDrive, OverlayDrive, RamDrive
+from emu.dev.drive import SECTOR_SIZE, Drive, DriveError, FileDrive, OverlayDrive, RamDrive
 
 SECTORS = 8
 IMAGE = bytes(range(256)) * (SECTORS * SECTOR_SIZE // 256)
@@ -242,7 +242,7 @@ def test_a_file_is_read_whole_where_the_host_gives_it_in_parts(
     content = bytes(range(256)) * 8
     (tmp_path / "img").write_bytes(content)
     pread = os.pread
-    monkeypatch.setattr("emu.drive.os.pread", lambda fd, size, at: pread(fd, min(size, 700), at))
+    monkeypatch.setattr("emu.dev.drive.os.pread", lambda fd, size, at: pread(fd, min(size, 700), at))
     for kind in (FileDrive, OverlayDrive):
         drive = kind(tmp_path / "img")
         assert drive.read(0, 4) == content and drive.read(1, 3) == content[512:]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emu.finisher import Finisher
+from emu.dev.finisher import Finisher
 
 
 @pytest.mark.parametrize(

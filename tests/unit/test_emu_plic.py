@@ -1,8 +1,8 @@
-"""PLIC: priorities, claims, and the rule of emu/plic.py about what becomes pending when."""
+"""PLIC: priorities, claims, and the rule of emu/dev/plic.py about what becomes pending when."""
 
 import pytest
 
-from emu.plic import Plic
+from emu.dev.plic import Plic
 
 DISK, SERIAL = 1, 10
 PRIORITY, PENDING, THRESHOLD, CLAIM = 0, 0x1000, 0x20_0000, 0x20_0004

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emu.cpu.sv39 import Access, AccessFault, PageFault, TranslationFault, translate
 from emu.ram import RAM_BASE, Ram
-from emu.sv39 import Access, AccessFault, PageFault, TranslationFault, translate
 
 V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
 SV39 = 8 << 60

@@ -2,8 +2,8 @@
 
 import pytest
 
-from emu.plic import Plic
-from emu.uart import FIFO_SIZE, Uart
+from emu.dev.plic import Plic
+from emu.dev.uart import FIFO_SIZE, Uart
 
 DATA, IER, IIR, FCR, LCR, MCR, LSR, MSR, SCR = 0, 1, 2, 2, 3, 4, 5, 6, 7
 RX, TX, LINE = 1, 2, 4

@@ -3,9 +3,9 @@
 import pytest
 from virtio_driver import AVAILABLE, DATA, DESCRIPTORS, QUEUE_SIZE, USED, WRITE, Rings, bring_up
 
+from emu.dev.virtio import F_VERSION_1, VirtioMmio
+from emu.dev.virtqueue import VirtQueue
 from emu.ram import Ram
-from emu.virtio import F_VERSION_1, VirtioMmio
-from emu.virtqueue import VirtQueue
 
 NEEDS_RESET = 0x40
 

@@ -6,10 +6,10 @@ import pytest
 from virtio_driver import AVAILABLE, DATA, QUEUE_SIZE, WRITE, Rings, bring_up
 
 from emu.clock import TICKS_PER_US, Clock
-from emu.drive import SECTOR_SIZE, DriveError, RamDrive
+from emu.dev.drive import SECTOR_SIZE, DriveError, RamDrive
+from emu.dev.virtio_blk import LATENCY_TICKS, TICKS_PER_BYTE, VirtioBlk
 from emu.events import NEVER, EventQueue
 from emu.ram import Ram
-from emu.virtio_blk import LATENCY_TICKS, TICKS_PER_BYTE, VirtioBlk
 
 SECTORS = 64
 IMAGE = b"".join(struct.pack("<I", number) * 128 for number in range(SECTORS))

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtio_driver import AVAILABLE, DATA, DESCRIPTORS, INDIRECT, NEXT, QUEUE_SIZE, USED, WRITE, Rings
 
+from emu.dev.virtqueue import Segment, VirtQueue, gather, scatter
 from emu.ram import RAM_BASE, Ram
-from emu.virtqueue import Segment, VirtQueue, gather, scatter
 
 
 @pytest.fixture

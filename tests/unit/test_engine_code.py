@@ -19,8 +19,8 @@ from assembler import (
 )
 from bare import ALIAS, CODE, CODE_PA, CODE_X, CODE_X_PA, ENGINES, TEXT, Machine
 
-from emu import engine as e
-from emu.library import make_uc, riscv_const
+from emu.cpu import engine as e
+from emu.cpu.library import make_uc, riscv_const
 from emu.ram import RAM_BASE, Ram
 
 PAGE = 0x1000

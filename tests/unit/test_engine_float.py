@@ -29,8 +29,8 @@ from assembler import (
 from bare import DATA, DATA_PA, ENGINES, HANDLERS_PA, ISLAND, TEXT, Island, Machine, V, physical
 from float_assembler import READS_ALONE, c_fld, every_float, fload, operation
 
-from emu import engine as e
-from emu.decode import is_float, length, may_write_float
+from emu.cpu import engine as e
+from emu.cpu.decode import is_float, length, may_write_float
 
 EACH = pytest.mark.parametrize("engine", ENGINES)
 MODES = pytest.mark.parametrize("mode", [0, 1, 3])

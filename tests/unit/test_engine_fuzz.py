@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from emu import board_map as at
-from emu import engine as e
+from emu.cpu import engine as e
 from emu.loop import Stop, TrapLoop
 from emu.ram import RAM_BASE
 

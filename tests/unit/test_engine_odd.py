@@ -7,7 +7,7 @@ import pytest
 from assembler import A0, A1, A2, CSRS, MRET, NOP, RA, SRET, ZERO, Code, csr, csrr, csrw, jalr
 from bare import ENGINES, TEXT, Machine
 
-from emu import engine as e
+from emu.cpu import engine as e
 
 EACH = pytest.mark.parametrize("engine", ENGINES)
 STEPPED = pytest.mark.parametrize("stepped", [False, True])

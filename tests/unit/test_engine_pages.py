@@ -12,9 +12,9 @@ from bare import ENGINES, TABLES_PA, TEXT, Machine, R, U, V, W, X
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from emu import engine as e
+from emu.cpu import engine as e
+from emu.cpu.sv39 import Access, PageFault, translate
 from emu.ram import PAGE_SIZE, RAM_BASE
-from emu.sv39 import Access, PageFault, translate
 
 A, D = 1 << 6, 1 << 7
 RSW = 3 << 8  # the kernel's two bits: the engine neither looks at them nor changes them

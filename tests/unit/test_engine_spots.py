@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from random_programs import HOT_PROGRAMS, PROGRAMS, Program
 from test_engine_slicing import BOUNDED, END, run
 
-from emu import engine as e
-from emu.engine import Spot
-from emu.fast import FastEngine
+from emu.cpu import engine as e
+from emu.cpu.engine import Spot
+from emu.cpu.fast import FastEngine
 from emu.loop import Hit, Stop, TrapLoop
 
 EACH = pytest.mark.parametrize("engine", ENGINES)
@@ -154,7 +154,7 @@ def test_the_library_gets_its_tables_back_and_may_keep_them(
     machine.loop.set_spots([])  # another machine of this process may have watched last
     theirs = accesses.held()
     if not can_write:
-        monkeypatch.setattr("emu.accesses._can_write", lambda at: False)
+        monkeypatch.setattr("emu.cpu.accesses._can_write", lambda at: False)
     machine.loop.set_spots([Spot(DATA + 7, DATA + 8, e.STORES), Spot(DATA + 64, DATA + 72, e.LOADS)])
     assert (accesses.held() == theirs) is not can_write
     assert machine.loop.run(100) is Stop.WATCH and machine.loop.hit == Hit(TEXT + 4, DATA, 8, e.STORES)

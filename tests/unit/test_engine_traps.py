@@ -57,7 +57,7 @@ from bare import (
 )
 from float_assembler import operation
 
-from emu import engine as e
+from emu.cpu import engine as e
 from emu.loop import TrapLoop
 from emu.ram import RAM_BASE
 

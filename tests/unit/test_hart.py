@@ -7,11 +7,11 @@ from bare import DATA, DATA_PA, ENGINES, HANDLERS_PA, Machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu import engine as e
-from emu.fast import FastEngine
-from emu.hart import INTERRUPT, M_EXTERNAL, MSTATUS_FS, PRIORITY, S_TIMER, Hart
-from emu.library import library
-from emu.sv39 import Access, TranslationFault
+from emu.cpu import engine as e
+from emu.cpu.fast import FastEngine
+from emu.cpu.hart import INTERRUPT, M_EXTERNAL, MSTATUS_FS, PRIORITY, S_TIMER, Hart
+from emu.cpu.library import library
+from emu.cpu.sv39 import Access, TranslationFault
 
 WORDS = st.integers(0, (1 << 64) - 1)
 EVEN = WORDS.map(lambda word: word & ~1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from emu.board import Board
-from emu.drive import RamDrive
-from emu.public import PublicEngine
+from emu.cpu.public import PublicEngine
+from emu.dev.drive import RamDrive
 from kernel.abi.fcntl import (
     MAP_ANONYMOUS,
     MAP_FIXED,

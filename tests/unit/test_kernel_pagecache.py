@@ -8,7 +8,7 @@ from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.drive import SECTOR_SIZE, DriveError
+from emu.dev.drive import SECTOR_SIZE, DriveError
 from kernel.abi.disk import BSIZE, MAXFILE
 from kernel.abi.fcntl import O_RDWR, O_TRUNC
 from kernel.abi.memlayout import PGSIZE

@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 
 from emu.board import Board
-from emu.drive import RamDrive
-from emu.public import PublicEngine
+from emu.cpu.public import PublicEngine
+from emu.dev.drive import RamDrive
 from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.param import NPROC
 from kernel.abi.ps import RUNNABLE, RUNNING, SLEEPING, UNUSED, USED, ZOMBIE

@@ -1,6 +1,6 @@
 """VirtualMemory, Pager and UserCopy against a model: a dict of pages, each with its bytes and rights.
 
-The page tables themselves are read with emu/sv39.py, which is the specification's walk and not the kernel's.
+The page tables themselves are read with emu/cpu/sv39.py, the specification's walk and not the kernel's.
 """
 
 import pytest
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from emu.clock import Clock
+from emu.cpu.sv39 import Access, TranslationFault, translate
 from emu.ram import Ram
-from emu.sv39 import Access, TranslationFault, translate
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress, OutOfMemory

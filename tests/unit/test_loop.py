@@ -4,10 +4,10 @@ import pytest
 from assembler import A0, C_JUMP_TO_ITSELF, ECALL, NOP, WFI, Code, addi, csrr
 from bare import ENGINES, TEXT, Machine
 
-from emu import engine as e
-from emu.clint import TICKS_PER_MTIME
 from emu.clock import TICKS_PER_S
-from emu.hart import M_TIMER, MASK64, S_TIMER, Hart
+from emu.cpu import engine as e
+from emu.cpu.hart import M_TIMER, MASK64, S_TIMER, Hart
+from emu.dev.clint import TICKS_PER_MTIME
 from emu.loop import GATE_TICKS, SLICE_TICKS, Stop
 
 SUPERVISOR = 1

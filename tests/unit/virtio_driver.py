@@ -3,8 +3,8 @@
 import struct
 from collections.abc import Sequence
 
+from emu.dev.virtio import VirtioMmio
 from emu.ram import RAM_BASE, Ram
-from emu.virtio import VirtioMmio
 
 QUEUE_SIZE = 8
 DESCRIPTORS = RAM_BASE + 0x1000

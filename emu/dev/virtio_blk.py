@@ -21,12 +21,12 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from emu.clock import TICKS_PER_US, Clock
-from emu.device import SetLevel
-from emu.drive import SECTOR_SIZE, Drive, DriveError
+from emu.dev.device import SetLevel
+from emu.dev.drive import SECTOR_SIZE, Drive, DriveError
+from emu.dev.virtio import F_VERSION_1, VirtioMmio
+from emu.dev.virtqueue import Chain, VirtQueue, gather, scatter
 from emu.events import Event, EventQueue
 from emu.ram import Ram
-from emu.virtio import F_VERSION_1, VirtioMmio
-from emu.virtqueue import Chain, VirtQueue, gather, scatter
 
 LATENCY_TICKS: Final = 20 * TICKS_PER_US
 TICKS_PER_BYTE: Final = 8  # 2 ns: 500 MB/s

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from emu import engine as e
-from emu.accesses import LOADS, STORES, Accesses
-from emu.csr import MEPC, SEPC, TAKEN
-from emu.library import library, make_uc, riscv_const, unicorn
+from emu.cpu import engine as e
+from emu.cpu.accesses import LOADS, STORES, Accesses
+from emu.cpu.csr import MEPC, SEPC, TAKEN
+from emu.cpu.library import library, make_uc, riscv_const, unicorn
 from emu.ram import PAGE_SIZE, Ram
 
 VERSION: Final = "2.1.4"
@@ -120,7 +120,7 @@ def check_library() -> None:
 
 
 class FastEngine:
-    """Engine over the internals of the library; see emu.engine.Engine."""
+    """Engine over the internals of the library; see emu.cpu.engine.Engine."""
 
     name = "fast"
 

@@ -12,7 +12,7 @@ inside a bus access.
 from collections.abc import Callable
 from typing import Final
 
-from emu.device import Device
+from emu.dev.device import Device
 
 PASS: Final = 0x5555
 FAIL: Final = 0x3333

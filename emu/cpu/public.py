@@ -12,13 +12,13 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
-from emu import engine as e
-from emu.csr import SYSTEM, takes, writes_epc
-from emu.decode import is_fence_i, is_float, length, may_write_float
-from emu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, SUPERVISOR, USER, Hart
-from emu.library import CTL_TLB_FLUSH, make_uc, riscv_const, unicorn
+from emu.cpu import engine as e
+from emu.cpu.csr import SYSTEM, takes, writes_epc
+from emu.cpu.decode import is_fence_i, is_float, length, may_write_float
+from emu.cpu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, SUPERVISOR, USER, Hart
+from emu.cpu.library import CTL_TLB_FLUSH, make_uc, riscv_const, unicorn
+from emu.cpu.sv39 import TranslationFault
 from emu.ram import Ram
-from emu.sv39 import TranslationFault
 
 FENCE: Final = 0x0F  # opcode
 FETCH_ACCESS: Final = 1
@@ -87,7 +87,7 @@ class _Registers:
 
 
 class PublicEngine:
-    """Engine over the public interface; see emu.engine.Engine."""
+    """Engine over the public interface; see emu.cpu.engine.Engine."""
 
     name = "public"
 

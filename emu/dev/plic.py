@@ -21,7 +21,7 @@ while the source is being served (claimed, not completed) stays pending and is d
 from collections.abc import Sequence
 from typing import Final
 
-from emu.device import Device, SetLevel
+from emu.dev.device import Device, SetLevel
 
 SOURCE_COUNT: Final = 96  # sources 1 to 95; source 0 means "none"
 PRIORITY_MAX: Final = 7

@@ -1,7 +1,7 @@
 /* hooks.c: what has to be native to be fast: entering the engine, and its callbacks.
  *
- * Built for the host by toolchain.hostlib.host_library and installed by emu/fast.py, which fills in
- * `struct hart`; emu/engine.py names its first fields, the reasons and the registers in the same way.
+ * Built for the host by toolchain.hostlib.host_library and installed by emu/cpu/fast.py, which fills in
+ * `struct hart`; emu/cpu/engine.py names its first fields, the reasons and the registers in the same way.
  * The hooks keep the virtual clock, stop the engine before a block that would cross the deadline or
  * before which an interrupt is due, and enter traps for exceptions as the hart does.  They only set
  * state and ask the engine to stop; no kernel code runs inside them.
@@ -27,7 +27,7 @@ enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3, FS_SHIFT = 13, FS_OFF = 0, FS
 enum { STEPPED = -1, ONE_INSTRUCTION = 1, TRAP_TICKS = 4, PAGE_SIZE = 4096, C_JUMP_SIZE = 2 };
 #define NOWHERE (-1UL) /* no address of an instruction */
 
-/* Where a debugger wants a stop; Spot in emu/engine.py. */
+/* Where a debugger wants a stop; Spot in emu/cpu/engine.py. */
 struct spot {
     uint64_t low;
     uint64_t high;
@@ -43,8 +43,8 @@ struct hart {
     int64_t stepping;    /* not 0: to run one instruction; STEPPED once it has been entered */
     uint64_t gate_low;   /* an S-mode ecall in [gate_low, gate_high) is a gate */
     uint64_t gate_high;
-    uint64_t cause;      /* used by emu/public.py alone */
-    /* from here on known to emu/fast.py alone */
+    uint64_t cause;      /* used by emu/cpu/public.py alone */
+    /* from here on known to emu/cpu/fast.py alone */
     uint64_t block;      /* address of the block entered last, in this run */
     uint64_t *regs;
     uint32_t *next_block_size_max; /* instructions; the engine resets it when it has used it */
@@ -89,7 +89,7 @@ static void stop(struct hart *h, enum reason reason)
 }
 
 /* Whether an interrupt is to be taken before the next instruction; says the same as
- * Hart.takeable_interrupt in emu/hart.py. */
+ * Hart.takeable_interrupt in emu/cpu/hart.py. */
 static int interrupted(const uint64_t *regs)
 {
     uint64_t pending = regs[MIP] & regs[MIE], priv, mstatus;
@@ -440,7 +440,7 @@ void on_set_dirty(struct cpu *cpu, uint64_t va)
  * state as dirty for a comparison or a conversion, which set flags, and not SD for a write to fcsr.
  * So it gets something illegal of the same length to translate in their place: the hart stops there with pc on
  * the instruction, and the loop (Loop._illegal) enters the trap or marks the state.  The library keeps blocks
- * of different FS apart.  is_float and may_write_float say the same as those of emu/decode.py.
+ * of different FS apart.  is_float and may_write_float say the same as those of emu/cpu/decode.py.
  */
 enum {
     LOAD_FP = 0x07, STORE_FP = 0x27, MADD = 0x43, MSUB = 0x47, NMSUB = 0x4b, NMADD = 0x4f, OP_FP = 0x53,

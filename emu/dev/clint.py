@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from emu.clock import PS_PER_TICK, Clock
-from emu.device import Device, SetLevel
+from emu.dev.device import Device, SetLevel
 from emu.events import NEVER, Event, EventQueue
 
 MTIME_HZ: Final = 10_000_000

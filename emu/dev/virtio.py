@@ -1,8 +1,8 @@
 """The virtio-mmio transport, version 2: the registers by which a driver finds and runs a virtio device.
 
-A device (emu/virtio_blk.py) is a subclass: it says what it is, what it offers, what its configuration space
-holds, and what to do when the driver has put chains in a queue. VirtioMmio itself is an empty slot (device
-number 0), as the board has where nothing is plugged in.
+A device (emu/dev/virtio_blk.py) is a subclass: it says what it is, what it offers, what its configuration
+space holds, and what to do when the driver has put chains in a queue. VirtioMmio itself is an empty slot
+(device number 0), as the board has where nothing is plugged in.
 
     driver:  ACKNOWLEDGE, DRIVER -> features -> FEATURES_OK -> queues ready -> DRIVER_OK -> notify ...
     device:  ... used ring written, interrupt status set, line raised -> driver acknowledges
@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple
 
-from emu.device import Device, SetLevel
+from emu.dev.device import Device, SetLevel
+from emu.dev.virtqueue import QUEUE_SIZE_MAX, VirtQueue
 from emu.ram import Ram
-from emu.virtqueue import QUEUE_SIZE_MAX, VirtQueue
 
 
 class Reg:

@@ -4,8 +4,8 @@
     available ring     6 + 2*size  {flags u16, index u16, head u16 [size], used_event u16}   driver writes
     used ring          6 + 8*size  {flags u16, index u16, {head u32, length u32} [size], ..} device writes
 
-The transport (emu/virtio.py) makes one when the driver says that a queue is ready. The device takes chains
-with `pop` and gives them back with `push`. The tables are the guest's, and it may write there what it
+The transport (emu/dev/virtio.py) makes one when the driver says that a queue is ready. The device takes
+chains with `pop` and gives them back with `push`. The tables are the guest's, and it may write there what it
 likes, at any time: each value is read once and checked before it is used, no walk is longer than the queue,
 and a broken rule ends the queue's life: `broken` says which rule, and from then on pop gives None.
 Source: Virtual I/O Device (VIRTIO) 1.1, section 2.6.

@@ -1,7 +1,7 @@
 """What is behind a disk: 512-byte sectors kept in memory, in a file, or in memory over a file.
 
-The caller of a machine makes one and hands it to the block device (emu/virtio_blk.py), which is the only one
-to read and write it, and never beyond its capacity. What cannot be opened, read or written is a DriveError
+The caller of a machine makes one and hands it to the block device (emu/dev/virtio_blk.py), which alone
+reads and writes it, and never beyond its capacity. What cannot be opened, read or written is a DriveError
 with one line that names the file and the remedy; nothing has been changed then.
 """
 

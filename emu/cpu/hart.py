@@ -14,10 +14,10 @@ Source: RISC-V privileged specification, sections 3.1.6 (mstatus), 3.1.8 (delega
 from collections.abc import Callable
 from typing import Final
 
-from emu import engine as e
 from emu.clock import Clock
+from emu.cpu import engine as e
+from emu.cpu.sv39 import Access, TranslationFault, translate
 from emu.ram import PAGE_SIZE, Ram
-from emu.sv39 import Access, TranslationFault, translate
 
 USER: Final = 0
 SUPERVISOR: Final = 1
@@ -47,7 +47,7 @@ NO_RESERVATION: Final = MASK64
 
 
 class Hart:
-    """One hart: `regs` by the indices of emu.engine, and what the engine does not do itself."""
+    """One hart: `regs` by the indices of emu.cpu.engine, and what the engine does not do itself."""
 
     def __init__(self, engine: e.Engine, ram: Ram) -> None:
         self.engine: Final = engine

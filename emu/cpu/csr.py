@@ -16,10 +16,10 @@ sections 2.1 (CSR numbers), 3.1.9 (mip), 3.1.10 (counters), 3.1.11 (mcounteren);
 from collections.abc import Callable
 from typing import Final
 
-from emu import engine as e
 from emu.clock import PS_PER_TICK, Clock
+from emu.cpu import engine as e
+from emu.cpu.hart import EVEN, MACHINE, MASK64, NO_RESERVATION, S_EXTERNAL, S_SOFT, S_TIMER, USER, Hart
 from emu.events import Event, EventQueue
-from emu.hart import EVEN, MACHINE, MASK64, NO_RESERVATION, S_EXTERNAL, S_SOFT, S_TIMER, USER, Hart
 
 SYSTEM: Final = 0b1110011
 

@@ -18,14 +18,14 @@ the one register at its offset.
 
 Interrupts, by falling priority: line status (cleared by reading LSR), received data (by reading it),
 transmitter empty (by reading IIR while it is shown there, or by writing THR). The line is raised again for
-each new reason, as emu/plic.py asks.
+each new reason, as emu/dev/plic.py asks.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from emu.device import Device, SetLevel
+from emu.dev.device import Device, SetLevel
 
 FIFO_SIZE: Final = 16
 

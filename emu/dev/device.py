@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 # An interrupt line, called with its level. True while the line is high already means a new reason to look,
-# which counts (emu/plic.py says why); False again changes nothing.
+# which counts (emu/dev/plic.py says why); False again changes nothing.
 SetLevel = Callable[[bool], None]
 
 

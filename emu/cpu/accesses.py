@@ -1,6 +1,6 @@
 """The library's tables of functions that translated code calls for a load or store which is not plain.
 
-Used by emu/fast.py.  The tables are one for the process and are read when code is translated, so whoever
+Used by emu/cpu/fast.py.  The tables are one for the process and are read when code is translated, so whoever
 switches them drops code.  Either function is right for all harts: ours (native/hooks.c) hands over to the
 library's what it does not do itself.
 """

@@ -1,6 +1,6 @@
 """The one door to the unicorn package, which has no types of its own: all of it is Any behind here.
 
-Used by emu/fast.py and emu/public.py.
+Used by emu/cpu/fast.py and emu/cpu/public.py.
 """
 
 import importlib
