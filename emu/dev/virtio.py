@@ -172,7 +172,7 @@ class VirtioMmio(Device):
             self._accepted = self._accepted & ~(0xFFFF_FFFF << shift) | value << shift
 
     def _offered_features(self) -> int:
-        return self.features >> 32 * self._offer_word & 0xFFFF_FFFF if self._offer_word < 2 else 0
+        return self.features >> 32 * self._offer_word & 0xFFFF_FFFF
 
     def _setup(self) -> QueueSetup | None:
         """The queue that the driver has selected, if the device has it."""

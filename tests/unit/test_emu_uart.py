@@ -42,6 +42,8 @@ def test_reset_state(board: Board) -> None:
     assert [board.read(register) for register in range(8)] == [0, 0, NONE, 0, 0, 0x60, 0xB0, 0]
     assert board.uart.room == 1
     assert board.calls == []
+    board.write(LCR, 0x80)
+    assert (board.read(DATA), board.read(IER)) == (12, 0), "the divisor of 9600 baud"
 
 
 def test_transmits_at_once(board: Board) -> None:

@@ -90,8 +90,9 @@ def test_offered_features_by_halves(device: Counter) -> None:
     assert device.load(0x10, 4) == 1 << 9 | 1 << 3
     device.store(0x14, 4, 1)
     assert device.load(0x10, 4) == 1
-    device.store(0x14, 4, 2)
-    assert device.load(0x10, 4) == 0
+    for beyond in (2, 0xFFFFFFFF):
+        device.store(0x14, 4, beyond)
+        assert device.load(0x10, 4) == 0
 
 
 @pytest.mark.parametrize(
@@ -215,6 +216,13 @@ def test_a_broken_rule_needs_a_reset(device: Counter) -> None:
 @pytest.mark.parametrize("size", [0, 7, 2048, 0xFFFFFFFF])
 def test_a_queue_of_a_bad_size_needs_a_reset(device: Counter, size: int) -> None:
     bring_up(device, size=size)
+    assert device.load(0x44, 4) == 0
+    assert device.load(0x70, 4) & NEEDS_RESET
+
+
+def test_a_queue_without_a_size_needs_a_reset(device: Counter) -> None:
+    for register, pa in ((0x80, DESCRIPTORS), (0x90, AVAILABLE), (0xA0, USED), (0x44, 1)):
+        device.store(register, 4, pa)
     assert device.load(0x44, 4) == 0
     assert device.load(0x70, 4) & NEEDS_RESET
 

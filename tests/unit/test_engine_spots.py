@@ -3,8 +3,8 @@ run itself is the same as without.
 """
 
 import pytest
-from assembler import A0, A1, C_JUMP_TO_ITSELF, C_NOP, NOP, Code, addi, ld, sd
-from bare import ALIAS, CODE, DATA, ENGINES, ISLAND, PAGE_SIZE, TEXT, Island
+from assembler import A0, A1, C_JUMP_TO_ITSELF, C_NOP, LR, NOP, SC, Code, addi, atomic, ld, sd
+from bare import ALIAS, CODE, DATA, DEVICES, ENGINES, ISLAND, PAGE_SIZE, TEXT, Island
 from bare import Machine as BareMachine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,6 +162,35 @@ def test_the_library_gets_its_tables_back_and_may_keep_them(
     monkeypatch.undo()
     machine.loop.set_spots([])
     assert accesses.held() == theirs
+
+
+@EACH
+@pytest.mark.parametrize("place", [DEVICES, DATA + 2 * PAGE_SIZE, DATA + 3 * PAGE_SIZE])
+def test_an_access_that_reaches_no_memory_is_not_told(engine: str, place: int) -> None:
+    """To a device, to a page that is only read, to one that is missing: run or stepped."""
+    machine = counting(engine)
+    machine.hart.regs[A1] = place
+    machine.loop.set_spots([Spot(place, place + 8, e.STORES)])
+    assert machine.loop.run(100) is Stop.LIMIT and machine.loop.hit is None
+    machine = counting(engine)
+    machine.hart.regs[A1] = place
+    machine.loop.set_spots([Spot(place, place + 8, e.STORES)])
+    for _ in range(4):
+        machine.loop.step()
+        assert machine.loop.hit is None
+
+
+@EACH
+def test_an_sc_that_fails_touches_nothing(engine: str) -> None:
+    """The first has no reservation; the second has one, and is told."""
+    code = Code(TEXT)
+    code.put(atomic(SC, True, A0, A1, A1), atomic(LR, True, A0, A1, 0), atomic(SC, True, A0, A1, A1))
+    code.put(C_JUMP_TO_ITSELF)
+    machine = BareMachine(engine, code.finish(), privilege=0)
+    machine.hart.regs[A1] = DATA
+    machine.loop.set_spots([Spot(DATA, DATA + 8, e.STORES)])
+    assert machine.loop.run(100) is Stop.WATCH
+    assert machine.loop.hit == Hit(TEXT + 8, DATA, 8, e.STORES)
 
 
 @EACH

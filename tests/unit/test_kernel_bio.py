@@ -6,6 +6,7 @@ import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic
 
 from kernel.abi.disk import BSIZE
+from kernel.errors import SyscallError
 
 BLOCKS = 200
 NBUF = 40
@@ -129,3 +130,29 @@ def test_one_who_wants_a_block_that_is_being_prefetched_waits_for_it() -> None:
 
     drive, _ = run(lambda k, p: k.cache.prefetch(1, range(20, 25)), reader)
     assert drive.reads == [(20, 5)]
+
+
+def test_a_block_that_could_not_be_prefetched_is_read_when_it_is_wanted() -> None:
+    """A neighbour beyond the disk fails the request for both: neither's bytes are taken for good."""
+
+    def program(k: Any, p: FakeProc) -> None:
+        k.cache.prefetch(1, [BLOCKS - 1, BLOCKS])
+        use(k, BLOCKS - 1)
+        with pytest.raises(SyscallError):
+            k.cache.bread(1, BLOCKS)
+
+    drive, _ = run(program)
+    assert drive.reads == [(BLOCKS - 1, 1)]
+
+
+def test_a_block_that_cannot_be_read_in_mid_change_is_a_panic() -> None:
+    """Before the first change the call may fail; behind it half of it would stay."""
+
+    def program(k: Any, p: FakeProc) -> None:
+        with pytest.raises(SyscallError):
+            k.cache.bread(1, BLOCKS)
+        k.log.changing.append(p)
+        k.cache.bread(1, BLOCKS)
+
+    with pytest.raises(Panic, match=f"block {BLOCKS} cannot be read in the middle of a change"):
+        run(program)

@@ -4,9 +4,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic
+from fake_kernel import CutDrive, Deadlock, FakeKernel, FakeProc, Panic
 from unordered_disk import LastFirst, UnorderedBlk
 
+from emu.events import NEVER
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import VIRTIO0, VIRTIO_STRIDE
 from kernel.dev import virtio_blk as virtio_disk
@@ -62,6 +63,54 @@ def test_several_that_wait_for_room_all_get_it() -> None:
         k.spawn(program, size)
     k.run()
     assert len(k.disk._free) == QUEUE_SIZE
+
+
+def test_who_goes_behind_those_that_wait_hands_over_what_it_has_submitted() -> None:
+    """Each takes room when its turn comes, and waits again for a little more, for which there would be room.
+
+    Else the queue fills up with requests of which the device knows nothing. The answers come at one
+    interrupt, so that those who wait have their turns one after the other.
+    """
+    k = FakeKernel(CutDrive(IMAGE))
+    pas = [k.ram.base + (512 + i) * BSIZE for i in range(BLOCKS_PER_REQUEST_MAX)]
+
+    def all_answers_at_once() -> None:
+        if k.events.next_ticks == NEVER:
+            raise Deadlock
+        while k.events.next_ticks != NEVER:
+            k.clock.advance_to(k.events.next_ticks)
+            k.events.run_due(k.clock.now)
+        k._serve_irqs()
+
+    def program(k: Any, p: FakeProc, *sizes: int) -> None:
+        requests = [k.disk.submit(READ, 0, pas[:size]) for size in sizes]
+        k.disk.kick()
+        k.disk.wait(*requests)
+
+    k._wait_for_event = all_answers_at_once  # type: ignore[method-assign]
+    large = BLOCKS_PER_REQUEST_MAX
+    for sizes in ([large] * 4, [large, 1], [large, 1], [large, 1], [large]):
+        k.spawn(program, *sizes)
+    k.run()
+    assert len(k.disk._free) == QUEUE_SIZE
+
+
+def test_nobody_overtakes_those_that_wait_for_room() -> None:
+    k = FakeKernel(CutDrive(IMAGE))
+    pas = [k.ram.base + (512 + i) * BSIZE for i in range(BLOCKS_PER_REQUEST_MAX)]
+    served: list[int] = []
+
+    def program(k: Any, p: FakeProc, size: int) -> None:
+        request = k.disk.submit(READ, 0, pas[:size])
+        served.append(size)
+        k.disk.kick()
+        k.disk.wait(request)
+
+    sizes = [BLOCKS_PER_REQUEST_MAX, BLOCKS_PER_REQUEST_MAX - 1] * 3 + [1]
+    for size in sizes:
+        k.spawn(program, size)
+    k.run()
+    assert served == sizes
 
 
 # --- a device that answers in any order ---
