@@ -29,7 +29,7 @@ from kernel.errors import OutOfMemory
 from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, pa_of
 from kernel.proc import Proc
 from orrery import Machine
-from orrery.hooks import Watcher
+from orrery.machine.hooks import Watcher
 from toolchain import cc, image, mkfs
 
 MEM_MIB: Final = 256

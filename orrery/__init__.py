@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from kernel.kernel import KernelPanic
     from orrery.debugger.parting import Parting
     from orrery.debugger.timeline import Timeline
-    from orrery.difference import diff
     from orrery.errors import (
         BadInput,
         CannotBoot,
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
         MachineStopped,
         PoweredOff,
     )
-    from orrery.hooks import FaultEvent, SwitchEvent, SyscallEvent
-    from orrery.machine import Machine
-    from orrery.nursery import Nursery, run_program
-    from orrery.travel import Snapshot
+    from orrery.machine.hooks import FaultEvent, SwitchEvent, SyscallEvent
+    from orrery.machine.machine import Machine
+    from orrery.pool.machine_pool import Nursery, run_program
+    from orrery.timetravel.difference import diff
+    from orrery.timetravel.travel import Snapshot
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,17 +48,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "Machine": "orrery.machine",
-    "SyscallEvent": "orrery.hooks",
-    "FaultEvent": "orrery.hooks",
-    "SwitchEvent": "orrery.hooks",
+    "Machine": "orrery.machine.machine",
+    "SyscallEvent": "orrery.machine.hooks",
+    "FaultEvent": "orrery.machine.hooks",
+    "SwitchEvent": "orrery.machine.hooks",
     "KernelPanic": "kernel.kernel",
-    "Nursery": "orrery.nursery",
-    "run_program": "orrery.nursery",
+    "Nursery": "orrery.pool.machine_pool",
+    "run_program": "orrery.pool.machine_pool",
     "Parting": "orrery.debugger.parting",
-    "Snapshot": "orrery.travel",
+    "Snapshot": "orrery.timetravel.travel",
     "Timeline": "orrery.debugger.timeline",
-    "diff": "orrery.difference",
+    "diff": "orrery.timetravel.difference",
 }
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from orrery.forked import ForkedMachine
-    from orrery.submission import Submissions
+    from orrery.grading.submission import Submissions
+    from orrery.pool.forked_machine import ForkedMachine
 
 GRADER: Final = "orrery-grader"  # under which pytest knows the plugin object of a run with --orrery
 MAX_TIME_S: Final = 60.0
@@ -38,7 +38,7 @@ EXPLANATION: Final = "`machine` is a machine of Orrery's: give pytest --orrery, 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options. Called before pytest has opened anything or begun to capture output."""
     if any(word in sys.argv for word in PATH_OPTIONS):
-        from orrery.submission import start_again_with_joined_words
+        from orrery.grading.submission import start_again_with_joined_words
 
         start_again_with_joined_words()
     group = parser.getgroup("orrery", "Orrery: programs and kernels tested on a machine")
@@ -72,7 +72,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before the first conftest.py: keep those of submissions out."""
     known = early_config.known_args_namespace
     if known.orrery:
-        from orrery.submission import anchors
+        from orrery.grading.submission import anchors
 
         submissions = _submissions(early_config, anchors(early_config, known.file_or_dir))
         submissions.check(early_config.inipath)
@@ -102,7 +102,7 @@ def machine(request: pytest.FixtureRequest) -> "Iterator[ForkedMachine]":
 
 def _submissions(config: pytest.Config, anchors: list[Path]) -> "Submissions":
     """The directories that students wrote."""
-    from orrery.submission import Submissions
+    from orrery.grading.submission import Submissions
     from toolchain.paths import ROOT
 
     known = config.known_args_namespace
@@ -116,7 +116,7 @@ def _register_results(config: pytest.Config) -> None:
     name = config.getoption("--orrery-gradescope")
     if name is None or hasattr(config, "workerinput"):
         return
-    from orrery.gradescope import Results
+    from orrery.grading.gradescope import Results
 
     path = Path(name).absolute()
     if path.suffix != ".json" or path.is_dir() or not path.parent.is_dir():
@@ -153,7 +153,7 @@ class Grader:
 
     def __init__(self, config: pytest.Config) -> None:
         from orrery.errors import BadInput
-        from orrery.nursery import Nursery
+        from orrery.pool.machine_pool import Nursery
 
         self._max_time_s: Final[float] = config.getoption("--orrery-max-time")
         self._lent: Final = pytest.StashKey["ForkedMachine | _NoMachine"]()
@@ -164,7 +164,7 @@ class Grader:
                 f"--orrery-programs {programs}: no such directory; give that of the sources"
             )
         self._root: Final[str | None] = config.getoption("--orrery-root")
-        from orrery.submission import anchors
+        from orrery.grading.submission import anchors
 
         self._submissions: Final = _submissions(config, anchors(config, config.args))
         try:
@@ -185,7 +185,7 @@ class Grader:
 
     def _machine(self, item: pytest.Item) -> "ForkedMachine | _NoMachine":
         """A machine as the test's markers say, or the reason why it cannot be had."""
-        from orrery.marker import settings
+        from orrery.grading.marker import settings
         from toolchain.cc import CompileError
 
         here = item.path.parent
@@ -222,7 +222,7 @@ class Grader:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Say what the test is worth, whatever becomes of it."""
-        from orrery.marker import POINTS, settings
+        from orrery.grading.marker import POINTS, settings
 
         try:
             given = settings(item)

@@ -1,8 +1,8 @@
 """Shared libraries for this machine, such as the fast engine's hooks, made from one C file by zig's driver.
 
-Called by orrery/engines.py and by tests.  A library lies in the cache twice: as an entry with a checksum, and
-as the file that a loader wants, which is made again from the entry where it differs.  zig keeps more in a
-cache of its own, which may be damaged; so a build that failed is tried once more without.
+Called by orrery/machine/engines.py and by tests.  A library lies in the cache twice: as an entry with a
+checksum, and as the file that a loader wants, which is made again from the entry where it differs.  zig keeps
+more in a cache of its own, which may be damaged; so a build that failed is tried once more without.
 """
 
 import os

@@ -1,9 +1,9 @@
 """Landlock: a thread gives up, for good, all files but those that it names; what it starts inherits that.
 
-Called by limited.py around the compiler, which reads what students wrote, and by orrery/sandbox.py around a
-student's kernel.  It needs no rights of its own, so any user has it, on Linux from 5.13 on.  With version 4
-of it TCP is closed, with 6 no process outside can be signalled; tracing one, or reading its memory, is
-refused in all versions.  Where a file leads (symbolic links, ..) is what counts, not how it is named.
+Called by limited.py around the compiler, which reads what students wrote, and by orrery/pool/sandbox.py
+around a student's kernel.  It needs no rights of its own, so any user has it, on Linux from 5.13 on.  With
+version 4 of it TCP is closed, with 6 no process outside can be signalled; tracing one, or reading its memory,
+is refused in all versions.  Where a file leads (symbolic links, ..) is what counts, not how it is named.
 """
 
 import ctypes

@@ -1,8 +1,9 @@
 """seccomp: system calls that a process and what it starts may make no more; they fail with EPERM.
 
-Called by orrery/sandbox.py around a student's kernel, for what Landlock leaves open: sockets other than Unix
-ones, owners and modes of files, other processes' memory, namespaces, and the doors to the rest of the system.
-A filter is a program for the kernel's classic BPF machine; it sees the number of a call and its arguments.
+Called by orrery/pool/sandbox.py around a student's kernel, for what Landlock leaves open: sockets other than
+Unix ones, owners and modes of files, other processes' memory, namespaces, and the doors to the rest of the
+system. A filter is a program for the kernel's classic BPF machine; it sees the number of a call and its
+arguments.
 """
 
 import ctypes

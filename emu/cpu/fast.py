@@ -1,6 +1,6 @@
 """The fast engine: one known build of Unicorn, its internals, and native hooks.
 
-Made by orrery/engines.py for each machine, where the platform allows; EngineUnavailable says why not.
+Made by orrery/machine/engines.py for each machine, where the platform allows; EngineUnavailable says why not.
 The offsets below were read off the library with the build id given here and mean nothing for another one,
 so the library is checked for that, and the offsets are proved each time an engine is made: by writing through
 the public interface and reading through the private one, and by finding known pointers where they belong.

@@ -15,7 +15,7 @@ from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.debugger.stepping import RETURNS
 from orrery.debugger.stops import KERNEL, Stopped
-from orrery.dwarf import Function
+from orrery.inspect.dwarf import Function
 
 Line: TypeAlias = tuple[Any, ...]
 

@@ -15,7 +15,7 @@ from orrery.debugger.tracer import Tracer
 from toolchain.paths import in_tree
 
 if TYPE_CHECKING:
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 
 def who_writes(machine: "Machine", place: Place, step: Callable[[], object]) -> str:

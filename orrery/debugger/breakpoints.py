@@ -12,7 +12,7 @@ from orrery.debugger.ctypes import VOID, CType
 from orrery.debugger.place import ALL, Place
 from orrery.debugger.stops import Stopped
 from orrery.debugger.timeline import Timeline
-from orrery.dwarf import DebugInfo
+from orrery.inspect.dwarf import DebugInfo
 
 PAGE: Final = "write catchpoint"  # whatever is stored there, and be it what was there
 WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw", PAGE: "w"}

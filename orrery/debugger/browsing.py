@@ -12,7 +12,7 @@ from orrery.debugger.locations import plain
 from orrery.debugger.looking import instructions
 from orrery.debugger.resolving import resolve
 from orrery.debugger.unavailable import Unavailable
-from orrery.dwarf import DebugInfo
+from orrery.inspect.dwarf import DebugInfo
 
 
 def backtrace(debugger: Debugger, argument: str) -> str:

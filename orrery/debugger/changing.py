@@ -6,7 +6,7 @@ another future; and for gdb's Traveller, which has the present do it.  What fail
 
 from abc import ABC, abstractmethod
 
-from orrery.wire import Value
+from orrery.pool.channel import Value
 
 
 class Changing(ABC):

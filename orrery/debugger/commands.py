@@ -28,7 +28,7 @@ from orrery.debugger.helm import ORDERS, WRITE
 from orrery.debugger.tape import Astray
 from orrery.debugger.unavailable import Unavailable
 from orrery.errors import CannotGoOn
-from orrery.monitor import COMMANDS as CONSOLE
+from orrery.inspect.monitor import COMMANDS as CONSOLE
 from toolchain import image
 
 Function = Callable[[Debugger, str], str]

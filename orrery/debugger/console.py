@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Final
 
+from orrery.cli.session import BY_SIGNAL
 from orrery.debugger import beginning
 from orrery.debugger.commands import Commands
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.helm import time_text
 from orrery.errors import BadInput
-from orrery.session import BY_SIGNAL
 from toolchain.hostfile import LINE_BYTES_MAX
 from toolchain.names import bytes_shown
 
@@ -131,7 +131,7 @@ def _piped(commands: Commands) -> Iterator[str]:
 
 def _typed(commands: Commands) -> Iterator[str]:
     """Lines that a person types."""
-    from orrery.editing import COLOUR, make_session
+    from orrery.console.line_editor import COLOUR, make_session
 
     session = make_session(commands.completions, HISTORY)
     while True:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from orrery.debugger.unavailable import Unavailable
-from orrery.entries import BadDebugInfo, Entry
+from orrery.inspect.entries import BadDebugInfo, Entry
 
 POINTER_BYTES: Final = 8
 

@@ -32,7 +32,7 @@ from orrery.debugger.unavailable import Unavailable
 from orrery.debugger.values import Value
 from orrery.debugger.variables import Variables
 from orrery.debugger.walk import Walk
-from orrery.dwarf import DebugInfo
+from orrery.inspect.dwarf import DebugInfo
 
 ABI_NAMES: Final = {name: number for name, number in e.NAMES.items() if number < 32}
 ALIASES: Final = {"fp": 8}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orrery.debugger.frames import Frame
 from orrery.debugger.showing import shown
 from orrery.debugger.unavailable import Unavailable
-from orrery.entries import Entry
+from orrery.inspect.entries import Entry
 
 if TYPE_CHECKING:
     from orrery.debugger.debugger import Debugger

@@ -21,7 +21,7 @@ from kernel.kernel import Kernel
 from kernel.proc import TF_A0, Proc
 from orrery.debugger import pystops
 from orrery.debugger.freeing import Freeing
-from orrery.hooks import Watcher
+from orrery.machine.hooks import Watcher
 from toolchain.names import shown
 
 SYSCALL: Final = "syscall"

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 from emu.events import NEVER
 from emu.loop import Stop
 from kernel.proc import Proc
-from orrery import postmortem
 from orrery.debugger.memory import Memory
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.debugger.stops import KERNEL, Stopped, Stops
 from orrery.debugger.tape import Astray, Change, Tape
+from orrery.inspect import postmortem
 
 if TYPE_CHECKING:
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 
 class Forward(ABC):

@@ -17,7 +17,7 @@ from orrery.debugger.programs import Programs
 from orrery.debugger.registers import NAMES, PC, PRIV
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.timeline import Timeline
-from orrery.dwarf import RA, S0, DebugInfo, Function, Place
+from orrery.inspect.dwarf import RA, S0, DebugInfo, Function, Place
 
 SP: Final = 2
 FRAMES_MAX: Final = 1000

@@ -9,8 +9,8 @@ code as a part of the line that calls.  Used by the steps (stepping.py, backline
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emu.cpu.hart import USER
-from orrery.dwarf import DebugInfo, Function, Place
-from orrery.entries import Entry
+from orrery.inspect.dwarf import DebugInfo, Function, Place
+from orrery.inspect.entries import Entry
 
 if TYPE_CHECKING:
     from orrery.debugger.breakpoints import Breakpoint

@@ -26,7 +26,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 from emu.ram import PAGE_SIZE
-from orrery import parcel
 from orrery.debugger.blame import who_writes
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
@@ -34,9 +33,10 @@ from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.trail import Trail
-from orrery.machine import Machine
-from orrery.watchdog import PATIENCE_S, Watchdog
-from orrery.wire import Hangup, Value, Wire, plain
+from orrery.machine.machine import Machine
+from orrery.pool import serialized_exception
+from orrery.pool.channel import Hangup, Value, Wire, plain
+from orrery.pool.watchdog import PATIENCE_S, Watchdog
 
 MOVES: Final = ("run", "step")
 LOOKING_S_MAX: Final = 60  # of CPU time, for a call that lets the machine stand still
@@ -55,7 +55,7 @@ def main() -> None:
         try:
             machine = Machine(**_overlaid(options), warn=warnings.append)
         except Exception as error:  # any: it is raised again at the caller
-            wire.send((False, parcel.wrap(error), NOWHERE))
+            wire.send((False, serialized_exception.wrap(error), NOWHERE))
             return
         gc.collect()
         gc.freeze()
@@ -115,7 +115,7 @@ class Inside:
                     with Watchdog(self._wire, self._patience(name), lambda: self._machine.board.clock.now):
                         result = self._calls[name](*arguments)
             except Exception as error:  # any: it is raised again at the caller
-                self._answer(False, parcel.wrap(error))
+                self._answer(False, serialized_exception.wrap(error))
             else:
                 self._answer(True, result, moved=name in MOVES)
 

@@ -24,7 +24,7 @@ from orrery.debugger.stops import Stopped
 from orrery.debugger.tape import Change
 from orrery.debugger.writers import ELSEWHERE
 from orrery.errors import CannotGoOn
-from orrery.wire import Value, plain
+from orrery.pool.channel import Value, plain
 
 _P = ParamSpec("_P")
 

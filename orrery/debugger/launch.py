@@ -1,6 +1,7 @@
 """Launching: what `orrery debug` debugs, as a timeline: a program, a whole boot, or a recorded run.
 
-Called by cli.py.  A drive is never changed: a timeline writes to an overlay, for it has more than one future.
+Called by command_line.py.  A drive is never changed: a timeline writes to an overlay, for it has more than
+one future.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from kernel.proc import process_name
-from orrery import replay
+from orrery.cli import replay
 from orrery.debugger import recording
 from orrery.debugger.console import talk
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.timeline import Timeline
 from orrery.errors import BadInput
-from orrery.program import Program
-from orrery.wire import Value
+from orrery.machine.program import Program
+from orrery.pool.channel import Value
 from toolchain import fsimage, hostfile, image
 from toolchain.names import shown
 

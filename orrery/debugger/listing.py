@@ -9,7 +9,7 @@ from orrery.debugger.describing import describe
 from orrery.debugger.looking import NAMED
 from orrery.debugger.resolving import resolve
 from orrery.debugger.unavailable import Unavailable
-from orrery.dwarf import DebugInfo
+from orrery.inspect.dwarf import DebugInfo
 
 
 def functions(debugger: Debugger, argument: str) -> str:

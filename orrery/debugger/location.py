@@ -12,8 +12,8 @@ from orrery.debugger.ctypes import POINTER_BYTES
 from orrery.debugger.frames import Frame
 from orrery.debugger.unavailable import Unavailable
 from orrery.debugger.values import MASK64, Read
-from orrery.dwarf import REGISTERS, SUBPROGRAM, DebugInfo
-from orrery.entries import BadDebugInfo, Entry, read
+from orrery.inspect.dwarf import REGISTERS, SUBPROGRAM, DebugInfo
+from orrery.inspect.entries import BadDebugInfo, Entry, read
 
 OPTIMIZED_OUT: Final = "<optimized out>"
 STACK_MAX: Final = 64

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from orrery.debugger.unavailable import Unavailable
-from orrery.dwarf import INLINED, DebugInfo, Function, Line
+from orrery.inspect.dwarf import INLINED, DebugInfo, Function, Line
 
 ASSEMBLY: Final = (".S", ".s")  # has no prologues
 FILE_LINE: Final = re.compile(r"(?:(?P<file>[^:]+):)?(?P<line>\d+)$")

@@ -18,7 +18,7 @@ from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, pa_of
 from kernel.proc import Proc
 
 if TYPE_CHECKING:
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 RUNS: Final = PTE_V | PTE_X | PTE_U
 

@@ -19,10 +19,10 @@ from orrery.debugger.inside import Inside
 from orrery.debugger.replica import NoRoom, Replica
 from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
-from orrery.wire import Hangup, Wire
+from orrery.pool.channel import Hangup, Wire
 
 if TYPE_CHECKING:
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 
 def can_fork() -> bool:

@@ -1,7 +1,7 @@
 """The programs of processes, as a debugger knows them: by name, held against what is in memory.
 
-The machine's process finds the ELF file of a process, or of a name (orrery/stacks.py); here they are kept as
-what DWARF says of them, one for each content, so that two processes of a program have the same.
+The machine's process finds the ELF file of a process, or of a name (orrery/inspect/stacks.py); here they are
+kept as what DWARF says of them, one for each content, so that two processes of a program have the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from kernel.proc import process_name
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.target import name_of
 from orrery.debugger.timeline import Timeline
-from orrery.dwarf import DebugInfo
+from orrery.inspect.dwarf import DebugInfo
 from toolchain import image
 from toolchain.names import shown
 

@@ -30,7 +30,7 @@ from orrery import __version__
 from orrery.debugger.moment import Moment
 from orrery.debugger.tape import Change
 from orrery.errors import BadInput
-from orrery.program import check, check_argv
+from orrery.machine.program import check, check_argv
 from toolchain import hostfile
 from toolchain.names import shown
 from toolchain.paths import ROOT
@@ -43,7 +43,13 @@ SEAL_CHARS: Final = 32
 STATUS_MAX: Final = 255
 GAP_TICKS_MAX: Final = 100 * TICKS_PER_S  # which take seconds to make, not hours
 NO_RECORDING: Final = "is no recording of a run; make one with `orrery record -o RUN.ORR ...`"
-CODE: Final = ("emu/**/*.py", "emu/cpu/native/*", "kernel/**/*.py", "kernel/asm/*", "orrery/keyboard.py")
+CODE: Final = (
+    "emu/**/*.py",
+    "emu/cpu/native/*",
+    "kernel/**/*.py",
+    "kernel/asm/*",
+    "orrery/machine/keyboard.py",
+)
 """Whose content decides a run."""
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from emu.cpu import engine as e
 from emu.cpu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, NO_RESERVATION, SUPERVISOR, USER
 from kernel.proc import TF_EPC, TF_RA, Proc
-from orrery.machine import S_VIEWS
+from orrery.machine.machine import S_VIEWS
 
 if TYPE_CHECKING:
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 CSRS: Final = (
     "sstatus", "sie", "sip", "stvec", "sscratch", "sepc", "scause", "stval", "satp",

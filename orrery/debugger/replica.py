@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from orrery import parcel
 from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place
 from orrery.errors import CannotGoOn
-from orrery.traced import unfollowed
-from orrery.wire import Hangup, Value, Wire
+from orrery.machine.debugpy_support import unfollowed
+from orrery.pool import serialized_exception
+from orrery.pool.channel import Hangup, Value, Wire
 from toolchain.paths import ROOT
 
 END_S_MAX: Final = 0.5  # of wall time, which the first process gets to end by itself
@@ -105,7 +105,7 @@ class Replica:
         self.moment = Moment(*moment)
         self.output += output
         if not done:
-            raise parcel.unwrap(value)
+            raise serialized_exception.unwrap(value)
         return value
 
     def equip(self, places: Iterable[Place], kinds: frozenset[str]) -> None:

@@ -15,7 +15,7 @@ from orrery.debugger.expressions import evaluate
 from orrery.debugger.inlined import place_for
 from orrery.debugger.locations import FILE_FUNCTION, FILE_LINE, plain
 from orrery.debugger.unavailable import Unavailable
-from orrery.dwarf import DebugInfo
+from orrery.inspect.dwarf import DebugInfo
 from toolchain import image
 from toolchain.names import shown
 

@@ -21,7 +21,7 @@ from orrery.debugger.programs import Programs
 from orrery.debugger.pystops import is_kind
 from orrery.debugger.stops import Stopped
 from orrery.debugger.timeline import Timeline
-from orrery.dwarf import RA, DebugInfo, Function
+from orrery.inspect.dwarf import RA, DebugInfo, Function
 
 ECALL: Final = 0x0000_0073
 RETURNS: Final = (0x8082, 0x0000_8067)  # c.jr ra; jalr zero, 0(ra)

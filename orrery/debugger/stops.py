@@ -17,12 +17,12 @@ from orrery.debugger.moment import Moment
 from orrery.debugger.place import Place, spots
 from orrery.debugger.pystops import PyStops
 from orrery.debugger.writers import Writers
-from orrery.hooks import Watcher
+from orrery.machine.hooks import Watcher
 
 if TYPE_CHECKING:
     from emu.cpu.engine import Spot
     from emu.cpu.hart import Hart
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 KERNEL: Final = 0
 """As a pid: the kernel and no process; its page table, the hart's registers."""

@@ -16,10 +16,10 @@ from orrery.debugger.pylines import PyLine, PyLines, PyValue
 from orrery.debugger.registers import Registers
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.debugger.tape import Change, Tape
-from orrery.stacks import Programs
+from orrery.inspect.stacks import Programs
 
 if TYPE_CHECKING:
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 __all__ = ["KERNEL", "ProcessInfo", "Stopped", "Target", "name_of"]
 
@@ -83,7 +83,7 @@ class Target(Forward, Changing):
 
     def monitor(self, line: str) -> str:
         """The answer of the console monitor to a command."""
-        from orrery.monitor import Monitor
+        from orrery.inspect.monitor import Monitor
 
         return Monitor(self._machine).execute(line)
 

@@ -10,7 +10,7 @@ from orrery.debugger.search import Search
 from orrery.debugger.stops import KERNEL
 from orrery.debugger.tape import Change
 from orrery.debugger.target import ProcessInfo
-from orrery.wire import Value
+from orrery.pool.channel import Value
 
 
 class Timeline(Search, Changing):

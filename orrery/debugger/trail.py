@@ -19,7 +19,7 @@ from orrery.debugger.target import Target
 
 if TYPE_CHECKING:
     from emu.cpu.hart import Hart
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 
 class Trail:

@@ -22,8 +22,8 @@ from orrery.debugger.ctypes import (
     unmeasured_array_of,
 )  # fmt: skip
 from orrery.debugger.unavailable import Unavailable
-from orrery.dwarf import DebugInfo
-from orrery.entries import BadDebugInfo, Entry
+from orrery.inspect.dwarf import DebugInfo
+from orrery.inspect.entries import BadDebugInfo, Entry
 
 WRAPPERS: Final = ("DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_restrict_type", "DW_TAG_atomic_type")
 RECORDS: Final = {"DW_TAG_structure_type": "struct", "DW_TAG_union_type": "union"}

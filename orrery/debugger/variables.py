@@ -14,8 +14,8 @@ from orrery.debugger.location import OPTIMIZED_OUT, Location, Locator
 from orrery.debugger.typereader import Types, sensible
 from orrery.debugger.unavailable import Unavailable
 from orrery.debugger.values import MASK64, Read, Value
-from orrery.dwarf import BLOCK, INLINED, SUBPROGRAM, DebugInfo
-from orrery.entries import Entry
+from orrery.inspect.dwarf import BLOCK, INLINED, SUBPROGRAM, DebugInfo
+from orrery.inspect.entries import Entry
 
 VARIABLE: Final = "DW_TAG_variable"
 PARAMETER: Final = "DW_TAG_formal_parameter"

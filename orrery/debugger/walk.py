@@ -10,7 +10,7 @@ from orrery.debugger.frames import Frame
 from orrery.debugger.moment import Moment
 from orrery.debugger.pylines import PyLine
 from orrery.debugger.stops import Stopped
-from orrery.dwarf import Place
+from orrery.inspect.dwarf import Place
 
 Stops = Callable[[PyLine], bool]
 """Whether the person wants to stop at a line that is marked for it."""

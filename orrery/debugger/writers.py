@@ -16,7 +16,7 @@ from orrery.debugger.place import ALL, Place
 
 if TYPE_CHECKING:
     from emu.cpu.hart import Hart
-    from orrery.machine import Machine
+    from orrery.machine.machine import Machine
 
 NO_SPACE: Final = -1
 ELSEWHERE: Final = "a device, or a store through another address"

@@ -15,7 +15,6 @@ from kernel.abi.memlayout import KERNBASE
 from kernel.abi.ps import SLEEPING, STATE_NAMES
 from orrery.debugger.registers import PC, PRIV
 from orrery.debugger.target import KERNEL
-from orrery.dwarf import RA
 from orrery.gdb.errors import EBUSY, EFAULT, EINVAL, Refused, extent, number, unhex
 from orrery.gdb.features import GENERAL_COUNT, NUMBERS, words
 from orrery.gdb.inferiors import Inferiors
@@ -23,6 +22,7 @@ from orrery.gdb.packet import MEMORY_BYTES_MAX, OK
 from orrery.gdb.runner import Runner
 from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
+from orrery.inspect.dwarf import RA
 
 WORD_BYTES: Final = 8
 ASLEEP: Final = STATE_NAMES[SLEEPING]

@@ -1,7 +1,7 @@
 """`orrery gdb`: a program, a machine that runs it, and a stock gdb on that machine, stopped in main.
 
-Called by cli.py.  The machine is `orrery run` in a process of its own, in a process group of its own, so that
-^C is for gdb; it reads nothing from the terminal, which is gdb's, and ends with it.
+Called by command_line.py.  The machine is `orrery run` in a process of its own, in a process group of its
+own, so that ^C is for gdb; it reads nothing from the terminal, which is gdb's, and ends with it.
 """
 
 import os
@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from orrery.cli.session import AT_TERMINAL, BY_SCRIPT, STDIN
+from orrery.cli.watch import terminal_as_it_is
 from orrery.errors import BadInput
-from orrery.session import AT_TERMINAL, BY_SCRIPT, STDIN
-from orrery.watch import terminal_as_it_is
 from toolchain import headers
 from toolchain.paths import ROOT
 

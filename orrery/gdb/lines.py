@@ -13,8 +13,8 @@ is not asked: it gets a stop, so that the script can go on, and may type with a 
 from collections.abc import Callable
 from typing import Final
 
+from orrery.console.script import Lines
 from orrery.gdb.errors import EINVAL, Refused, number, unhex
-from orrery.script import Lines
 
 BUFFER: Final = 0x7FFF_FFFF_0000  # no address of the guest's: Sv39 has none there
 LINE_BYTES_MAX: Final = 4096

@@ -20,6 +20,7 @@ from typing import Final
 
 from emu.cpu.hart import USER
 from emu.events import NEVER
+from orrery.console.signals import Signals
 from orrery.debugger.moment import Moment
 from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput
@@ -27,8 +28,7 @@ from orrery.gdb.connection import Connection
 from orrery.gdb.front import Console, ServedFront
 from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
-from orrery.machine import Machine
-from orrery.signals import Signals
+from orrery.machine.machine import Machine
 from toolchain.names import shown
 
 LOOPBACK: Final = "127.0.0.1"

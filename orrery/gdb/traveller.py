@@ -32,8 +32,8 @@ from orrery.debugger.tape import Change
 from orrery.debugger.target import ProcessInfo, Target
 from orrery.debugger.timeline import Timeline
 from orrery.errors import CannotGoOn
-from orrery.machine import Machine
-from orrery.wire import Value
+from orrery.machine.machine import Machine
+from orrery.pool.channel import Value
 
 
 class Traveller(Changing):

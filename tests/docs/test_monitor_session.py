@@ -11,8 +11,9 @@ from blocks import DOCS, shape
 
 from emu.clock import TICKS_PER_S
 from kernel.abi.memlayout import PGSHIFT
-from orrery import Machine, pages
-from orrery.monitor import COMMANDS, Monitor, find
+from orrery import Machine
+from orrery.inspect import pages
+from orrery.inspect.monitor import COMMANDS, Monitor, find
 from toolchain import cc
 
 HOLDER = DOCS.parent / "tests" / "system" / "programs" / "holder.c"

@@ -23,7 +23,7 @@ from kernel.abi.ps import SLEEPING, UNUSED, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
 from kernel.proc import Proc
-from orrery.audit import Audit
+from orrery.inspect.audit import Audit
 from toolchain import cc, fsimage, image, mkfs
 
 ROOT = Path(__file__).resolve().parents[2]

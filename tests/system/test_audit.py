@@ -26,8 +26,8 @@ from kernel.mm.pagetable import VirtualMemory
 from kernel.mm.text import TextCache
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
-from orrery.census import Census, Leaf
-from orrery.pages import target as target_of
+from orrery.inspect.frame_owners import Census, Leaf
+from orrery.inspect.pages import target as target_of
 
 
 @pytest.fixture(scope="module")

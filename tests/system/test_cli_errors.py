@@ -15,7 +15,7 @@ from orrery_cli import ORRERY, Done, compile_text, orrery
 
 from emu.dev.drive import FileDrive
 from kernel.abi import disk
-from orrery import cli
+from orrery.cli import command_line
 from toolchain import fsimage
 
 ENTRY_AT, PHOFF_AT, PHENTSIZE_AT, PHNUM_AT = 24, 32, 54, 56
@@ -84,7 +84,7 @@ def refused(done: Done, *words: str) -> None:
 )
 def test_what_is_missing_or_nonsense(words: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
     # In this process: `main` is all that the command does, and starting Python is most of the time.
-    status = cli.main(words)
+    status = command_line.main(words)
     out, err = capfd.readouterr()
     refused(Done(status, out, err), said)
 
@@ -115,7 +115,7 @@ def test_what_has_no_end_is_not_read(
         os.mkfifo(pipe)
     with open("large.c", "wb") as file:
         file.truncate(1 << 40)
-    status = cli.main([name if word == "NAME" else word for word in words])
+    status = command_line.main([name if word == "NAME" else word for word in words])
     out, err = capfd.readouterr()
     refused(Done(status, out, err), name)
     assert sorted(os.listdir()) == ["fifo", "fifo.c", "large.c"]
@@ -124,7 +124,7 @@ def test_what_has_no_end_is_not_read(
 def test_a_port_in_use_is_told_in_words(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        status = cli.main(["boot", "--gdb", str(port), "-c", "ls"])
+        status = command_line.main(["boot", "--gdb", str(port), "-c", "ls"])
     out, err = capfd.readouterr()
     refused(Done(status, out, err), f"no gdb server on 127.0.0.1:{port}: Address already in use; give")
     assert "(" not in err
@@ -190,7 +190,7 @@ def test_a_bad_elf_is_refused(
     change(elf)
     bad = tmp_path / "bad"
     bad.write_bytes(elf)
-    status = cli.main(["run", str(bad)])
+    status = command_line.main(["run", str(bad)])
     out, err = capfd.readouterr()
     refused(Done(status, out, err), str(bad), said)
 
@@ -255,7 +255,7 @@ def test_a_bad_image_is_refused_and_left_alone(
     drive.write_bytes(image)
     stamp = drive.stat().st_mtime_ns
     for words in (["boot", "--drive", str(drive)], ["boot", "--snapshot", "--drive", str(drive)]):
-        status = cli.main([*words, "-c", "ls"])
+        status = command_line.main([*words, "-c", "ls"])
         out, err = capfd.readouterr()
         refused(Done(status, out, err), str(drive), said)
     assert drive.read_bytes() == image and drive.stat().st_mtime_ns == stamp
@@ -270,7 +270,7 @@ def test_a_cycle_of_directories_is_refused(drive: Path, capfd: pytest.CaptureFix
     at = image.index(disk.DIRENT.pack(inodes["/a/b/c"], b"c"), block)
     struct.pack_into("<H", image, at, inodes["/a"])
     drive.write_bytes(image)
-    status = cli.main(["boot", "--drive", str(drive)])
+    status = command_line.main(["boot", "--drive", str(drive)])
     out, err = capfd.readouterr()
     refused(Done(status, out, err), "cycle", "/a/b/c")
     assert drive.read_bytes() == image
@@ -298,7 +298,7 @@ def test_without_the_fast_engine_there_is_one_warning(
     monkeypatch.setattr(fast, "VERSION", "0.0.0")
     with open("/dev/null") as null:
         monkeypatch.setattr(sys, "stdin", null)
-        assert cli.main(["boot", "-c", "echo up"]) == 0
+        assert command_line.main(["boot", "-c", "echo up"]) == 0
     out, err = capfd.readouterr()
     assert out == "up\n"
     assert len(err.splitlines()) == 1

@@ -11,7 +11,7 @@ import pexpect
 import pytest
 from orrery_cli import ORRERY
 
-from orrery.terminal import HELP
+from orrery.console.terminal import HELP
 
 C_A = "\x01"
 PROMPT = r"\$ "

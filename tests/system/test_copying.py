@@ -14,7 +14,8 @@ from test_cli_errors import refused
 
 from emu.dev.drive import FileDrive
 from kernel.abi import disk, fcntl
-from orrery import Machine, cli
+from orrery import Machine
+from orrery.cli import command_line
 from toolchain import fsedit, fsimage, fspath, mkfs
 from toolchain.fsimage import FsImage
 
@@ -27,7 +28,7 @@ def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Carries out a command line in this process."""
 
     def carry_out(*words: str | Path) -> Done:
-        status = cli.main([str(word) for word in words])
+        status = command_line.main([str(word) for word in words])
         out, err = capfdbinary.readouterr()
         return Done(status, out.decode("latin-1"), err.decode())
 

@@ -14,7 +14,7 @@ from emu.clock import TICKS_PER_S
 from emu.cpu.engine import NAMES
 from kernel.abi import elf
 from orrery import Machine
-from orrery.monitor import Monitor
+from orrery.inspect.monitor import Monitor
 from toolchain import cc
 
 SAVED = ("ra", "sp", *(f"s{i}" for i in range(12)))  # in the order of co_context.h

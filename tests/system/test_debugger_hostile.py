@@ -22,7 +22,7 @@ from orrery.debugger.moment import Moment
 from orrery.debugger.registers import NAMES, PC, PRIV
 from orrery.debugger.target import ProcessInfo
 from orrery.debugger.timeline import Timeline
-from orrery.dwarf import DebugInfo
+from orrery.inspect.dwarf import DebugInfo
 from toolchain import cc
 
 PROGRAM = """

@@ -126,7 +126,7 @@ def test_c_c_twice_ends_a_machine_that_takes_no_keys(tmp_path: Path, drive: Path
 def test_gdb_leaves_nothing_behind(tree: Path) -> None:
     with started(tree, "gdb", "calls.c", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(b"printf \"%s\\n\", \"ready\"\ncontinue\n")
+        process.stdin.write(b'printf "%s\\n", "ready"\ncontinue\n')
         process.stdin.flush()
         for line in process.stdout:
             if b"Continuing" in line:
@@ -164,7 +164,7 @@ def test_a_long_copy_can_be_stopped_and_goes_on(tmp_path: Path) -> None:
     )
     from functools import partial
 
-    from orrery import program
+    from orrery.machine import program
     from toolchain import fsimage, image
 
     loaded = program.load(str(source), [], lambda text: None)

@@ -28,7 +28,7 @@ from orrery.debugger.stops import KERNEL
 from orrery.debugger.tape import Change
 from orrery.debugger.target import Target
 from orrery.debugger.timeline import Timeline
-from orrery.hooks import Watcher
+from orrery.machine.hooks import Watcher
 
 INSTRUCTIONS_MIN: Final = 100_000_000
 ROUNDS: Final = 3

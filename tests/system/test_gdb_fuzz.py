@@ -16,7 +16,7 @@ from orrery.debugger.target import Target
 from orrery.gdb.stub import Stub
 from orrery.gdb.symbolfiles import SymbolFiles
 from orrery.gdb.traveller import Traveller
-from orrery.machine import Machine
+from orrery.machine.machine import Machine
 from toolchain import cc, fsimage, image
 
 PROGRAM = """

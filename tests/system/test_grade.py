@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from orrery import gradescope
+from orrery.grading import gradescope
 
 HIDDEN = """
 import pytest

@@ -13,7 +13,7 @@ from orrery_cli import INCLUDES, ORRERY
 
 from orrery.debugger.helm import ORDERS
 from orrery.gdb.orders import OWN
-from orrery.monitor import DEBUGGERS
+from orrery.inspect.monitor import DEBUGGERS
 
 PROGRAM = """
 char page[4096] __attribute__((aligned(4096))) = {1};

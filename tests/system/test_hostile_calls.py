@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kernel.abi.syscalls import BY_NAME, LAB_YEAR, SYSCALLS, Arg, Syscall
 from orrery import Machine
-from orrery.audit import Audit, track_allocations
+from orrery.inspect.audit import Audit, track_allocations
 from toolchain import cc, fsimage
 
 PROGRAMS = Path(__file__).parent / "programs"

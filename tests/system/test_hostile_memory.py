@@ -14,7 +14,7 @@ from trouble import Trouble
 
 from emu.dev.drive import RamDrive
 from emu.loop import Stop
-from orrery.audit import Audit, track_allocations
+from orrery.inspect.audit import Audit, track_allocations
 from toolchain import fsimage
 
 BLOCKS = 4000

@@ -14,8 +14,8 @@ import pytest
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.syscalls import LAB_YEARS, SYSCALLS, table
 from orrery import Machine
-from orrery.audit import Audit
 from orrery.errors import BadInput
+from orrery.inspect.audit import Audit
 
 MASK32 = 0xFFFFFFFF
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orrery import labkit
+from orrery.grading import labkit
 from tests.system.orrery_cli import orrery
 
 NAMES = [lab.name for lab in labkit.labs()]

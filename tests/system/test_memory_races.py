@@ -14,7 +14,7 @@ from trouble import Trouble
 from emu.dev.drive import RamDrive
 from kernel.proc import Proc
 from orrery import Machine
-from orrery.audit import Audit
+from orrery.inspect.audit import Audit
 
 
 class ColdBuffers:

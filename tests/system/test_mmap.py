@@ -31,7 +31,7 @@ from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
 from orrery import Machine
-from orrery.audit import Audit
+from orrery.inspect.audit import Audit
 from toolchain import cc, fsimage, mkfs
 
 PROGRAMS = Path(__file__).with_name("programs")

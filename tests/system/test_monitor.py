@@ -24,11 +24,12 @@ from emu.clock import TICKS_PER_S
 from emu.cpu.sv39 import Access, TranslationFault, translate
 from emu.loop import Stop
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE
-from orrery import Machine, pages, stacks
-from orrery.audit import Audit
-from orrery.monitor import COMMANDS, Monitor
-from orrery.prompt import Prompt
-from orrery.signals import Signals
+from orrery import Machine
+from orrery.console.prompt import Prompt
+from orrery.console.signals import Signals
+from orrery.inspect import pages, stacks
+from orrery.inspect.audit import Audit
+from orrery.inspect.monitor import COMMANDS, Monitor
 from toolchain import cc, fsimage, image
 
 COMMAND_LINES = [
@@ -567,7 +568,7 @@ class Typed(NamedTuple):
 @pytest.fixture
 def typed(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Typed]:
     """A prompt at a terminal that shows nothing, with a history of its own."""
-    monkeypatch.setattr("orrery.editing.cache_dir", lambda: tmp_path)
+    monkeypatch.setattr("orrery.console.line_editor.cache_dir", lambda: tmp_path)
     shown = bytearray()
     with create_pipe_input() as keys, create_app_session(keys, DummyOutput()), Signals(None) as signals:
         prompt = Prompt(machine, shown.extend, signals)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from orrery_cli import INCLUDES, orrery
 
-from orrery import cli
+from orrery.cli import command_line
 from toolchain import fsimage, image, mkfs
 from toolchain.names import shown, shown_lines
 
@@ -34,10 +34,10 @@ def test_every_command_takes_them(
     os.mkdir(text)
     source, program = f"{text}/{text}.c", f"{text}/{text}"
     Path(source).write_text(SOURCE)
-    assert cli.main(["cc", "-o", program, source]) == 0
-    assert cli.main(["mkfs", f"{text}.img", program, source]) == 0
+    assert command_line.main(["cc", "-o", program, source]) == 0
+    assert command_line.main(["mkfs", f"{text}.img", program, source]) == 0
     assert capfd.readouterr().err == ""
-    assert cli.main(["lsfs", f"{text}.img"]) == 0
+    assert command_line.main(["lsfs", f"{text}.img"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert [line.split(" ", 4)[4] for line in lines] == ["/", f"/{shown(name)}", f"/{shown(name)}.c"]
     assert os.fsencode(next(iter(mkfs.collect([Path(source)])))) == name + b".c"
@@ -47,11 +47,11 @@ def test_every_command_takes_them(
         ["cc", "-o", "x", f"{text}.c"],
         ["mkfs", text, text],
     ):
-        assert cli.main(words) == 2
+        assert command_line.main(words) == 2
         said = capfd.readouterr().err
         assert len(said.splitlines()) == 1 and shown(name) in said and said[:-1].isprintable()
     Path(source).write_text("int main(void) { return x; }\n")
-    assert cli.main(["cc", "-o", program, source]) == 2
+    assert command_line.main(["cc", "-o", program, source]) == 2
     assert f"{shown(name)}/{shown(name)}.c:1:25: error: " in capfd.readouterr().err
 
 
@@ -90,5 +90,5 @@ def test_what_stdout_cannot_show_is_an_escape(monkeypatch: pytest.MonkeyPatch, t
     with open(tmp_path / "out", "w", encoding="ascii", errors="strict") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         (tmp_path / "fs.img").write_bytes(mkfs.build({"é": b""}))
-        assert cli.main(["lsfs", str(tmp_path / "fs.img")]) == 0
+        assert command_line.main(["lsfs", str(tmp_path / "fs.img")]) == 0
     assert (tmp_path / "out").read_text().splitlines()[-1].endswith(r" /\xe9")

@@ -1,8 +1,8 @@
 """The n-th failure: an allocation of a frame or a superpage, a process slot, a read or a write of the disk.
 
 For each n of a workload the machine is booted, the failure armed, and the workload run.  Then an error has
-reached a program, or nothing went wrong; nothing has leaked (orrery.audit), and the image is sound.  A write
-that fails is a panic, as it is in xv6, and so is a read in the middle of a change; nothing else is.
+reached a program, or nothing went wrong; nothing has leaked (orrery.inspect.audit), and the image is sound.
+A write that fails is a panic, as it is in xv6, and so is a read in the middle of a change; nothing else is.
 """
 
 import re
@@ -19,7 +19,7 @@ from kernel.errors import SyscallError
 from kernel.kernel import KernelPanic
 from kernel.proc import Proc
 from orrery import Machine
-from orrery.audit import Audit, track_allocations
+from orrery.inspect.audit import Audit, track_allocations
 from toolchain import fsimage, image
 
 WORKLOAD = (

@@ -27,12 +27,12 @@ from orrery import (
     Machine,
     Nursery,
     PoweredOff,
-    parcel,
     run_program,
 )
-from orrery.hooks import FaultEvent, SyscallEvent
-from orrery.nursery import PARENTS_MAX
-from orrery.recipe import Recipe
+from orrery.machine.hooks import FaultEvent, SyscallEvent
+from orrery.pool import serialized_exception
+from orrery.pool.machine_pool import PARENTS_MAX
+from orrery.pool.recipe import Recipe
 from toolchain.cc import CompileError
 from toolchain.mkfs import ImageError
 
@@ -157,7 +157,7 @@ def test_a_program_is_run_as_by_the_command_line(nursery: Nursery, tmp_path: Pat
     assert nursery.run_program(source, ["a b"], stdin="in\nput\n") == (3, "a b,in\n")
 
     done = orrery_cli.orrery("run", "--digest", source, "x", stdin="y\n")
-    from orrery import program
+    from orrery.machine import program
 
     loaded = program.load(str(source), ["x"], print)
     with nursery._fork(Recipe(for_program=True), None) as fork:
@@ -404,7 +404,7 @@ def test_a_tree_that_does_not_boot_says_so_each_time(tmp_path: Path, fault: str)
 
 def test_a_broken_workbench(tmp_path: Path) -> None:
     """Not even the hatchery starts: the one thing that is left to show is what Python printed."""
-    tree = changed_tree(tmp_path / "tree", "orrery/recipe.py", "class Recipe", "class Recipe of")
+    tree = changed_tree(tmp_path / "tree", "orrery/pool/recipe.py", "class Recipe", "class Recipe of")
     with Nursery(tree) as nursery:
         for _ in range(2):
             with pytest.raises(CannotGoOn) as lost:
@@ -526,17 +526,17 @@ def test_run_program_of_the_package(tmp_path: Path) -> None:
     assert result == (9, "hello\n") and result.status == 9 and result.output == "hello\n"
 
 
-@pytest.mark.parametrize("name", parcel.HOMES)
+@pytest.mark.parametrize("name", serialized_exception.HOMES)
 def test_exceptions_travel(name: str) -> None:
-    cls = getattr(import_module(parcel.HOMES[name]), name)
+    cls = getattr(import_module(serialized_exception.HOMES[name]), name)
     error: Exception = PoweredOff(3) if cls is PoweredOff else cls("what\nwent wrong")
     error.add_note("and why")
-    arrived = parcel.unwrap(marshal.loads(marshal.dumps(parcel.wrap(error))))
+    arrived = serialized_exception.unwrap(marshal.loads(marshal.dumps(serialized_exception.wrap(error))))
     assert type(arrived) is cls
     assert (str(arrived), vars(arrived)) == (str(error), vars(error))
 
 
 def test_an_exception_without_a_name_travels_as_the_nearest() -> None:
-    assert isinstance(parcel.unwrap(parcel.wrap(FileNotFoundError("x"))), OSError)
-    arrived = parcel.unwrap(parcel.wrap(ZeroDivisionError("x")))
+    assert isinstance(serialized_exception.unwrap(serialized_exception.wrap(FileNotFoundError("x"))), OSError)
+    arrived = serialized_exception.unwrap(serialized_exception.wrap(ZeroDivisionError("x")))
     assert isinstance(arrived, CannotGoOn) and str(arrived) == "ZeroDivisionError: x"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orrery import cli, outfile
+from orrery.cli import command_line, outfile
 from orrery.errors import BadInput
 from toolchain import mkfs
 from toolchain.paths import ROOT
@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "text").symlink_to("p.c")
     os.link(tmp_path / "p.c", tmp_path / "hard")
     (tmp_path / "sub").mkdir()
-    assert cli.main(["cc", "-o", "prog", "p.c"]) == 0
+    assert command_line.main(["cc", "-o", "prog", "p.c"]) == 0
     return tmp_path
 
 
@@ -74,7 +74,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 )
 def test_no_output_is_an_input(here: Path, line: str, capfd: pytest.CaptureFixture[str]) -> None:
     before = contents(here)
-    assert cli.main(line.split()) == 2
+    assert command_line.main(line.split()) == 2
     out, err = capfd.readouterr()
     assert out == "" and len(err.splitlines()) == 1 and err.startswith("orrery: ") and "; name " in err, err
     assert contents(here) == before
@@ -86,7 +86,7 @@ def test_what_stdin_is_read_from_is_an_input(here: Path, capfd: pytest.CaptureFi
     keys = os.open("data.bin", os.O_RDONLY)
     try:
         os.dup2(keys, 0)
-        assert cli.main(["run", "--strace=data.bin", "p.c"]) == 2
+        assert command_line.main(["run", "--strace=data.bin", "p.c"]) == 2
     finally:
         os.dup2(saved, 0)
         os.close(saved)
@@ -109,7 +109,7 @@ def computes(here: Path) -> None:
 def test_what_only_the_compiler_reads_is_an_input(here: Path, change: Callable[[Path], None]) -> None:
     change(here)
     before = contents(here)
-    assert cli.main(["cc", "-o", "data.bin", "p.c"]) == 2
+    assert command_line.main(["cc", "-o", "data.bin", "p.c"]) == 2
     assert contents(here) == before
 
 
@@ -129,14 +129,14 @@ def test_what_an_error_leaves(here: Path, capfd: pytest.CaptureFixture[str]) -> 
         "mkfs out none",
         "mkfs --size 3 out p.c",
     ):
-        assert cli.main(line.split()) == 2, line
+        assert command_line.main(line.split()) == 2, line
         assert [(here / name).read_text() for name in ("trace", "run.orr", "out")] == ["old"] * 3, line
     assert not list(here.glob(".*"))
 
 
 @pytest.mark.parametrize("command", ["cc -o /dev/full p.c", "mkfs /dev/full p.c", "cc -E -o /dev/full p.c"])
 def test_a_full_device_is_named(here: Path, command: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(command.split()) == 2
+    assert command_line.main(command.split()) == 2
     expected = "orrery: /dev/full: cannot be written: No space left on device; write it elsewhere\n"
     assert capfd.readouterr().err == expected
 
@@ -147,7 +147,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_the_old_file(
     def full(fd: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("orrery.outfile.os.write", full)
+    monkeypatch.setattr("orrery.cli.outfile.os.write", full)
     for write in (
         lambda: outfile.write_file("data.bin", b"new", 0o644),
         lambda: outfile.begin("data.bin", "new"),
@@ -159,17 +159,17 @@ def test_a_disk_that_is_full_in_the_middle_leaves_the_old_file(
 
 def test_what_is_written_where_a_link_leads_and_with_which_rights(here: Path) -> None:
     (here / "link").symlink_to("sub/real")
-    assert cli.main(["cc", "-o", "link", "p.c"]) == 0
+    assert command_line.main(["cc", "-o", "link", "p.c"]) == 0
     assert (here / "link").is_symlink() and (here / "sub" / "real").read_bytes() == (
         here / "prog"
     ).read_bytes()
     umask = os.umask(0)
     os.umask(umask)
     assert (here / "prog").stat().st_mode & 0o777 == 0o755 & ~umask
-    assert cli.main(["cc", "-c", "-DY", "p.c"]) == 0 and cli.main(["cc", "-S", "p.c"]) == 0
+    assert command_line.main(["cc", "-c", "-DY", "p.c"]) == 0 and command_line.main(["cc", "-S", "p.c"]) == 0
     assert (here / "p.o").stat().st_mode & 0o777 == 0o666 & ~umask
     assert "main:" in (here / "p.s").read_text()
-    assert cli.main(["cc", "-S", "p.c"]) == 0, "what it made itself it makes again"
+    assert command_line.main(["cc", "-S", "p.c"]) == 0, "what it made itself it makes again"
 
 
 def test_sparse_files(here: Path) -> None:

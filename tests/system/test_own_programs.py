@@ -12,7 +12,7 @@ import orrery_cli
 import pytest
 
 from orrery import Machine
-from orrery.audit import Audit
+from orrery.inspect.audit import Audit
 from toolchain import mkfs
 
 LINE = re.compile(r"^test (\w+): ", re.M)

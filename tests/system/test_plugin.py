@@ -114,7 +114,7 @@ def test_the_skeleton_fails_and_says_why(hidden: Path) -> None:
     assert '>       assert machine.sh("uniq -c fruit") ==' in count
     assert "E         - 2 apple\nE         - 1 pear\n" in count
     assert "\n$ uniq -c fruit\n$ \n" in graded.out, "the console is in the report"
-    assert "orrery/forked.py" not in graded.out, "nothing of ours is in the traceback"
+    assert "orrery/pool/forked_machine.py" not in graded.out, "nothing of ours is in the traceback"
 
 
 def test_a_crash_in_the_xml_file(hidden: Path) -> None:

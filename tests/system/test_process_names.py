@@ -13,16 +13,19 @@ from orrery_cli import INCLUDES, orrery
 
 from kernel.kernel import KernelPanic
 from kernel.proc import NAME_MAX, Proc, name_bytes, process_name
-from orrery import Machine, answers, hooks, postmortem
-from orrery.crash import Crashes
+from orrery import Machine
 from orrery.debugger.beginning import to_main
 from orrery.debugger.target import ProcessInfo
 from orrery.debugger.timeline import Timeline
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.symbolfiles import SymbolFiles
-from orrery.monitor import Monitor
-from orrery.strace import Strace
-from orrery.wire import Wire
+from orrery.inspect import postmortem
+from orrery.inspect.crash import Crashes
+from orrery.inspect.monitor import Monitor
+from orrery.inspect.strace import Strace
+from orrery.machine import hooks
+from orrery.pool import answers
+from orrery.pool.channel import Wire
 from toolchain import cc, image
 from toolchain.names import shown
 

@@ -12,11 +12,11 @@ import pexpect
 import pytest
 from orrery_cli import ORRERY, Done, image_with, orrery
 
-from orrery import cli
+from orrery.cli import command_line
+from orrery.cli.replay import tape_of
 from orrery.debugger.recording import Seal, load
 from orrery.debugger.timeline import Timeline
 from orrery.errors import BadInput
-from orrery.replay import tape_of
 
 READER = """
 int main(void) {
@@ -228,10 +228,10 @@ def test_what_was_changed_in_a_recording_is_told_when_the_run_is_over(
         ([header, keys, keys, end], "elsewhere"),
     ):
         path.write_text("".join(json.dumps(line) + "\n" for line in damaged))
-        assert cli.main(["replay", str(path)]) == 2
+        assert command_line.main(["replay", str(path)]) == 2
         said = capfd.readouterr().err
         assert why in said and len(said.splitlines()) == 1 and "the same run" not in said
-        assert cli.main(["debug", str(path)]) == 2 or why == "elsewhere"
+        assert command_line.main(["debug", str(path)]) == 2 or why == "elsewhere"
         capfd.readouterr()
 
 
@@ -245,7 +245,7 @@ def test_a_status_that_is_not_the_guests_is_seen_even_under_a_seal(
     written[-1]["end"] = 5
     seal = Seal()
     path.write_bytes(b"".join(seal.put_on(json.dumps(line).encode()) + b"\n" for line in written))
-    assert cli.main(["replay", str(path)]) == 2
+    assert command_line.main(["replay", str(path)]) == 2
     assert "the guest's status is 7, and not 5" in capfd.readouterr().err
 
 

@@ -13,7 +13,8 @@ from processes import descendants, left
 from source_tree import ROOT, changed_tree
 from test_plugin import LAB, grade
 
-from orrery import CannotGoOn, Nursery, pytest_words, sandbox
+from orrery import CannotGoOn, Nursery, pytest_words
+from orrery.pool import sandbox
 from toolchain import landlock
 from toolchain.paths import cache_dir
 
@@ -296,7 +297,7 @@ def test_a_kernel_that_forks_without_end(hostile: tuple[Path, Path, list[Path]])
 
 
 def test_the_hidden_test_beside_the_sources_is_not_readable(hostile: tuple[Path, Path, list[Path]]) -> None:
-    from orrery.recipe import Recipe
+    from orrery.pool.recipe import Recipe
 
     _, _, programs = hostile
     recipe = Recipe(programs=tuple((str(path), "") for path in programs))

@@ -10,7 +10,7 @@ from orrery.debugger.stops import KERNEL
 from orrery.debugger.target import Target
 from orrery.gdb import traveller as module
 from orrery.gdb.traveller import Traveller
-from orrery.machine import Machine
+from orrery.machine.machine import Machine
 
 MEM_MIB = 16
 Seen = list[tuple[Moment, str]]

@@ -9,7 +9,7 @@ import pytest
 from orrery_cli import INCLUDES, PROGRAMS, STOCK_SHELL, compile_text, default_files, orrery
 
 from orrery import Machine
-from orrery.vintage import year_of
+from orrery.machine.course_year import year_of
 from toolchain import cc, fsimage, mkfs
 
 # Its own sbrk, so that the library's, which is as 2025's, is left out.

@@ -18,7 +18,7 @@ from mi import Gdb
 from orrery_cli import orrery
 from source_tree import changed_tree
 
-from orrery import cli
+from orrery.cli import command_line
 from toolchain import cc
 
 SYSFILE = ROOT / "kernel/xv6/sysfile.py"
@@ -56,7 +56,7 @@ with Machine(mem_mib=32) as machine:
 """
 FORKS = """
 from orrery.debugger.timeline import Timeline
-from orrery.nursery import Nursery
+from orrery.pool.machine_pool import Nursery
 with Nursery() as nursery, nursery.machine() as machine:
     print(machine.sh("echo one"), end="")
 with Timeline(mem_mib=32) as timeline:
@@ -280,11 +280,11 @@ def test_no_configuration_lets_debugpy_follow_processes_that_fork() -> None:
 def test_an_editor_is_told_the_flags(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """What is printed for editors is enough to compile, and says what compiles differently."""
     (tmp_path / "p.c").write_text('#include "user/user.h"\n#include "kernel/fs.h"\nint n = BSIZE + OWN;\n')
-    assert cli.main(["cc", "--print-flags", "-DOWN=3"]) == 0
+    assert command_line.main(["cc", "--print-flags", "-DOWN=3"]) == 0
     flags = capfd.readouterr().out.splitlines()
     command = [str(cc.zig_path()), "clang", *flags, "-fsyntax-only", "-Werror", str(tmp_path / "p.c")]
     assert subprocess.run(command, check=False, capture_output=True, timeout=30).stderr == b""
-    assert cli.main(["cc", "--print-flags=vscode", "-DOWN=3", "-I", str(tmp_path)]) == 0
+    assert command_line.main(["cc", "--print-flags=vscode", "-DOWN=3", "-I", str(tmp_path)]) == 0
     [configuration] = json.loads(capfd.readouterr().out)["configurations"]
     assert configuration["includePath"][0] == str(tmp_path) and "OWN=3" in configuration["defines"]
     [ours] = settings("c_cpp_properties.json")["configurations"]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from orrery import BadInput, Machine, Nursery, marker, run_program
-from orrery.checks import WrongType
+from orrery import BadInput, Machine, Nursery, run_program
+from orrery.grading import marker
+from orrery.machine.checks import WrongType
 
 WRONG: dict[str, tuple[object, ...]] = {
     "drive": (3, True, ["x"], {"a": 1}, "", "a\0b"),

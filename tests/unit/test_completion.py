@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orrery import cli
-from orrery.arguments import GRAMMAR
-from orrery.completion import script
+from orrery.cli import command_line
+from orrery.cli.arguments import GRAMMAR
+from orrery.cli.completion import script
 
 ASK = (
     'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_orrery; printf "%s\\n" "${COMPREPLY[@]}"'
@@ -18,7 +18,7 @@ ASK = (
 @pytest.fixture(scope="module")
 def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("completion")
-    (folder / "orrery.bash").write_text(script(cli.make_parser(cli.COMMANDS), "bash"))
+    (folder / "orrery.bash").write_text(script(command_line.make_parser(command_line.COMMANDS), "bash"))
     (folder / "fs.img").touch()
     return folder / "orrery.bash"
 
@@ -42,5 +42,5 @@ def test_bash_completes_commands_options_values_and_files(bash: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_each_shell_has_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["completion", shell]) == 0
+    assert command_line.main(["completion", shell]) == 0
     assert "snapshot" in capsys.readouterr().out

@@ -6,8 +6,8 @@ import pytest
 
 from emu.dev.drive import DriveError, OverlayDrive, RamDrive
 from kernel.abi import disk, fcntl
-from orrery.drives import open_drive
 from orrery.errors import BadInput
+from orrery.machine.drives import open_drive
 from toolchain import image, mkfs
 from toolchain.fsimage import BadImage, FsImage
 

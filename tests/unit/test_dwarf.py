@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orrery.dwarf import DebugInfo, Place
+from orrery.inspect.dwarf import DebugInfo, Place
 from toolchain import cc
 
 # Nobody calls the first functions: the linker drops them and moves what DWARF says of them to address 0,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from elftools.dwarf.structs import DWARFStructs
 
-from orrery.entries import NESTING_MAX, BadDebugInfo, Tree, read
-from orrery.linetable import LineTable
+from orrery.inspect.entries import NESTING_MAX, BadDebugInfo, Tree, read
+from orrery.inspect.linetable import LineTable
 
 
 @dataclass

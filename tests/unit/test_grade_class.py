@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orrery import cli, grade
+from orrery.cli import command_line
+from orrery.grading import grade
 
 SCORES = '{{"score": {score}, "tests": [{tests}]}}'
 TEST = '{{"name": "{name}", "score": {score}, "max_score": 2, "status": "{status}"}}'
@@ -86,7 +87,7 @@ def test_one_that_hangs_or_crashes_costs_the_others_nothing(
         submit(course, "last", results(0, 2)),
     ]
     begin = time.monotonic()
-    assert cli.main(["grade", "-j", "4", "--timeout", "2", *names]) == 1
+    assert command_line.main(["grade", "-j", "4", "--timeout", "2", *names]) == 1
     assert time.monotonic() - begin < 30
     out, err = capfd.readouterr()
     rows = table(out)
@@ -109,7 +110,7 @@ def test_one_that_hangs_or_crashes_costs_the_others_nothing(
 
 def test_the_file_for_a_spreadsheet(course: Path) -> None:
     odd = submit(course, '=HYPERLINK("x")', results(2, 0))
-    assert cli.main(["grade", "-o", "out", odd, submit(course, "a,b\n", results(0, 2))]) == 0
+    assert command_line.main(["grade", "-o", "out", odd, submit(course, "a,b\n", results(0, 2))]) == 0
     rows = list(csv.reader((course / "out" / "grades.csv").open(newline="")))
     assert rows == [
         ["submission", "points", "possible", "passed", "not graded", "test_0", "test_1"],
@@ -134,7 +135,7 @@ def test_names_of_any_kind(course: Path, capfd: pytest.CaptureFixture[str]) -> N
     ]
     for name in names:
         submit(course, name, results(2))
-    assert cli.main(["grade", "--", *names, "a/same/../same"]) == 0
+    assert command_line.main(["grade", "--", *names, "a/same/../same"]) == 0
     folders = {entry.name for entry in (course / "grades").iterdir()}
     assert folders == {"a_same", "b_same", "grades.csv", *(name for name in names if "/" not in name)}
     out = capfd.readouterr().out
@@ -154,9 +155,9 @@ def test_no_two_have_one_folder(parts: list[list[str]]) -> None:
 
 def test_results_of_before_are_not_taken_for_those_of_now(course: Path) -> None:
     submit(course, "eve", results(2))
-    assert cli.main(["grade", "eve"]) == 0
+    assert command_line.main(["grade", "eve"]) == 0
     (course / "eve" / "run").write_text("exit 3")
-    assert cli.main(["grade", "eve"]) == 1
+    assert command_line.main(["grade", "eve"]) == 1
     folder = course / "grades" / "eve"
     assert json.loads((folder / "results.json").read_text())["score"] == 0
     assert not (folder / "junit.xml").exists()
@@ -165,7 +166,7 @@ def test_results_of_before_are_not_taken_for_those_of_now(course: Path) -> None:
 def test_files_among_the_submissions_are_left_out(course: Path, capfd: pytest.CaptureFixture[str]) -> None:
     submit(course, "eve", results(2))
     (course / "README").touch()
-    assert cli.main(["grade", "eve", "README"]) == 0
+    assert command_line.main(["grade", "eve", "README"]) == 0
     assert "warning: README: not a directory, and not graded" in capfd.readouterr().err
 
 
@@ -189,14 +190,14 @@ def test_files_among_the_submissions_are_left_out(course: Path, capfd: pytest.Ca
 def test_bad_input(course: Path, capfd: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     submit(course, "eve", results(2))
     (course / "eve" / "test_own.py").write_text("")
-    assert cli.main(["grade", *words]) == 2
+    assert command_line.main(["grade", *words]) == 2
     err = capfd.readouterr().err
     assert message in err.splitlines()[-1] and "Traceback" not in err
 
 
 def test_no_test_is_named(course: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (course / "test_lab.py").unlink()
-    assert cli.main(["grade", "."]) == 2
+    assert command_line.main(["grade", "."]) == 2
     assert "no test_*.py in the current directory; name the hidden test with --test" in capfd.readouterr().err
 
 
@@ -212,7 +213,7 @@ def test_an_interruption_ends_all(course: Path) -> None:
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    assert cli.main(["grade", "-j", "1", "s0", "s1", "s2"]) == 130
+    assert command_line.main(["grade", "-j", "1", "s0", "s1", "s2"]) == 130
     thread.join()
     assert_ended(int((course / "pid0").read_text()))
     assert not (course / "pid1").exists()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orrery import labkit
 from orrery.errors import BadInput
+from orrery.grading import labkit
 
 SOURCE = '''"""About it."""
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from orrery import arguments, doctor, words
-from orrery.decode import quote
-from orrery.output import CommandOutput, HostOutput
-from orrery.script import Lines
-from orrery.signals import Signals
+from orrery.cli import arguments, doctor, words
+from orrery.console.script import Lines
+from orrery.console.signals import Signals
+from orrery.machine.decode import quote
+from orrery.machine.output import CommandOutput, HostOutput
 from toolchain.hostfile import LINE_BYTES_MAX
 
 SHELL = 2

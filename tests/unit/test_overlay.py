@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orrery import overlay
-from orrery.overlay import CannotLay
+from orrery.grading import overlay
+from orrery.grading.overlay import CannotLay
 
 
 @pytest.fixture

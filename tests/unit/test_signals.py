@@ -8,10 +8,10 @@ from itertools import count
 
 import pytest
 
-from orrery import guardian
-from orrery.ending import Ended, in_order
-from orrery.signals import Halted, Signals
-from orrery.watchdog import Patience, Stuck
+from orrery.console import guardian
+from orrery.console.shutdown import Ended, in_order
+from orrery.console.signals import Halted, Signals
+from orrery.pool.watchdog import Patience, Stuck
 
 WALL_S_MAX = 30  # for what takes a second on an idle machine
 

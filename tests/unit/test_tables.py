@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from orrery.tables import PLAIN, Look, Table, lines, look_of, rendered
+from orrery.inspect.tables import PLAIN, Look, Table, lines, look_of, rendered
 
 SMALL = Table((">pid", "name", "waits for"), [(1, "init", "a child"), (200, "[red]sh[/red]", "")])
 WIDE = Table(("name", "about"), [("ps", "word " * 20), ("x" * 30, "")])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from orrery import recipe
+from orrery.pool import recipe
 from toolchain import cc, headers, image, includes, mentions, objects, paths, store, zig
 from toolchain.flags import understand
 

@@ -11,8 +11,8 @@ import pytest
 
 from kernel.kernel import KernelPanic
 from orrery.errors import CannotGoOn
-from orrery.forked import ForkedMachine
-from orrery.wire import ANSWER_BYTES_MAX, PROTOCOL, BadAnswer, Hangup, Wire
+from orrery.pool.channel import ANSWER_BYTES_MAX, PROTOCOL, BadAnswer, Hangup, Wire
+from orrery.pool.forked_machine import ForkedMachine
 
 STATE = [10**9, 0, {"bytes": ""}, [], []]
 GREETING = [True, [PROTOCOL, []], STATE]

@@ -1,0 +1,140 @@
+"""What the options of a command line say: how a machine is made, and how the session with it goes.
+
+Called by command_line.py, with what arguments.py has parsed.  A value that makes no sense is a BadInput.
+Imports are in the functions, as in command_line.py.
+"""
+
+import argparse
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from kernel.abi.tty import TTY_COLUMNS_MAX
+from orrery.cli.arguments import GDB_PORT, RECORDED, TO_STDERR
+from orrery.errors import BadInput
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from orrery.cli.outfile import Name
+    from orrery.cli.session import Options
+
+STDIN: Final = 0
+COLUMNS_DEFAULT: Final = 80  # of a terminal that does not say
+PORT_MAX: Final = 65535
+LOOPBACK: Final = "127.0.0.1"
+SECONDS_MAX: Final = 10**8  # three years: the timers of host and guest both hold it
+
+
+def command_lines(texts: Sequence[str]) -> tuple[bytes, ...]:
+    """The lines of all -c."""
+    lines = [line for text in texts for line in os.fsencode(text).split(b"\n")]
+    if texts and lines[-1] == b"" and len(lines) > 1:
+        lines.pop()  # the text ended in a newline
+    return tuple(lines)
+
+
+def machine_keywords(options: argparse.Namespace) -> dict[str, Any]:
+    """Machine's, as far as options say them. Who records or debugs leaves the drive as it is."""
+    return {
+        "drive": options.drive,
+        "seed": options.seed,
+        "mem_mib": options.mem,
+        "engine": options.engine,
+        "snapshot": options.snapshot or options.record is not None or is_served(options),
+        "lab": options.lab,
+        "usyscall": options.usyscall,
+        "ustack": options.ustack,
+        "layout": options.layout,
+        "columns": _columns(options),
+    }
+
+
+def _columns(options: argparse.Namespace) -> int:
+    """The columns of the terminal that is to be the machine's console; 0 where there is none.
+
+    Lines of -c come from no terminal, nor does what a person types for a program under a debugger.
+    """
+    by_debugger = options.words[0] not in RECORDED or getattr(options, "for_gdb", None)
+    if by_debugger or getattr(options, "c", None) or not os.isatty(STDIN):
+        return 0
+    try:
+        columns = os.get_terminal_size(STDIN).columns
+    except OSError:
+        columns = 0
+    return min(columns, TTY_COLUMNS_MAX) or COLUMNS_DEFAULT
+
+
+def is_served(options: argparse.Namespace) -> bool:
+    """Whether there is to be a gdb server."""
+    return getattr(options, "gdb", None) is not None or getattr(options, "gdb_wait", False)
+
+
+def session_options(
+    options: argparse.Namespace, commands: tuple[bytes, ...] = (), *, program: bool = False
+) -> "Options":
+    """The options of a run, but for strace's file."""
+    from orrery.cli.session import Options
+
+    timeout_s = seconds_of("--timeout", options.timeout)
+    return Options(
+        commands=commands,
+        program=program,
+        max_ticks=_virtual_ticks(options.max_time),
+        timeout_s=None if timeout_s is None else float(timeout_s),
+        digest=options.digest,
+        gdb=gdb_address(options),
+        gdb_wait=options.gdb_wait,
+        gdb_owner=getattr(options, "for_gdb", None),
+    )
+
+
+def gdb_address(options: argparse.Namespace) -> tuple[str, int] | None:
+    """Where a gdb server is asked for."""
+    text = options.gdb or (GDB_PORT if getattr(options, "gdb_wait", False) else None)
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > PORT_MAX:
+        raise BadInput(f"--gdb {text}: no port; give a number up to {PORT_MAX}, as in --gdb {GDB_PORT}")
+    return host.strip("[]") or LOOPBACK, int(port)
+
+
+def trace_fd(options: argparse.Namespace) -> int | None:
+    """Where strace's lines go, if anywhere: a file is begun anew, so all else has been checked."""
+    from orrery.cli import outfile
+
+    name: str | None = options.strace
+    if name is None:
+        return None
+    return 2 if name == TO_STDERR else outfile.open_stream("--strace", name)
+
+
+def check_outputs(options: argparse.Namespace, inputs: "Iterable[Name | None]") -> None:
+    """Raise BadInput where a run would write what it reads: its program's files or its drive."""
+    from orrery.cli import outfile
+
+    trace = None if options.strace == TO_STDERR else options.strace
+    outfile.check({"-o": options.record, "--strace": trace}, [*inputs, options.drive])
+
+
+def _virtual_ticks(text: str | None) -> int | None:
+    from emu.clock import TICKS_PER_S
+
+    seconds = seconds_of("--max-time", text)
+    return None if seconds is None else int(seconds * TICKS_PER_S)
+
+
+def seconds_of(option: str, text: str | None) -> "Decimal | None":
+    """A positive decimal number of seconds, or None where the option was not given."""
+    if text is None:
+        return None
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        seconds = Decimal(text)
+    except InvalidOperation:
+        seconds = Decimal("nan")
+    if seconds.is_nan() or not 0 < seconds < SECONDS_MAX:
+        raise BadInput(f"{option} {text}: no time; give a number of seconds, as in {option} 2.5")
+    return seconds

@@ -1,0 +1,162 @@
+"""Replaying: the run of a recording, again, for `orrery replay`.
+
+The machine is made as the recording says, what was typed is typed at its moment, and at the end the digest of
+all that the machine is must be the recorded one.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from emu.events import NEVER
+from kernel.proc import Proc
+from orrery.cli.session import BY_SIGNAL, FILTERS, STDOUT
+from orrery.console.signals import Signals
+from orrery.debugger.recording import Recording, image_digest
+from orrery.debugger.stops import Stopped
+from orrery.debugger.tape import Astray, Change, Tape
+from orrery.debugger.target import Target
+from orrery.errors import BadInput
+from orrery.inspect.crash import Crashes
+from orrery.machine.machine import Machine
+from orrery.machine.output import Filter, HostOutput
+from toolchain.names import shown
+
+BY_GUEST: Final = ("program", "program and echo", "console")
+"""What is shown of runs whose exit status is the guest's, where that has switched the machine off."""
+
+
+class Replay(Target):
+    """A target whose console goes through `shown`, as that of the session did."""
+
+    def __init__(self, machine: Machine, tape: Tape, shown: Filter) -> None:
+        super().__init__(machine, tape)
+        self._shown: Final = shown
+
+    def output(self, pid: int | None, data: bytes) -> None:
+        self._shown.output(pid, data)
+
+    def waits(self, p: Proc) -> None:
+        if self._machine.is_shell(p.pid) and self._machine.at_prompt:
+            self._shown.prompted()
+
+
+def machine_for(recording: Recording, drive: str | None = None) -> Machine:
+    """The machine that was recorded, at its power-on; raises BadInput where the drive is another one."""
+    try:
+        machine = Machine(**{**recording.machine, "drive": drive or recording.machine["drive"]})
+    except TypeError as error:
+        raise BadInput(f"{recording.path}: a damaged recording ({error}); record it anew") from error
+    if image_digest(machine.board.drive) != recording.image:
+        machine.close()
+        name = drive or recording.machine["drive"] or "the default image"
+        raise BadInput(
+            f"{recording.path}: made with another disk: {name} has another content now; "
+            "give the image that it was, with --drive"
+        )
+    return machine
+
+
+def tape_of(recording: Recording) -> tuple[Change, ...]:
+    """All that is to be done to the machine; a recording that was not broken off says where it ends."""
+    end = () if recording.end is None else (Change(recording.end.moment, "end", ()),)
+    return (*recording.changes, *end)
+
+
+def play(
+    recording: Recording,
+    drive: str | None,
+    say: Callable[[str], None],
+    gdb: tuple[str, int] | None = None,
+) -> int:
+    """Make the run again; the exit status of then. Raises BadInput where it becomes another run.
+
+    With an address for a gdb server, that waits for a gdb before it starts.
+    """
+    if recording.shown not in FILTERS:
+        raise BadInput(f"{recording.path}: a damaged recording ({recording.shown!r}); record it anew")
+    with machine_for(recording, drive) as machine:
+        host = HostOutput(STDOUT, machine.ask_stop)
+        filtered = FILTERS[recording.shown](machine, host.write)
+        replay = Replay(machine, Tape(tape_of(recording)), filtered)
+        Crashes(machine, lambda text: say(f"orrery: {text}"))
+        with Signals(None) as signals:
+            signals.attach(replay.ask_stop)
+            try:
+                if gdb is None:
+                    stopped, another = replay.resume(), ""
+                else:
+                    stopped, another = _debugged(recording, drive, say, machine, replay, signals, gdb)
+            except Astray as error:
+                raise BadInput(f"{recording.path}: {error}") from error
+            filtered.finish()
+        if signals.terminated:
+            return BY_SIGNAL + signals.terminated
+        if another:
+            say(f"orrery: {another}, and so it ended otherwise, at {stopped.moment.time_ps} ps")
+            return stopped.status
+        return _verdict(recording, stopped, machine, say)
+
+
+class _Console:
+    """What a server takes for the console's front: there is nobody, and `replay` is it."""
+
+    def __init__(self, replay: Replay) -> None:
+        self.output: Final = replay.output
+        self.waits: Final = replay.waits
+        self.idle: Final = replay.idle
+        self.slice: Final = replay.slice
+        self.status: int | None = None
+
+
+def _debugged(
+    recording: Recording,
+    drive: str | None,
+    say: Callable[[str], None],
+    machine: Machine,
+    replay: Replay,
+    signals: Signals,
+    address: tuple[str, int],
+) -> tuple[Stopped, str]:
+    """Make the run with a gdb server; the second says why it has become another one, if it has."""
+    from orrery.gdb.server import Server
+    from orrery.gdb.traveller import Traveller
+
+    made_by = {**recording.machine, "drive": drive or recording.machine["drive"]}
+    traveller = Traveller(machine, replay, made_by, tape_of(recording))
+    server = Server(machine, traveller, address, say, wait=True, replays=True)
+    console = _Console(replay)
+    try:
+        stopped = server.run(NEVER, console, signals, lambda: signals.came or console.status is not None)
+    finally:
+        server.close()
+    if console.status is not None:
+        return stopped, "gdb has switched the machine off"
+    return stopped, "gdb has changed the run" if replay.tape.changes() != tape_of(recording) else ""
+
+
+def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Callable[[str], None]) -> int:
+    """Whether it was the same run; its exit status."""
+    end = recording.end
+    if stopped.why == "panic":
+        say(f"orrery: panic: {stopped.detail}")
+    if end is None and recording.doubt:
+        raise BadInput(f"{shown(recording.path)}: {recording.doubt}; record it anew")
+    if end is None:
+        say(f"orrery: warning: {recording.path} was broken off: nobody knows where the run ended")
+        return stopped.status
+    digest = machine.digest()
+    if (stopped.moment, digest) != (end.moment, end.digest):
+        raise BadInput(
+            f"{recording.path}: the run ended in another state, at {stopped.moment.time_ps} ps with digest "
+            f"{digest}, not at {end.moment.time_ps} ps with {end.digest}"
+        )
+    if recording.doubt:
+        raise BadInput(f"{shown(recording.path)}: {recording.doubt}; record it anew")
+    switched_off = machine.board.exit_code
+    if recording.shown in BY_GUEST and switched_off is not None and switched_off & 0xFF != end.status:
+        raise BadInput(
+            f"{shown(recording.path)}: a damaged recording (the guest's status is {switched_off & 0xFF}, "
+            f"and not {end.status}); record it anew"
+        )
+    say(f"orrery: the same run, up to {end.moment.time_ps} ps: digest {digest}")
+    return end.status

@@ -1,0 +1,1 @@
+"""Going back in time: recordings, checkpoints, and runs that are made again."""

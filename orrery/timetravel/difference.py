@@ -1,0 +1,36 @@
+"""The difference of two machines of one origin: the first place where their runs part.
+
+For scripts: `orrery.diff(machine, machine.fork())`, once both have run.  Both runs are made again, side by
+side, each in processes of its own, because that is where one can go back and forth in them.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from orrery.errors import BadInput
+
+if TYPE_CHECKING:
+    from orrery.debugger.parting import Parting
+    from orrery.machine.machine import Machine
+
+MAY_DIFFER: Final = ("drive", "seed", "snapshot")
+
+
+def diff(first: "Machine", second: "Machine") -> "Parting | None":
+    """Where the runs of the two part; None where the shorter one is as the other, as far as it goes.
+
+    They may have another seed, and other drives.  Raises BadInput for machines that were made in ways which
+    differ otherwise, or whose drives keep what is written.
+    """
+    from orrery.debugger.parting import parting
+    from orrery.debugger.timeline import Timeline
+
+    options, other = first.past.options, second.past.options
+    names = ", ".join(name for name in options if options[name] != other[name] and name not in MAY_DIFFER)
+    if names:
+        raise BadInput(f"the machines were made in different ways: compare those of one {names}")
+    limit_ticks = min(machine.board.clock.now for machine in (first, second))
+    with (
+        Timeline(**options, changes=first.past.changes) as one,
+        Timeline(**other, changes=second.past.changes) as two,
+    ):
+        return parting(one, two, limit_ticks)
