@@ -22,14 +22,13 @@ from toolchain.includes import CURRENT, Include, include_path, source_of
 from toolchain.link import LINK_FLAGS, USER_LD, USER_LINK_FLAGS, link
 from toolchain.names import shown
 from toolchain.objects import COMPILE_FLAGS, compile_all, compile_one, explore_job
-from toolchain.paths import ROOT, write_atomic
+from toolchain.paths import tree_file, write_atomic
 from toolchain.sources import SUFFIXES, Job, inputs, job_of, jobs_of, tell_warnings
 from toolchain.stack import with_stack
 from toolchain.strip import strip
 from toolchain.zig import zig_path, zig_version
 
 __all__ = [
-    "ROOT",
     "CompileError",
     "compile_user",
     "host_library",
@@ -39,7 +38,7 @@ __all__ = [
     "zig_version",
 ]
 
-USER_LIB = ROOT / "user" / "lib"
+USER_LIB = tree_file("user/lib")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from toolchain import paths, store
 
-_USER = paths.ROOT / "user"
-_COMMON = (_USER, paths.ROOT / "kernel" / "abi", paths.ROOT / "toolchain")
-_ASM = paths.ROOT / "kernel" / "asm"
-_README = paths.ROOT / "README.md"
+_USER = paths.tree_file("user")
+_COMMON = (_USER, paths.tree_file("kernel/abi"), paths.tree_file("toolchain"))
+_ASM = paths.tree_file("kernel/asm")
+_README = paths.tree_file("README.md")
 _SIZE = struct.Struct("<Q")
 _KEY = re.compile("[0-9a-f]{64}")
 _KEPT = 8  # results of each kind that stay in the cache
@@ -79,7 +79,7 @@ def kernel_elf_with_lines(gates: Mapping[str, tuple[str, Path, int]]) -> bytes:
     from toolchain import cc
 
     name = "gates.S"
-    shown = f"./{_ASM.relative_to(paths.ROOT) / name}"
+    shown = f"./kernel/asm/{name}"
     lines = [f'#line 1 "{shown}"']
     for number, line in enumerate((_ASM / name).read_text().splitlines(), 1):
         words = line.split()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import headers, store, zig
-from toolchain.paths import ROOT, cache_dir, fallback_dir, holds, link_atomic, write_atomic
+from toolchain.paths import cache_dir, fallback_dir, holds, link_atomic, tree_file, write_atomic
 from toolchain.view import Seen
 
-USER_INCLUDE = ROOT / "user" / "include"
+USER_INCLUDE = tree_file("user/include")
 CURRENT = "current"  # a link to the generated headers of now
 
 
@@ -77,4 +77,4 @@ def _generated(generated: Mapping[str, str], key: str) -> Path:
 def source_of(shown: str) -> Path:
     """The file in the tree, or a generated one, that DWARF calls `shown`."""
     directory, _, name = shown.partition("/")
-    return include_path().seen[0].path / name if directory == "include" else ROOT / shown
+    return include_path().seen[0].path / name if directory == "include" else tree_file(shown)

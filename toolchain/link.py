@@ -12,10 +12,10 @@ from pathlib import Path
 from toolchain import store, zig
 from toolchain.diagnostics import CompileError, failure
 from toolchain.names import shown
-from toolchain.paths import ROOT, scratch
+from toolchain.paths import scratch, tree_file
 from toolchain.sources import OBJECT, Job
 
-USER_LD = ROOT / "toolchain" / "user.ld"
+USER_LD = tree_file("toolchain/user.ld")
 LINK_FLAGS = ("-m", "elf64lriscv", "-z", "max-page-size=4096", "--build-id=none", "--error-limit=0")
 # A program may define a name that the library has; the first definition, its own, is taken.
 # What DWARF says of functions that were left out is moved to where no program is, and not to 0, where one is.

@@ -1,7 +1,9 @@
 """Where the toolchain reads and writes: the source tree, the cache, and how a cache entry appears.
 
-Called by every module of toolchain/.  The install is an editable one, so the sources lie beside this
-package; nothing else in the project may guess where the tree is.  A cache entry is written under a
+Called by every module of toolchain/ and by those of orrery/ that need a file of ours; nothing else in the
+project may guess where one lies.  In a source tree, and so in an editable install, all files are below one
+directory.  A wheel installs our packages beside those of others, and what else lies at the top of the tree
+(user/, labs/, README.md, ...) in toolchain/share, where setup.py puts it.  A cache entry is written under a
 temporary name and renamed, so a reader sees all of it or none, and two builders may race.
 """
 
@@ -12,14 +14,25 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("emu", "kernel", "orrery", "toolchain")
+ROOT = Path(__file__).resolve().parent.parent  # has our packages
+SHARE = ROOT / "toolchain" / "share"
+TOP = SHARE if SHARE.is_dir() else ROOT  # has the rest of the tree
 KERNEL_SOURCES = f"{ROOT / 'kernel'}{os.sep}"  # what the file names of the kernel's code begin with
 _PLAIN = re.compile(r"[\w/.+-]+", re.ASCII)  # a path that a compiler's option can hold, whatever it splits at
 
 
+def tree_file(name: str) -> Path:
+    """The file or directory of ours with this name in the source tree, as in "user/lib" or "kernel/asm"."""
+    return (ROOT if name.partition("/")[0] in PACKAGES else TOP) / name
+
+
 def in_tree(filename: str) -> str:
-    """The name of a file of the source tree as from its root; any other as it is."""
-    return filename.removeprefix(f"{ROOT}{os.sep}")
+    """The name of a file of ours as from the source tree's root; any other as it is."""
+    if filename.startswith(f"{TOP}{os.sep}"):
+        return filename[len(str(TOP)) + 1 :]
+    name = filename.removeprefix(f"{ROOT}{os.sep}")
+    return name if name.partition(os.sep)[0] in PACKAGES else filename
 
 
 def cache_dir() -> Path:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.names import shown
-from toolchain.paths import ROOT
+from toolchain.paths import in_tree
 
 SOURCE = "source"  # the directory of the source
 PLACEHOLDER = "\0"  # stands for the scratch directory in what is kept
@@ -83,7 +83,6 @@ def told(text: str, seen: Sequence[Seen]) -> str:
 
 def recorded_directory(directory: Path) -> str:
     """How objects call a source's directory: as from the tree's root, or not at all."""
-    real = directory.resolve()
-    if real == ROOT or not real.is_relative_to(ROOT):
-        return ""
-    return f"{real.relative_to(ROOT)}/"
+    real = str(directory.resolve())
+    name = in_tree(real)
+    return "" if name == real else f"{name}/"

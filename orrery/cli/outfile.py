@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from orrery.errors import BadInput
 from toolchain.names import shown
-from toolchain.paths import ROOT
+from toolchain.paths import tree_file
 
 Name: TypeAlias = str | os.PathLike[str]
 Identity: TypeAlias = tuple[int, int]
@@ -86,7 +86,7 @@ def _identity_of(status: os.stat_result) -> Identity | None:
 
 def _is_of_tree(identity: Identity) -> bool:
     """Whether it is one of the sources of this tree, by whatever name."""
-    paths = (path for part in TREE for path in (ROOT / part).rglob("*") if path.suffix in SOURCES)
+    paths = (path for part in TREE for path in tree_file(part).rglob("*") if path.suffix in SOURCES)
     return any(identity == _identity(path) for path in paths)
 
 

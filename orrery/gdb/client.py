@@ -18,7 +18,7 @@ from orrery.cli.session import AT_TERMINAL, BY_SCRIPT, STDIN
 from orrery.cli.watch import terminal_as_it_is
 from orrery.errors import BadInput
 from toolchain import headers
-from toolchain.paths import ROOT
+from toolchain.paths import ROOT, TOP
 
 NAMES: Final = (
     "gdb-multiarch", "riscv64-unknown-elf-gdb", "riscv64-linux-gnu-gdb", "riscv64-elf-gdb", "gdb",
@@ -68,7 +68,7 @@ def _scripts(port: int, program: str, where: Path) -> list[Path]:
     for name, text in headers.generate().items():
         if name.endswith(ASSEMBLY):
             (generated / name).write_text(text)
-    directories = " ".join(f'"{path}"' for path in (Path(program).absolute().parent, ROOT, where))
+    directories = " ".join(f'"{path}"' for path in (Path(program).absolute().parent, ROOT, TOP, where))
     texts = (
         f"directory {directories}\nset logging file {os.devnull}\nset logging redirect on\n",
         f"set logging enabled on\ntarget remote :{port}\n{HAS_MAIN}\nadvance main\n",

@@ -25,12 +25,12 @@ from typing import Final, TypeAlias
 
 from orrery.errors import BadInput
 from toolchain.names import shown
-from toolchain.paths import ROOT
+from toolchain.paths import tree_file
 
-LABS: Final = ROOT / "labs"
+LABS: Final = tree_file("labs")
 TREE: Final = ("emu", "kernel", "orrery", "toolchain", "user")
 LOCKS: Final = ("requirements.lock", "requirements-dev.lock")
-BESIDE: Final = ("LICENSE", "Makefile", "README.md", "pyproject.toml", *LOCKS)
+BESIDE: Final = ("LICENSE", "MANIFEST.in", "Makefile", "README.md", "pyproject.toml", "setup.py", *LOCKS)
 LEFT_BEHIND: Final = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 Definition: TypeAlias = ast.FunctionDef | ast.ClassDef
 
@@ -115,16 +115,16 @@ def _fill(lab: Lab, folder: Path) -> None:
     shutil.copy(lab.folder / "statement.md", starter / "LAB.md")
     shutil.copytree(lab.folder / "tests", folder / "tests", ignore=LEFT_BEHIND)
     for name in lab.changed():
-        _copy(ROOT / name, folder / "solution" / name)
+        _copy(tree_file(name), folder / "solution" / name)
     (folder / "README.md").write_text(_instructions(lab))
 
 
 def make_starter(lab: Lab, top: Path) -> None:
     """Make the students' tree of `lab` at `top`: this tree without the lab's part."""
     for part in TREE:
-        shutil.copytree(ROOT / part, top / part, ignore=LEFT_BEHIND)
+        shutil.copytree(tree_file(part), top / part, ignore=LEFT_BEHIND)
     for name in BESIDE:
-        _copy(ROOT / name, top / name)
+        _copy(tree_file(name), top / name)
     for name in lab.changed():
         path = top / name
         if name in lab.remove_files:

@@ -9,7 +9,7 @@ from typing import Final
 
 from emu.cpu.engine import Engine
 from emu.ram import Ram
-from toolchain.paths import ROOT
+from toolchain.paths import tree_file
 
 KINDS: Final = ("fast", "public")
 
@@ -41,7 +41,7 @@ def _fast(ram: Ram) -> Engine:
     from emu.cpu.fast import FastEngine
     from toolchain import cc
 
-    return FastEngine(ram, cc.host_library(ROOT / "emu" / "cpu" / "native" / "hooks.c"))
+    return FastEngine(ram, cc.host_library(tree_file("emu/cpu/native/hooks.c")))
 
 
 def _public(ram: Ram) -> Engine:

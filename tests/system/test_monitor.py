@@ -340,7 +340,7 @@ def test_stack_shows_c_and_python(machine: Machine, monitor: Monitor) -> None:
     assert names[0] == "Scheduler.run_hart" and names[-1] == "Scheduler._process"
     assert names.index("Console.read") < names.index("sys_read") < names.index("Dispatcher.dispatch")
     file, line, _ = calls[names.index("sys_read")]
-    assert "read(" in Path(cc.ROOT, file).read_text().splitlines()[int(line) - 1]
+    assert "read(" in cc.source_of(file).read_text().splitlines()[int(line) - 1]
 
 
 def test_stack_of_the_scheduler(monitor: Monitor) -> None:
