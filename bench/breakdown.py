@@ -26,6 +26,7 @@ from greenlet import getcurrent, greenlet
 from bench.rival import bench_program
 from bench.terminal import BenchError
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu import engine as e
 from emu.cpu.fast import EngineUnavailable, FastEngine
 from emu.cpu.hart import SUPERVISOR, USER
@@ -104,7 +105,9 @@ class _Machine:
     def __init__(self) -> None:
         hooks = cc.host_library(paths.ROOT / "emu" / "cpu" / "native" / "hooks.c")
         drive = RamDrive(bytes(mkfs.build({})))
-        self.board: Final = Board(MEM_MIB, lambda ram: FastEngine(ram, hooks), drive, lambda byte: None)
+        self.board: Final = Board(
+            MEM_MIB, lambda ram: FastEngine(ram, hooks), virt(drive, lambda byte: None)
+        )
         self.kernel: Final = Kernel(
             self.board,
             image.kernel_elf(),

@@ -1,46 +1,49 @@
 """The board: one hart and its devices, wired as on QEMU's `virt` machine.
 
-Made by the workbench, which hands in the engine's kind and the world outside: a drive, and where the
-UART's bytes go.  The kernel gets the parts by name.  Everything that the machine is stands in here and in
-RAM; it reads no clock, file or terminal of the host.
+Made by the workbench, which hands in the engine's kind and the list of devices (emu/board_map.py); the world
+outside, a drive and where the UART's bytes go, is in that list.  The kernel gets the parts by name.  All
+state of the machine is in here and in RAM; the board reads no clock, file or terminal of the host.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Final, NamedTuple, TypeVar
 
-from emu import board_map as at
+from emu.board_map import NO_IRQ, Node, Parts
 from emu.bus import Bus
 from emu.cpu import engine as e
 from emu.cpu.csr import AddedCsrs, SupervisorTimer
-from emu.cpu.hart import M_EXTERNAL, M_SOFT, M_TIMER, S_EXTERNAL, S_TIMER, Hart
-from emu.dev.clint import Clint, HartLines
-from emu.dev.drive import Digest, Drive
-from emu.dev.finisher import Finisher
+from emu.cpu.hart import M_EXTERNAL, S_EXTERNAL, S_TIMER, Hart
+from emu.dev.clint import Clint
+from emu.dev.device import Device, Digest
+from emu.dev.drive import Drive
 from emu.dev.plic import Plic
 from emu.dev.uart import Uart
 from emu.dev.virtio import VirtioMmio
 from emu.dev.virtio_blk import VirtioBlk
 from emu.events import EventQueue
 from emu.loop import Loop
-from emu.ram import PAGE_SIZE, Ram
+from emu.ram import Ram
+
+D = TypeVar("D", bound=Device)
+
+
+class Attached(NamedTuple):
+    """A device, and the node of the list by which it was made and connected."""
+
+    node: Node
+    device: Device
 
 
 class Board:
-    """A machine with `mem_mib` MiB of RAM, reset: pc at the start of RAM, in M-mode.
+    """A machine with `mem_mib` MiB of RAM and the devices of `nodes`, just powered on.
 
-    make_engine(ram) is an engine of emu.cpu.fast or emu.cpu.public; transmit(byte) takes what the UART sends.
+    pc is at the start of RAM, in M-mode; make_engine(ram) is an engine of emu.cpu.fast or emu.cpu.public.
     """
 
-    def __init__(
-        self,
-        mem_mib: int,
-        make_engine: Callable[[Ram], e.Engine],
-        drive: Drive | None,
-        transmit: Callable[[int], None],
-    ) -> None:
+    def __init__(self, mem_mib: int, make_engine: Callable[[Ram], e.Engine], nodes: Sequence[Node]) -> None:
         self.ram: Final = Ram(mem_mib << 20)
         self.engine: Final = make_engine(self.ram)
-        self.drive: Final = drive
         self.hart: Final = Hart(self.engine, self.ram)
         self.clock: Final = self.hart.clock
         self.events: Final = EventQueue()
@@ -48,37 +51,57 @@ class Board:
         self.timer: Final = SupervisorTimer(self.clock, self.events, self.hart.line(S_TIMER))
         self.exit_code: int | None = None  # what the guest told the test finisher
         self.loop: Final = Loop(self.hart, self.bus, self.clock, self.events, AddedCsrs(self.timer))
-
-        hart_lines = HartLines(self.hart.line(M_SOFT), self.hart.line(M_TIMER))
-        self.clint: Final = Clint(self.clock, self.events, [hart_lines])
         self.plic: Final = Plic([self.hart.line(M_EXTERNAL), self.hart.line(S_EXTERNAL)])
-        self.uart: Final = Uart(self.plic.line(at.UART0_IRQ), transmit)
-        self.finisher: Final = Finisher(self._finish, lambda: self._finish(0))
-        self.bus.attach(at.FINISHER, at.FINISHER_SIZE, self.finisher)
-        self.bus.attach(at.CLINT, at.CLINT_SIZE, self.clint)
-        self.bus.attach(at.PLIC, at.PLIC_SIZE, self.plic)
-        self.bus.attach(at.UART0, PAGE_SIZE, self.uart)
-        self.virtio: Final[list[VirtioMmio]] = []  # by slot
-        for slot in range(at.VIRTIO_COUNT):
-            irq = self.plic.line(at.VIRTIO0_IRQ + slot)
-            device = VirtioMmio(self.ram, irq)
-            if slot == 0 and drive is not None:
-                device = VirtioBlk(self.ram, irq, self.clock, self.events, drive)
-            self.bus.attach(at.VIRTIO0 + slot * at.VIRTIO_STRIDE, at.VIRTIO_STRIDE, device)
-            self.virtio.append(device)
+        parts = Parts(self.ram, self.clock, self.events, [self.hart], self.plic, self._finish)
+        self.devices: Final = [self._attach(node, parts) for node in nodes]
         self.hart.regs[e.PC] = self.ram.base
+
+    def _attach(self, node: Node, parts: Parts) -> Attached:
+        """Make a device, put it on the bus, and connect its interrupt."""
+        device = node.make(parts, _not_connected if node.irq == NO_IRQ else self.plic.line(node.irq))
+        self.bus.attach(node.base, node.size, device)
+        return Attached(node, device)
 
     def _finish(self, code: int) -> None:
         """The guest wrote to the finisher: the run ends at the next occasion."""
         self.exit_code = code
         self.loop.ask_stop()
 
+    def of_kind(self, kind: type[D]) -> list[D]:
+        """The devices of a class, in the order of the list."""
+        return [device for _, device in self.devices if isinstance(device, kind)]
+
+    @cached_property
+    def clint(self) -> Clint:
+        """The board's only one, as is the UART."""
+        return self.of_kind(Clint)[0]
+
+    @cached_property
+    def uart(self) -> Uart:
+        """The console's serial port."""
+        return self.of_kind(Uart)[0]
+
+    @cached_property
+    def virtio(self) -> list[VirtioMmio]:
+        """The virtio transports, by slot, empty ones included."""
+        return self.of_kind(VirtioMmio)
+
+    @property
+    def drive(self) -> Drive | None:
+        """What is behind the first disk."""
+        disks = self.of_kind(VirtioBlk)
+        return disks[0].drive if disks else None
+
     def digest_update(self, digest: Digest) -> None:
-        """Feed everything that the machine is into `digest`: registers, time, RAM, disk."""
+        """Feed all state of the machine to `digest`: registers, time, RAM, what devices store."""
         for index in e.DIGESTED:
             digest.update(self.hart.regs[index].to_bytes(8, "little"))
         now = self.clock.now
         digest.update(now.to_bytes(max(8, now.bit_length() + 7 >> 3), "little"))
         digest.update(self.ram.bytes)
-        if self.drive is not None:
-            self.drive.sha256_update(digest)
+        for _, device in self.devices:
+            device.digest_update(digest)
+
+
+def _not_connected(level: bool) -> None:
+    raise AssertionError("the device has no interrupt: its node says NO_IRQ")

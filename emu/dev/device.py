@@ -13,6 +13,12 @@ from typing import ClassVar, Protocol
 SetLevel = Callable[[bool], None]
 
 
+class Digest(Protocol):
+    """As hashlib's objects."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+
+
 class Device(Protocol):
     """A block of registers. Offsets are in bytes from where the bus has it, aligned to the size."""
 
@@ -26,3 +32,11 @@ class Device(Protocol):
     def store(self, offset: int, size: int, value: int) -> None:
         """Write the `size` low bytes `value`, which has no bits above them, at `offset`."""
         ...
+
+    def digest_update(self, digest: Digest) -> None:
+        """Feed to `digest` what the device stores for long, as a disk does; most have nothing of the kind."""
+        return
+
+    def status(self) -> str:
+        """How the device stands, in a few words for a person; reads no register that reading changes."""
+        return ""

@@ -11,18 +11,14 @@ import stat
 from pathlib import Path
 from typing import Final, Protocol
 
+from emu.dev.device import Digest
+
 SECTOR_SIZE: Final = 512
 _DIGEST_SECTORS: Final = 2048  # a mebibyte at a time
 
 
 class DriveError(Exception):
     """A drive that cannot be used, in one line for the person who named it."""
-
-
-class Digest(Protocol):
-    """As hashlib's objects."""
-
-    def update(self, data: bytes | memoryview, /) -> None: ...
 
 
 class Drive(Protocol):

@@ -21,7 +21,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from emu.clock import TICKS_PER_US, Clock
-from emu.dev.device import SetLevel
+from emu.dev.device import Digest, SetLevel
 from emu.dev.drive import SECTOR_SIZE, Drive, DriveError
 from emu.dev.virtio import F_VERSION_1, VirtioMmio
 from emu.dev.virtqueue import Chain, VirtQueue, gather, scatter
@@ -76,7 +76,7 @@ class VirtioBlk(VirtioMmio):
     ) -> None:
         self._clock: Final = clock
         self._events: Final = events
-        self._drive: Final = drive
+        self.drive: Final = drive
         self._id: Final = serial.encode("ascii").ljust(ID_SIZE, b"\0")
         assert len(self._id) == ID_SIZE, f"a disk's serial has up to {ID_SIZE} characters, not {serial!r}"
         self._latency_ticks: Final = latency_ticks
@@ -90,13 +90,16 @@ class VirtioBlk(VirtioMmio):
         """Those in work, in the order in which they will be done."""
         return tuple(self._requests)
 
+    def digest_update(self, digest: Digest) -> None:
+        self.drive.sha256_update(digest)
+
     def asked(self, chain: Chain) -> tuple[int, int]:
         """What the header of a request says now: its type, one of TYPE_*, and sector."""
         kind, _, sector = HEADER.unpack(gather(self.ram, chain.readable, 0, HEADER.size))
         return kind, sector
 
     def config(self) -> bytes:
-        return _CONFIG.pack(self._drive.capacity, 0, 0, SECTOR_SIZE)
+        return _CONFIG.pack(self.drive.capacity, 0, 0, SECTOR_SIZE)
 
     def serve(self, index: int, queue: VirtQueue) -> None:
         while (chain := queue.pop()) is not None:
@@ -140,7 +143,7 @@ class VirtioBlk(VirtioMmio):
             if kind == TYPE_OUT:
                 return self._write(chain, sector), 0
             if kind == TYPE_FLUSH:
-                self._drive.flush()
+                self.drive.flush()
                 return STATUS_OK, 0
         except DriveError:
             return STATUS_IOERR, 0  # the guest's to deal with, as on a real disk
@@ -154,16 +157,16 @@ class VirtioBlk(VirtioMmio):
         size = chain.writable_size - 1
         if not self._has(sector, size):
             return STATUS_IOERR, 0
-        scatter(self.ram, chain.writable, 0, self._drive.read(sector, size // SECTOR_SIZE))
+        scatter(self.ram, chain.writable, 0, self.drive.read(sector, size // SECTOR_SIZE))
         return STATUS_OK, size
 
     def _write(self, chain: Chain, sector: int) -> int:
         size = chain.readable_size - HEADER.size
         if not self._has(sector, size):
             return STATUS_IOERR
-        self._drive.write(sector, gather(self.ram, chain.readable, HEADER.size, size))
+        self.drive.write(sector, gather(self.ram, chain.readable, HEADER.size, size))
         return STATUS_OK
 
     def _has(self, sector: int, size: int) -> bool:
         """Whether the disk has `size` bytes from `sector` on, in whole sectors."""
-        return size % SECTOR_SIZE == 0 and sector + size // SECTOR_SIZE <= self._drive.capacity
+        return size % SECTOR_SIZE == 0 and sector + size // SECTOR_SIZE <= self.drive.capacity

@@ -185,7 +185,8 @@ class Monitor:
         ram = self.kernel.ram
         data = [ram.bytes[pa - ram.base] if pa is not None and ram.holds(pa, 1) else None for pa in places]
         if data.count(None) == n:
-            raise BadCommand(f"{start:#x}: {'not mapped' if places[0] is None else not_ram(places[0])}")
+            why = "not mapped" if places[0] is None else not_ram(self.kernel.board, places[0])
+            raise BadCommand(f"{start:#x}: {why}")
         yield from _dump(start, data)
 
     def regs(self) -> Iterator[str]:
@@ -256,7 +257,9 @@ class Monitor:
             return "trampoline"
         if p is None:
             slot = next((s for s in self.kernel.procs.slots if s.kstack_va == one.va), None)
-            return f"kernel stack of slot {slot.slot}" if slot is not None else devices(one.pa, one.size)
+            if slot is not None:
+                return f"kernel stack of slot {slot.slot}"
+            return devices(self.kernel.board, one.pa, one.size)
         if one.va == TRAPFRAME:
             return "trapframe"
         if one.va == USYSCALL:

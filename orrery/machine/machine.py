@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu import engine as e
 from emu.events import NEVER
 from emu.loop import Stop
@@ -127,7 +128,7 @@ class Machine:
             lab = self.made_by["lab"] = opened.year or LAB_YEAR
         try:
             make_engine = engine_maker(engine, warn or _warn)
-            self.board: Final = Board(mem_mib, make_engine, self._drive, self._shown.append)
+            self.board: Final = Board(mem_mib, make_engine, virt(self._drive, self._shown.append))
         except (OSError, MemoryError) as error:
             self._drive.close()
             raise BadInput(f"{mem_mib} MiB of memory: this computer cannot give it: {error}") from error

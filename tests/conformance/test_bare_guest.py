@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from emu.board import Board
+from emu.board_map import virt
 from emu.clock import TICKS_PER_S
 from emu.cpu.fast import FastEngine
 from emu.cpu.public import PublicEngine
@@ -38,7 +39,7 @@ class Computer:
         self.drive = RamDrive(bytearray(SECTOR + bytes(512)))
         hooks = cc.host_library(HOOKS)
         make = PublicEngine if engine == "public" else lambda ram: FastEngine(ram, hooks)
-        self.board = Board(1, make, self.drive, self.said.append)
+        self.board = Board(1, make, virt(self.drive, self.said.append))
         header = elf.Header.unpack(guest())
         assert header is not None
         for segment in elf.segments(guest(), header):

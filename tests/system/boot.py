@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu.engine import Engine
 from emu.cpu.fast import FastEngine
 from emu.cpu.public import PublicEngine
@@ -75,7 +76,7 @@ class System:
     ) -> None:
         self.output = bytearray()
         self.drive = RamDrive(image.default_image()) if drive is None else drive
-        self.board = Board(mem_mib, make_engine(engine), self.drive, self.output.append)
+        self.board = Board(mem_mib, make_engine(engine), virt(self.drive, self.output.append))
         self.kernel = Kernel(
             self.board,
             image.kernel_elf(),

@@ -8,7 +8,7 @@ import pytest
 from boot import System
 from unordered_disk import UnorderedBlk
 
-import emu.board
+import emu.board_map
 from emu.loop import Stop
 from toolchain.fsimage import FsImage
 
@@ -25,7 +25,7 @@ def files_after_workload() -> tuple[dict[str, bytes], Any]:
 
 def test_files_are_the_same_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     expected, _ = files_after_workload()
-    monkeypatch.setattr(emu.board, "VirtioBlk", partial(UnorderedBlk, chance=Random(3)))
+    monkeypatch.setattr(emu.board_map, "VirtioBlk", partial(UnorderedBlk, chance=Random(3)))
     files, device = files_after_workload()
     assert files == expected
     assert device.overtaken > 10

@@ -47,6 +47,7 @@ from assembler import (
 
 from emu import board_map as at
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu import engine as e
 from emu.cpu.engine import Engine
 from emu.cpu.fast import FastEngine
@@ -99,7 +100,7 @@ class Machine:
 
     def __init__(self, engine: str, text: bytes, privilege: int, island: Island = Island.MAPPED) -> None:
         self.sent = bytearray()
-        self.board = Board(1, ENGINES[engine], None, self.sent.append)
+        self.board = Board(1, ENGINES[engine], virt(None, self.sent.append))
         self.loop, self.hart, self.clock = self.board.loop, self.board.hart, self.board.clock
         self.privilege = privilege
         self._place(text)

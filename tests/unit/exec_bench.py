@@ -7,6 +7,7 @@ shared text too.  After each exec the frames are counted, and none is lost.
 from collections.abc import Iterator
 
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu.public import PublicEngine
 from emu.dev.drive import RamDrive
 from kernel import exec as kernel_exec
@@ -26,7 +27,7 @@ class Bench:
     """A kernel with process 1 to run programs in, and the account of its frames."""
 
     def __init__(self, mem_mib: int = MEM_MIB, **options: int) -> None:
-        board = Board(mem_mib, PublicEngine, RamDrive(bytes(1 << 20)), lambda byte: None)
+        board = Board(mem_mib, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
         self.k = Kernel(board, image.kernel_elf(), **options)  # type: ignore[arg-type]
         self.k.start()
         self.p: Proc = self.k.procs.init

@@ -7,6 +7,7 @@ import pytest
 
 from emu import board_map as at
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu import engine as e
 from emu.cpu.hart import M_EXTERNAL, M_SOFT, M_TIMER, MACHINE, S_EXTERNAL, S_TIMER
 from emu.cpu.public import PublicEngine
@@ -28,7 +29,7 @@ def board() -> Iterator[Board]:
 
 
 def made(drive: RamDrive | None = None) -> Board:
-    return Board(1, PublicEngine, drive, lambda byte: None)
+    return Board(1, PublicEngine, virt(drive, lambda byte: None))
 
 
 def lines(board: Board) -> set[int]:

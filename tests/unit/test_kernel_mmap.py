@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu.public import PublicEngine
 from emu.dev.drive import RamDrive
 from kernel.abi.fcntl import (
@@ -52,7 +53,7 @@ BOTH, READS, WRITES, DIRECTORY, DEVICE, PIPE, CLOSED = range(7)
 
 
 def kernel() -> Kernel:
-    k = Kernel(Board(4, PublicEngine, RamDrive(bytes(1 << 20)), lambda byte: None), image.kernel_elf())
+    k = Kernel(Board(4, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None)), image.kernel_elf())
     k.start()
     k.sched.current = k.procs.init
     return k

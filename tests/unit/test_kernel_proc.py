@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from emu.board import Board
+from emu.board_map import virt
 from emu.cpu.public import PublicEngine
 from emu.dev.drive import RamDrive
 from kernel.abi.memlayout import PGSIZE, kstack
@@ -37,7 +38,7 @@ FRAMES_OF_A_PROCESS = 4  # trapframe, root table, and the two below it for the t
 @pytest.fixture
 def k() -> Kernel:
     """A kernel that has started, process 1 made and runnable, the hart at its first instruction."""
-    board = Board(4, PublicEngine, RamDrive(bytes(1 << 20)), lambda byte: None)
+    board = Board(4, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
     kernel = Kernel(board, image.kernel_elf())
     kernel.start()
     init = kernel.procs.init

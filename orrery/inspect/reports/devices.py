@@ -1,19 +1,24 @@
 """The devices of the board as they stand: `devices`.
 
-A line for each: address, interrupt, state.  Then the disk's queue, where three count the same chains, each as
+A line for each in the board's list: address, interrupt, state, which for a device that nothing here knows is
+what it says of itself.  Then the disk's queue, where three count the same chains, each as
 far as it has come: the driver makes them available, the device takes them, and gives them back as used.  No
 register is read that reading changes.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-from emu import board_map as at
-from emu.board import Board
+from emu.board import Attached, Board
+from emu.board_map import NO_IRQ
 from emu.cpu.hart import MASK64
 from emu.dev import uart, virtio, virtio_blk
+from emu.dev.clint import Clint
+from emu.dev.device import Device
 from emu.dev.drive import SECTOR_SIZE
-from emu.dev.plic import PENDING
+from emu.dev.finisher import Finisher
+from emu.dev.plic import PENDING, Plic
+from emu.dev.uart import Uart
 from emu.dev.virtio import QueueSetup, VirtioMmio
 from emu.dev.virtio_blk import VirtioBlk
 from kernel.abi.disk import BSIZE
@@ -45,17 +50,12 @@ def device_lines(k: Kernel, keyboard: Keyboard) -> Iterator[str]:
     """The board's devices, then the disk's queue and the console behind the UART."""
     board = k.board
     yield HEADING
-    yield _line(at.FINISHER, "-", "finisher", _finisher(board))
-    yield _line(at.CLINT, "-", "CLINT", _clint(board))
-    yield _line(at.PLIC, "-", "PLIC", _plic(board))
-    yield _line(at.UART0, str(at.UART0_IRQ), "UART", _uart(board))
-    empty = [slot for slot, device in enumerate(board.virtio) if not device.device_id]
-    for slot, device in enumerate(board.virtio):
-        if slot not in empty:
-            where = at.VIRTIO0 + slot * at.VIRTIO_STRIDE
-            yield _line(where, str(at.VIRTIO0_IRQ + slot), f"virtio {slot}", _virtio(device))
+    for attached in board.devices:
+        if not _is_empty(attached.device):
+            yield _line(board, attached)
+    empty = [str(slot) for slot, device in enumerate(board.virtio) if _is_empty(device)]
     if empty:
-        yield f"nothing is plugged into virtio {', '.join(map(str, empty))}"
+        yield f"nothing is plugged into virtio {', '.join(empty)}"
     yield f"timer (stimecmp): {_timer(board)}"
     yield from _console(k, keyboard)
     for slot, device in enumerate(board.virtio):
@@ -63,21 +63,29 @@ def device_lines(k: Kernel, keyboard: Keyboard) -> Iterator[str]:
             yield from _queue(k, device, f"virtio {slot}, queue {index}", setup)
 
 
-def _line(address: int, irq: str, name: str, state: str) -> str:
-    return f"{address:#010x}  {irq:>4}  {name:<8}  {state}"
+def _is_empty(device: Device) -> bool:
+    """Whether it is a virtio slot with nothing in it."""
+    return isinstance(device, VirtioMmio) and not device.device_id
 
 
-def _finisher(board: Board) -> str:
+def _line(board: Board, attached: Attached) -> str:
+    node, device = attached
+    irq = "-" if node.irq == NO_IRQ else str(node.irq)
+    known = (state(board, device) for kind, state in STATES if isinstance(device, kind))
+    return f"{node.base:#010x}  {irq:>4}  {node.name:<8}  {next(known, device.status())}".rstrip()
+
+
+def _finisher(board: Board, _: Finisher) -> str:
     if board.exit_code is None:
         return "the machine is on"
     return f"the guest has switched the machine off, with status {board.exit_code & 0xFF}"
 
 
-def _clint(board: Board) -> str:
-    compare = board.clint.load(CLINT_MTIMECMP, 8)
+def _clint(_: Board, clint: Clint) -> str:
+    compare = clint.load(CLINT_MTIMECMP, 8)
     alarm = "off" if compare == MASK64 else f"{compare}"
-    soft = "high" if board.clint.load(0, 4) else "low"
-    return f"mtime {board.clint.mtime}, mtimecmp {alarm}, software interrupt {soft}"
+    soft = "high" if clint.load(0, 4) else "low"
+    return f"mtime {clint.mtime}, mtimecmp {alarm}, software interrupt {soft}"
 
 
 def _timer(board: Board) -> str:
@@ -90,20 +98,20 @@ def _timer(board: Board) -> str:
     return f"{compare}, at {seconds(due)}, {when}"
 
 
-def _plic(board: Board) -> str:
+def _plic(board: Board, plic: Plic) -> str:
     shown = (
-        f"{name} {_sources(mask)}"
-        for name, mask in (("pending", plic_bits(board, PENDING)), ("claimed", board.plic.claimed))
+        f"{name} {_sources(board, mask)}"
+        for name, mask in (("pending", plic_bits(board, PENDING)), ("claimed", plic.claimed))
     )
     return ", ".join(shown)
 
 
-def _sources(mask: int) -> str:
-    return ", ".join(source(i) for i in range(mask.bit_length()) if mask >> i & 1) or "none"
+def _sources(board: Board, mask: int) -> str:
+    return ", ".join(source(board, i) for i in range(mask.bit_length()) if mask >> i & 1) or "none"
 
 
-def _uart(board: Board) -> str:
-    state = board.uart.state
+def _uart(_: Board, device: Uart) -> str:
+    state = device.state
     looped = ", looped back" if state.mcr & uart.MCR_LOOP else ""
     lost = ", bytes were lost" if state.overrun else ""
     return (
@@ -112,7 +120,7 @@ def _uart(board: Board) -> str:
     )
 
 
-def _virtio(device: VirtioMmio) -> str:
+def _virtio(_: Board, device: VirtioMmio) -> str:
     state = device.state
     if isinstance(device, VirtioBlk):
         capacity = int.from_bytes(device.config()[:8], "little")
@@ -123,6 +131,12 @@ def _virtio(device: VirtioMmio) -> str:
     broken = f"; broken: {device.broken}" if device.broken else ""
     interrupt = bits(state.interrupt_status, INTERRUPTS)
     return f"{what}status {state.status:#x}: {reached[-1]}; interrupts for: {interrupt}{broken}"
+
+
+STATES: Final[tuple[tuple[type[Device], Callable[[Board, Any], str]], ...]] = (
+    (Finisher, _finisher), (Clint, _clint), (Plic, _plic), (Uart, _uart), (VirtioMmio, _virtio),
+)  # fmt: skip
+"""How each kind of device stands, in words."""
 
 
 def _console(k: Kernel, keyboard: Keyboard) -> Iterator[str]:

@@ -22,7 +22,8 @@ def frame_lines(k: Kernel, word: str | None) -> Iterator[str]:
     is_number = not k.ram.holds(value, 1) and k.ram.holds(value << PGSHIFT, 1)
     address = value << PGSHIFT if is_number else value
     if not k.ram.holds(address, 1):
-        raise BadCommand(f"{value:#x}: {not_ram(value)}; RAM is from {k.ram.base:#x} to {k.ram.end:#x}")
+        where = f"RAM is from {k.ram.base:#x} to {k.ram.end:#x}"
+        raise BadCommand(f"{value:#x}: {not_ram(k.board, value)}; {where}")
     if address < k.frames.first_pa:
         yield f"{address:#x} is the kernel's own: {_part(k, address)}"
     else:

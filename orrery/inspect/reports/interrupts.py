@@ -51,7 +51,7 @@ def _plic(board: Board) -> Iterator[str]:
         shown = [name for name, mask in states if mask >> number & 1]
         if shown:
             priority = plic.load(4 * number, 4)
-            yield f"  {number:>2} {source(number):<8} priority {priority}, {', '.join(shown)}"
+            yield f"  {number:>2} {source(board, number):<8} priority {priority}, {', '.join(shown)}"
 
 
 def _events(board: Board) -> Iterator[str]:

@@ -6,7 +6,7 @@ A line that is no command raises BadCommand; monitor.py prints it.
 from collections.abc import Mapping
 from typing import Final
 
-from emu import board_map as at
+from emu.board import Board
 from emu.clock import PS_PER_TICK
 from emu.cpu.csr import MTIME_TICKS
 from emu.events import Event
@@ -14,13 +14,7 @@ from emu.events import Event
 PS_PER_S: Final = 10**12
 MTIME_PS: Final = MTIME_TICKS * PS_PER_TICK
 PRIVILEGES: Final = {0: "user", 1: "supervisor", 3: "machine"}
-DEVICES: Final = (
-    (at.FINISHER, at.FINISHER_SIZE, "the test finisher"),
-    (at.CLINT, at.CLINT_SIZE, "the CLINT"),
-    (at.PLIC, at.PLIC_SIZE, "the PLIC"),
-    (at.UART0, at.UART0_SIZE, "the UART"),
-    (at.VIRTIO0, at.VIRTIO_COUNT * at.VIRTIO_STRIDE, "virtio"),
-)
+PHRASES: Final = {"finisher": "the test finisher", "virtio": "virtio"}  # others are "the" and their name
 EVENT_MAKERS: Final = {
     "SupervisorTimer": "the timer (stimecmp)",
     "Clint": "the CLINT's timer",
@@ -65,12 +59,9 @@ def bits(value: int, names: Mapping[int, str]) -> str:
     return ", ".join(name for bit, name in names.items() if value & bit) or "none"
 
 
-def source(number: int) -> str:
+def source(board: Board, number: int) -> str:
     """The device at an input of the PLIC."""
-    if number == at.UART0_IRQ:
-        return "UART"
-    slot = number - at.VIRTIO0_IRQ
-    return f"virtio {slot}" if 0 <= slot < at.VIRTIO_COUNT else "?"
+    return next((node.name for node, _ in board.devices if number and node.irq == number), "?")
 
 
 def maker(event: Event) -> str:
@@ -80,12 +71,14 @@ def maker(event: Event) -> str:
     return EVENT_MAKERS.get(name, name)
 
 
-def devices(pa: int, size: int) -> str:
-    """The devices that have addresses in [pa, pa+size)."""
-    return ", ".join(name for base, length, name in DEVICES if base < pa + size and pa < base + length)
+def devices(board: Board, pa: int, size: int) -> str:
+    """The devices that have addresses in [pa, pa+size), each kind once."""
+    nodes = (node for node, _ in board.devices if node.base < pa + size and pa < node.base + node.size)
+    kinds = dict.fromkeys(node.name.partition(" ")[0] for node in nodes)
+    return ", ".join(PHRASES.get(kind, f"the {kind}") for kind in kinds)
 
 
-def not_ram(pa: int) -> str:
-    """What is at an address that RAM has not."""
-    device = devices(pa, 1)
+def not_ram(board: Board, pa: int) -> str:
+    """What is at an address outside RAM."""
+    device = devices(board, pa, 1)
     return f"a register of {device}; to read it might change it" if device else "no RAM there"
