@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kernel.kernel import KernelPanic
-    from orrery.debugger.parting import Parting
-    from orrery.debugger.timeline import Timeline
     from orrery.errors import (
         BadInput,
         CannotBoot,
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from orrery.machine.machine import Machine
     from orrery.pool.machine_pool import Nursery, run_program
     from orrery.timetravel.difference import diff
+    from orrery.timetravel.divergence import Parting
+    from orrery.timetravel.timeline import Timeline
     from orrery.timetravel.travel import Snapshot
 
 __version__ = "0.1.0"
@@ -55,9 +55,9 @@ _HOME = {
     "KernelPanic": "kernel.kernel",
     "Nursery": "orrery.pool.machine_pool",
     "run_program": "orrery.pool.machine_pool",
-    "Parting": "orrery.debugger.parting",
+    "Parting": "orrery.timetravel.divergence",
     "Snapshot": "orrery.timetravel.travel",
-    "Timeline": "orrery.debugger.timeline",
+    "Timeline": "orrery.timetravel.timeline",
     "diff": "orrery.timetravel.difference",
 }
 

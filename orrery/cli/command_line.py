@@ -222,7 +222,7 @@ def _record(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     from orrery.cli import replay
-    from orrery.debugger import recording
+    from orrery.timetravel import recording
 
     recorded = recording.load(options.recording)
     if options.engine is not None:

@@ -10,11 +10,11 @@ from typing import Any, Final, TextIO
 
 from orrery.cli import outfile
 from orrery.cli.session import Options, Session
-from orrery.debugger import recording
-from orrery.debugger.moment import Moment
-from orrery.debugger.recording import End
 from orrery.errors import BadInput
 from orrery.machine.machine import Machine
+from orrery.timetravel import recording
+from orrery.timetravel.moment import Moment
+from orrery.timetravel.recording import End
 from toolchain.names import shown
 
 

@@ -11,14 +11,14 @@ from emu.events import NEVER
 from kernel.proc import Proc
 from orrery.cli.session import BY_SIGNAL, FILTERS, STDOUT
 from orrery.console.signals import Signals
-from orrery.debugger.recording import Recording, image_digest
-from orrery.debugger.stops import Stopped
-from orrery.debugger.tape import Astray, Change, Tape
-from orrery.debugger.target import Target
 from orrery.errors import BadInput
 from orrery.inspect.crash import Crashes
 from orrery.machine.machine import Machine
 from orrery.machine.output import Filter, HostOutput
+from orrery.timetravel.input_log import Change, InputLog, ReplayDiverged
+from orrery.timetravel.recording import Recording, image_digest
+from orrery.timetravel.stops import Stopped
+from orrery.timetravel.target import Target
 from toolchain.names import shown
 
 BY_GUEST: Final = ("program", "program and echo", "console")
@@ -28,8 +28,8 @@ BY_GUEST: Final = ("program", "program and echo", "console")
 class Replay(Target):
     """A target whose console goes through `shown`, as that of the session did."""
 
-    def __init__(self, machine: Machine, tape: Tape, shown: Filter) -> None:
-        super().__init__(machine, tape)
+    def __init__(self, machine: Machine, input_log: InputLog, shown: Filter) -> None:
+        super().__init__(machine, input_log)
         self._shown: Final = shown
 
     def output(self, pid: int | None, data: bytes) -> None:
@@ -77,7 +77,7 @@ def play(
     with machine_for(recording, drive) as machine:
         host = HostOutput(STDOUT, machine.ask_stop)
         filtered = FILTERS[recording.shown](machine, host.write)
-        replay = Replay(machine, Tape(tape_of(recording)), filtered)
+        replay = Replay(machine, InputLog(tape_of(recording)), filtered)
         Crashes(machine, lambda text: say(f"orrery: {text}"))
         with Signals(None) as signals:
             signals.attach(replay.ask_stop)
@@ -86,7 +86,7 @@ def play(
                     stopped, another = replay.resume(), ""
                 else:
                     stopped, another = _debugged(recording, drive, say, machine, replay, signals, gdb)
-            except Astray as error:
+            except ReplayDiverged as error:
                 raise BadInput(f"{recording.path}: {error}") from error
             filtered.finish()
         if signals.terminated:
@@ -119,11 +119,11 @@ def _debugged(
 ) -> tuple[Stopped, str]:
     """Make the run with a gdb server; the second says why it has become another one, if it has."""
     from orrery.gdb.server import Server
-    from orrery.gdb.traveller import Traveller
+    from orrery.gdb.timeline_session import TimelineSession
 
     made_by = {**recording.machine, "drive": drive or recording.machine["drive"]}
-    traveller = Traveller(machine, replay, made_by, tape_of(recording))
-    server = Server(machine, traveller, address, say, wait=True, replays=True)
+    session = TimelineSession(machine, replay, made_by, tape_of(recording))
+    server = Server(machine, session, address, say, wait=True, replays=True)
     console = _Console(replay)
     try:
         stopped = server.run(NEVER, console, signals, lambda: signals.came or console.status is not None)
@@ -131,7 +131,7 @@ def _debugged(
         server.close()
     if console.status is not None:
         return stopped, "gdb has switched the machine off"
-    return stopped, "gdb has changed the run" if replay.tape.changes() != tape_of(recording) else ""
+    return stopped, "gdb has changed the run" if replay.input_log.changes() != tape_of(recording) else ""
 
 
 def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Callable[[str], None]) -> int:

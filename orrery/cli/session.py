@@ -195,16 +195,16 @@ class Session:
         owner = self._options.gdb_owner
         if self._server is None or owner is None:
             return Lines(STDIN, signals)
-        from orrery.gdb.lines import GdbLines
+        from orrery.gdb.terminal_lines import GdbLines
 
         return GdbLines(self._server.read_line if owner == AT_TERMINAL else self._server.miss_line)
 
     def _listen(self, address: tuple[str, int]) -> "Server":
-        from orrery.debugger.target import Target
         from orrery.gdb.server import Server
-        from orrery.gdb.traveller import Traveller
+        from orrery.gdb.timeline_session import TimelineSession
+        from orrery.timetravel.target import Target
 
-        traveller = Traveller(self._machine, Target(self._machine), self._options.made_by)
+        traveller = TimelineSession(self._machine, Target(self._machine), self._options.made_by)
         options = self._options
         return Server(
             self._machine, traveller, address, self._say, wait=options.gdb_wait, owned=bool(options.gdb_owner)

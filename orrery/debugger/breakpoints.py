@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from orrery.debugger.ctypes import VOID, CType
-from orrery.debugger.place import ALL, Place
-from orrery.debugger.stops import Stopped
-from orrery.debugger.timeline import Timeline
+from orrery.debugger.c.ctypes import VOID, CType
 from orrery.inspect.dwarf import DebugInfo
+from orrery.timetravel.place import ALL, Place
+from orrery.timetravel.stops import Stopped
+from orrery.timetravel.timeline import Timeline
 
 PAGE: Final = "write catchpoint"  # whatever is stored there, and be it what was there
 WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw", PAGE: "w"}

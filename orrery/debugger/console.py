@@ -15,11 +15,11 @@ from types import FrameType
 from typing import Final
 
 from orrery.cli.session import BY_SIGNAL
-from orrery.debugger import beginning
-from orrery.debugger.commands import Commands
+from orrery.debugger.commands import run
+from orrery.debugger.commands.table import Commands
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.helm import time_text
 from orrery.errors import BadInput
+from orrery.timetravel.time_commands import time_text
 from toolchain.hostfile import LINE_BYTES_MAX
 from toolchain.names import bytes_shown
 
@@ -67,7 +67,7 @@ class Console:
             self._debugger.stepper.ask_keys = self._ask_keys
             self._debugger.on_search = self._tell_search
         try:
-            begin = beginning.at_power_on if self._debugger.programs.first is None else beginning.to_main
+            begin = run.at_power_on if self._debugger.programs.first is None else run.to_main
             self._say(begin(self._debugger) + self.commands.warnings())
             for line in lines:
                 self._debugger.stepper.asked = False

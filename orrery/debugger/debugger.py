@@ -11,28 +11,28 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from emu.cpu import engine as e
-from orrery.debugger import gates, inlined
+from orrery.debugger import gates, inline_calls
 from orrery.debugger.breakpoints import Breakpoint, Breakpoints
-from orrery.debugger.ctypes import DOUBLE, ULONG, VOID, CType, pointer_to
-from orrery.debugger.describing import locals_of
-from orrery.debugger.expressions import evaluate
+from orrery.debugger.c.ctypes import DOUBLE, ULONG, VOID, CType, pointer_to
+from orrery.debugger.c.expressions import evaluate
+from orrery.debugger.c.format import shown
+from orrery.debugger.c.values import Value
+from orrery.debugger.dwarf.variables import Variables
+from orrery.debugger.errors import Unavailable
+from orrery.debugger.frame_text import locals_of
 from orrery.debugger.frames import Frame, frames
-from orrery.debugger.locations import Locations
-from orrery.debugger.moment import Moment
-from orrery.debugger.programs import Programs
-from orrery.debugger.registers import NAMES
-from orrery.debugger.resolving import settle
+from orrery.debugger.linespec import Linespecs
+from orrery.debugger.resolver import settle
 from orrery.debugger.settings import Settings
-from orrery.debugger.showing import shown
 from orrery.debugger.source import Sources
-from orrery.debugger.stepping import Stepper
-from orrery.debugger.stops import KERNEL
-from orrery.debugger.timeline import Timeline
-from orrery.debugger.unavailable import Unavailable
-from orrery.debugger.values import Value
-from orrery.debugger.variables import Variables
-from orrery.debugger.walk import Walk
+from orrery.debugger.stepper import Stepper
+from orrery.debugger.trace_cursor import TraceCursor
 from orrery.inspect.dwarf import DebugInfo
+from orrery.timetravel.moment import Moment
+from orrery.timetravel.program_symbols import ProgramSymbols
+from orrery.timetravel.registers import NAMES
+from orrery.timetravel.stops import KERNEL
+from orrery.timetravel.timeline import Timeline
 
 ABI_NAMES: Final = {name: number for name, number in e.NAMES.items() if number < 32}
 ALIASES: Final = {"fp": 8}
@@ -50,7 +50,7 @@ class Debugger:
     def __init__(self, target: Timeline, own: Mapping[str, bytes], directories: Sequence[Path] = ()) -> None:
         self.target: Final = target
         self.settings: Final = Settings()
-        self.programs: Final = Programs(target, own)
+        self.programs: Final = ProgramSymbols(target, own)
         self.sources: Final = Sources(directories)
         self.breakpoints: Final = Breakpoints(
             target, self.programs.find, self._holds, lambda one, pid: settle(self, one, pid)
@@ -59,7 +59,7 @@ class Debugger:
         self.stepper.into_python = lambda stopped: gates.entered_at_stop(self, stopped)
         self.pid = target.current
         self.main_pid = KERNEL  # of the program that was given, once it has come to main
-        self.walk: Walk | None = None
+        self.walk: TraceCursor | None = None
         self.history: Final[list[Value]] = []  # $1, $2, ...
         self.convenience: Final[dict[str, Value]] = {}  # $name
         self.file: DebugInfo | None = None  # a program whose symbols the person wants where none runs
@@ -81,7 +81,7 @@ class Debugger:
         self._frames: list[Frame] | None = None
         self._selected = 0
         self._variables: Final[dict[DebugInfo, Variables]] = {}
-        self._locations: Final[dict[DebugInfo, Locations]] = {}
+        self._locations: Final[dict[DebugInfo, Linespecs]] = {}
 
     # --- where the person looks ---
 
@@ -92,7 +92,7 @@ class Debugger:
         pairs = zip(before, self._registers, strict=False)
         self.changed = frozenset(i for i, (old, new) in enumerate(pairs) if old != new)
         self._frames, self._selected, self.listed = None, 0, ("", 0)
-        self.hidden = inlined.hidden_at(self)
+        self.hidden = inline_calls.hidden_at(self)
 
     def select_process(self, pid: int) -> None:
         """Look at another process."""
@@ -157,10 +157,10 @@ class Debugger:
             program = self.programs.find(self.pid) or self.file or self.programs.first
         return program
 
-    def locations(self, info: DebugInfo) -> Locations:
+    def locations(self, info: DebugInfo) -> Linespecs:
         """Those of a program."""
         if info not in self._locations:
-            self._locations[info] = Locations(info)
+            self._locations[info] = Linespecs(info)
         return self._locations[info]
 
     @property

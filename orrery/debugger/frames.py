@@ -13,11 +13,11 @@ from typing import Final
 from emu.cpu.hart import USER
 from kernel.abi.memlayout import TRAMPOLINE, TRAPFRAME
 from kernel.proc import TF_EPC, TF_KERNEL_SP, TF_RA
-from orrery.debugger.programs import Programs
-from orrery.debugger.registers import NAMES, PC, PRIV
-from orrery.debugger.stops import KERNEL
-from orrery.debugger.timeline import Timeline
 from orrery.inspect.dwarf import RA, S0, DebugInfo, Function, Place
+from orrery.timetravel.program_symbols import ProgramSymbols
+from orrery.timetravel.registers import NAMES, PC, PRIV
+from orrery.timetravel.stops import KERNEL
+from orrery.timetravel.timeline import Timeline
 
 SP: Final = 2
 FRAMES_MAX: Final = 1000
@@ -60,7 +60,7 @@ class Frame:
         return self.registers[SP] or 0
 
 
-def frames(target: Timeline, programs: Programs, pid: int) -> Iterator[Frame]:
+def frames(target: Timeline, programs: ProgramSymbols, pid: int) -> Iterator[Frame]:
     """Those of process `pid`; of the kernel alone for KERNEL."""
     live = target.registers(pid)
     in_kernel = live[PRIV] != USER
@@ -79,7 +79,7 @@ def frames(target: Timeline, programs: Programs, pid: int) -> Iterator[Frame]:
         depth += 1
 
 
-def _kernel_frame(programs: Programs, live: list[int]) -> Frame:
+def _kernel_frame(programs: ProgramSymbols, live: list[int]) -> Frame:
     """The kernel's assembly: one frame, for whoever called it is Python."""
     at = programs.kernel_address(live[PC])
     function = programs.kernel.function(at)
@@ -98,7 +98,9 @@ def _program_frames(info: DebugInfo | None, pc: int, at: int, known: list[int | 
         yield Frame(pc, at, tuple(known), function, info)
 
 
-def _user_registers(target: Timeline, programs: Programs, pid: int, live: list[int]) -> tuple[int, list[int]]:
+def _user_registers(
+    target: Timeline, programs: ProgramSymbols, pid: int, live: list[int]
+) -> tuple[int, list[int]]:
     """pc and x0 to x31 of the program of a process that the hart works for in the kernel.
 
     uservec saves them, then loads the kernel's sp; until the gate, pc is in sepc alone.

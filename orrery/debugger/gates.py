@@ -1,16 +1,16 @@
 """Gates: going into the kernel's Python behind one, and stopping at lines there.
 
-The machine passes a gate in one step; its lines are recorded and walked through (walk.py).  Where the machine
-has come to a line at which the person may want to stop, it stands behind the gate: so it goes back to before
-it, passes it again, recorded, and the walk goes on to the line.  Called by the commands that move.
+The machine passes a gate in one step; its lines are recorded and walked through (trace_cursor.py).  Where the
+machine has come to a line at which the person may want to stop, it stands behind the gate: so it goes back to
+before it, passes it again, recorded, and the walk goes on to the line.  Called by the commands that move.
 """
 
 from typing import TYPE_CHECKING
 
 from orrery.debugger.frames import frames
-from orrery.debugger.pylines import PyLine
-from orrery.debugger.stops import Stopped
-from orrery.debugger.walk import Stops, Walk
+from orrery.debugger.trace_cursor import Stops, TraceCursor
+from orrery.timetravel.python_trace import PythonLine
+from orrery.timetravel.stops import Stopped
 
 if TYPE_CHECKING:
     from orrery.debugger.debugger import Debugger
@@ -25,7 +25,7 @@ def enter(debugger: "Debugger") -> Stopped:
     breakpoints.remember()
     behind, lines = target.trace()
     if any(not one.waits for one in lines):
-        debugger.walk = Walk(lines, outer, since, behind, kinds)
+        debugger.walk = TraceCursor(lines, outer, since, behind, kinds)
         return Stopped("step", target.moment, behind.pid)
     return behind._replace(why="step") if behind.why in ("place", "event") else behind
 
@@ -64,7 +64,7 @@ def entered_at_stop(debugger: "Debugger", stopped: Stopped, *, backwards: bool =
 def wanted(debugger: "Debugger") -> Stops:
     """Whether the person wants to stop at a marked line; says so in the stepper."""
 
-    def stops(line: PyLine) -> bool:
+    def stops(line: PythonLine) -> bool:
         target = debugger.target
         for kind in line.wanted:
             judged = debugger.breakpoints.judged(Stopped("event", target.moment, target.current, kind))

@@ -10,13 +10,13 @@ from typing import Final
 
 from kernel.proc import process_name
 from orrery.cli import replay
-from orrery.debugger import recording
 from orrery.debugger.console import talk
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.timeline import Timeline
 from orrery.errors import BadInput
 from orrery.machine.program import Program
 from orrery.pool.channel import Value
+from orrery.timetravel import recording
+from orrery.timetravel.timeline import Timeline
 from toolchain import fsimage, hostfile, image
 from toolchain.names import shown
 

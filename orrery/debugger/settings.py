@@ -6,7 +6,7 @@ listsize             a number      how many lines `list` shows
 
 from typing import Final
 
-from orrery.debugger.unavailable import Unavailable
+from orrery.debugger.errors import Unavailable
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "breakpoint pending": ("auto", "on", "off"),

@@ -13,16 +13,16 @@ from typing import Final
 from emu.cpu.hart import USER
 from kernel.abi.memlayout import KERNBASE
 from kernel.abi.ps import SLEEPING, STATE_NAMES
-from orrery.debugger.registers import PC, PRIV
-from orrery.debugger.target import KERNEL
 from orrery.gdb.errors import EBUSY, EFAULT, EINVAL, Refused, extent, number, unhex
-from orrery.gdb.features import GENERAL_COUNT, NUMBERS, words
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.packet import MEMORY_BYTES_MAX, OK
 from orrery.gdb.runner import Runner
-from orrery.gdb.symbolfiles import SymbolFiles
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.symbol_files import SymbolFiles
+from orrery.gdb.target_description import GENERAL_COUNT, NUMBERS, words
+from orrery.gdb.timeline_session import TimelineSession
 from orrery.inspect.dwarf import RA
+from orrery.timetravel.registers import PC, PRIV
+from orrery.timetravel.target import KERNEL
 
 WORD_BYTES: Final = 8
 ASLEEP: Final = STATE_NAMES[SLEEPING]
@@ -32,9 +32,9 @@ class Access:
     """To the machine of `traveller`, for the client that `inferiors` and `runner` are of."""
 
     def __init__(
-        self, traveller: Traveller, inferiors: Inferiors, symbols: SymbolFiles, runner: Runner
+        self, session: TimelineSession, inferiors: Inferiors, symbols: SymbolFiles, runner: Runner
     ) -> None:
-        self._traveller: Final = traveller
+        self._session: Final = session
         self._inferiors: Final = inferiors
         self._symbols: Final = symbols
         self._runner: Final = runner
@@ -46,8 +46,8 @@ class Access:
         pid = self._inferiors.subject()
         if not self._inferiors.has(pid) and pid in self._inferiors.known:
             return [0] * len(NUMBERS)
-        values = self._traveller.registers(pid)
-        if pid == self._runner.telling.crashed != KERNEL:
+        values = self._session.registers(pid)
+        if pid == self._runner.stop_replies.crashed != KERNEL:
             values = self._symbols.user_registers(pid, values)
         if pid == KERNEL and self._inferiors.current() != KERNEL:
             values = self._symbols.scheduler_registers(values)
@@ -86,7 +86,7 @@ class Access:
     def _write(self, index: int, value: int) -> None:
         if value < KERNBASE and NUMBERS[index] in (PC, RA) and self._begins_call(NUMBERS[index], value):
             raise Refused(EBUSY)
-        if not self._traveller.set_register(self._inferiors.subject(), NUMBERS[index], value):
+        if not self._session.set_register(self._inferiors.subject(), NUMBERS[index], value):
             raise Refused(EINVAL)
 
     def _begins_call(self, register: int, value: int) -> bool:
@@ -96,11 +96,11 @@ class Access:
         to, and puts everything back as it was where that is refused; behind it, it does not.
         """
         pid = self._inferiors.subject()
-        if register == RA and (pid == KERNEL or self._traveller.executes(pid, value)):
+        if register == RA and (pid == KERNEL or self._session.executes(pid, value)):
             return False
         if pid == self._inferiors.current():
-            return pid != KERNEL and self._traveller.registers(pid)[PRIV] != USER
-        return any(one.pid == pid and one.state == ASLEEP for one in self._traveller.processes())
+            return pid != KERNEL and self._session.registers(pid)[PRIV] != USER
+        return any(one.pid == pid and one.state == ASLEEP for one in self._session.processes())
 
     # --- memory ---
 
@@ -109,7 +109,7 @@ class Access:
         # Before it can step, gdb wants to read the stack of who is not there any more.
         if self._runner.moved and not self._inferiors.has(self._inferiors.subject()):
             return bytes(min(n, MEMORY_BYTES_MAX)).hex().encode()
-        data = self._traveller.read(self._inferiors.subject(), va, min(n, MEMORY_BYTES_MAX))
+        data = self._session.read(self._inferiors.subject(), va, min(n, MEMORY_BYTES_MAX))
         if n and not data:
             raise Refused(EFAULT)
         return data.hex().encode()
@@ -126,6 +126,6 @@ class Access:
         va, n = extent(where)
         if n != len(data):
             raise Refused(EINVAL)
-        if n and not self._traveller.write(self._inferiors.subject(), va, data):
+        if n and not self._session.write(self._inferiors.subject(), va, data):
             raise Refused(EFAULT)
         return OK

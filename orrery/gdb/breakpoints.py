@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kernel.abi.memlayout import KERNBASE
-from orrery.debugger.place import ALL, Place
-from orrery.debugger.target import KERNEL
 from orrery.gdb.errors import EINVAL, Refused, number
+from orrery.timetravel.place import ALL, Place
+from orrery.timetravel.target import KERNEL
 
 KINDS: Final = {b"0": "x", b"1": "x", b"2": "w", b"3": "r", b"4": "rw"}
 ATTRIBUTES: Final = {b"0": "swbreak", b"1": "hwbreak", b"2": "watch", b"3": "rwatch", b"4": "awatch"}

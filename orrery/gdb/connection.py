@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from orrery.debugger.stops import Stopped
-from orrery.gdb.lines import Request
 from orrery.gdb.packet import INTERRUPT, Item, Kind, Parser, encode
 from orrery.gdb.stub import Stub
-from orrery.gdb.symbolfiles import SymbolFiles
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.symbol_files import SymbolFiles
+from orrery.gdb.terminal_lines import Request
+from orrery.gdb.timeline_session import TimelineSession
+from orrery.timetravel.stops import Stopped
 
 RECEIVE_BYTES: Final = 1 << 16
 SEND_S_MAX: Final = 10  # a client that takes nothing for so long has gone
@@ -37,7 +37,7 @@ class Connection:
     def __init__(
         self,
         sock: socket.socket,
-        traveller: Traveller,
+        session: TimelineSession,
         symbols: SymbolFiles,
         look: Callable[[], bool],
         limit: int | None,
@@ -46,12 +46,12 @@ class Connection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_S_MAX, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket: Final = sock
-        self._traveller: Final = traveller
+        self._session: Final = session
         self._parser: Final = Parser()
         self._items: Final[deque[Item]] = deque()
-        self._stub: Final = Stub(traveller, symbols, self._tell)
+        self._stub: Final = Stub(session, symbols, self._tell)
         self._stub.runner.on_look = look
-        self._stub.runner.limit = traveller.limit = limit
+        self._stub.runner.limit = session.limit = limit
         self._last = b""  # what was sent last, in case it did not arrive
         self._acks = True
         self._running = False
@@ -63,7 +63,7 @@ class Connection:
 
     def ends_with(self, ended: Callable[[], bool]) -> None:
         """From now on tell the client of an end that `ended` tells of."""
-        self._stub.runner.telling.has_ended = ended
+        self._stub.runner.stop_replies.has_ended = ended
 
     @property
     def steering(self) -> bool:
@@ -73,7 +73,7 @@ class Connection:
     @property
     def over(self) -> Stopped | None:
         """The stop after which the machine does not go on."""
-        return self._stub.runner.telling.over
+        return self._stub.runner.stop_replies.over
 
     @property
     def killed(self) -> bool:
@@ -82,7 +82,7 @@ class Connection:
 
     def close(self) -> None:
         """Leave the machine as it was."""
-        self._traveller.come_back()
+        self._session.come_back()
         self._stub.leave()
         self._socket.close()
 
@@ -134,11 +134,11 @@ class Connection:
         """Ask for a line while the machine runs; None where ^C came. `pause` waits for what comes in."""
         request = Request()
         self._send(request.packet)
-        while self.alive and not request.is_over and not self._stub.runner.telling.has_ended():
+        while self.alive and not request.is_over and not self._stub.runner.stop_replies.has_ended():
             if not self._items:
                 pause()
                 if self.look():  # ^C came; gdb takes back what it is asked for, too
-                    self._traveller.ask_stop()
+                    self._session.ask_stop()
             elif self._items[0].kind is Kind.PACKET and not self._items[0].payload.startswith(LOOKING):
                 self._acknowledge()
                 answer = request.answer(self._items.popleft().payload)
@@ -170,7 +170,7 @@ class Connection:
         self._acknowledge()
         if payload.startswith(GOING) and INTERRUPT in self._items:
             self._items.remove(INTERRUPT)  # it came before the machine could go
-            self._traveller.ask_stop()
+            self._session.ask_stop()
         self._running = True
         answer = self._stub.handle(payload)
         self._running = False

@@ -5,7 +5,7 @@ scheduler, the idle loop) is an inferior once gdb has seen the hart there: its n
 comes to.  What gdb has detached it is not told of again.
 
 A gdb that finds a new inferior in the list of threads takes it for the one that has stopped.  So the list has
-only those that gdb was told of, and of the others it is told by an event each (telling.py).
+only those that gdb was told of, and of the others it is told by an event each (stop_replies.py).
 """
 
 import re
@@ -14,9 +14,9 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from kernel.abi.ps import STATE_NAMES, ZOMBIE
-from orrery.debugger.target import KERNEL
 from orrery.gdb.errors import EINVAL, ESRCH, Refused, number
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.timeline_session import TimelineSession
+from orrery.timetravel.target import KERNEL
 from toolchain.names import shown
 
 KERNEL_ID: Final = 1_000_000_000
@@ -28,8 +28,8 @@ NO_CHARACTERS: Final = re.compile("[\ufffe\uffff]")  # of XML, besides those tha
 class Inferiors:
     """The processes of `traveller`, for one client. `multi`: that knows of several inferiors."""
 
-    def __init__(self, traveller: Traveller) -> None:
-        self._traveller: Final = traveller
+    def __init__(self, session: TimelineSession) -> None:
+        self._session: Final = session
         self.multi = False
         self.known: Final[set[int]] = set()  # pids that the client was told of
         self.half_known: Final[set[int]] = set()  # told of when it came
@@ -40,7 +40,7 @@ class Inferiors:
 
     def current(self) -> int:
         """The process that the hart works for, or KERNEL."""
-        return self._traveller.current
+        return self._session.current
 
     def subject(self) -> int:
         """The process that packets which name none are about."""
@@ -58,10 +58,10 @@ class Inferiors:
 
     def _strangers(self) -> list[int]:
         told = self.known | self.detached
-        strangers = [pid for pid in self._traveller.pids() if pid not in told]
+        strangers = [pid for pid in self._session.pids() if pid not in told]
         if strangers:
             zombie = STATE_NAMES[ZOMBIE]  # gdb knows of its end, or will not hear of it
-            processes = self._traveller.processes()
+            processes = self._session.processes()
             ended = {one.pid for one in processes if one.state == zombie and not one.current}
             strangers = [pid for pid in strangers if pid not in ended]
         if self.current() == KERNEL and KERNEL not in told:
@@ -76,13 +76,13 @@ class Inferiors:
         """What a person calls it; raises Refused."""
         if pid == KERNEL:
             return "kernel"
-        return next((_printable(one.name) for one in self._traveller.processes() if one.pid == pid), "ended")
+        return next((_printable(one.name) for one in self._session.processes() if one.pid == pid), "ended")
 
     def state(self, pid: int) -> str:
         """In words."""
         if pid == KERNEL:
             return "the scheduler"
-        one = next((one for one in self._traveller.processes() if one.pid == pid), None)
+        one = next((one for one in self._session.processes() if one.pid == pid), None)
         if one is None:
             return "ended"
         return f"{one.state}, the hart works for it" if one.current else one.state
@@ -112,7 +112,7 @@ class Inferiors:
 
     def has(self, pid: int) -> bool:
         """Whether there is this process."""
-        return pid == KERNEL or pid in self._traveller.pids()
+        return pid == KERNEL or pid in self._session.pids()
 
     # --- the list ---
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 from orrery.gdb.errors import EINVAL, Refused, extent
-from orrery.gdb.features import target_xml
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.packet import OK, PACKET_BYTES_MAX, TEXT_BYTES_MAX, UNKNOWN
 from orrery.gdb.runner import Runner
-from orrery.gdb.symbolfiles import SymbolFiles
+from orrery.gdb.symbol_files import SymbolFiles
+from orrery.gdb.target_description import target_xml
 
 
 class Queries:
@@ -53,8 +53,8 @@ class Queries:
 
     def _supported(self, offered: list[bytes]) -> bytes:
         self._inferiors.multi = b"multiprocess+" in offered
-        self._runner.telling.tells_exec = b"exec-events+" in offered and self._inferiors.multi
-        self._runner.telling.tells_kind = b"swbreak+" in offered
+        self._runner.stop_replies.tells_exec = b"exec-events+" in offered and self._inferiors.multi
+        self._runner.stop_replies.tells_kind = b"swbreak+" in offered
         ours = [
             b"PacketSize=%x" % PACKET_BYTES_MAX, b"QStartNoAckMode+", b"vContSupported+",
             b"qXfer:features:read+", b"qXfer:threads:read+", b"qXfer:exec-file:read+",
@@ -76,13 +76,13 @@ class Queries:
         if thing == b"features" and annex == b"target.xml":
             data = target_xml()
         elif thing == b"threads" and not annex:
-            self._runner.telling.shown()
+            self._runner.stop_replies.shown()
             data = self._inferiors.threads_xml()
         elif thing == b"libraries" and not annex:
             data = self._symbols.libraries_xml()
         elif thing == b"exec-file":
             pid = self._inferiors.inferior(annex) if annex else self._inferiors.subject()
-            path = self._runner.telling.paths[pid] = self._symbols.path(pid)
+            path = self._runner.stop_replies.paths[pid] = self._symbols.path(pid)
             data = path.encode()
         else:
             raise Refused(EINVAL)

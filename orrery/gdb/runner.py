@@ -1,21 +1,21 @@
 """The runner: lets the machine go on for gdb, forwards and back, and stand still where gdb is to be told.
 
 Called by stub.py.  All processes go on together, as one machine does, whichever gdb names; a step counts for
-the process that it is for.  What a stop is told as, and whether at all, telling.py knows; while that has more
-to tell, the machine does not go on.
+the process that it is for.  What a stop is told as, and whether at all, stop_replies.py knows; while that has
+more to tell, the machine does not go on.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from orrery.debugger import events
-from orrery.debugger.target import KERNEL, Stopped
 from orrery.gdb.breakpoints import Breakpoints
 from orrery.gdb.errors import EINVAL, Refused, number
 from orrery.gdb.inferiors import ALL, Inferiors
-from orrery.gdb.symbolfiles import SymbolFiles
-from orrery.gdb.telling import Telling
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.stop_replies import StopReplies
+from orrery.gdb.symbol_files import SymbolFiles
+from orrery.gdb.timeline_session import TimelineSession
+from orrery.timetravel import events
+from orrery.timetravel.target import KERNEL, Stopped
 
 LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
 OURS: Final = frozenset(("fork", "exec", "end", "crash"))  # events that gdb is told of by itself
@@ -26,15 +26,15 @@ class Runner:
 
     def __init__(
         self,
-        traveller: Traveller,
+        session: TimelineSession,
         inferiors: Inferiors,
         breakpoints: Breakpoints,
         symbols: SymbolFiles,
         say: Callable[[str], None],
     ) -> None:
-        self._traveller: Final = traveller
+        self._session: Final = session
         self._inferiors: Final = inferiors
-        self.telling: Final = Telling(traveller, inferiors, breakpoints, symbols, say)
+        self.stop_replies: Final = StopReplies(session, inferiors, breakpoints, symbols, say)
         self._moved = False  # the machine is at another moment than gdb believes
         self.follows = False  # gdb asks whether it was moved, and looks again then
         self.limit: int | None = None  # ticks at which the run ends
@@ -45,20 +45,20 @@ class Runner:
 
     def vcont(self, text: bytes) -> bytes:
         """vCont with its actions: who is to step, or all go on."""
-        if self.telling.has_more:
-            return self.telling.next()
+        if self.stop_replies.has_more:
+            return self.stop_replies.next()
         actions = [action.partition(b":") for action in text.split(b";") if action]
         if not actions:
             raise Refused(EINVAL)
-        self.telling.let_go(self._inferiors.pid(actions[0][2]) if actions[0][2] else ALL)
+        self.stop_replies.let_go(self._inferiors.pid(actions[0][2]) if actions[0][2] else ALL)
         if self._moved and any(action[:1] in (b"s", b"S", b"r") for action, _, _ in actions):
             self._moved = False
-            return self.telling.arrived()
+            return self.stop_replies.arrived()
         for action, _, thread in actions:
             pid = self._inferiors.pid(thread) if thread else self._inferiors.current()
             pid = self._inferiors.current() if pid == ALL else pid
-            if self.telling.has_to_end(pid) and (len(actions) == 1 or pid == self.telling.crashed):
-                return self.telling.end(pid)
+            if self.stop_replies.has_to_end(pid) and (len(actions) == 1 or pid == self.stop_replies.crashed):
+                return self.stop_replies.end(pid)
             if action[:1] in (b"s", b"S"):
                 return self.step(pid)
             if action[:1] == b"r":
@@ -76,7 +76,7 @@ class Runner:
     def move(self) -> None:
         """It was: gdb's next step will be told where it is, and make none."""
         self._moved = True
-        self.telling.drop()
+        self.stop_replies.drop()
 
     def seen(self) -> None:
         """gdb has asked for the registers of who is there now: a step is a step again."""
@@ -85,69 +85,69 @@ class Runner:
     def cont(self) -> bytes:
         """Go on until something happens that gdb is to know."""
         self._moved = False
-        if self.telling.has_to_end(self.telling.crashed):
-            return self.telling.end(self.telling.crashed)
+        if self.stop_replies.has_to_end(self.stop_replies.crashed):
+            return self.stop_replies.end(self.stop_replies.crashed)
         count = 0
         while True:
-            answer = self.telling.of(self._traveller.resume(self.limit))
+            answer = self.stop_replies.of(self._session.resume(self.limit))
             if answer is not None:
                 return answer
             count += 1
             if count % LOOK_STEPS == 0 and self.on_look():  # stops that gdb is not told of can come thick
-                return self.telling.interrupted()
+                return self.stop_replies.interrupted()
 
     def step(self, pid: int, within: range = range(0)) -> bytes:
         """One step of a process, or more while its pc is `within`."""
-        if self.telling.is_settled(pid):
-            return self.telling.stop_again(pid)
+        if self.stop_replies.is_settled(pid):
+            return self.stop_replies.stop_again(pid)
         self._moved = False
-        self.telling.interesting.add(pid)
+        self.stop_replies.interesting.add(pid)
         only = None if pid == KERNEL else pid
         count, left = 0, 1
         while True:
-            stopped = self._traveller.step(left, only)
+            stopped = self._session.step(left, only)
             # What happens to others may come before this process's step, or behind it.
-            left = 1 if stopped.why == "step" else left - self._traveller.steps_made
+            left = 1 if stopped.why == "step" else left - self._session.steps_made
             goes_on = stopped.why == "step" and stopped.moment.pc in within
-            answer = None if goes_on else self.telling.of(stopped)
-            if stopped.why == "event" and self.telling.has_more:
-                self.telling.add_stop(pid)  # gdb forgets at an exec that it steps
+            answer = None if goes_on else self.stop_replies.of(stopped)
+            if stopped.why == "event" and self.stop_replies.has_more:
+                self.stop_replies.add_stop(pid)  # gdb forgets at an exec that it steps
             if answer is None and stopped.why == "event" and only in (None, stopped.pid):
-                return self.telling.stopped_in(stopped.pid)  # the step is made, whatever happened in it
+                return self.stop_replies.stopped_in(stopped.pid)  # the step is made, whatever happened in it
             if answer is not None:
                 return answer
             count += 1
             if count % LOOK_STEPS == 0 and self.on_look():
-                return self.telling.interrupted()
+                return self.stop_replies.interrupted()
 
     def back(self, go: Callable[[], Stopped], steps: int | None = None) -> bytes:
         """Backwards, by a step of process `steps` or to the last stop.
 
         What gdb is told of by itself happens forwards only.
         """
-        if self.telling.has_more:
-            return self.telling.next()
+        if self.stop_replies.has_more:
+            return self.stop_replies.next()
         self._moved = False
-        if steps is not None and self.telling.is_settled(steps):
-            return self.telling.stop_again(steps)
-        self._traveller.catch(self.telling.kinds)
+        if steps is not None and self.stop_replies.is_settled(steps):
+            return self.stop_replies.stop_again(steps)
+        self._session.catch(self.stop_replies.kinds)
         try:
             stopped = go()
         finally:
             self._catch()
-        self.telling.revive()
-        self.telling.rename(stopped.pid)
-        return self.telling.of(stopped) or self.telling.stopped_in(stopped.pid)
+        self.stop_replies.revive()
+        self.stop_replies.rename(stopped.pid)
+        return self.stop_replies.of(stopped) or self.stop_replies.stopped_in(stopped.pid)
 
     def catch(self, words: list[str]) -> str:
         """Stop at these events for a person; what to tell them."""
         try:
             kinds = events.named(words)
-            self._traveller.catch(OURS | set(kinds))
+            self._session.catch(OURS | set(kinds))
         except ValueError as error:
             return f"{error}\n"
-        self.telling.kinds = frozenset(kinds)
-        return f"stops at: {', '.join(sorted(self.telling.kinds)) or 'no event'}\n"
+        self.stop_replies.kinds = frozenset(kinds)
+        return f"stops at: {', '.join(sorted(self.stop_replies.kinds)) or 'no event'}\n"
 
     def _catch(self) -> None:
-        self._traveller.catch(OURS | self.telling.kinds)
+        self._session.catch(OURS | self.stop_replies.kinds)

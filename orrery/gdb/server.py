@@ -21,14 +21,14 @@ from typing import Final
 from emu.cpu.hart import USER
 from emu.events import NEVER
 from orrery.console.signals import Signals
-from orrery.debugger.moment import Moment
-from orrery.debugger.stops import KERNEL, Stopped
 from orrery.errors import BadInput
 from orrery.gdb.connection import Connection
 from orrery.gdb.front import Console, ServedFront
-from orrery.gdb.symbolfiles import SymbolFiles
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.symbol_files import SymbolFiles
+from orrery.gdb.timeline_session import TimelineSession
 from orrery.machine.machine import Machine
+from orrery.timetravel.moment import Moment
+from orrery.timetravel.stops import KERNEL, Stopped
 from toolchain.names import shown
 
 LOOPBACK: Final = "127.0.0.1"
@@ -47,7 +47,7 @@ class Server:
     def __init__(
         self,
         machine: Machine,
-        traveller: Traveller,
+        session: TimelineSession,
         address: tuple[str, int],
         say: Callable[[str], None],
         *,
@@ -62,9 +62,9 @@ class Server:
             where = f"{bound}:{self.port}"
             say(f"orrery: warning: the gdb server on {where} obeys whoever can reach this computer")
         self._machine: Final = machine
-        self._traveller: Final = traveller
-        traveller.on_slice = self.look
-        self._symbols: Final = SymbolFiles.of(traveller)
+        self._session: Final = session
+        session.on_slice = self.look
+        self._symbols: Final = SymbolFiles.of(session)
         self._say: Final = say
         self._wait = wait
         self._owned: Final = owned
@@ -76,7 +76,7 @@ class Server:
     def close(self) -> None:
         """Let the client, the past and the port go."""
         self._let_go()
-        self._traveller.close()
+        self._session.close()
         self._listening.close()
         os.close(self._ready)
 
@@ -92,14 +92,15 @@ class Server:
     ) -> Stopped:
         """Run the machine to its end, to virtual time `limit`, or until `ended`; why it stands still.
 
-        `finished`: as of Traveller.  A client that is there may look at such an end, and go back from it.
+        `finished`: as of TimelineSession.  A client that is there may look at such an end, and go back from
+        it.
         """
         self._console, self._signals, self._has_ended = console, signals, ended
-        self._traveller.finished = finished
+        self._session.finished = finished
         self._limit = None if limit == NEVER else limit
         self._machine.front = ServedFront(self, console)
         signals.visitors.add(self._listening.fileno())
-        self._traveller.begin()
+        self._session.begin()
         if self._owned:
             self._enter_program()
         self._say(f"orrery: {'waiting for' if self._wait else 'ready for'} gdb: target remote :{self.port}")
@@ -114,22 +115,22 @@ class Server:
             elif finished() is not None:
                 break
             else:
-                stopped = self._traveller.resume(self._limit)
+                stopped = self._session.resume(self._limit)
                 if stopped.why != "interrupt":
                     return stopped
         return Stopped("interrupt", Moment.of(self._machine.board.hart), KERNEL)
 
     def _enter_program(self) -> None:
         """Run to the first instruction of the first program that a process executes."""
-        self._traveller.catch(("exec",))
-        stopped = self._traveller.resume(self._limit)
-        self._traveller.catch(())
+        self._session.catch(("exec",))
+        stopped = self._session.resume(self._limit)
+        self._session.catch(())
         while stopped.why in ("event", "step") and stopped.moment.priv != USER:
-            stopped = self._traveller.step(1, stopped.pid)
+            stopped = self._session.step(1, stopped.pid)
 
     def pause_for_copy(self) -> None:
         """Let the machine stand still for a moment where its past wants to have a copy of it."""
-        self._traveller.pause()
+        self._session.pause()
 
     def read_line(self) -> bytes | None:
         """A line that the person types at gdb's terminal; None if there was none, and the loop is to look."""
@@ -137,13 +138,13 @@ class Server:
             return None
         line = None if self._client is None else self._client.read_line(self.pause)
         if line is None:
-            self._traveller.ask_stop()
+            self._session.ask_stop()
         return line
 
     def miss_line(self) -> bytes | None:
         """None, for there is nobody to ask for a line: gdb is stopped, and may type one."""
         self._say("orrery: the program waits for a line; `monitor type TEXT` types one")
-        self._traveller.ask_stop()
+        self._session.ask_stop()
         return None
 
     @property
@@ -152,13 +153,13 @@ class Server:
         client = self._client
         if client is None:
             return False
-        return not self._replays and self._traveller.finished() is None
+        return not self._replays and self._session.finished() is None
 
     def look(self) -> bool:
         """See to the sockets while the machine runs; whether it is to stop."""
         wanted = self._client is not None and self._client.look()
         if self._accept() or wanted or self._has_ended():
-            self._traveller.ask_stop()
+            self._session.ask_stop()
             return True
         return False
 
@@ -211,7 +212,7 @@ class Server:
             sock.close()
             return False
         self._wait = False
-        self._client = Connection(sock, self._traveller, self._symbols, self.look, self._limit)
+        self._client = Connection(sock, self._session, self._symbols, self.look, self._limit)
         self._client.ends_with(self._has_ended)
         self._signals.visitors.add(sock.fileno())
         return True

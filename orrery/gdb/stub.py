@@ -15,15 +15,15 @@ from orrery.gdb.breakpoints import KINDS as TYPES
 from orrery.gdb.breakpoints import Breakpoints
 from orrery.gdb.errors import EINVAL, ESRCH, Refused, unhex
 from orrery.gdb.inferiors import ALL, Inferiors
-from orrery.gdb.orders import Orders
+from orrery.gdb.monitor_commands import MonitorCommands
 from orrery.gdb.packet import OK, TEXT_BYTES_MAX, UNKNOWN
 from orrery.gdb.queries import Queries
 from orrery.gdb.runner import Runner
-from orrery.gdb.symbolfiles import SymbolFiles
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.symbol_files import SymbolFiles
+from orrery.gdb.timeline_session import TimelineSession
 
 if TYPE_CHECKING:
-    from orrery.debugger.place import Place
+    from orrery.timetravel.place import Place
 
 
 class Stub:
@@ -33,22 +33,22 @@ class Stub:
     it wants the machine switched off.
     """
 
-    def __init__(self, traveller: Traveller, symbols: SymbolFiles, tell: Callable[[bytes], None]) -> None:
-        self._traveller: Final = traveller
+    def __init__(self, session: TimelineSession, symbols: SymbolFiles, tell: Callable[[bytes], None]) -> None:
+        self._session: Final = session
         self._symbols: Final = symbols
         self._tell: Final = tell
-        self._inferiors: Final = Inferiors(traveller)
+        self._inferiors: Final = Inferiors(session)
         self._breakpoints: Final = Breakpoints(self._set_places)
-        self.runner: Final = Runner(traveller, self._inferiors, self._breakpoints, symbols, self._print)
-        self.orders: Final = Orders(traveller, self.runner)
+        self.runner: Final = Runner(session, self._inferiors, self._breakpoints, symbols, self._print)
+        self.orders: Final = MonitorCommands(session, self.runner)
         self._queries: Final = Queries(self._inferiors, symbols, self.runner)
-        access = Access(traveller, self._inferiors, symbols, self.runner)
+        access = Access(session, self._inferiors, symbols, self.runner)
         self._stepping: int | None = None  # of Hc; None: whoever is current
         self.no_ack = False
         self.detached = False
         self.killed = False
         self._commands: Final[dict[bytes, Callable[[bytes], bytes]]] = {
-            b"!": lambda rest: OK, b"?": lambda rest: self.runner.telling.why(), b"D": self._detach,
+            b"!": lambda rest: OK, b"?": lambda rest: self.runner.stop_replies.why(), b"D": self._detach,
             b"g": access.read_general, b"G": access.write_general,
             b"p": access.read_one, b"P": access.write_one,
             b"m": access.read_memory, b"M": access.write_hex, b"X": access.write_binary,
@@ -75,10 +75,10 @@ class Stub:
     def leave(self) -> None:
         """The client has gone: the machine is as if it had never been there."""
         self._breakpoints.clear()
-        self._traveller.catch(())
+        self._session.catch(())
 
     def _set_places(self, places: "list[Place]") -> None:
-        self._traveller.set_places(self.runner.telling.calls.with_traps(places))
+        self._session.set_places(self.runner.stop_replies.calls.with_traps(places))
 
     def _print(self, text: str) -> None:
         """Show a person `text` in gdb."""
@@ -119,7 +119,7 @@ class Stub:
             return UNKNOWN
         self._breakpoints.insert(self._inferiors.subject(), rest)
         if self._breakpoints.in_program(self._inferiors.subject()):
-            self.runner.telling.awaits(self._inferiors.subject())
+            self.runner.stop_replies.awaits(self._inferiors.subject())
         return OK
 
     def _remove(self, rest: bytes) -> bytes:
@@ -139,8 +139,8 @@ class Stub:
         pid = self._inferiors.current() if self.runner.moved else self._stepping_pid
         try:
             if rest == b"c":
-                return self.runner.back(self._traveller.reverse_resume)
-            return self.runner.back(lambda: self._traveller.reverse_step(pid), pid)
+                return self.runner.back(self._session.reverse_resume)
+            return self.runner.back(lambda: self._session.reverse_step(pid), pid)
         except CannotGoOn as error:
             self._print(f"{error}\n")
             raise Refused(EINVAL) from error
@@ -173,7 +173,7 @@ class Stub:
             return self._attach(self._inferiors.inferior(more))
         if name == b"Kill":
             pid = self._inferiors.inferior(more)
-            if not self._traveller.kill(pid):
+            if not self._session.kill(pid):
                 raise Refused(ESRCH)
             self._breakpoints.forget(pid)
             self._inferiors.detached.add(pid)
@@ -187,7 +187,7 @@ class Stub:
         if not self._inferiors.has(pid):
             raise Refused(ESRCH)
         self._inferiors.detached.discard(pid)
-        return self.runner.telling.stopped_in(pid)
+        return self.runner.stop_replies.stopped_in(pid)
 
     def _set(self, rest: bytes) -> bytes:
         if rest == b"StartNoAckMode":

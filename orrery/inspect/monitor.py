@@ -40,7 +40,7 @@ ALIASES: Final = {"?": "help", "xp": "x", "physical": "x"}
 DEBUGGERS: Final = frozenset(
     ("goto", "next", "last", "when", "checkpoint", "checkpoints", "restart", "poke", "catch")
 )
-"""What the monitor has besides in orrery/debugger/helm.py and orrery/gdb/orders.py."""
+"""What the monitor has besides in orrery/timetravel/time_commands.py and orrery/gdb/monitor_commands.py."""
 A_LINE: Final = 16  # bytes in a line of a dump
 CSRS: Final = (
     "mstatus", "mie", "mip", "mideleg", "medeleg", "mtvec", "mepc", "mcause", "mtval", "mscratch",

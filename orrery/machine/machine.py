@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     import re
     from random import Random
 
-    from orrery.debugger.events import Happening
-    from orrery.debugger.timeline import Timeline
     from orrery.machine.dialogue import Dialogue
+    from orrery.timetravel.events import Happening
+    from orrery.timetravel.timeline import Timeline
 
 # What S-mode sees of M-mode's registers: the fields of sstatus, and the interrupts that are delegated (None).
 S_VIEWS: Final = {"sstatus": (e.MSTATUS, 0x8000_0003_000D_E762), "sie": (e.MIE, None), "sip": (e.MIP, None)}
@@ -288,7 +288,7 @@ class Machine:
         self.past.write(checks.whole("pa", pa), checks.data("data", data))
 
     def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
-        """Run until an event of orrery/debugger/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
+        """Run until an event of orrery/timetravel/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
 
         What the console shows is waited for with expect; a Timeline stops at places of memory and code, too.
 

@@ -1,9 +1,9 @@
 """A wire: messages between a program and the processes that run machines for it, over a Unix socket.
 
-Used by machine_pool.py and debugger/replica.py at the caller's end, by fork_server.py and debugger/inside.py
-at the other.  A message is one value (None, numbers, str, bytes; tuples, lists and dicts of such) in Python's
-marshal format behind its length: both ends run the same interpreter, and nothing that comes in is run.  A
-socket can travel with a message:
+Used by machine_pool.py and timetravel/checkpoint_proxy.py at the caller's end, by fork_server.py and
+timetravel/checkpoint_server.py at the other.  A message is one value (None, numbers, str, bytes; tuples,
+lists and dicts of such) in Python's marshal format behind its length: both ends run the same interpreter, and
+nothing that comes in is run.  A socket can travel with a message:
 
     | length, 8 bytes (and a passenger) | value |
 

@@ -22,7 +22,7 @@ HOMES: Final = {
     "CompileError": "toolchain.cc",
     "ImageError": "toolchain.mkfs",
     "BadImage": "toolchain.fsimage",
-    "Astray": "orrery.debugger.tape",
+    "ReplayDiverged": "orrery.timetravel.input_log",
     "LookupError": "builtins",
     "OSError": "builtins",
     "ValueError": "builtins",

@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import Any, Final
 
 from kernel.kernel import KernelPanic
-from orrery.debugger import events
 from orrery.errors import BadInput, CannotGoOn, MachineStopped
 from orrery.inspect import postmortem
 from orrery.machine.hooks import Event
@@ -29,6 +28,7 @@ from orrery.pool.booted_machine import BootedMachine
 from orrery.pool.channel import PROTOCOL, Value, Wire
 from orrery.pool.recipe import Recipe
 from orrery.pool.watchdog import PATIENCE_S, Watchdog
+from orrery.timetravel import events
 from toolchain.paths import in_tree
 
 

@@ -1,1 +1,1 @@
-"""Going back in time: recordings, checkpoints, and runs that are made again."""
+"""Time travel: a target that goes forward, its input log and checkpoints, and a timeline that goes back."""

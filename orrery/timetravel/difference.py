@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from orrery.errors import BadInput
 
 if TYPE_CHECKING:
-    from orrery.debugger.parting import Parting
     from orrery.machine.machine import Machine
+    from orrery.timetravel.divergence import Parting
 
 MAY_DIFFER: Final = ("drive", "seed", "snapshot")
 
@@ -21,8 +21,8 @@ def diff(first: "Machine", second: "Machine") -> "Parting | None":
     They may have another seed, and other drives.  Raises BadInput for machines that were made in ways which
     differ otherwise, or whose drives keep what is written.
     """
-    from orrery.debugger.parting import parting
-    from orrery.debugger.timeline import Timeline
+    from orrery.timetravel.divergence import parting
+    from orrery.timetravel.timeline import Timeline
 
     options, other = first.past.options, second.past.options
     names = ", ".join(name for name in options if options[name] != other[name] and name not in MAY_DIFFER)

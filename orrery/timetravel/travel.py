@@ -3,7 +3,7 @@
 Used by machine.py.  A run is decided by its beginning and by what was done to it from outside, of which each
 machine keeps a tape.  One that is made in the same way, and to which the same is done at the same moments, is
 a copy; one to which less is done is an earlier state.  That takes as long as the run took.  A Timeline, which
-has processes of its own, goes back in milliseconds (orrery/debugger/timeline.py).
+has processes of its own, goes back in milliseconds (orrery/timetravel/timeline.py).
 """
 
 import os
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from emu.clock import PS_PER_TICK, TICKS_PER_S
 from emu.events import NEVER
 from emu.loop import Stop
-from orrery.debugger.moment import Moment
-from orrery.debugger.tape import Change, Tape
 from orrery.errors import BadInput, Deadlock, ExpectTimeout, PoweredOff
+from orrery.timetravel.input_log import Change, InputLog
+from orrery.timetravel.moment import Moment
 
 if TYPE_CHECKING:
-    from orrery.debugger.events import Happening
-    from orrery.debugger.timeline import Timeline
     from orrery.machine.machine import Machine
+    from orrery.timetravel.events import Happening
+    from orrery.timetravel.timeline import Timeline
 
 
 class Snapshot(NamedTuple):
@@ -39,7 +39,7 @@ class Past:
 
     def __init__(self, machine: "Machine") -> None:
         self._machine: Final = machine
-        self._tape = Tape()
+        self._tape = InputLog()
         self._following = False  # it is the tape that types
         machine.keyboard.on_type.append(self._on_type)
 
@@ -72,7 +72,7 @@ class Past:
 
     def timeline(self) -> "Timeline":
         """See Machine.timeline."""
-        from orrery.debugger.timeline import Timeline
+        from orrery.timetravel.timeline import Timeline
 
         it = Timeline(**self.options, changes=self._tape.changes())
         it.goto(self.snapshot.moment)
@@ -106,7 +106,7 @@ class Past:
 
     def write(self, pa: int, data: bytes) -> None:
         """See Machine.write."""
-        from orrery.debugger.memory import Memory
+        from orrery.timetravel.memory import Memory
 
         self._machine.check_at_rest()
         now = Moment.of(self._machine.board.hart)
@@ -127,18 +127,18 @@ class Past:
 
         `future` is what would be done behind a moment.
         """
-        from orrery.debugger.target import Target
+        from orrery.timetravel.target import Target
 
         machine, front = self._machine, self._machine.front
         end = (Change(goal, "end", ()),) if isinstance(goal, Moment) else ()
-        tape = Tape((*changes, *end))
+        tape = InputLog((*changes, *end))
         self._following = True
         try:
             Target(machine, tape).resume(goal if isinstance(goal, int) else None)
         finally:
             self._following = False
             machine.front = front
-        self._tape = Tape((*changes, *future))
+        self._tape = InputLog((*changes, *future))
         self._tape.done = min(tape.done, len(changes))
 
     def _on_type(self, keys: bytes) -> None:
@@ -158,7 +158,7 @@ class Past:
 
 def run_until(machine: "Machine", event: str, timeout_s: float | None) -> "Happening":
     """See Machine.run_until."""
-    from orrery.debugger.events import Catcher, check
+    from orrery.timetravel.events import Catcher, check
 
     check((event,))
     found: list[Happening] = []

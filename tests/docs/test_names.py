@@ -12,8 +12,8 @@ from names import ROOT, Sources, claims
 
 from toolchain import headers
 
-MAP = ROOT / "orrery" / "debugger" / "README.md"
-READMES = [ROOT / "README.md", *sorted(p for p in ROOT.glob("*/README.md") if p.parent.name != "docs"), MAP]
+MAPS = [ROOT / "orrery" / folder / "README.md" for folder in ("debugger", "timetravel")]
+READMES = [ROOT / "README.md", *sorted(p for p in ROOT.glob("*/README.md") if p.parent.name != "docs"), *MAPS]
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDER = re.compile(r"NAME")  # sys_NAME and the like stand for many
 OURS = re.compile(r"[_.(]|[a-z][A-Z]")  # what looks like code; a plain word may be anybody's
@@ -53,10 +53,11 @@ def test_wrong_names_are_found(sources: Sources) -> None:
         assert not is_there(sources, README, kind, word), word
 
 
-def test_the_debuggers_map_has_every_file() -> None:
-    rows = re.findall(r"^\| `(\w+\.py)` ", MAP.read_text(), re.MULTILINE)
-    files = {path.name for path in MAP.parent.glob("*.py")} - {"__init__.py"}
-    assert sorted(rows) == sorted(files)
+@pytest.mark.parametrize("document", MAPS, ids=by_path)
+def test_a_map_has_every_file(document: Path) -> None:
+    rows = re.findall(r"^\| `([\w/]+\.py)` ", document.read_text(), re.MULTILINE)
+    files = [path.relative_to(document.parent) for path in document.parent.rglob("*.py")]
+    assert sorted(rows) == sorted(path.as_posix() for path in files if path.name != "__init__.py")
 
 
 @pytest.mark.parametrize("document", READMES, ids=by_path)

@@ -10,11 +10,11 @@ from orrery_cli import INCLUDES
 
 from kernel.abi import elf
 from orrery import Machine
-from orrery.debugger.beginning import to_main
-from orrery.debugger.commands import Commands
+from orrery.debugger.commands.run import to_main
+from orrery.debugger.commands.table import Commands
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.target import Target
-from orrery.debugger.timeline import Timeline
+from orrery.timetravel.target import Target
+from orrery.timetravel.timeline import Timeline
 from toolchain import cc, fsimage, image
 
 PID = 2  # of the program: init is 1

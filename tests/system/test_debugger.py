@@ -12,7 +12,7 @@ import pytest
 from debugged import ProgramSession, Session
 from orrery_cli import INCLUDES, ORRERY, orrery
 
-from orrery.debugger.commands import ALL
+from orrery.debugger.commands.table import ALL
 
 PROGRAM = """\
 struct node { int value; char name[8]; struct node *next; };

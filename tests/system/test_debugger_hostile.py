@@ -16,13 +16,13 @@ from elftools.elf.elffile import ELFFile
 from orrery_cli import INCLUDES
 
 from emu.cpu.hart import USER
-from orrery.debugger.commands import Commands
+from orrery.debugger.commands.table import Commands
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.moment import Moment
-from orrery.debugger.registers import NAMES, PC, PRIV
-from orrery.debugger.target import ProcessInfo
-from orrery.debugger.timeline import Timeline
 from orrery.inspect.dwarf import DebugInfo
+from orrery.timetravel.moment import Moment
+from orrery.timetravel.registers import NAMES, PC, PRIV
+from orrery.timetravel.target import ProcessInfo
+from orrery.timetravel.timeline import Timeline
 from toolchain import cc
 
 PROGRAM = """

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from debugged import Session
 
-from orrery.debugger import pycode
-from orrery.debugger.timeline import Timeline
+from orrery.debugger import python_code
+from orrery.timetravel.timeline import Timeline
 from toolchain.paths import KERNEL_SOURCES
 
 LINES = (b"echo hi > file; cat file | wc", b"cat file")
@@ -34,10 +34,10 @@ def session() -> Iterator[Booting]:
 
 
 def test_a_function_of_the_kernel_is_found_by_each_of_its_names() -> None:
-    (copy,) = pycode.named("VirtualMemory.copy")
-    assert pycode.named("vm.copy") == pycode.named("uvmcopy") == [copy]
-    assert pycode.at_line("pagetable.py", copy.body - 1) == copy
-    assert not pycode.named("copie") and pycode.at_line("kernel/mm/pagetable.py", 99999) is None
+    (copy,) = python_code.named("VirtualMemory.copy")
+    assert python_code.named("vm.copy") == python_code.named("uvmcopy") == [copy]
+    assert python_code.at_line("pagetable.py", copy.body - 1) == copy
+    assert not python_code.named("copie") and python_code.at_line("kernel/mm/pagetable.py", 99999) is None
 
 
 def test_a_stop_in_a_method_shows_its_variables_and_the_program(session: Booting) -> None:
@@ -87,7 +87,7 @@ def test_a_condition_is_one_of_python(session: Booting) -> None:
 
 
 def test_a_thread_that_goes_on_in_the_middle_of_a_function_is_stopped_in_there(session: Booting) -> None:
-    wait = pycode.named("ProcTable.wait")[0]
+    wait = python_code.named("ProcTable.wait")[0]
     session.say(f"tb kernel/proc.py:{wait.lines[-1]}", "c")  # where it sleeps
     said = session.say(f"b kernel/proc.py:{wait.body + 1}", "c")
     assert "Breakpoint 2, ProcTable.wait" in said

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from orrery_cli import INCLUDES
 
-from orrery.debugger.beginning import to_main
-from orrery.debugger.commands import Commands
+from orrery.debugger.commands.run import to_main
+from orrery.debugger.commands.table import Commands
 from orrery.debugger.debugger import Debugger
-from orrery.debugger.timeline import Timeline
+from orrery.timetravel.timeline import Timeline
 from toolchain import cc, fsimage, image
 
 PROGRAM = r"""

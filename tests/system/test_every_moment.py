@@ -22,13 +22,13 @@ from kernel.abi.ps import RUNNABLE
 from kernel.abi.syscalls import Syscall
 from kernel.proc import Proc
 from orrery import Machine
-from orrery.debugger.moment import Moment
-from orrery.debugger.place import ALL, Place
-from orrery.debugger.stops import KERNEL
-from orrery.debugger.tape import Change
-from orrery.debugger.target import Target
-from orrery.debugger.timeline import Timeline
 from orrery.machine.hooks import Watcher
+from orrery.timetravel.input_log import Change
+from orrery.timetravel.moment import Moment
+from orrery.timetravel.place import ALL, Place
+from orrery.timetravel.stops import KERNEL
+from orrery.timetravel.target import Target
+from orrery.timetravel.timeline import Timeline
 
 INSTRUCTIONS_MIN: Final = 100_000_000
 ROUNDS: Final = 3
@@ -145,7 +145,7 @@ class Run:
         with Machine(**options(PROGRAM, MEM_MIB)) as machine:
             machine.hub.add(self.seen)
             target = Target(machine)
-            target.tape.load(self.changes)
+            target.input_log.load(self.changes)
             end = self._end_ticks
             times = sorted(self.chance.randrange(1000, end) for _ in range(count))
             self.points: Final = tuple(self._point(target, i, ticks) for i, ticks in enumerate(times))
@@ -163,7 +163,7 @@ class Run:
             while target.resume().why == "asleep":
                 target.type(b"hree\n")
             self._end_ticks = target.moment.ticks
-            return target.tape.changes()
+            return target.input_log.changes()
 
     def _to_odd_place(self, target: Target) -> None:
         """On to one of ODD, and some steps more: uservec and userret have some 40 each."""

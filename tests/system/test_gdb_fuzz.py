@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from gdbs import source
 
-from orrery.debugger.target import Target
 from orrery.gdb.stub import Stub
-from orrery.gdb.symbolfiles import SymbolFiles
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.symbol_files import SymbolFiles
+from orrery.gdb.timeline_session import TimelineSession
 from orrery.machine.machine import Machine
+from orrery.timetravel.target import Target
 from toolchain import cc, fsimage, image
 
 PROGRAM = """
@@ -70,7 +70,7 @@ class Fuzzed:
             "mem_mib": 16, "init_argv": (b"/init", b"prog"), "modules": {b"/init": init, b"prog": program},
         }  # fmt: skip
         self.machine = Machine(**made_by)
-        self.target = Traveller(self.machine, Target(self.machine), made_by)
+        self.target = TimelineSession(self.machine, Target(self.machine), made_by)
         self.target.catch(("exec",))
         assert self.target.resume().why == "event"
         self.target.catch(())

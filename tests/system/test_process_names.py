@@ -14,11 +14,9 @@ from orrery_cli import INCLUDES, orrery
 from kernel.kernel import KernelPanic
 from kernel.proc import NAME_MAX, Proc, name_bytes, process_name
 from orrery import Machine
-from orrery.debugger.beginning import to_main
-from orrery.debugger.target import ProcessInfo
-from orrery.debugger.timeline import Timeline
+from orrery.debugger.commands.run import to_main
 from orrery.gdb.inferiors import Inferiors
-from orrery.gdb.symbolfiles import SymbolFiles
+from orrery.gdb.symbol_files import SymbolFiles
 from orrery.inspect import postmortem
 from orrery.inspect.crash import Crashes
 from orrery.inspect.monitor import Monitor
@@ -26,6 +24,8 @@ from orrery.inspect.strace import Strace
 from orrery.machine import hooks
 from orrery.pool import answers
 from orrery.pool.channel import Wire
+from orrery.timetravel.target import ProcessInfo
+from orrery.timetravel.timeline import Timeline
 from toolchain import cc, image
 from toolchain.names import shown
 
@@ -143,8 +143,8 @@ def test_gdb_gets_well_formed_names() -> None:
     assert [one.get("name") for one in threads] == [inferiors.name(one.pid) for one in processes]
     assert threads[0].get("name") == "caf\\xe9" and threads[6].get("name") == "<&>q'\"\\]]>"
     assert all(inferiors.name(one.pid).isprintable() for one in processes)
-    traveller = SimpleNamespace(processes=lambda: processes, program=lambda pid: b"ELF %d" % pid)
-    files = SymbolFiles(cast(Any, traveller), image.kernel_elf(), image.trampoline_elf())
+    session = SimpleNamespace(processes=lambda: processes, program=lambda pid: b"ELF %d" % pid)
+    files = SymbolFiles(cast(Any, session), image.kernel_elf(), image.trampoline_elf())
     paths = [files.path(one.pid) for one in processes]
     assert paths[0] == "/caf\\xe9" and len(set(paths)) == len(paths) and all(path.encode() for path in paths)
 

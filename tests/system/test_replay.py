@@ -14,9 +14,9 @@ from orrery_cli import ORRERY, Done, image_with, orrery
 
 from orrery.cli import command_line
 from orrery.cli.replay import tape_of
-from orrery.debugger.recording import Seal, load
-from orrery.debugger.timeline import Timeline
 from orrery.errors import BadInput
+from orrery.timetravel.recording import Seal, load
+from orrery.timetravel.timeline import Timeline
 
 READER = """
 int main(void) {

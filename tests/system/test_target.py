@@ -9,9 +9,9 @@ from emu.cpu.hart import SUPERVISOR, USER
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import PTE_COW
 from orrery import Machine
-from orrery.debugger.place import ALL, Place
-from orrery.debugger.registers import NAMES, PC
-from orrery.debugger.target import KERNEL, Stopped, Target
+from orrery.timetravel.place import ALL, Place
+from orrery.timetravel.registers import NAMES, PC
+from orrery.timetravel.target import KERNEL, Stopped, Target
 
 ECALL = (0x73).to_bytes(4, "little")
 PROGRAM = """

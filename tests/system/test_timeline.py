@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from emu.ram import RAM_BASE
 from kernel.abi.memlayout import TRAMPOLINE
 from orrery import Machine
-from orrery.debugger.history import victim
-from orrery.debugger.place import ALL, Place
-from orrery.debugger.registers import NAMES
-from orrery.debugger.replica import NoRoom, Replica
-from orrery.debugger.stops import KERNEL
-from orrery.debugger.tape import Change
-from orrery.debugger.target import Target
-from orrery.debugger.timeline import Timeline
-from orrery.debugger.writers import ELSEWHERE
 from orrery.errors import BadInput, CannotGoOn
+from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
+from orrery.timetravel.checkpoints import victim
+from orrery.timetravel.input_log import Change
+from orrery.timetravel.kernel_writes import ELSEWHERE
+from orrery.timetravel.place import ALL, Place
+from orrery.timetravel.registers import NAMES
+from orrery.timetravel.stops import KERNEL
+from orrery.timetravel.target import Target
+from orrery.timetravel.timeline import Timeline
 from toolchain import image
 
 # A run with all that could differ: fork, preemption, writes to the disk, console input, time that jumps.
@@ -55,7 +55,7 @@ MEM_MIB = 16
 
 
 @cache
-def tape(source: str) -> tuple[Change, ...]:
+def input_log(source: str) -> tuple[Change, ...]:
     """What somebody types who answers when all wait."""
     with Machine(**options(source, MEM_MIB)) as machine:
         target = Target(machine)
@@ -63,7 +63,7 @@ def tape(source: str) -> tuple[Change, ...]:
             if target.resume().why == "asleep":
                 target.type(line)
         assert target.resume().why == "exit"
-        return target.tape.changes()
+        return target.input_log.changes()
 
 
 def timeline(source: str, checkpoints_max: int = 6) -> Timeline:
@@ -290,7 +290,7 @@ def test_a_change_that_fails_changes_nothing(ended: Timeline) -> None:
 def test_one_who_answers_differently_gets_another_run() -> None:
     with timeline(SHORT, checkpoints_max=100) as it:
         assert b"one" in it.take_output()
-        typed = tape(SHORT)[0].moment
+        typed = input_log(SHORT)[0].moment
         it.goto(typed)
         it.type(b"eno\n")
         it.resume()
@@ -437,7 +437,7 @@ int main(void) {
 
 def memory_bytes(it: Timeline) -> int:
     """What all processes take."""
-    return it._cursor.memory_bytes + sum(one.memory_bytes for one in it._history._checkpoints)
+    return it._cursor.memory_bytes + sum(one.memory_bytes for one in it._checkpoints._checkpoints)
 
 
 def test_checkpoints_keep_within_their_memory() -> None:
@@ -483,8 +483,8 @@ def test_nothing_is_left_of_a_timeline_that_was_closed() -> None:
 
 def test_nothing_is_left_of_a_front_that_was_killed() -> None:
     script = """
-from orrery.debugger.timeline import Timeline
-from orrery.debugger.writers import ELSEWHERE
+from orrery.timetravel.timeline import Timeline
+from orrery.timetravel.kernel_writes import ELSEWHERE
 it = Timeline(mem_mib=16, spacing_s=0.01)
 it.resume()
 it.type(b"usertests\\n")
@@ -515,14 +515,14 @@ def test_checkpoints_that_were_killed_are_not_missed(short: Timeline) -> None:
     short.goto(end.ticks // 2)
     middle, digest = short.step().moment, short.digest()
     short.goto(end)
-    for one in short._history._checkpoints[1:]:
+    for one in short._checkpoints._checkpoints[1:]:
         os.kill(one.pid, signal.SIGKILL)
     assert short.goto(middle).moment == middle and short.digest() == digest
-    for one in short._history._checkpoints[1:]:
+    for one in short._checkpoints._checkpoints[1:]:
         os.kill(one.pid, signal.SIGKILL)
     short.reverse_step(3)
     assert short.step(3).moment == middle
-    for one in short._history._checkpoints[1:]:
+    for one in short._checkpoints._checkpoints[1:]:
         os.kill(one.pid, signal.SIGKILL)
     short.set_places([Place(ALL, TRAMPOLINE)])
     assert short.reverse_resume().why == "place"
@@ -533,7 +533,7 @@ def test_checkpoints_that_were_killed_are_not_missed(short: Timeline) -> None:
 def test_the_loss_of_the_first_checkpoint_is_said() -> None:
     with Timeline(**options(WRITER, MEM_MIB)) as it:
         it.resume()
-        for one in it._history._checkpoints:
+        for one in it._checkpoints._checkpoints:
             os.kill(one.pid, signal.SIGKILL)
         with pytest.raises(CannotGoOn, match="has ended"):
             it.goto(1000)
@@ -543,16 +543,16 @@ def test_a_host_that_gives_no_more_processes_gets_fewer_checkpoints() -> None:
     """Those that there are give way; where none is left to do so, that is said."""
     with Timeline(**options(DIRTY, MEM_MIB), spacing_s=0.01) as it:
         end = it.resume(300_000_000).moment
-        real = Replica.fork
+        real = CheckpointProxy.fork
         room = [3]
 
-        def fork(self: Replica) -> Replica:
+        def fork(self: CheckpointProxy) -> CheckpointProxy:
             if len(it.pids) > room[0]:
                 raise NoRoom("there is none")
             return real(self)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Replica, "fork", fork)
+            patch.setattr(CheckpointProxy, "fork", fork)
             it.goto(end.ticks // 2)
             assert len(it.pids) <= 4
             it.reverse_step(2)
@@ -565,7 +565,7 @@ def test_a_host_that_gives_no_more_processes_gets_fewer_checkpoints() -> None:
 
 
 def test_the_public_engine_goes_back_too() -> None:
-    with Timeline(**options(SHORT, MEM_MIB), engine="public", changes=tape(SHORT)) as it:
+    with Timeline(**options(SHORT, MEM_MIB), engine="public", changes=input_log(SHORT)) as it:
         it.run_until("syscall:fork")
         it.set_places([Place(ALL, TRAMPOLINE)])
         assert it.resume().moment.pc == TRAMPOLINE

@@ -55,7 +55,7 @@ with Machine(mem_mib=32) as machine:
     print(one + machine.sh("echo two"), end="")
 """
 FORKS = """
-from orrery.debugger.timeline import Timeline
+from orrery.timetravel.timeline import Timeline
 from orrery.pool.machine_pool import Nursery
 with Nursery() as nursery, nursery.machine() as machine:
     print(machine.sh("echo one"), end="")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orrery.debugger import floats
-from orrery.debugger.ctypes import (
+from orrery.debugger.c import floats
+from orrery.debugger.c.ctypes import (
     CHAR,
     INT,
     LONG,
@@ -22,11 +22,11 @@ from orrery.debugger.ctypes import (
     function_of,
     pointer_to,
 )
-from orrery.debugger.expressions import evaluate, typed
-from orrery.debugger.showing import formatted, shown
-from orrery.debugger.syntax import is_constant, parse
-from orrery.debugger.unavailable import Unavailable
-from orrery.debugger.values import Value
+from orrery.debugger.c.expressions import evaluate, typed
+from orrery.debugger.c.format import formatted, shown
+from orrery.debugger.c.syntax import is_constant, parse
+from orrery.debugger.c.values import Value
+from orrery.debugger.errors import Unavailable
 
 NODE = CType(
     "struct",

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from orrery.gdb.lines import BUFFER, LINE_BYTES_MAX, GdbLines, Request
+from orrery.gdb.terminal_lines import BUFFER, LINE_BYTES_MAX, GdbLines, Request
 
 
 def test_a_line_comes_in_parts() -> None:

@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from orrery.debugger.target import ProcessInfo
 from orrery.gdb.inferiors import Inferiors
-from orrery.gdb.traveller import Traveller
+from orrery.gdb.timeline_session import TimelineSession
+from orrery.timetravel.target import ProcessInfo
 
 
 class Processes:
@@ -29,7 +29,7 @@ class Processes:
     "code", [*range(0x20), 0x7F, 0x85, 0x9B, 0x2028, 0xD800, 0xDCFF, 0xFFFD, 0xFFFE, 0xFFFF]
 )
 def test_the_list_of_threads_is_xml_whatever_they_are_called(code: int) -> None:
-    inferiors = Inferiors(cast(Traveller, Processes(f'a<{chr(code)}>&"b')))
+    inferiors = Inferiors(cast(TimelineSession, Processes(f'a<{chr(code)}>&"b')))
     inferiors.known.add(2)
     (thread,) = ElementTree.fromstring(inferiors.threads_xml())
     name = thread.attrib["name"]

@@ -34,8 +34,8 @@ from toolchain.gnuc import adapted
         ('// register int x asm("s11");', '// register int x asm("s11");', ()),
         ('/* register int x asm("s11"); */', '/* register int x asm("s11"); */', ()),
         (
-            "char a = '}', *s = \"{\\\"\"; /* { */\n#define B {\nregister int x asm(\"s11\");",
-            "char a = '}', *s = \"{\\\"\"; /* { */\n#define B {\nregister long x asm(\"s11\");",
+            'char a = \'}\', *s = "{\\""; /* { */\n#define B {\nregister int x asm("s11");',
+            'char a = \'}\', *s = "{\\""; /* { */\n#define B {\nregister long x asm("s11");',
             ("-ffixed-x27",),
         ),
         ("int register_me; register", "int register_me; register", ()),

@@ -1,0 +1,1 @@
+"""C as the debugger knows it: types, values, expressions, and how values are shown."""

@@ -1,0 +1,1 @@
+"""The commands of `orrery debug`, by subject; table.py has them all."""

@@ -1,0 +1,1 @@
+"""What DWARF says of a program's variables: their types and where they are."""

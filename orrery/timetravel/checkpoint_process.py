@@ -1,0 +1,76 @@
+"""Offshoots: checkpoints that are forked from the machine of a session, which stands still for that moment.
+
+The gdb server's machine runs in the process of the session, with its console and its sockets.  Its past has
+copies of that process (orrery/gdb/timeline_session.py), so that there is no need to make the run again.  A
+copy lets go of all that belongs to the session, and is from then on what checkpoint_server.py makes of it.
+"""
+
+import gc
+import os
+import signal
+import socket
+import stat
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from orrery.pool.channel import Hangup, Wire
+from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
+from orrery.timetravel.checkpoint_server import CheckpointServer
+from orrery.timetravel.input_log import Change
+from orrery.timetravel.target import Target
+
+if TYPE_CHECKING:
+    from orrery.machine.machine import Machine
+
+
+def can_fork() -> bool:
+    """Whether this process can have copies: not where it has threads, of which a copy would have one."""
+    return threading.active_count() == 1
+
+
+def fork(machine: "Machine", target: Target, done: Iterable[Change]) -> CheckpointProxy:
+    """A copy of `machine`, to which `done` was done from outside; raises NoRoom."""
+    wire, far = Wire.pair()
+    with far:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise NoRoom(error.strerror) from error
+        if not pid:
+            _serve(far, machine, target, done)
+    replica = CheckpointProxy(wire, pid)
+    replica.moment, replica.current = target.moment, target.current
+    return replica
+
+
+def _serve(far: socket.socket, machine: "Machine", target: Target, done: Iterable[Change]) -> None:
+    """Be a copy until nobody needs it; never returns."""
+    try:
+        _leave_session(far.fileno())
+        gc.freeze()  # a collection would write to every page that holds an object, and so copy it
+        machine.hub.clear()
+        machine.keyboard.on_type.clear()
+        machine.front = target
+        target.input_log.assume(done)
+        with suppress(Hangup):
+            CheckpointServer(Wire(far), machine, target).serve(0)
+    finally:
+        os._exit(0)
+
+
+def _leave_session(kept: int) -> None:
+    """Let go of signals, of the terminal, and of all sockets but one: the others' ends must be seen."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the session
+    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(ending, signal.SIG_DFL)
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):  # the one of this list has been closed
+            if int(name) != kept and stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                os.close(int(name))
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(null, number)
+    os.close(null)

@@ -1,0 +1,158 @@
+"""A replica: a copy of a machine in a process of its own, as its timeline sees it.
+
+checkpoint_server.py is at the other end of the wire.  A replica stands still unless it is asked to run, so
+its moment is that of the last answer; one that is not asked is a checkpoint.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from orrery.errors import CannotGoOn
+from orrery.machine.debugpy_support import unfollowed
+from orrery.pool import serialized_exception
+from orrery.pool.channel import Hangup, Value, Wire
+from orrery.timetravel.moment import Moment
+from orrery.timetravel.place import Place
+from toolchain.paths import ROOT
+
+END_S_MAX: Final = 0.5  # of wall time, which the first process gets to end by itself
+PSS: Final = "Pss:"  # memory of a process, pages that it shares divided by how many share them; in KiB
+
+
+class NoRoom(CannotGoOn):
+    """The host gives no process for another copy."""
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__(f"no process for a copy of the machine: {reason}; end some processes")
+
+
+class CheckpointProxy:
+    """The process `pid` at the other end of `wire`. Close it to let the process go."""
+
+    def __init__(self, wire: Wire, pid: int) -> None:
+        self._wire: Final = wire
+        self.pid: Final = pid
+        self.moment = Moment(0, False, 3, 0)
+        self.current = 0
+        self.output = bytearray()  # of the console, not taken yet
+        self.registers: list[int] | None = None  # the hart's, where they came with the last answer
+        self.future = 0  # which of the timeline's futures it knows
+        self._places: tuple[Place, ...] = ()
+        self._kinds: frozenset[str] = frozenset()
+        self._greeted = False
+        self.lost = False  # the process has gone without a word
+        self._process: subprocess.Popen[bytes] | None = None  # of the first one, which is the others' parent
+
+    @classmethod
+    def start(cls, options: dict[str, Value]) -> tuple["CheckpointProxy", tuple[str, ...]]:
+        """A new machine by `options`, which are Machine's, and its warnings. Raises what Machine does."""
+        wire, far = Wire.pair()
+        path = os.pathsep.join(filter(None, (str(Path(ROOT)), os.environ.get("PYTHONPATH"))))
+        with far, unfollowed():
+            try:
+                process = subprocess.Popen(
+                    # -P: the tree is what PYTHONPATH says, not what lies in the current directory
+                    [sys.executable, "-P", "-m", "orrery.timetravel.checkpoint_server", str(far.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": path},
+                    pass_fds=[far.fileno()],
+                )
+            except OSError as error:
+                raise NoRoom(error.strerror) from error
+        replica = cls(wire, process.pid)
+        replica._greeted, replica._process = True, process
+        wire.send(options)
+        return replica, tuple(replica.answer())
+
+    def fork(self) -> "CheckpointProxy":
+        """A copy, which stops at no places; raises NoRoom."""
+        wire, far = Wire.pair()
+        with far:
+            self._greet()
+            self._send(("fork", ()), far)
+            pid = self.answer()
+        if isinstance(pid, str):
+            raise NoRoom(pid)
+        copy = CheckpointProxy(wire, pid)
+        copy.moment, copy.current, copy.future = self.moment, self.current, self.future
+        return copy
+
+    def call(self, name: str, *arguments: Value) -> Value:
+        """Have Inside carry out call `name`; its result."""
+        self.ask(name, *arguments)
+        return self.answer()
+
+    def ask(self, name: str, *arguments: Value) -> None:
+        """Have Inside begin with call `name`; then there must be an `answer`."""
+        self._greet()
+        self._send((name, arguments))
+
+    def answers(self, patience_s: float) -> bool:
+        """Whether the result of what was asked comes within so much wall time."""
+        return self._wire.answers(patience_s)
+
+    def answer(self) -> Value:
+        """Wait for the result of what was asked."""
+        try:
+            (done, value, state), _ = self._wire.receive()
+        except Hangup:
+            raise self._lost() from None
+        moment, self.current, output, self.registers = state
+        self.moment = Moment(*moment)
+        self.output += output
+        if not done:
+            raise serialized_exception.unwrap(value)
+        return value
+
+    def equip(self, places: Iterable[Place], kinds: frozenset[str]) -> None:
+        """Have it stop at these places and events, and at no others."""
+        places = tuple(places)
+        if places != self._places:
+            self.call("set_places", tuple(tuple(place) for place in places))
+            self._places = places
+        if kinds != self._kinds:
+            self.call("catch", tuple(kinds))
+            self._kinds = kinds
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory of the host it takes; 0 where the host does not tell."""
+        try:
+            lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) << 10 for line in lines if line.startswith(PSS)), 0)
+
+    def close(self) -> None:
+        """Let the process go. Closing twice is harmless."""
+        self._wire.close()
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                process.wait(END_S_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _greet(self) -> None:
+        """Take the word with which a new copy begins."""
+        if not self._greeted:
+            self._greeted = True
+            self.answer()
+
+    def _send(self, *message: Any) -> None:
+        if self.lost:
+            raise self._lost()
+        try:
+            self._wire.send(*message)
+        except Hangup:
+            raise self._lost() from None
+
+    def _lost(self) -> CannotGoOn:
+        self.lost = True
+        self.close()
+        return CannotGoOn("the process of the machine has ended: it was killed, or has crashed")

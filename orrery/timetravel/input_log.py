@@ -1,0 +1,69 @@
+"""A tape: what was done to a machine from outside, stamped with the moment of the run at which it was done.
+
+A run is its beginning and this: whoever starts the same machine and does the same at the same moments gets
+the same run, to the instruction.  So does a timeline with an older copy of a machine, and a replay.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from emu.events import NEVER
+from orrery.timetravel.moment import Moment
+
+
+class ReplayDiverged(Exception):
+    """The run does not come to where something was done to it: it is the recording of another run."""
+
+
+class Change(NamedTuple):
+    """Something that was done to a machine: a method of Target that changes it, and its arguments.
+
+    The moment is that before it was done.
+    """
+
+    moment: Moment
+    name: str
+    arguments: tuple[Any, ...]
+
+
+class InputLog:
+    """Changes in the order in which they came, of which the first `done` have been done to this machine."""
+
+    def __init__(self, changes: Iterable[Change] = ()) -> None:
+        self._changes: Final = list(changes)
+        self.done = 0
+        self.ended = False  # the machine has come to the end of what was recorded
+
+    @property
+    def next(self) -> Change | None:
+        """The one that is to be done next."""
+        return self._changes[self.done] if self.done < len(self._changes) else None
+
+    @property
+    def next_ticks(self) -> int:
+        """When that is to be done; NEVER if none is left."""
+        return self._changes[self.done].moment.ticks if self.done < len(self._changes) else NEVER
+
+    @property
+    def last(self) -> Change | None:
+        """The one that was done last."""
+        return self._changes[self.done - 1] if self.done else None
+
+    def record(self, change: Change) -> None:
+        """`change` was done now: the run goes on from here, and what was to come does not."""
+        del self._changes[self.done :]
+        self._changes.append(change)
+        self.done += 1
+
+    def assume(self, changes: Iterable[Change]) -> None:
+        """Let `changes`, all of which have been done, be all that there are."""
+        self._changes[:] = changes
+        self.done = len(self._changes)
+
+    def load(self, changes: Iterable[Change]) -> None:
+        """Let `changes` be all that is done from power-on; those that were done must be their first."""
+        self._changes[self.done :] = list(changes)[self.done :]
+
+    def changes(self) -> tuple[Change, ...]:
+        """All of them."""
+        return tuple(self._changes)

@@ -1,0 +1,315 @@
+"""The helm: commands that take a machine to another moment of its run, as `monitor` has them.
+
+    goto TIME          next EVENT         checkpoint       when
+    goto start, end    last EVENT         checkpoints      restart N
+
+Used by the built-in debugger and by the gdb server, over whatever has a past (ReversibleTarget).  Each
+answers in a line or two: what happened, and where the machine is now.  Other lines are the console monitor's.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from emu.clock import TICKS_PER_S
+from emu.ram import RAM_BASE
+from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE
+from orrery.errors import CannotGoOn
+from orrery.timetravel import events
+from orrery.timetravel.moment import Moment
+from orrery.timetravel.place import ALL, Place
+from orrery.timetravel.stops import Stopped
+from orrery.timetravel.target import ProcessInfo
+
+TIME: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|ms|us|ns|)$")
+UNITS_PER_S: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+TICKS_MAX: Final = 1 << 62
+WRITE: Final = "write"
+WATCHED_BYTES_MAX: Final = 1 << 16
+POKED_BYTES_MAX: Final = 256
+NONE: Final = {
+    "begin": "none behind this: the machine is where it was switched on",
+    "asleep": "none ahead: all processes wait, and nothing will happen by itself",
+    "exit": "none ahead: the machine is switched off, with status {0.status}",
+    "panic": "none ahead: the kernel has panicked: {0.detail}",
+    "end": "none ahead: the recording ends here",
+    "limit": "none ahead: the time of this run is over",
+    "interrupt": "interrupted, before one was found",
+}
+ENDS: Final = {
+    "asleep": "there is no more: all processes wait, and nothing will happen by itself",
+    "exit": "there is no more: the machine is switched off, with status {0.status}",
+    "panic": "there is no more: the kernel has panicked: {0.detail}",
+    "end": "there is no more: the recording ends here",
+    "interrupt": "interrupted, on the way",
+}
+
+
+class ReversibleTarget(Protocol):
+    """A machine with a past: a Timeline, or gdb's TimelineSession; it stands still while this is called."""
+
+    @property
+    def moment(self) -> Moment: ...
+
+    @property
+    def newest(self) -> Moment: ...
+
+    def processes(self) -> tuple[ProcessInfo, ...]: ...
+
+    def monitor(self, line: str) -> str: ...
+
+    def read_physical(self, pa: int, n: int) -> bytes: ...
+
+    def write_physical(self, pa: int, data: bytes) -> bool: ...
+
+    def goto(self, goal: Moment | int) -> Stopped: ...
+
+    def run_until(self, event: str | Place, *, backwards: bool = False) -> Stopped: ...
+
+
+class BadCommand(Exception):
+    """The line cannot be carried out; the text says why, and what to write."""
+
+
+class TimeCommand(NamedTuple):
+    """A command: its name, its arguments as help shows them, and what it is for."""
+
+    name: str
+    arguments: str
+    about: str
+
+    @property
+    def usage(self) -> str:
+        return f"{self.name} {self.arguments}".rstrip()
+
+
+TIME_COMMANDS: Final = (
+    TimeCommand(
+        "goto", "TIME", "to a time: ticks, or as in 1.5s, 20ms; start; end, which is the newest moment"
+    ),
+    TimeCommand(
+        "next", "EVENT", "to where it happens next: EVENT is fork, exec, exit, fault, crash, switch, end,"
+    ),
+    TimeCommand(
+        "last", "EVENT", "to where it happened last: syscall [NAME], free [FRAME], write PID ADDR [SIZE]"
+    ),
+    TimeCommand("when", "", "the time of this moment"),
+    TimeCommand("checkpoint", "", "give this moment a number"),
+    TimeCommand("checkpoints", "", "the moments that have one"),
+    TimeCommand("restart", "N", "to one of them"),
+    TimeCommand("poke", "ADDR HEX", "store bytes at a physical address: another future begins"),
+)
+
+
+class TimeCommands:
+    """Over `vessel`. `moments` are those with a number; `moved` is why the machine has come where it is now,
+    if the last line has moved it.
+    """
+
+    def __init__(self, target: ReversibleTarget, moments: list[Moment]) -> None:
+        self._target: Final = target
+        self._moments: Final = moments
+        self.moved: Stopped | None = None
+        self._commands: Final[dict[str, Callable[[list[str]], str]]] = {
+            "goto": self._goto, "next": self._next, "last": self._last, "when": self._when,
+            "checkpoint": self._checkpoint, "checkpoints": self._checkpoints, "restart": self._restart,
+            "poke": self._poke,
+        }  # fmt: skip
+
+    def execute(self, line: str) -> str | None:
+        """Carry out `line`; the answer, or None where it is not of these."""
+        self.moved = None
+        words = line.split()
+        if not words or words[0] not in self._commands:
+            return None
+        try:
+            return self._commands[words[0]](words[1:])
+        except (BadCommand, CannotGoOn) as error:
+            return f"{error}\n"
+
+    # --- going ---
+
+    def _goto(self, words: list[str]) -> str:
+        return self._arrive(self._target.goto(goal_of(self._target, " ".join(words))))
+
+    def _arrive(self, stopped: Stopped) -> str:
+        self.moved = stopped
+        said = f"{ENDS[stopped.why].format(stopped)}\n" if stopped.why in ENDS else ""
+        return said + self._target.monitor("where")
+
+    def _next(self, words: list[str]) -> str:
+        return self._search(words, backwards=False)
+
+    def _last(self, words: list[str]) -> str:
+        return self._search(words, backwards=True)
+
+    def _search(self, words: list[str], *, backwards: bool) -> str:
+        event = self._event(words, backwards)
+        stopped = self._target.run_until(event, backwards=backwards)
+        self.moved = stopped
+        what = " ".join(words)
+        said = NONE[stopped.why].format(stopped) if stopped.why in NONE else _happened(stopped)
+        return f"{what}: {said}\n{self._target.monitor('where')}"
+
+    def _event(self, words: list[str], backwards: bool) -> str | Place:
+        if words[:1] == [WRITE]:
+            return self._place(words[1:], backwards)
+        try:
+            found = events.named(words)
+        except ValueError as error:
+            raise BadCommand(f"{error}, {WRITE}") from None
+        if len(found) != 1:
+            raise BadCommand(f"give one event: {', '.join(events.KINDS)}, {WRITE}")
+        kind, _, frame = found[0].partition(":")
+        if kind == events.FREE and frame and not self._target.read_physical(int(frame, 16) << PGSHIFT, 1):
+            raise BadCommand(f"{words[1]}: no such page frame: there is no RAM")
+        return found[0]
+
+    def _place(self, words: list[str], backwards: bool) -> Place:
+        place = place_of(words)
+        lives = any(one.pid == place.pid for one in self._target.processes())
+        if place.pid != ALL and not lives and not backwards:
+            raise BadCommand(f"{place.pid}: no such process at this moment; `ps` lists them")
+        return place
+
+    # --- moments ---
+
+    def _when(self, words: list[str]) -> str:
+        _none(words, "when")
+        return f"{time_text(self._target.moment)}\n"
+
+    def _checkpoint(self, words: list[str]) -> str:
+        _none(words, "checkpoint")
+        return f"checkpoint {mark(self._moments, self._target.moment)}\n"
+
+    def _checkpoints(self, words: list[str]) -> str:
+        _none(words, "checkpoints")
+        return marks_text(self._moments) or "no checkpoints; `checkpoint` makes one\n"
+
+    def _restart(self, words: list[str]) -> str:
+        goal = marked(self._moments, words[0]) if len(words) == 1 else None
+        if goal is None:
+            named = f"no checkpoint {words[0]}" if words else "restart which checkpoint?"
+            raise BadCommand(f"{named}; `checkpoints` lists them")
+        stopped = self._target.goto(goal)
+        if stopped.why != "interrupt" and self._target.moment != goal:
+            return (
+                f"what was done to the machine has made it another: it is near there\n{self._arrive(stopped)}"
+            )
+        return self._arrive(stopped)
+
+    # --- changing ---
+
+    def _poke(self, words: list[str]) -> str:
+        if len(words) != 2:
+            raise BadCommand("write poke ADDR HEX, as in poke 0x87000000 00ff")
+        pa = _number(words[0], "a physical address")
+        try:
+            data = bytes.fromhex(words[1])
+        except ValueError:
+            raise BadCommand(f"{words[1]}: give the bytes as pairs of hexadecimal digits") from None
+        if not 0 < len(data) <= POKED_BYTES_MAX:
+            raise BadCommand(f"{len(data)} bytes: give from 1 to {POKED_BYTES_MAX}")
+        if not self._target.write_physical(pa, data):
+            raise BadCommand(
+                f"{pa:#x}: nothing was stored: no RAM is there, or the session has gone on from this moment"
+            )
+        return f"{len(data)} bytes stored at {pa:#x}\n"
+
+
+def help_text(console: str, more: Sequence[TimeCommand] = ()) -> str:
+    """All commands, a line for each: these, `more`, and what else `console` has, the console's help."""
+    rows = [(order.usage, order.about) for order in (*TIME_COMMANDS, *more)]
+    names = {usage.split()[0] for usage, _ in rows}
+    for line in console.splitlines()[:-1]:  # the last one is about the terminal
+        usage, about = re.split(" {2,}", line, maxsplit=1)
+        if usage.split()[0] not in names:
+            rows.append((usage, about))
+    width = max(len(usage) for usage, _ in rows)
+    return "".join(f"{usage:<{width}}  {about}\n" for usage, about in rows)
+
+
+def goal_of(target: ReversibleTarget, text: str) -> Moment | int:
+    """Where `goto` is to go: a time, or the newest moment; raises Wrong."""
+    return target.newest if text == "end" else ticks_of(text)
+
+
+def mark(moments: list[Moment], moment: Moment) -> str:
+    """Give `moment` the next number; that number and its time."""
+    moments.append(moment)
+    return f"{len(moments)} at {time_text(moment)}"
+
+
+def marked(moments: Sequence[Moment], word: str) -> Moment | None:
+    """The moment of this number, or None; raises Wrong for what is no number."""
+    index = _number(word, "the number of a checkpoint")
+    return moments[index - 1] if 0 < index <= len(moments) else None
+
+
+def marks_text(moments: Sequence[Moment]) -> str:
+    """The moments that have a number, a line for each."""
+    return "".join(f"{i:<4} {time_text(one)}, pc {one.pc:#x}\n" for i, one in enumerate(moments, 1))
+
+
+def ticks_of(text: str) -> int:
+    """The time that a person means; raises Wrong."""
+    if text == "start":
+        return 0
+    if not text:
+        raise BadCommand("goto where? Give ticks, a time as 1.5s or 20ms, start or end")
+    found = TIME.match(text)
+    if found is None:
+        raise BadCommand(f"{text!r} is no time; give ticks, as `when` does, or a unit: goto 1.5s")
+    number, unit = found["number"], found["unit"]
+    if not unit and "." in number:
+        raise BadCommand(f"{text!r}: ticks are whole; or give a unit: goto {number}s")
+    whole, _, rest = number.partition(".")
+    ticks = int(whole + rest) * TICKS_PER_S // 10 ** len(rest) // UNITS_PER_S[unit] if unit else int(whole)
+    if ticks > TICKS_MAX:
+        raise BadCommand(f"{text}: no machine runs so long")
+    return ticks
+
+
+def place_of(words: list[str]) -> Place:
+    """The place that a person wants to see written, by `PID ADDR [SIZE]`; raises Wrong."""
+    if not 2 <= len(words) <= 3:
+        raise BadCommand(f"{WRITE} takes PID ADDR [SIZE]; without SIZE it is the page of that address")
+    pid, va = _number(words[0], "the number of a process"), _number(words[1], "an address")
+    size = _number(words[2], "a number of bytes") if len(words) == 3 else PGSIZE
+    if len(words) == 2:
+        va &= ~PGMASK
+    if not 0 < size <= WATCHED_BYTES_MAX:
+        raise BadCommand(f"{size} bytes: give from 1 to {WATCHED_BYTES_MAX}")
+    if va + size > MAXVA:
+        raise BadCommand(f"{va:#x}: no virtual address; they are below {MAXVA:#x}")
+    if pid == ALL and va < RAM_BASE:
+        raise BadCommand(f"{va:#x}: no address of the kernel's; give the number of a process for its own")
+    return Place(pid, va, size, "w")
+
+
+def time_text(moment: Moment) -> str:
+    """Seconds and ticks."""
+    return f"{moment.ticks / TICKS_PER_S:.9f} s, tick {moment.ticks}"
+
+
+def _happened(stopped: Stopped) -> str:
+    """What was looked for, in words."""
+    if stopped.why == "event":
+        return stopped.detail.partition(" ")[2]
+    at = f"the instruction at {stopped.since.pc:#x}" if stopped.since is not None else "an instruction"
+    return f"{stopped.va:#x} is written by {stopped.detail or at}"
+
+
+def _number(word: str, what: str) -> int:
+    try:
+        value = int(word, 0)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise BadCommand(f"{word}: give {what}, in decimal or as 0x...")
+    return value
+
+
+def _none(words: list[str], name: str) -> None:
+    if words:
+        raise BadCommand(f"{name} takes no arguments")
