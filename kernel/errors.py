@@ -3,11 +3,12 @@
 Raised anywhere below a system-call handler, turned into the error result by the dispatcher (-1 for an xv6
 program, whatever the code).  It is the only way for a call to end early in which the kernel is still sound:
 locks are released and transactions ended on its way up (`settles`).  Every other exception is a panic or
-the unwinding of a thread at power-off, after which nothing more may be written to the disk.
+the unwinding of a thread at power-off, after which nothing more may be written to the disk.  `panic` is for
+a rule of the kernel's own that was broken.
 """
 
 from errno import EFAULT, ENOMEM, errorcode
-from typing import Final
+from typing import Final, NoReturn
 
 
 class SyscallError(Exception):
@@ -31,6 +32,15 @@ class OutOfMemory(SyscallError):
 
     def __init__(self) -> None:
         super().__init__(ENOMEM, "memory is exhausted")
+
+
+class KernelPanic(Exception):
+    """The kernel cannot go on; the text names the rule that broke."""
+
+
+def panic(message: str) -> NoReturn:
+    """Stop the machine for good."""
+    raise KernelPanic(message)
 
 
 def settles(exc_type: type[BaseException] | None) -> bool:

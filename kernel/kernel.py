@@ -30,7 +30,8 @@ from kernel.dev.console import Console
 from kernel.dev.plic import PlicDriver
 from kernel.dev.uart import UartDriver
 from kernel.dev.virtio_blk import REGION_SIZE, VirtioDisk
-from kernel.errors import SyscallError
+from kernel.errors import KernelPanic as KernelPanic
+from kernel.errors import SyscallError, panic
 from kernel.exec import exec_
 from kernel.fs.file import FileTable
 from kernel.fs.xv6fs.filesystem import FileSystem
@@ -53,10 +54,6 @@ RW: Final = PTE_R | PTE_W | PTE_A | PTE_D
 RX: Final = PTE_R | PTE_X | PTE_A
 FINISHER_PASS: Final = 0x5555
 FINISHER_FAIL: Final = 0x3333
-
-
-class KernelPanic(Exception):
-    """The kernel cannot go on; the text names the rule that broke."""
 
 
 class Observer(Protocol):
@@ -128,8 +125,8 @@ class Kernel:
         self.uart: Final = UartDriver(self)
         self.console: Final = Console(self, self.uart, columns)
         self.plic: Final = PlicDriver(board.bus)
-        self.disk: Final = VirtioDisk(self, disk_pa)
-        self.cache: Final = BufferCache(self, buffers_pa)
+        self.disk: Final = VirtioDisk(self, board.ram, board.bus, disk_pa)
+        self.cache: Final = BufferCache(self, board.ram, {ROOTDEV: self.disk}, buffers_pa)
         self.log: Final = Log(self)
         self.pages: Final = PageCache(self)
         self.frames.caches.extend((self.pages, self.text))
@@ -241,4 +238,4 @@ class Kernel:
 
     def panic(self, message: str) -> NoReturn:
         """Stop the machine for good."""
-        raise KernelPanic(message)
+        panic(message)

@@ -9,41 +9,39 @@ Order, so that no circle of waiters can form: a directory before the inodes in i
 buffer, one buffer before another only as block map or indirect block before data.
 """
 
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
-    from kernel.proc import Proc
+from kernel.wait import Threads
 
 
 class SleepLock:
     """`holder` is the process that has the lock, or None. `guarded` names it in reports of sleepers."""
 
-    __slots__ = ("_k", "_waiting", "guarded", "holder")
+    __slots__ = ("_threads", "_waiting", "guarded", "holder")
 
-    def __init__(self, k: "Kernel", guarded: object) -> None:
-        self._k = k
-        self._waiting: list[Proc] = []  # in the order in which they came
+    def __init__(self, threads: Threads, guarded: object) -> None:
+        self._threads: Final = threads
+        self._waiting: list[Any] = []  # in the order in which they came
         self.guarded = guarded
-        self.holder: Proc | None = None
+        self.holder: Any = None
 
     def acquire(self) -> None:
         """Take the lock for the calling process; sleeps while another has it."""
-        p = self._k.myproc()
+        p = self._threads.myproc()
         if self.holder is None:
             self.holder = p
             return
         assert self.holder is not p, f"nobody takes a lock twice: {self}"
         self._waiting.append(p)
         while self.holder is not p:
-            self._k.sleep(self)
+            self._threads.sleep(self)
 
     def release(self) -> None:
         """Give the lock back. Never blocks."""
         assert self.holder is not None, f"only a held lock is released: {self}"
         self.holder = self._waiting.pop(0) if self._waiting else None
         if self.holder is not None:
-            self._k.wake(self.holder)
+            self._threads.wake(self.holder)
 
     def __repr__(self) -> str:
         return f"lock of {self.guarded}"

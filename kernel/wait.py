@@ -9,34 +9,52 @@ sleeps again.  Whoever gives something back, or leaves something over, calls `no
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Protocol
 
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
-    from kernel.proc import Proc
+
+class Waiter(Protocol):
+    """A process that waits."""
+
+    killed: bool
+
+
+class Threads(Protocol):
+    """Who runs and how it waits: what locks, queues and drivers ask of the kernel."""
+
+    def myproc(self) -> Any:
+        """The process that is running."""
+
+    def sleep(self, chan: object, /) -> None:
+        """Suspend it until wakeup(chan), or until it is woken by itself."""
+
+    def wakeup(self, chan: object, /) -> None:
+        """Let all that sleep on `chan` go on."""
+
+    def wake(self, waiter: Any, /) -> None:
+        """Let this one go on."""
 
 
 class WaitQueue:
     """Processes that sleep on `chan`, in the order in which they came, each until it is first and ready."""
 
-    __slots__ = ("_chan", "_k", "waiting")
+    __slots__ = ("_chan", "_threads", "waiting")
 
-    def __init__(self, k: "Kernel", chan: object) -> None:
-        self._k = k
+    def __init__(self, threads: Threads, chan: object) -> None:
+        self._threads: Final = threads
         self._chan: Final = chan
-        self.waiting: Final[list[tuple[Proc, Callable[[], bool]]]] = []
+        self.waiting: Final[list[tuple[Waiter, Callable[[], bool]]]] = []
 
     def wait(self, ready: Callable[[], bool], *, killable: bool = False) -> bool:
         """Sleep until it is the calling process's turn; False where that was killed first and `killable`."""
         if not self.waiting and ready():
             return True
-        entry = self._k.myproc(), ready
+        entry = self._threads.myproc(), ready
         self.waiting.append(entry)
         while not (killable and entry[0].killed):
             if self.waiting[0] is entry and ready():
                 del self.waiting[0]
                 return True
-            self._k.sleep(self._chan)
+            self._threads.sleep(self._chan)
         self.waiting.remove(entry)
         self.notify()  # the turn, if it had come, goes to the next
         return False
@@ -46,4 +64,4 @@ class WaitQueue:
         if self.waiting:
             p, ready = self.waiting[0]
             if ready():
-                self._k.wake(p)
+                self._threads.wake(p)

@@ -7,27 +7,25 @@ that the device writes.
     descriptors  head -> data -> data -> ... -> status
     the driver's ring ("available") names heads that wait, the device's ring ("used") heads that are done
 
-A request belongs to the device from `kick` until its interrupt; until then the data must neither be changed
-(a write) nor read (a read).  Requests may complete in any order: who needs an order waits in between.
 Registers and structures are declared in emu/.  Source: Virtual I/O Device (VIRTIO) 1.2, sections 2.7 (split
 virtqueues), 3.1 (bringing a device up), 4.2 (MMIO) and 5.2 (block device).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
+from emu.bus import Bus
 from emu.dev import virtio, virtio_blk, virtqueue
 from emu.dev.drive import SECTOR_SIZE
 from emu.dev.virtio import Reg
+from emu.ram import Ram
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGSIZE, VIRTIO0
-from kernel.wait import WaitQueue
+from kernel.block.device import BLOCKS_PER_REQUEST_MAX, READ, WRITE, BlockDevice, Request
+from kernel.errors import panic
+from kernel.wait import Threads, WaitQueue
 
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
-
-READ, WRITE = virtio_blk.TYPE_IN, virtio_blk.TYPE_OUT
+TYPES: Final = {READ: virtio_blk.TYPE_IN, WRITE: virtio_blk.TYPE_OUT}
 STATUS_PENDING: Final = 0xFF  # no value that the device writes
 
 # What the region handed in holds, offsets in bytes
@@ -38,36 +36,22 @@ STATUS_AT: Final = AVAIL_AT + 512  # one byte for each head
 USED_AT: Final = PGSIZE  # flags, index, ring of {32-bit head, 32-bit length}
 HEADER_AT: Final = USED_AT + 2048  # 16 bytes for each head
 REGION_SIZE: Final = HEADER_AT + 16 * QUEUE_SIZE
-BLOCKS_PER_REQUEST_MAX: Final = 32
 assert AVAIL_AT + 4 + 2 * QUEUE_SIZE <= STATUS_AT and STATUS_AT + QUEUE_SIZE <= USED_AT
 assert USED_AT + 4 + 8 * QUEUE_SIZE <= HEADER_AT and REGION_SIZE == 2 * PGSIZE
 
 
-@dataclass(slots=True, eq=False)
-class Request:
-    """Blocks from `blockno` on, on their way from or to `pas`. Processes that wait for it sleep on it."""
-
-    kind: int
-    blockno: int
-    pas: Sequence[int]
-    chain: list[int]  # its descriptors, the head first
-    done: bool = False
-    failed: bool = False  # a read; a write that fails is a panic
-
-    def __repr__(self) -> str:
-        verb = "read" if self.kind == READ else "write"
-        return f"disk {verb} of {len(self.pas)} block(s) from {self.blockno} on"
-
-
-class VirtioDisk:
+class VirtioDisk(BlockDevice):
     """The disk behind the virtio transport at `base_pa`; its rings take REGION_SIZE bytes at `region_pa`."""
 
-    def __init__(self, k: "Kernel", region_pa: int, base_pa: int = VIRTIO0) -> None:
+    def __init__(
+        self, threads: Threads, ram: Ram, bus: Bus, region_pa: int, base_pa: int = VIRTIO0
+    ) -> None:
+        super().__init__(threads)
         assert region_pa % PGSIZE == 0, "the rings start on a page boundary"
-        self._k = k
+        self._bus: Final = bus
         self._base_pa: Final = base_pa
         self._region_pa: Final = region_pa
-        self._region: Final = k.ram.view(region_pa, REGION_SIZE)
+        self._region: Final = ram.view(region_pa, REGION_SIZE)
         self._region[:] = bytes(REGION_SIZE)
         self._desc: Final = self._region[DESC_AT:AVAIL_AT]
         self._avail: Final = self._region[AVAIL_AT:STATUS_AT].cast("H")
@@ -75,8 +59,10 @@ class VirtioDisk:
         self._used_index: Final = self._region[USED_AT : USED_AT + 4].cast("H")
         self._used: Final = self._region[USED_AT + 4 : HEADER_AT].cast("I")
         self._free: Final = list(range(QUEUE_SIZE - 1, -1, -1))
-        self._room: Final = WaitQueue(k, self)
-        self._requests: Final[dict[int, Request]] = {}  # by head, from submit to interrupt
+        self._room: Final = WaitQueue(threads, self)
+        # By head, from submit to interrupt; and the descriptors of each, the head first.
+        self.requests: Final[dict[int, Request]] = {}
+        self.chains: Final[dict[int, list[int]]] = {}
         self._submitted = 0  # as avail's index, 16 bits
         self._completed = 0  # as used's index, 16 bits
 
@@ -84,7 +70,7 @@ class VirtioDisk:
 
     def init(self) -> None:
         """Find the device and bring it up. Panics where there is none that can be driven."""
-        load, store, panic = self._load, self._store, self._k.panic
+        load, store = self._load, self._store
         found = [load(register) for register in (Reg.MAGIC, Reg.VERSION, Reg.DEVICE_ID)]
         if found != [virtio.MAGIC, virtio.VERSION, virtio_blk.DEVICE_ID]:
             panic("disk: no virtio 2 block device")
@@ -114,18 +100,15 @@ class VirtioDisk:
         store(Reg.STATUS, status | virtio.STATUS_DRIVER_OK)
 
     def _load(self, register: int) -> int:
-        return self._k.bus.load(self._base_pa + register, 4)
+        return self._bus.load(self._base_pa + register, 4)
 
     def _store(self, register: int, value: int) -> None:
-        self._k.bus.store(self._base_pa + register, 4, value)
+        self._bus.store(self._base_pa + register, 4, value)
 
     # --- requests ---
 
     def submit(self, kind: int, blockno: int, pas: Sequence[int]) -> Request:
-        """Queue a READ or WRITE of consecutive blocks from `blockno` on, block i being at pas[i] in RAM.
-
-        The device sees it at the next `kick`.  Sleeps while the queue has no room.
-        """
+        """Sleeps while the queue has no room."""
         assert 0 < len(pas) <= BLOCKS_PER_REQUEST_MAX, f"a request has 1 to {BLOCKS_PER_REQUEST_MAX} blocks"
         count = len(pas) + 2
         if len(self._free) < count or self._room.waiting:
@@ -135,7 +118,7 @@ class VirtioDisk:
         self._room.notify()
         head = chain[0]
         header_at, status_at = HEADER_AT + 16 * head, STATUS_AT + head
-        virtio_blk.HEADER.pack_into(self._region, header_at, kind, 0, blockno * (BSIZE // SECTOR_SIZE))
+        virtio_blk.HEADER.pack_into(self._region, header_at, TYPES[kind], 0, blockno * (BSIZE // SECTOR_SIZE))
         self._region[status_at] = STATUS_PENDING
 
         describe, desc = virtqueue.DESCRIPTOR.pack_into, self._desc
@@ -145,65 +128,35 @@ class VirtioDisk:
             describe(desc, 16 * chain[i], pa, BSIZE, flags, chain[i + 1])
         describe(desc, 16 * chain[-1], self._region_pa + status_at, 1, virtqueue.WRITE, 0)
 
-        request = self._requests[head] = Request(kind, blockno, pas, chain)
+        request = self.requests[head] = Request(kind, blockno, pas)
+        self.chains[head] = chain
         self._avail[2 + self._submitted % QUEUE_SIZE] = head
         self._submitted = (self._submitted + 1) & 0xFFFF
         return request
 
-    def submit_runs(self, kind: int, blocks: Iterable[tuple[int, int]]) -> list[Request]:
-        """Start a READ or WRITE of blocks, each given by number and address: neighbours in one request.
-
-        The caller waits for each request, and sees to it that nobody touches the bytes before.
-        """
-        runs: list[tuple[int, list[int]]] = []
-        for blockno, pa in blocks:
-            first, pas = runs[-1] if runs else (blockno, [])
-            if not pas or blockno != first + len(pas) or len(pas) == BLOCKS_PER_REQUEST_MAX:
-                pas = []
-                runs.append((blockno, pas))
-            pas.append(pa)
-        requests = [self.submit(kind, first, pas) for first, pas in runs]
-        self.kick()
-        return requests
-
     def kick(self) -> None:
-        """Hand all that was submitted to the device."""
         if self._avail[1] != self._submitted:
             self._avail[1] = self._submitted
             self._store(Reg.QUEUE_NOTIFY, 0)
-
-    def wait(self, *requests: Request) -> None:
-        """Sleep until these are done."""
-        for request in requests:
-            while not request.done:
-                self._k.sleep(request)
-
-    def transfer(self, kind: int, blockno: int, pas: Sequence[int]) -> bool:
-        """Submit one request and wait for it; False where a read failed."""
-        request = self.submit(kind, blockno, pas)
-        self.kick()
-        self.wait(request)
-        return not request.failed
 
     def intr(self) -> None:
         """The device's interrupt: finish what the used ring names, wake who waits. Never blocks."""
         self._store(Reg.INTERRUPT_ACK, self._load(Reg.INTERRUPT_STATUS))
         if self._load(Reg.STATUS) & virtio.STATUS_NEEDS_RESET:
-            self._k.panic("disk: the device has broken down")
+            panic("disk: the device has broken down")
         while self._completed != self._used_index[1]:
             self._finish(self._used[2 * (self._completed % QUEUE_SIZE)])
             self._completed = (self._completed + 1) & 0xFFFF
         self._room.notify()
 
     def _finish(self, head: int) -> None:
-        request = self._requests.pop(head)
+        request = self.requests.pop(head)
         status = self._status[head]
         request.failed = status != virtio_blk.STATUS_OK
         if request.failed and request.kind == WRITE:
-            self._k.panic(f"disk: {request} failed with status {status}")
-        self._free.extend(request.chain)
-        request.done = True
-        self._k.wakeup(request)
+            panic(f"disk: {request} failed with status {status}")
+        self._free.extend(self.chains.pop(head))
+        self.finish(request)
 
     def __repr__(self) -> str:
         return "room in the disk's queue"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
-from kernel.dev.virtio_blk import BLOCKS_PER_REQUEST_MAX, READ
+from kernel.block.device import BLOCKS_PER_REQUEST_MAX, READ
 from kernel.errors import SyscallError
 from kernel.fs.xv6fs.inode import Inode
 

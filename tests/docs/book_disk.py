@@ -10,7 +10,8 @@ from emu.dev.virtio_blk import HEADER
 from emu.dev.virtqueue import DESCRIPTOR, NEXT
 from emu.dev.virtqueue import WRITE as DEVICE_WRITES
 from kernel.abi.disk import BSIZE, SUPERBLOCK, SuperBlock
-from kernel.dev.virtio_blk import QUEUE_SIZE, WRITE, Request, VirtioDisk
+from kernel.block.device import WRITE, Request
+from kernel.dev.virtio_blk import QUEUE_SIZE, VirtioDisk
 from orrery import Machine
 from toolchain import fsimage, image, mkfs
 
@@ -212,7 +213,7 @@ def virtio_request() -> Lines:
         run_until(machine, lambda hart: bool(log_writes(disk)))
         ((head, request),) = log_writes(disk).items()
         lines = [f"{request}, head {head}", "", "desc  address      length  flags       next"]
-        lines += [descriptor(disk, index) for index in request.chain]
+        lines += [descriptor(disk, index) for index in disk.chains[head]]
         header_pa, *_ = DESCRIPTOR.unpack_from(disk._desc, DESCRIPTOR.size * head)
         kind, _, sector = HEADER.unpack(machine.board.ram.view(header_pa, HEADER.size))
         lines += [f"header: type {kind}, sector {sector} (block {sector // SECTORS})", ""]
@@ -225,7 +226,7 @@ def virtio_request() -> Lines:
 
 def log_writes(disk: VirtioDisk) -> dict[int, Request]:
     """The requests under way that write several blocks."""
-    return {head: r for head, r in disk._requests.items() if r.kind == WRITE and len(r.pas) > 1}
+    return {head: r for head, r in disk.requests.items() if r.kind == WRITE and len(r.pas) > 1}
 
 
 def descriptor(disk: VirtioDisk, index: int) -> str:

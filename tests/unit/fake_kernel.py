@@ -32,7 +32,7 @@ from kernel.dev import virtio_blk as virtio_disk
 from kernel.dev.console import Console
 from kernel.dev.uart import UartDriver
 from kernel.dev.virtio_blk import VirtioDisk
-from kernel.errors import BadAddress, SyscallError
+from kernel.errors import BadAddress, KernelPanic, SyscallError, panic
 from kernel.fs.file import File, FileTable
 from kernel.fs.xv6fs.filesystem import FileSystem
 from kernel.fs.xv6fs.inode import Inode
@@ -42,14 +42,11 @@ from kernel.mm.pagecache import PageCache
 from kernel.mm.pagetable import MemoryCounts
 
 MEMORY_SIZE = 64 * PGSIZE
+Panic = KernelPanic  # the kernel under test found that one of its rules is broken
 
 
 class PowerCut(Exception):
     """The disk lost power in the middle of a write."""
-
-
-class Panic(Exception):
-    """The kernel under test found that one of its rules is broken."""
 
 
 class Deadlock(Exception):
@@ -134,9 +131,11 @@ class FakeKernel:
 
         self.lab = LAB_YEAR
         k: Any = self
-        self.disk = VirtioDisk(k, self.ram.base)
+        self.disk = VirtioDisk(k, self.ram, self.bus, self.ram.base)
         self.disk.init()
-        self.cache = BufferCache(k, self.ram.base + virtio_disk.REGION_SIZE, nbuf)
+        self.cache = BufferCache(
+            k, self.ram, {ROOTDEV: self.disk}, self.ram.base + virtio_disk.REGION_SIZE, nbuf
+        )
         first_pa = self.ram.base + virtio_disk.REGION_SIZE + nbuf * BSIZE + PGMASK & ~PGMASK
         assert first_pa <= self.ram.end and bio.REGION_SIZE % BSIZE == 0
         self.frames = FrameAllocator(self.ram, first_pa)
@@ -175,7 +174,7 @@ class FakeKernel:
         return self._current
 
     def panic(self, message: str) -> NoReturn:
-        raise Panic(message)
+        panic(message)
 
     def printf(self, text: str) -> None:
         self.console.putstr(text)

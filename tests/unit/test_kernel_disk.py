@@ -10,8 +10,9 @@ from unordered_disk import LastFirst, UnorderedBlk
 from emu.events import NEVER
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import VIRTIO0, VIRTIO_STRIDE
+from kernel.block.device import BLOCKS_PER_REQUEST_MAX, READ, WRITE
 from kernel.dev import virtio_blk as virtio_disk
-from kernel.dev.virtio_blk import BLOCKS_PER_REQUEST_MAX, QUEUE_SIZE, READ, WRITE, VirtioDisk
+from kernel.dev.virtio_blk import QUEUE_SIZE, VirtioDisk
 
 BLOCKS = 256
 IMAGE = b"".join(i.to_bytes(2, "little") * (BSIZE // 2) for i in range(BLOCKS))
@@ -143,7 +144,7 @@ def test_a_request_is_done_when_its_own_answer_has_come(chance: Random) -> None:
     for blockno in range(sum(counts)):
         assert drive.image[blockno * BSIZE :][:2] == (blockno + 3000).to_bytes(2, "little")
     assert isinstance(k.device, UnorderedBlk) and k.device.overtaken > 10
-    assert sorted(k.disk._free) == list(range(QUEUE_SIZE)) and not k.disk._requests
+    assert sorted(k.disk._free) == list(range(QUEUE_SIZE)) and not k.disk.requests
 
 
 @CHANCES
@@ -239,7 +240,7 @@ def test_a_device_that_breaks_down_is_a_panic() -> None:
 
 def test_no_device_at_the_address_is_a_panic() -> None:
     k: Any = FakeKernel(CutDrive(IMAGE))
-    disk = VirtioDisk(k, k.ram.base + 64 * BSIZE, VIRTIO0 + VIRTIO_STRIDE)
+    disk = VirtioDisk(k, k.ram, k.bus, k.ram.base + 64 * BSIZE, VIRTIO0 + VIRTIO_STRIDE)
     k.bus.attach(VIRTIO0 + VIRTIO_STRIDE, VIRTIO_STRIDE, _Nothing())
     with pytest.raises(Panic, match="no virtio 2 block device"):
         disk.init()

@@ -214,7 +214,7 @@ def test_the_log_is_not_touched_before_its_header_is_clear_on_disk() -> None:
 
     def checking_submit(kind: int, blockno: int, pas: Any) -> Any:
         if blockno == LOGSTART + 1:
-            under_way = [request.blockno for request in k.disk._requests.values()]
+            under_way = [request.blockno for request in k.disk.requests.values()]
             assert LOGSTART not in under_way
             checked.append(blockno)
         return submit(kind, blockno, pas)
@@ -225,7 +225,7 @@ def test_the_log_is_not_touched_before_its_header_is_clear_on_disk() -> None:
         for name in (b"a", b"b", b"c"):
             sysfile.sys_mkdir(k, p, name)
         k.log.drain()
-        assert not k.disk._requests
+        assert not k.disk.requests
 
     k.call(program)
     assert len(checked) == 3

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import O_CREATE, O_NOFOLLOW, O_RDWR, O_WRONLY
 from kernel.abi.param import PIPESIZE, ROOTDEV
-from kernel.dev.virtio_blk import BLOCKS_PER_REQUEST_MAX, READ
+from kernel.block.device import BLOCKS_PER_REQUEST_MAX, READ
 from kernel.errors import SyscallError
 from kernel.fs.pipe import Pipe
 from kernel.fs.xv6fs.log import Log

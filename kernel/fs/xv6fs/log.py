@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 from kernel.abi.disk import LOG_ENTRIES_MAX
 from kernel.abi.param import MAXOPBLOCKS
 from kernel.block.bio import Buf
-from kernel.dev.virtio_blk import WRITE, Request
+from kernel.block.device import WRITE, Request
 from kernel.errors import settles
 from kernel.wait import WaitQueue
 
@@ -61,6 +61,7 @@ class Log:
             self._k.panic(f"log: {nlog} blocks are too few, an operation may need {MAXOPBLOCKS}")
         self._header = self._k.cache.bread(dev, start)
         self._k.cache.bpin(self._header)
+        self._k.cache.in_change[dev] = lambda: self.has_changed_something(self._k.myproc())
         self._k.cache.brelse(self._header)
         self._recover(dev)
 

@@ -22,7 +22,6 @@ from emu.dev.uart import Uart
 from emu.dev.virtio import QueueSetup, VirtioMmio
 from emu.dev.virtio_blk import VirtioBlk
 from kernel.abi.disk import BSIZE
-from kernel.dev.virtio_blk import Request
 from kernel.kernel import Kernel
 from orrery.inspect.reports.interrupts import plic_bits
 from orrery.inspect.reports.words import MTIME_PS, bits, counted, in_seconds, seconds, source
@@ -167,7 +166,8 @@ def _request(k: Kernel, device: VirtioBlk, request: virtio_blk.Request) -> str:
     kind, sector = device.asked(request.chain)
     what = KINDS.get(kind, f"type {kind}")
     size = request.chain.readable_size + request.chain.writable_size - virtio_blk.HEADER.size - 1
-    waiting = [str(p) for p in k.procs if isinstance(p.chan, Request) and p.chan.chain[0] == head]
+    asked = k.disk.requests.get(head)
+    waiting = [str(p) for p in k.procs if asked is not None and p.chan is asked]
     who = f"; {', '.join(waiting)} waits" if waiting else ""
     when = in_seconds(max(request.done_ticks - k.clock.now, 0))
     first = sector * SECTOR_SIZE // BSIZE
