@@ -36,7 +36,6 @@ from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import CAUSE_USER_ECALL
 from kernel.abi.syscalls import SYSCALLS
 from kernel.kernel import Kernel
-from kernel.mm.pagetable import satp_of
 from kernel.proc import TF_A7, Proc
 from kernel.xv6.sysproc import sys_getpid
 from toolchain import cc, image, mkfs, paths
@@ -300,7 +299,7 @@ def _handler(machine: _Machine) -> Stage:
 def _engine_stages(machine: _Machine, calls: int) -> dict[str, Callable[[], float]]:
     """Timings of engine.run() from each of the four places to the gate; see this file's first lines."""
     regs, kernel_image = machine.board.hart.regs, machine.kernel.image
-    user_satp, kernel_satp = satp_of(machine.proc.pagetable), machine.kernel.satp
+    user_satp, kernel_satp = machine.proc.space.satp, machine.kernel.satp
     at_userret = {index: regs[index] for index in (A0, e.SEPC, e.MSTATUS, e.STVEC, e.PC)}
     uservec = TRAMPOLINE + kernel_image.uservec - kernel_image.trampoline
 

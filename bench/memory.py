@@ -26,7 +26,7 @@ from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE
 from kernel.abi.riscv import PTE_FLAGS, PTE_SUPER, PTE_W
 from kernel.abi.syscalls import Syscall
 from kernel.errors import OutOfMemory
-from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, pa_of
+from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, PageTable, pa_of
 from kernel.proc import Proc
 from orrery import Machine
 from orrery.machine.hooks import Watcher
@@ -63,7 +63,7 @@ def copying_eagerly(machine: Machine) -> None:
     """Let fork copy each page that can be written, as xv6 does and this kernel did before it had COW."""
     vm, frames, ram = machine.kernel.vm, machine.kernel.frames, machine.board.ram
 
-    def copy(source: int, target: int, low: int, high: int, sp: int = -1) -> None:
+    def copy(source: PageTable, target: PageTable, low: int, high: int, sp: int = -1) -> None:
         for va, _, pte in vm.leaves(source, low, high):
             if not pte & PTE_W:
                 vm.map_shared(target, va, pa_of(pte), pte & PTE_FLAGS)
@@ -76,7 +76,7 @@ def copying_eagerly(machine: Machine) -> None:
                 ram.view(new, PGSIZE)[:] = ram.view(pa_of(pte), PGSIZE)
                 ram.u64[vm.walk(target, va, own=True)] = new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
 
-    def copy_superpage(target: int, va: int, pte: int) -> None:
+    def copy_superpage(target: PageTable, va: int, pte: int) -> None:
         if not vm.map_super(target, va, pte & PTE_FLAGS):
             raise OutOfMemory
         ram.view(pa_of(vm.pte(target, va)), SUPERPGSIZE)[:] = ram.view(pa_of(pte), SUPERPGSIZE)

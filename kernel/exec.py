@@ -26,7 +26,8 @@ from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK, USERSTACK_SINCE
 from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
 from kernel.fs.xv6fs.dir import namei
-from kernel.mm.pagetable import pgroundup, satp_of
+from kernel.mm.pagetable import pgroundup
+from kernel.mm.space import AddressSpace
 from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc, process_name
 
 if TYPE_CHECKING:
@@ -75,42 +76,42 @@ def _is_start(p: Proc) -> bool:
     return p.parent is None or (p.parent.parent is None and p.name == p.parent.name)
 
 
-def _build_module(k: "Kernel", p: Proc, argv: list[bytes], module: bytes) -> "_AddressSpace":
+def _build_module(k: "Kernel", p: Proc, argv: list[bytes], module: bytes) -> "_Program":
     return _build(k, p, argv, None, lambda offset, n: module[offset : offset + n])
 
 
-def _commit(k: "Kernel", p: Proc, path: bytes, new: "_AddressSpace") -> None:
+def _commit(k: "Kernel", p: Proc, path: bytes, new: "_Program") -> None:
     """Let `p` go on in the new address space; nothing can fail here."""
-    k.mmap.drop_all(p)
-    k.vm.free_user(p.pagetable, p.sz)
-    p.pagetable, p.satp, p.sz = new.pagetable, satp_of(new.pagetable), new.sz
-    p.unmapped = ()
+    k.mmap.drop_all(p.space)
+    k.vm.free_user(p.space, p.space.sz)
+    p.space = new.space
     p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
     p.name = process_name(path)
     p.alarm = None
 
 
-def _build(k: "Kernel", p: Proc, argv: list[bytes], ip: "Inode | None", read: Read) -> "_AddressSpace":
+def _build(k: "Kernel", p: Proc, argv: list[bytes], ip: "Inode | None", read: Read) -> "_Program":
     """The new address space; on an error nothing of it is left."""
-    new = _AddressSpace(k, k.vm.create_user(p.trapframe_pa, k.image.trampoline, p.usyscall_pa), ip, read)
+    usyscall_pa = p.space.usyscall_pa
+    root = k.vm.create_user(p.trapframe_pa, k.image.trampoline, usyscall_pa)
+    new = _Program(k, AddressSpace(root, usyscall_pa), ip, read)
     try:
         new.load()
         new.push_stack(argv)
     except SyscallError:
-        k.vm.free_user(new.pagetable, new.sz)
+        k.vm.free_user(new.space, new.space.sz)
         raise
     return new
 
 
-class _AddressSpace:
-    """An address space under construction; `sz` is how much of it there is to free."""
+class _Program:
+    """An address space under construction; its `sz` is how much of it there is to free."""
 
-    def __init__(self, k: "Kernel", pagetable: int, ip: "Inode | None", read: Read) -> None:
+    def __init__(self, k: "Kernel", space: AddressSpace, ip: "Inode | None", read: Read) -> None:
         self._k = k
-        self.pagetable: Final = pagetable
+        self.space: Final = space
         self._ip = ip
         self._read = read
-        self.sz = 0
         self.entry = 0
         self.sp = 0  # where argv is
         self._stack_wanted = 0  # bytes
@@ -141,7 +142,7 @@ class _AddressSpace:
         flags = segment.flags
         perm = PTE_R | (PTE_X if flags & elf.PF_X else 0) | (PTE_W if flags & elf.PF_W else 0)
         keeps = self._ip is not None and not self._ip.writable_mappings  # what is stored there comes at once
-        shares = perm == PTE_R | PTE_X and keeps and segment.vaddr >= pgroundup(self.sz)
+        shares = perm == PTE_R | PTE_X and keeps and segment.vaddr >= pgroundup(self.space.sz)
         self._grow_to(segment.vaddr if shares else end, perm)
         for va in range(segment.vaddr, segment.vaddr + segment.memsz, PGSIZE):
             size = max(0, min(PGSIZE, segment.vaddr + segment.filesz - va))
@@ -153,17 +154,17 @@ class _AddressSpace:
         self._grow_to(end, perm)
 
     def _grow_to(self, sz: int, perm: int) -> None:
-        if sz > self.sz:
-            self._k.vm.grow(self.pagetable, self.sz, sz, perm)
-            self.sz = sz
+        if sz > self.space.sz:
+            self._k.vm.grow(self.space, self.space.sz, sz, perm)
+            self.space.sz = sz
 
     def _map_text(self, va: int, offset: int, size: int) -> None:
         assert self._ip is not None, "only a file's text is shared"
         pa = self._k.text.frame(self._ip, offset, size, self._read_exactly)
         if not pa:
             raise OutOfMemory
-        self._k.vm.map_shared(self.pagetable, va, pa, PTE_R | PTE_X)
-        self.sz = va + PGSIZE
+        self._k.vm.map_shared(self.space, va, pa, PTE_R | PTE_X)
+        self.space.sz = va + PGSIZE
 
     def _read_exactly(self, offset: int, size: int) -> bytes:
         data = self._read(offset, size)
@@ -173,23 +174,23 @@ class _AddressSpace:
 
     def _fill(self, va: int, data: bytes) -> None:
         """Store at a mapped page, whatever its rights. Text that it overlaps belongs to others too."""
-        self._k.vm.own_page(self.pagetable, va)
-        self._k.vm.store(self.pagetable, va, data)
+        self._k.vm.own_page(self.space, va)
+        self._k.vm.store(self.space, va, data)
 
     def push_stack(self, argv: list[bytes]) -> None:
         """Make the guard page and the stack, and push `argv`."""
         if len(argv) > MAXARG:
             raise BadProgram("too many arguments")
         k = self._k
-        base = pgroundup(self.sz)
+        base = pgroundup(self.space.sz)
         top = base + (1 + self._stack_pages()) * PGSIZE
         self._grow_to(base + PGSIZE, PTE_R | PTE_W)
-        k.vm.forbid(self.pagetable, base)  # apart from the stack, which may have a superpage
+        k.vm.forbid(self.space, base)  # apart from the stack, which may have a superpage
         self._grow_to(top, PTE_R | PTE_W)
         self.sp = top
         pointers = [self._push(arg + b"\0") for arg in argv]
         self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
-        k.vm.store(self.pagetable, self.sp, self._pushed)
+        k.vm.store(self.space, self.sp, self._pushed)
 
     def _stack_pages(self) -> int:
         k = self._k
@@ -209,9 +210,9 @@ def fetch_argv(k: "Kernel", p: Proc, va: int) -> list[bytes]:
     """The argument strings of exec; raises BadAddress, for too many or too long ones too."""
     argv: list[bytes] = []
     while True:
-        pointer = int.from_bytes(k.copyin(p, va + POINTER * len(argv), POINTER), "little")
+        pointer = int.from_bytes(k.copyin(p.space, va + POINTER * len(argv), POINTER), "little")
         if not pointer:
             return argv
         if len(argv) == MAXARG - 1:
             raise BadAddress(va)
-        argv.append(k.usercopy.copyinstr(p, pointer, PGSIZE))
+        argv.append(k.usercopy.copyinstr(p.space, pointer, PGSIZE))

@@ -41,7 +41,7 @@ from kernel.mm.fault import Pager
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.mmap import Mmap
 from kernel.mm.pagecache import PageCache
-from kernel.mm.pagetable import MemoryCounts, VirtualMemory, satp_of
+from kernel.mm.pagetable import MemoryCounts, PageTable, VirtualMemory
 from kernel.mm.text import TextCache
 from kernel.mm.usercopy import UserCopy
 from kernel.proc import CONTEXT_WORDS, TF_A0, Proc, ProcTable
@@ -171,14 +171,13 @@ class Kernel:
     def _map_kernel(self) -> None:
         """The kernel's page table: devices and RAM at their own addresses, the trampoline at the top."""
         image, map_range = self.image, self.vm.map_range
-        root = self.vm.create()
+        self.pagetable = table = PageTable(self.vm.create())
         for base, size in DEVICES:
-            map_range(root, base, base, size, RW)
-        map_range(root, self.ram.base, self.ram.base, image.etext - self.ram.base, RX)
-        map_range(root, image.etext, image.etext, self.ram.end - image.etext, RW)
-        map_range(root, TRAMPOLINE, image.trampoline, PGSIZE, RX)
-        self.pagetable = root
-        self.satp = satp_of(root)
+            map_range(table, base, base, size, RW)
+        map_range(table, self.ram.base, self.ram.base, image.etext - self.ram.base, RX)
+        map_range(table, image.etext, image.etext, self.ram.end - image.etext, RW)
+        map_range(table, TRAMPOLINE, image.trampoline, PGSIZE, RX)
+        self.satp = table.satp
         self.board.hart.regs[e.SATP] = self.satp
         self.board.engine.flush_tlb()
 

@@ -23,8 +23,7 @@ from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.param import NOFILE, NPROC
 from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USED, USYSCALL_DATA, ZOMBIE
 from kernel.errors import OutOfMemory, SyscallError
-from kernel.mm.pagetable import satp_of
-from kernel.mm.vma import VmaList
+from kernel.mm.space import AddressSpace
 
 if TYPE_CHECKING:
     from kernel.fs.file import File
@@ -76,13 +75,8 @@ class Proc:
         self.killed = False
         self.xstate = 0
         self.chan: object = None  # what it sleeps on
-        self.sz = 0  # bytes of program, stack and heap
-        self.vmas = VmaList()  # what is mapped above them
-        self.unmapped: tuple[tuple[int, int], ...] = ()  # the last few ranges given to munmap, for a report
-        self.pagetable = 0
-        self.satp = 0  # the value that makes `pagetable` the one in force
+        self.space = AddressSpace()
         self.trapframe_pa = 0
-        self.usyscall_pa = 0  # of the page at USYSCALL, where the machine has that
         self.ofile: list[File | None] = [None] * NOFILE
         self.cwd: Inode | None = None
         self.thread: greenlet | None = None  # its kernel thread, from its first turn to its exit
@@ -126,6 +120,10 @@ class ProcTable:
         """The process with this number."""
         return next((p for p in self if p.pid == pid), None)
 
+    def of(self, space: AddressSpace) -> Proc:
+        """The process whose memory `space` is."""
+        return next(p for p in self if p.space is space)
+
     @property
     def init(self) -> Proc:
         """Process 1, which adopts orphans."""
@@ -143,20 +141,20 @@ class ProcTable:
             raise SyscallError(EAGAIN, f"there are {NPROC} processes")
         try:
             p.trapframe_pa = k.vm.create()
-            p.usyscall_pa = k.vm.create() if k.usyscall else 0
-            p.pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline, p.usyscall_pa)
+            usyscall_pa = k.vm.create() if k.usyscall else 0
+            p.space = AddressSpace(usyscall_pa=usyscall_pa)
+            root = k.vm.create_user(p.trapframe_pa, k.image.trampoline, usyscall_pa)
+            p.space = AddressSpace(root, usyscall_pa)
         except OutOfMemory:
             self._free_pages(p)
             raise
-        p.satp = satp_of(p.pagetable)
-        p.unmapped = ()
         p.state = USED
         p.pid = self._next_pid
         self._next_pid += 1
         offset = p.trapframe_pa - k.ram.base >> 3
         p.tf = k.ram.u64[offset : offset + TF_WORDS]
-        if p.usyscall_pa:
-            k.ram.view(p.usyscall_pa, USYSCALL_DATA.size)[:] = USYSCALL_DATA.pack(p.pid)
+        if p.space.usyscall_pa:
+            k.ram.view(p.space.usyscall_pa, USYSCALL_DATA.size)[:] = USYSCALL_DATA.pack(p.pid)
         p.tf[TF_KERNEL_SATP] = k.satp
         p.tf[TF_KERNEL_SP] = p.kstack_va + PGSIZE
         p.tf[TF_KERNEL_TRAP] = k.image.usertrap
@@ -168,12 +166,12 @@ class ProcTable:
     def freeproc(self, p: Proc) -> None:
         """Give back all that a USED or ZOMBIE process has."""
         assert p.thread is None, f"the kernel thread of {p} has not ended"
-        self._k.vm.free_user(p.pagetable, p.sz)
+        self._k.vm.free_user(p.space, p.space.sz)
         self._free_pages(p)
 
     def _free_pages(self, p: Proc) -> None:
         """Give back the pages that the kernel maps for `p`, and its slot."""
-        for pa in filter(None, (p.trapframe_pa, p.usyscall_pa)):
+        for pa in filter(None, (p.trapframe_pa, p.space.usyscall_pa)):
             self._k.frames.free(pa)
         p.reset()
 
@@ -182,12 +180,12 @@ class ProcTable:
         k = self._k
         child = self.allocproc()
         try:
-            k.vm.copy(parent.pagetable, child.pagetable, 0, parent.sz, parent.tf[TF_SP])
-            k.mmap.fork(parent, child, parent.tf[TF_SP])
+            k.vm.copy(parent.space, child.space, 0, parent.space.sz, parent.tf[TF_SP])
+            k.mmap.fork(parent.space, child.space, parent.tf[TF_SP])
         except SyscallError:
             self.freeproc(child)
             raise
-        child.sz = parent.sz
+        child.space.sz = parent.space.sz
         child.tf[TF_EPC:] = parent.tf[TF_EPC:]
         child.tf[TF_A0] = 0
         child.ofile = [k.files.dup(f) if f is not None else None for f in parent.ofile]
@@ -206,7 +204,7 @@ class ProcTable:
         if p.pid == INIT_PID:
             k.panic("init exiting")
         k.console.release(p)
-        k.mmap.drop_all(p)
+        k.mmap.drop_all(p.space)
         for fd, file in enumerate(p.ofile):
             if file is not None:
                 p.ofile[fd] = None
@@ -239,7 +237,7 @@ class ProcTable:
             zombie = next((child for child in children if child.state == ZOMBIE), None)
             if zombie is not None:
                 if status_va:
-                    k.copyout(p, status_va, (zombie.xstate & 0xFFFF_FFFF).to_bytes(4, "little"))
+                    k.copyout(p.space, status_va, (zombie.xstate & 0xFFFF_FFFF).to_bytes(4, "little"))
                 pid = zombie.pid
                 p.reaped_status = zombie.xstate
                 self.freeproc(zombie)

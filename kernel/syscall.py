@@ -34,7 +34,7 @@ def _fetch_word(k: "Kernel", p: Proc, word: int) -> int:
 
 
 def _fetch_str(k: "Kernel", p: Proc, word: int) -> bytes:
-    return k.usercopy.copyinstr(p, word, MAXPATH)
+    return k.usercopy.copyinstr(p.space, word, MAXPATH)
 
 
 FETCH: Final[dict[str, Fetch]] = {

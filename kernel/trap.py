@@ -36,6 +36,7 @@ from kernel.abi.riscv import (
     SSTATUS_SPIE,
     SSTATUS_SPP,
 )
+from kernel.mm.space import AddressSpace
 from kernel.proc import TF_EPC, Proc
 from kernel.sched import A0
 
@@ -59,7 +60,8 @@ class Trap:
         image = k.image
         self._uservec: Final = TRAMPOLINE + image.uservec - image.trampoline
         self._userret: Final = TRAMPOLINE + image.userret - image.trampoline
-        self._in_tlb: Proc | None = None  # the process whose translations the hart may hold
+        self._tlb_space: AddressSpace | None = None  # whose translations the hart's TLB has,
+        self._tlb_generation = 0  # and of which generation
 
     def process(self, p: Proc) -> None:
         """The life of a process's kernel thread, from its first turn on."""
@@ -73,19 +75,18 @@ class Trap:
 
     def _usertrapret(self, p: Proc) -> None:
         """Prepare the hart for user mode: userret does the rest."""
-        regs, vm = self._regs, self._k.vm
-        if vm.changed or self._in_tlb is not p:
+        regs, space = self._regs, p.space
+        if space is not self._tlb_space or space.generation != self._tlb_generation:
             # The one place where the TLB is flushed: another address space, or a mapping was taken away.
             self._hart.engine.flush_tlb()
-            vm.changed = False
-            self._in_tlb = p
+            self._tlb_space, self._tlb_generation = space, space.generation
         regs[e.STVEC] = self._uservec
         # Previous privilege U, interrupts on after sret, floating point off as in xv6.
         mstatus = regs[e.MSTATUS]
         if mstatus & TO_USER_MASK != SSTATUS_SPIE:
             regs[e.MSTATUS] = mstatus & ~TO_USER_MASK | SSTATUS_SPIE
         regs[e.SEPC] = p.tf[TF_EPC] & EVEN  # user memory may have given it, as in exec and sigalarm
-        regs[A0] = p.satp
+        regs[A0] = space.satp
 
     def _usertrap(self, p: Proc) -> None:
         """Handle a trap from user mode: a system call, a page to be mapped, an interrupt, or a mistake."""
@@ -110,7 +111,7 @@ class Trap:
         """An exception in user mode: map the page if it was promised, else the process dies."""
         k = self._k
         access = ACCESS.get(scause)
-        promised = access is not None and k.pager.fault(p, va, access)
+        promised = access is not None and k.pager.fault(p.space, va, access)
         if k.observer is not None:
             k.observer.fault(p, scause, va, promised)
         if not promised:

@@ -114,7 +114,7 @@ class Console:
             line = found[0]
             self._finished = self._finished[len(line) :]  # before the copy, which may sleep
             self._in_line = line[-1] != NEWLINE
-            copied = copyout_most(self._k, p, va + done, line)
+            copied = copyout_most(self._k, p.space, va + done, line)
             done += copied
             if copied < len(line):
                 self._finished = line[copied + 1 :] + self._finished  # the byte at the bad address is lost
@@ -128,7 +128,7 @@ class Console:
         """In raw mode: the keys that are there, as many as fit."""
         keys = self._finished[:n]
         self._finished = self._finished[n:]
-        copied = copyout_most(self._k, p, va, keys)
+        copied = copyout_most(self._k, p.space, va, keys)
         self._finished = keys[copied + 1 :] + self._finished  # the byte at a bad address is lost
         return copied
 
@@ -186,7 +186,7 @@ class Console:
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Send the `n` bytes at `va` of `p`; returns how many, fewer where `va` goes bad on the way."""
         unit = WRITE_UNIT if self._k.lab >= WRITE_UNIT_SINCE else 1
-        return copyin_most(self._k, p, va, n, partial(self._put, p.pid), unit)
+        return copyin_most(self._k, p.space, va, n, partial(self._put, p.pid), unit)
 
     def putstr(self, text: str) -> None:
         """The kernel's own messages. Never blocks, needs no process, works in a panic.

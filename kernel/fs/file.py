@@ -84,7 +84,7 @@ class InodeFile(File):
             self.off += len(data)
         if data:
             try:
-                self._k.copyout(p, va, data)
+                self._k.copyout(p.space, va, data)
             except BadAddress:
                 self.off -= len(data)
                 raise
@@ -98,7 +98,7 @@ class InodeFile(File):
         done = 0
         while done < fits:  # what was written before a failure stays
             wanted = min(fits - done, WRITE_MAX)
-            data = copyin_good(self._k, p, va + done, wanted)
+            data = copyin_good(self._k, p.space, va + done, wanted)
             if len(data) < wanted:
                 good = done + len(data)
                 whole = max(good - (start + good) % BSIZE, good // WRITE_STEP * WRITE_STEP, done)

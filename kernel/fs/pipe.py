@@ -40,7 +40,7 @@ class Pipe:
             raise SyscallError(EINTR, "killed while the pipe was empty")
         n = max(n, 0)
         chunk, self.data = self.data[:n], self.data[n:]  # out of the pipe first: the copy may sleep
-        copied = copyout_most(self._k, p, va, chunk) if chunk else 0
+        copied = copyout_most(self._k, p.space, va, chunk) if chunk else 0
         if copied < len(chunk):
             self.data = chunk[copied:] + self.data
         self.notify()
@@ -50,7 +50,7 @@ class Pipe:
 
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Put in `n` bytes, waiting for room. Fails where the last reader goes or `p` is killed first."""
-        done = copyin_most(self._k, p, va, n, partial(self._put, p))
+        done = copyin_most(self._k, p.space, va, n, partial(self._put, p))
         if done < n:
             self._wait_for_room(p)  # for the byte whose address then is found to be bad
         self.notify()

@@ -1,11 +1,12 @@
 """Memory mappings: files, and memory that parents and children share, in the address spaces of processes.
 
-    0              p.sz                         MMAP_TOP
+    0              sz                             MMAP_TOP
     | program, heap -> |  ...  <- mappings | b | a | guard page | what the kernel maps |
 
-What is promised where is in `Proc.vmas` (vma.py), which changes here only; what is there already is in the
-page table.  mmap reads nothing: the first touch of a page comes to `page_in`, by way of fault.py.  The pages
-are frames of the page cache, private ones until a store copies them, so that all see one truth of a file.
+What is promised where is in `AddressSpace.vmas` (vma.py), which changes here only; what is there already is
+in the page table.  mmap reads nothing: the first touch of a page comes to `page_in`, by way of fault.py.  The
+pages are frames of the page cache, private ones until a store copies them, so that all see one truth of a
+file.
 
 In each page table the hart marks by PTE_D which pages were stored to through it.  Exactly these are written
 back to the file, by msync and before they are unmapped: by munmap, exec, exit, or a mapping in their place.
@@ -24,6 +25,7 @@ from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.fs.file import InodeFile
 from kernel.mm.pagetable import pa_of, pgroundup
+from kernel.mm.space import AddressSpace
 from kernel.mm.vma import Vma, VmaList
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Mmap:
 
     # --- the first touch of a page ---
 
-    def page_in(self, p: "Proc", vma: Vma, va: int, access: int) -> bool:
+    def page_in(self, space: AddressSpace, vma: Vma, va: int, access: int) -> bool:
         """Map the page at `va`, which is in `vma` and not mapped, for `access` (PTE_R, _W, _X); may sleep.
 
         False where that is not allowed, behind the end of the file, or where memory or the disk fails.
@@ -77,12 +79,12 @@ class Mmap:
             return False
         try:
             if vma.ip is None and vma.memory is None:
-                k.vm.map_new(p.pagetable, page, perm)
+                k.vm.map_new(space, page, perm)
                 k.counts.zero_filled += 1
                 return True
             pa = self._frame(vma, vma.page_index(page))
             if pa:
-                self._map(p, vma, page, pa, access)
+                self._map(space, vma, page, pa, access)
             return pa != 0
         except SyscallError:  # OutOfMemory, EIO: to the program as if there were nothing
             return False
@@ -98,17 +100,17 @@ class Mmap:
         k.counts.zero_filled += 1
         return pages.setdefault(index, k.vm.create())
 
-    def _map(self, p: "Proc", vma: Vma, page: int, pa: int, access: int) -> None:
+    def _map(self, space: AddressSpace, vma: Vma, page: int, pa: int, access: int) -> None:
         """Map a frame, or the copy of it that a store needs, and the neighbours that are in memory too."""
         k, perm = self._k, rights(vma.prot)
         if perm & PTE_W and not vma.shared:
             perm ^= PTE_W | PTE_COW
-        k.vm.map_shared(p.pagetable, page, pa, perm)
+        k.vm.map_shared(space, page, pa, perm)
         if not perm & access:
-            k.vm.break_cow(p.pagetable, page)
+            k.vm.break_cow(space, page)
         low, high = max(page & -AROUND, vma.start), min((page & -AROUND) + AROUND, vma.end)
         frames = [vma.pages.get(i, 0) for i in range(vma.page_index(low), vma.page_index(high))]
-        mapped = k.vm.map_missing(p.pagetable, low, frames, perm)
+        mapped = k.vm.map_missing(space, low, frames, perm)
         for new in (pa, *mapped) if perm & PTE_X else ():
             k.drop_code(new, new + PGSIZE)
         k.counts.paged_in += vma.ip is not None
@@ -116,36 +118,36 @@ class Mmap:
 
     # --- write-back ---
 
-    def write_back(self, p: "Proc", low: int, high: int) -> SyscallError | None:
-        """Write to the files what `p` stored in [low, high). All is tried; gives the first failure.
+    def write_back(self, space: AddressSpace, low: int, high: int) -> SyscallError | None:
+        """Write to the files what was stored in [low, high). All is tried; gives the first failure.
 
         What lies behind the end of a file has no place there. What could not be written stays dirty.
         """
         k, failures = self._k, list[SyscallError]()
-        for vma in p.vmas.parts(low, high):
+        for vma in space.vmas.parts(low, high):
             if vma.ip is None or not vma.writes_file:
                 continue
-            dirty = [va for va, _, pte in k.vm.leaves(p.pagetable, vma.start, vma.end) if pte & PTE_D]
+            dirty = [va for va, _, pte in k.vm.leaves(space, vma.start, vma.end) if pte & PTE_D]
             dirty.reverse()
             while dirty:
                 try:
                     with k.log, k.fs.locked(vma.ip):
-                        self._write_some(p, vma, vma.ip, dirty)
+                        self._write_some(space, vma, vma.ip, dirty)
                 except SyscallError as error:
                     failures.append(error)
                     dirty.pop()
         return failures[0] if failures else None
 
-    def _write_some(self, p: "Proc", vma: Vma, ip: "Inode", dirty: list[int]) -> None:
+    def _write_some(self, space: AddressSpace, vma: Vma, ip: "Inode", dirty: list[int]) -> None:
         """Write pages, taking each from the end of `dirty`, as far as one operation has room for them."""
         k = self._k
         while True:
-            index, pte = vma.page_index(dirty[-1]), k.vm.pte(p.pagetable, dirty[-1])
+            index, pte = vma.page_index(dirty[-1]), k.vm.pte(space, dirty[-1])
             if pte & PTE_D and ip.pages.get(index) == pa_of(pte):  # else it was cut off while we waited
                 if not k.fs.write_page(ip, index):
                     return
                 # fork shares no table with pages of a shared mapping in it: the entry is this space's own
-                k.vm.clear(k.vm.walk(p.pagetable, dirty[-1]), PTE_D)
+                k.vm.clear(space, k.vm.walk(space, dirty[-1]), PTE_D)
                 k.counts.pages_written += 1
             dirty.pop()
             if not dirty or k.log.claim(MAXOPBLOCKS) < MAXOPBLOCKS:
@@ -153,39 +155,40 @@ class Mmap:
 
     # --- changing what is mapped ---
 
-    def place(self, p: "Proc", addr: int, size: int, fixed: bool) -> int:
+    def place(self, space: AddressSpace, addr: int, size: int, fixed: bool) -> int:
         """Where to map `size` bytes: at `addr` if it is fixed or free, else as high as possible."""
-        bottom, hint = pgroundup(p.sz), pgroundup(addr)
+        bottom, hint = pgroundup(space.sz), pgroundup(addr)
         require(not fixed or bottom <= addr == hint, EINVAL, f"nothing can be mapped at {addr:#x}")
         fits = max(bottom, PGSIZE) <= hint <= MMAP_TOP - size
-        if fixed or (fits and not p.vmas.parts(hint, hint + size)):
+        if fixed or (fits and not space.vmas.parts(hint, hint + size)):
             start = hint if fits else -1
         else:
-            start = p.vmas.gap(size, bottom, MMAP_TOP)
+            start = space.vmas.gap(size, bottom, MMAP_TOP)
         require(start >= 0, ENOMEM, f"no {size:#x} bytes of addresses are free")
         return start
 
-    def replace(self, p: "Proc", low: int, high: int, *vmas: Vma) -> None:
+    def replace(self, space: AddressSpace, low: int, high: int, *vmas: Vma) -> None:
         """Unmap [low, high) and put `vmas` there; fails before it has changed anything."""
-        k, new = self._k, p.vmas.remove(low, high).insert(*vmas)
-        failure = self.write_back(p, low, high)
-        k.vm.unmap(p.pagetable, low, high)
+        k, new = self._k, space.vmas.remove(low, high).insert(*vmas)
+        failure = self.write_back(space, low, high)
+        k.vm.unmap(space, low, high)
         if failure:
+            p = k.procs.of(space)
             k.printf(f"{p.pid} {p.name}: stores to a mapped file are lost: {failure}\n")
-            for vma in p.vmas.parts(low, high):
+            for vma in space.vmas.parts(low, high):
                 if vma.ip is not None:
                     k.pages.forget(vma.ip)
-        self._set(p, new)
+        self._set(space, new)
 
-    def protect(self, p: "Proc", part: Vma, prot: int) -> None:
+    def protect(self, space: AddressSpace, part: Vma, prot: int) -> None:
         """Give a mapping or a part of one the rights `prot`."""
-        self._k.vm.protect(p.pagetable, part.start, part.end, rights(prot), private=not part.shared)
-        self._set(p, p.vmas.protect(part.start, part.end, prot))
+        self._k.vm.protect(space, part.start, part.end, rights(prot), private=not part.shared)
+        self._set(space, space.vmas.protect(part.start, part.end, prot))
 
-    def _set(self, p: "Proc", vmas: VmaList) -> None:
-        """Make `vmas` the mappings of `p`; may sleep where a reference is given up."""
-        before, after = ({vma.start: vma for vma in each} for each in (p.vmas, vmas))
-        p.vmas = vmas
+    def _set(self, space: AddressSpace, vmas: VmaList) -> None:
+        """Make `vmas` the mappings of `space`; may sleep where a reference is given up."""
+        before, after = ({vma.start: vma for vma in each} for each in (space.vmas, vmas))
+        space.vmas = vmas
         for vma in after.values():
             if before.get(vma.start) != vma:
                 self._count(vma, 1)
@@ -211,7 +214,7 @@ class Mmap:
 
     # --- processes and files that come and go ---
 
-    def fork(self, parent: "Proc", child: "Proc", sp: int) -> None:
+    def fork(self, parent: AddressSpace, child: AddressSpace, sp: int) -> None:
         """Give `child` the mappings of `parent`; `sp` is as in VirtualMemory.copy.
 
         Pages of a shared mapping need no copying: the child finds them as its parent did.  On OutOfMemory it
@@ -221,34 +224,34 @@ class Mmap:
         try:
             for vma in parent.vmas:
                 if not vma.shared:
-                    vm.copy(parent.pagetable, child.pagetable, vma.start, vma.end, sp)
+                    vm.copy(parent, child, vma.start, vma.end, sp)
         except OutOfMemory:
-            vm.unmap(child.pagetable, 0, MMAP_TOP)
+            vm.unmap(child, 0, MMAP_TOP)
             raise
         self._set(child, parent.vmas)
 
-    def drop_all(self, p: "Proc") -> None:
-        """End the mappings of `p`, which exits or begins another program; the heap goes with them.
+    def drop_all(self, space: AddressSpace) -> None:
+        """End the mappings of `space`, which exits or begins another program; the heap goes with them.
 
         Unmapping all that the process has never needs memory; a part of it might, to split a table.
         """
-        if p.vmas:
-            self.replace(p, 0, MMAP_TOP)
+        if space.vmas:
+            self.replace(space, 0, MMAP_TOP)
 
     def truncated(self, ip: "Inode") -> None:
         """The file became shorter: unmap what is wholly behind its end, so that a touch kills."""
         for p in self._k.procs if ip.mappings else ():
-            for vma in p.vmas:
+            for vma in p.space.vmas:
                 low = max(vma.start, vma.start - vma.offset + pgroundup(ip.size))
                 if vma.ip is ip and low < vma.end:
                     try:
-                        self._k.vm.unmap(p.pagetable, low, vma.end)
+                        self._k.vm.unmap(p.space, low, vma.end)
                     except OutOfMemory:  # it shares a table with another, and there is no room for a second
                         self._k.procs.kill(p.pid)
 
-    def lowest(self, p: "Proc") -> int:
-        """Where the heap of `p` must end."""
-        return p.vmas[0].start if p.vmas else USYSCALL if self._k.usyscall else TRAPFRAME
+    def lowest(self, space: AddressSpace) -> int:
+        """Where its heap must end."""
+        return space.vmas[0].start if space.vmas else USYSCALL if self._k.usyscall else TRAPFRAME
 
 
 # --- the system calls ---
@@ -266,14 +269,14 @@ def sys_mmap(
     may_write = file is None or file.writable or not shared
     _check_rights(prot, may_write)
     size = pgroundup(length)
-    start = k.mmap.place(p, addr, size, bool(flags & fcntl.MAP_FIXED))
+    start = k.mmap.place(p.space, addr, size, bool(flags & fcntl.MAP_FIXED))
     require(offset + length <= OFFSET_MAX, EOVERFLOW, f"{length:#x} bytes at offset {offset:#x}")
     memory = SharedMemory() if anonymous and shared else None
     if anonymous:
         offset = 0 if shared else start
     ip, kind = file.ip if file else None, flags & ~fcntl.MAP_FIXED
     vma = Vma(start, start + size, prot, kind, ip, offset, memory, may_write)
-    k.mmap.replace(p, start, vma.end, vma)
+    k.mmap.replace(p.space, start, vma.end, vma)
     return start
 
 
@@ -296,7 +299,7 @@ def _check_rights(prot: int, may_write: bool) -> None:
 def _end_of_range(p: "Proc", addr: int, length: int) -> int:
     """The end of a range of addresses, which is one of whole pages where mmap may map."""
     high = addr + pgroundup(length)
-    in_area = pgroundup(p.sz) <= addr and high <= MMAP_TOP and not addr & PGMASK
+    in_area = pgroundup(p.space.sz) <= addr and high <= MMAP_TOP and not addr & PGMASK
     require(in_area, EINVAL, f"{length:#x} bytes at {addr:#x}")
     return high
 
@@ -305,20 +308,20 @@ def sys_munmap(k: "Kernel", p: "Proc", addr: int, length: int) -> int:
     """End the mappings, or parts of them, in a range of addresses."""
     require(length > 0, EINVAL, "no bytes")
     high = _end_of_range(p, addr, length)
-    k.mmap.replace(p, addr, high)
-    p.unmapped = (*p.unmapped[1 - UNMAPPED_MAX :], (addr, high))
+    k.mmap.replace(p.space, addr, high)
+    p.space.unmapped = (*p.space.unmapped[1 - UNMAPPED_MAX :], (addr, high))
     return 0
 
 
 def sys_mprotect(k: "Kernel", p: "Proc", addr: int, length: int, prot: int) -> int:
     """Change what the program may do in a range of addresses; its first part, where memory is exhausted."""
     high = _end_of_range(p, addr, length)
-    parts = p.vmas.parts(addr, high)
+    parts = p.space.vmas.parts(addr, high)
     _check_rights(prot, all(part.may_write for part in parts))
-    require(p.vmas.cover(addr, high), ENOMEM, "not all of it is mapped")
-    p.vmas.protect(addr, high, prot)  # fails here if these would be too many
+    require(p.space.vmas.cover(addr, high), ENOMEM, "not all of it is mapped")
+    p.space.vmas.protect(addr, high, prot)  # fails here if these would be too many
     for part in parts:
-        k.mmap.protect(p, part, prot)
+        k.mmap.protect(p.space, part, prot)
     return 0
 
 
@@ -327,8 +330,8 @@ def sys_msync(k: "Kernel", p: "Proc", addr: int, length: int, flags: int) -> int
     known = not flags & ~(SYNC_ASYNC | fcntl.MS_INVALIDATE)
     require(known and flags & SYNC_ASYNC != SYNC_ASYNC, EINVAL, f"flags {flags:#x}")
     high = _end_of_range(p, addr, length)
-    failure = k.mmap.write_back(p, addr, high)
+    failure = k.mmap.write_back(p.space, addr, high)
     if failure:
         raise failure
-    require(p.vmas.cover(addr, high), ENOMEM, "not all of it is mapped")
+    require(p.space.vmas.cover(addr, high), ENOMEM, "not all of it is mapped")
     return 0

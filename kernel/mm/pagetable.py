@@ -17,8 +17,8 @@ A heap that grows by whole pieces gets superpages, leaves of level 1 marked by P
 by fork too, and split when only a part is given back.
 
 A new mapping needs no TLB flush, because the engine does not cache misses; one that is taken away, changes
-its frame or loses rights does: `changed` is set, and the next return to user mode flushes.  Nothing is both
-writable and executable, except a segment whose ELF file asks for both.
+its frame or loses rights does: this raises `PageTable.generation`, and a hart that returns to user mode then
+flushes (trap.py).  Nothing is both writable and executable, except a segment whose ELF file asks for both.
 """
 
 from array import array
@@ -71,9 +71,9 @@ def pgroundup(n: int) -> int:
     return n + PGMASK & ~PGMASK
 
 
-def satp_of(pagetable: int) -> int:
-    """The value of satp that makes `pagetable` the one in force."""
-    return SATP_SV39 | pagetable >> PGSHIFT
+def satp_of(root: int) -> int:
+    """The value of satp that makes the table with this root the one in force."""
+    return SATP_SV39 | root >> PGSHIFT
 
 
 def pa_of(pte: int) -> int:
@@ -99,12 +99,27 @@ class MemoryCounts:
     pages_written: int = 0  # dirty pages of shared mappings that were written back
 
 
+class PageTable:
+    """A page table: where its root is, and how often it took something away.
+
+    `generation` goes up when a mapping goes, loses a right or changes its frame.  A hart whose TLB has this
+    table's translations remembers it, and flushes them before it uses the table at another generation.
+    """
+
+    __slots__ = ("generation", "root", "satp")
+
+    def __init__(self, root: int) -> None:
+        self.root: Final = root  # its physical address; 0 for none
+        self.satp: Final = satp_of(root) if root else 0
+        self.generation = 0
+
+
 Entry: TypeAlias = tuple[int, int, int]
 """(va, index, pte): the address that the entry is for, where it stands, what it is."""
 
 
 class VirtualMemory:
-    """Operations on page tables.  A page table is named by the physical address of its root.
+    """Operations on page tables.
 
     `drop_code(low_pa, high_pa)` makes the hart forget instructions that it has seen in these addresses;
     it is called for every frame that becomes executable.
@@ -119,11 +134,10 @@ class VirtualMemory:
         self._frames: Final = frames
         self._drop_code: Final = drop_code
         self._counts: Final = counts
-        self.changed = False  # a valid PTE was changed: a flush is owed
 
     # --- page tables ---
 
-    def walk(self, pagetable: int, va: int, *, own: bool = False) -> int:
+    def walk(self, pagetable: PageTable, va: int, *, own: bool = False) -> int:
         """Index of the leaf PTE for `va` (of level 1 for a superpage), or -1 where a table is missing.
 
         With `own`, missing tables are made and a shared one is copied first, so that the entry may be
@@ -131,7 +145,7 @@ class VirtualMemory:
         """
         assert 0 <= va < MAXVA, f"walk: {va:#x} is no virtual address"
         u64, base = self._u64, self._base
-        index = (pagetable - base >> 3) + (va >> 30)
+        index = (pagetable.root - base >> 3) + (va >> 30)
         pte = u64[index]
         if not pte & PTE_V:
             if not own:
@@ -169,25 +183,25 @@ class VirtualMemory:
         data, source, target = self._bytes, source - self._base, target - self._base
         data[target : target + size] = data[source : source + size]
 
-    def pte(self, pagetable: int, va: int) -> int:
+    def pte(self, pagetable: PageTable, va: int) -> int:
         """The leaf PTE for `va`; 0 where there is none."""
         index = self.walk(pagetable, va)
         return self._u64[index] if index >= 0 else 0
 
     def create(self) -> int:
-        """An empty page table; raises OutOfMemory."""
-        pagetable = self._frames.alloc_zeroed()
-        if not pagetable:
+        """A frame of zeroes, which is an empty table too; raises OutOfMemory."""
+        pa = self._frames.alloc_zeroed()
+        if not pa:
             raise OutOfMemory
-        return pagetable
+        return pa
 
-    def mappage(self, pagetable: int, va: int, pa: int, perm: int) -> None:
+    def mappage(self, pagetable: PageTable, va: int, pa: int, perm: int) -> None:
         """Map the page at `va` to the frame at `pa`; raises OutOfMemory. The page must not be mapped."""
         index = self.walk(pagetable, va, own=True)
         assert not self._u64[index] & PTE_V, f"remap of {va:#x}"
         self._u64[index] = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
 
-    def map_range(self, pagetable: int, va: int, pa: int, size: int, perm: int) -> None:
+    def map_range(self, pagetable: PageTable, va: int, pa: int, size: int, perm: int) -> None:
         """Map [va, va+size) to [pa, pa+size), whole pages, a table at a time. For the kernel's own map."""
         assert not (va | pa | size) & PGMASK, "mappings are whole pages"
         done = 0
@@ -202,9 +216,9 @@ class VirtualMemory:
         first = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
         self._u64[index : index + pages] = memoryview(array("Q", range(first, first + pages * step, step)))
 
-    def _pieces(self, pagetable: int, low: int, high: int) -> list[Entry]:
+    def _pieces(self, pagetable: PageTable, low: int, high: int) -> list[Entry]:
         """The entries of level 1 that there are for [low, high), in order of va."""
-        root, found = pagetable - self._base >> 3, []
+        root, found = pagetable.root - self._base >> 3, []
         first, last = low >> SUPERPGSHIFT, high + SUPERPGMASK >> SUPERPGSHIFT if low < high else 0
         top, end = first // TABLE_WORDS, -(-last // TABLE_WORDS)
         for i, middle in enumerate(self._u64[root + top : root + end].tolist(), top):
@@ -230,7 +244,7 @@ class VirtualMemory:
             return [(first, low), (high, last)]
         return [(first, last)]
 
-    def leaves(self, pagetable: int, low: int, high: int) -> Iterator[Entry]:
+    def leaves(self, pagetable: PageTable, low: int, high: int) -> Iterator[Entry]:
         """The leaves that map pages in [low, high), in order of va.
 
         The cost is that of what is mapped and not of the range. A superpage is one leaf, at its first page.
@@ -252,45 +266,48 @@ class VirtualMemory:
     # --- user memory: making and freeing ---
 
     def create_user(self, trapframe_pa: int, trampoline_pa: int, usyscall_pa: int = 0) -> int:
-        """A page table with what the kernel maps for the process, and no user memory; raises OutOfMemory."""
-        pagetable = self.create()
+        """The root of a table with what the kernel maps for a process, and no user memory.
+
+        Raises OutOfMemory.
+        """
+        root = self.create()
         try:
-            index = self.walk(pagetable, TRAMPOLINE, own=True)
+            index = self.walk(PageTable(root), TRAMPOLINE, own=True)
         except OutOfMemory:
-            self._free_tables(pagetable)
+            self._free_tables(root)
             raise
         # Below the trampoline's entry is that of the trapframe, and below that USYSCALL's.
         self._u64[index] = trampoline_pa >> PA_FROM_PTE_SHIFT | PTE_R | PTE_X | PTE_A | PTE_V
         self._u64[index - 1] = trapframe_pa >> PA_FROM_PTE_SHIFT | PTE_R | PTE_W | PTE_A | PTE_D | PTE_V
         if usyscall_pa:
             self._u64[index - 2] = usyscall_pa >> PA_FROM_PTE_SHIFT | PTE_R | PTE_U | PTE_A | PTE_V
-        return pagetable
+        return root
 
-    def free_user(self, pagetable: int, sz: int) -> None:
+    def free_user(self, pagetable: PageTable, sz: int) -> None:
         """Free a process's page table with its memory, [0, sz); nothing else is mapped any more.
 
         There is nothing to split or to copy for that: what is shared as a whole ends at or below `sz`.
         """
         self.unmap(pagetable, 0, sz)
-        self._free_tables(pagetable)
+        self._free_tables(pagetable.root)
+        pagetable.generation += 1
 
-    def _free_tables(self, pagetable: int) -> None:
+    def _free_tables(self, root: int) -> None:
         """Free all tables. Leaves of level 0 are left alone: they are what create_user mapped."""
-        middles = self._ptes(pagetable, ROOT_WORDS)
+        middles = self._ptes(root, ROOT_WORDS)
         for middle in middles:
             tables = self._ptes(pa_of(middle), TABLE_WORDS)
             assert not any(table & LEAF for table in tables), "a page table is freed with memory in it"
             self._frames.free_all(tables)
         self._frames.free_all(middles)
-        self._frames.free(pagetable)
-        self.changed = True
+        self._frames.free(root)
 
     def _ptes(self, table: int, count: int) -> list[int]:
         """The first `count` entries of a table but for those that are 0."""
         first = table - self._base >> 3
         return [pte for a, b in self._spans(first, first + count) for pte in self._u64[a:b].tolist() if pte]
 
-    def unmap(self, pagetable: int, low: int, high: int) -> None:
+    def unmap(self, pagetable: PageTable, low: int, high: int) -> None:
         """Unmap the pages of [low, high) and give up their frames; not all need be mapped.
 
         Tables stay, as xv6's do, but for those that others have too and that map nothing else.  A superpage
@@ -301,9 +318,9 @@ class VirtualMemory:
         pieces = self._pieces(pagetable, low, high)
         for piece, index, _ in pieces:
             if piece < low or high < piece + SUPERPGSIZE:
-                self._split(index)
+                self._split(pagetable, index)
         for piece, index, _ in pieces:
-            self.changed = True
+            pagetable.generation += 1
             entry = u64[index]
             pa = entry >> PPN_SHIFT << PGSHIFT
             if entry & LEAF:
@@ -319,7 +336,7 @@ class VirtualMemory:
                     frames.free_all(u64[begin:end].tolist())
                 u64[table + first : table + last] = NO_ENTRIES[first:last]
 
-    def grow(self, pagetable: int, old: int, new: int, perm: int) -> None:
+    def grow(self, pagetable: PageTable, old: int, new: int, perm: int) -> None:
         """Map zeroed pages from size `old` up to size `new`; on OutOfMemory nothing is left mapped.
 
         Whole pieces get superpages as long as there are any, except for text.
@@ -338,7 +355,7 @@ class VirtualMemory:
             self.unmap(pagetable, start, va)
             raise
 
-    def map_new(self, pagetable: int, va: int, perm: int) -> int:
+    def map_new(self, pagetable: PageTable, va: int, perm: int) -> int:
         """Map a zeroed frame at `va` for the user and return it; raises OutOfMemory."""
         index = self.walk(pagetable, va, own=True)
         assert not self._u64[index] & PTE_V, f"remap of {va:#x}"
@@ -350,7 +367,7 @@ class VirtualMemory:
             self._drop_code(pa, pa + PGSIZE)
         return pa
 
-    def map_super(self, pagetable: int, va: int, perm: int) -> bool:
+    def map_super(self, pagetable: PageTable, va: int, perm: int) -> bool:
         """Map a zeroed superpage at `va` for the user, where nothing of the piece is mapped; else False."""
         assert not va & SUPERPGMASK and not perm & PTE_X, "superpages are aligned, and hold no text"
         index = self._entry(pagetable, va)
@@ -362,20 +379,20 @@ class VirtualMemory:
             return False
         if entry:
             self._frames.free(table)
+            pagetable.generation += 1
         self._u64[index] = pa >> PA_FROM_PTE_SHIFT | perm | PTE_U | PTE_V | PTE_SUPER
-        self.changed |= bool(entry)
         return True
 
-    def _entry(self, pagetable: int, va: int) -> int:
+    def _entry(self, pagetable: PageTable, va: int) -> int:
         """Index of the entry of level 1 for `va`; raises OutOfMemory."""
-        index = (pagetable - self._base >> 3) + (va >> 30)
+        index = (pagetable.root - self._base >> 3) + (va >> 30)
         entry = self._u64[index] or self._add_table(index)
         return (pa_of(entry) - self._base >> 3) + (va >> SUPERPGSHIFT & 0x1FF)
 
     def _bytes_at(self, pa: int, n: int) -> memoryview:
         return self._bytes[pa - self._base : pa - self._base + n]
 
-    def map_shared(self, pagetable: int, va: int, pa: int, perm: int) -> None:
+    def map_shared(self, pagetable: PageTable, va: int, pa: int, perm: int) -> None:
         """Map a frame that has another owner too at `va` for the user; raises OutOfMemory."""
         self._frames.share(pa)  # first: making page tables may reclaim frames with one owner
         try:
@@ -384,7 +401,7 @@ class VirtualMemory:
             self._frames.free(pa)
             raise
 
-    def map_missing(self, pagetable: int, va: int, frames: Sequence[int], perm: int) -> list[int]:
+    def map_missing(self, pagetable: PageTable, va: int, frames: Sequence[int], perm: int) -> list[int]:
         """Map frames (0: none) at the pages from `va` on where nothing is mapped; gives those it mapped.
 
         All are in one table, in which something was mapped just before. Each frame has another owner.
@@ -397,7 +414,7 @@ class VirtualMemory:
                 mapped.append(pa)
         return mapped
 
-    def store(self, pagetable: int, va: int, data: bytes) -> None:
+    def store(self, pagetable: PageTable, va: int, data: bytes) -> None:
         """Store at mapped pages, whatever their rights: for exec, which fills what nobody else has yet."""
         done = 0
         while done < len(data):
@@ -409,7 +426,7 @@ class VirtualMemory:
                 self._drop_code(pa, pa + step)
             done += step
 
-    def peek(self, pagetable: int, va: int, n: int) -> bytes | None:
+    def peek(self, pagetable: PageTable, va: int, n: int) -> bytes | None:
         """The `n` bytes at user address `va`, all in one page, or None; changes nothing."""
         if not 0 <= va < MAXVA:
             return None
@@ -420,7 +437,7 @@ class VirtualMemory:
 
     # --- rights ---
 
-    def protect(self, pagetable: int, low: int, high: int, perm: int, *, private: bool) -> None:
+    def protect(self, pagetable: PageTable, low: int, high: int, perm: int, *, private: bool) -> None:
         """Give the pages of [low, high) that are mapped the rights `perm` (0: nobody's); raises OutOfMemory.
 
         A private page that could not be written before becomes writable by copying.
@@ -434,21 +451,21 @@ class VirtualMemory:
             self._u64[self.walk(pagetable, va, own=True)] = new
             if perm & PTE_X:
                 self._drop_code(pa_of(new), pa_of(new) + PGSIZE)
-            self.changed = True
+            pagetable.generation += 1
 
-    def forbid(self, pagetable: int, va: int) -> None:
+    def forbid(self, pagetable: PageTable, va: int) -> None:
         """Take the page at `va` from the user: the guard below the stack."""
         self._u64[self.walk(pagetable, va, own=True)] &= ~PTE_U
-        self.changed = True
+        pagetable.generation += 1
 
-    def clear(self, index: int, bits: int) -> None:
+    def clear(self, pagetable: PageTable, index: int, bits: int) -> None:
         """Clear A or D in an entry that `leaves` gave: the hart sets it again at the next access."""
         self._u64[index] &= ~bits
-        self.changed = True
+        pagetable.generation += 1
 
     # --- fork, and what it leaves behind ---
 
-    def copy(self, source: int, target: int, low: int, high: int, sp: int = -1) -> None:
+    def copy(self, source: PageTable, target: PageTable, low: int, high: int, sp: int = -1) -> None:
         """Give `target` the memory [low, high) of `source`, copied on write, as fork does.
 
         The page at `sp` is copied at once: both processes will write there next. On OutOfMemory `target`
@@ -457,11 +474,11 @@ class VirtualMemory:
         try:
             for piece, index, entry in self._pieces(source, low, high):
                 if entry & LEAF:
-                    self._share_superpage(target, piece, index)
+                    self._share_superpage(source, target, piece, index)
                 elif low <= piece and piece + SUPERPGSIZE <= high and not piece <= sp < piece + SUPERPGSIZE:
-                    self._share_table(target, piece, entry)
+                    self._share_table(source, target, piece, entry)
                 else:
-                    self._share_pages(target, piece, entry, self._rows(piece, low, high))
+                    self._share_pages(source, target, piece, entry, self._rows(piece, low, high))
             if low <= sp < high and self.pte(target, sp) & (PTE_COW | PTE_SUPER) == PTE_COW:
                 self.break_cow(target, sp)
                 self.break_cow(source, sp)
@@ -469,14 +486,14 @@ class VirtualMemory:
             self.unmap(target, low, high)
             raise
 
-    def _share_superpage(self, target: int, va: int, index: int) -> None:
+    def _share_superpage(self, source: PageTable, target: PageTable, va: int, index: int) -> None:
         at = self._entry(target, va)
         pte = self._u64[index]
         self._frames.share(pa_of(pte))
         self._u64[at] = self._u64[index] = pte & ~PTE_W | (pte & PTE_W) << COW_FROM_W_SHIFT
-        self.changed = True
+        source.generation += 1
 
-    def _share_table(self, target: int, va: int, entry: int) -> None:
+    def _share_table(self, source: PageTable, target: PageTable, va: int, entry: int) -> None:
         """Share a table whole: what could be written in it becomes COW, in all entries at once."""
         at = self._entry(target, va)
         table = pa_of(entry)
@@ -487,9 +504,11 @@ class VirtualMemory:
         writable = words & TABLE_W
         if writable:
             data[:] = (words ^ writable | writable << COW_FROM_W_SHIFT).to_bytes(PGSIZE, "little")
-            self.changed = True
+            source.generation += 1
 
-    def _share_pages(self, target: int, piece: int, entry: int, rows: tuple[int, int]) -> None:
+    def _share_pages(
+        self, source: PageTable, target: PageTable, piece: int, entry: int, rows: tuple[int, int]
+    ) -> None:
         """Share the pages of some rows of a table, which the target then has a table for."""
         u64, count = self._u64, rows[1] - rows[0]
         there = self.walk(target, piece, own=True) + rows[0]
@@ -501,7 +520,7 @@ class VirtualMemory:
         u64[there : there + count] = row
         if new != old:
             u64[here : here + count] = row
-            self.changed = True
+            source.generation += 1
 
     def _copy_page(self, pte: int) -> int:
         """An entry as `pte` for a new frame with the same bytes; raises OutOfMemory."""
@@ -513,7 +532,7 @@ class VirtualMemory:
             self._drop_code(new, new + PGSIZE)
         return new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
 
-    def break_cow(self, pagetable: int, va: int) -> None:
+    def break_cow(self, pagetable: PageTable, va: int) -> None:
         """Let the COW page at `va` be written: the last owner takes the frame, another gets a copy.
 
         Raises OutOfMemory.
@@ -522,23 +541,23 @@ class VirtualMemory:
         pte = self._u64[index]
         assert pte & PTE_COW, f"{va:#x} is not copied on write"
         if pte & PTE_SUPER:
-            self._break_cow_super(index)
+            self._break_cow_super(pagetable, index)
         elif self._frames.owners(pte >> PPN_SHIFT << PGSHIFT) == 1:
             self._take_around(index, va)
         else:
             self._u64[index] = self._copy_page(pte) ^ PTE_COW | PTE_W
             self._frames.free(pa_of(pte))
             self._counts.cow_copied += 1
-            self.changed = True
+            pagetable.generation += 1
 
-    def own_page(self, pagetable: int, va: int) -> None:
+    def own_page(self, pagetable: PageTable, va: int) -> None:
         """Give the address space a frame of its own for the page at `va`, as it is; raises OutOfMemory."""
         index = self.walk(pagetable, va, own=True)
         pte = self._u64[index]
         if not pte & PTE_SUPER and self._frames.owners(pa_of(pte)) > 1:
             self._u64[index] = self._copy_page(pte)
             self._frames.free(pa_of(pte))
-            self.changed = True
+            pagetable.generation += 1
 
     def _take_around(self, index: int, va: int) -> None:
         """Take the page with this entry, and those of its neighbours that have no other owner either."""
@@ -549,25 +568,25 @@ class VirtualMemory:
                 u64[at] = pte ^ PTE_COW | PTE_W
                 self._counts.cow_taken += 1
 
-    def _break_cow_super(self, index: int) -> None:
+    def _break_cow_super(self, pagetable: PageTable, index: int) -> None:
         """As break_cow; where there are no 2 MiB in one piece for the copy, it is one of single pages."""
         pte = self._u64[index]
         pa = pa_of(pte)
         if self._frames.owners(pa) > 1:
             copy = self._frames.alloc_super()
             if not copy:
-                self._split(index)
+                self._split(pagetable, index)
                 return
             self._copy(pa, copy, SUPERPGSIZE)
             self._frames.free_super(pa)
             self._counts.cow_copied += TABLE_WORDS
             pte = copy >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
-            self.changed = True
+            pagetable.generation += 1
         else:
             self._counts.cow_taken += TABLE_WORDS
         self._u64[index] = pte ^ PTE_COW | PTE_W
 
-    def _split(self, index: int) -> None:
+    def _split(self, pagetable: PageTable, index: int) -> None:
         """Let the piece with this entry have a table of its own, with single pages; raises OutOfMemory.
 
         A superpage that others share is copied, because its owners are counted for the whole of it.
@@ -587,7 +606,7 @@ class VirtualMemory:
             self._copy_superpage(pte, table)
             self._frames.free_super(pa)
         self._u64[index] = table >> PA_FROM_PTE_SHIFT | PTE_V
-        self.changed = True
+        pagetable.generation += 1
 
     def _copy_superpage(self, pte: int, table: int) -> None:
         """Fill an empty table with copies of the pages of a superpage; on OutOfMemory it is freed."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSIZE, SUPERPGMASK
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress
+from kernel.mm.space import AddressSpace
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
-    from kernel.proc import Proc
 
 READABLE: Final = PTE_V | PTE_U | PTE_R
 WRITABLE: Final = PTE_V | PTE_U | PTE_W
@@ -37,16 +37,16 @@ class UserCopy:
         self._walk: Final = k.vm.walk
         self._owners: Final = k.frames.owners
 
-    def _offset(self, p: "Proc", va: int, need: int) -> int:
-        """Offset in RAM of address `va` of `p`, whose PTE must have the bits `need`."""
+    def _offset(self, space: AddressSpace, va: int, need: int) -> int:
+        """Offset in RAM of address `va` of `space`, whose PTE must have the bits `need`."""
         if not 0 <= va < MAXVA:
             raise BadAddress(va)
-        index = self._walk(p.pagetable, va)
+        index = self._walk(space, va)
         pte = self._u64[index] if index >= 0 else 0
         if pte & need != need:
-            if not self._k.pager.fault(p, va, need & (PTE_R | PTE_W)):
+            if not self._k.pager.fault(space, va, need & (PTE_R | PTE_W)):
                 raise BadAddress(va)
-            index = self._walk(p.pagetable, va)
+            index = self._walk(space, va)
             pte = self._u64[index]
             assert pte & need == need, f"the page at {va:#x} was faulted in without the right to be used"
         pa = (pte >> 10 << 12) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
@@ -58,27 +58,27 @@ class UserCopy:
                 self._k.drop_code(page, page + PGSIZE)
         return pa - self._base
 
-    def copyin(self, p: "Proc", va: int, n: int) -> bytes:
-        """The `n` bytes at address `va` of `p`; raises BadAddress."""
+    def copyin(self, space: AddressSpace, va: int, n: int) -> bytes:
+        """The `n` bytes at address `va` of `space`; raises BadAddress."""
         if n <= 0:
             return b""
         self._clock.charge(n)
-        offset = self._offset(p, va, READABLE)
+        offset = self._offset(space, va, READABLE)
         room = PGSIZE - (va & PGMASK)
         if n <= room:
             return bytes(self._bytes[offset : offset + n])
         parts = [bytes(self._bytes[offset : offset + room])]
         for at in range(va + room, va + n, PGSIZE):
-            offset = self._offset(p, at, READABLE)
+            offset = self._offset(space, at, READABLE)
             parts.append(bytes(self._bytes[offset : offset + min(PGSIZE, va + n - at)]))
         return b"".join(parts)
 
-    def copyout(self, p: "Proc", va: int, data: bytes | memoryview) -> None:
-        """Store `data` at address `va` of `p`; raises BadAddress, with what lies before it stored."""
+    def copyout(self, space: AddressSpace, va: int, data: bytes | memoryview) -> None:
+        """Store `data` at address `va` of `space`; raises BadAddress, with what lies before it stored."""
         n, done, rest_at = len(data), 0, REST_OUT_BYTES
         self._clock.charge(n)
         while done < n:
-            offset = self._offset(p, va + done, WRITABLE)
+            offset = self._offset(space, va + done, WRITABLE)
             step = min(PGSIZE - (va + done & PGMASK), n - done)
             self._bytes[offset : offset + step] = data[done : done + step]
             done += step
@@ -86,17 +86,17 @@ class UserCopy:
                 rest_at += REST_OUT_BYTES
                 self._k.sched.rest()
 
-    def copyinstr(self, p: "Proc", va: int, limit: int) -> bytes:
-        """The string at address `va` of `p` without its NUL, which is among the first `limit` bytes.
+    def copyinstr(self, space: AddressSpace, va: int, limit: int) -> bytes:
+        """The string at address `va` of `space` without its NUL, which is among the first `limit` bytes.
 
         Raises BadAddress where it is not.
         """
         parts = []
         at = va
         while at < va + limit:
-            chunk = self._k.vm.peek(p.pagetable, at, min(va + limit - at, PGSIZE - (at & PGMASK)))
+            chunk = self._k.vm.peek(space, at, min(va + limit - at, PGSIZE - (at & PGMASK)))
             if chunk is None:
-                if not self._k.pager.fault(p, at, PTE_R):
+                if not self._k.pager.fault(space, at, PTE_R):
                     break
                 continue
             head, end, _ = chunk.partition(b"\0")
@@ -110,16 +110,16 @@ class UserCopy:
 # What moves data for a program does so up to the first bad address.
 
 
-def copyin_good(k: "Kernel", p: "Proc", va: int, n: int) -> bytes:
+def copyin_good(k: "Kernel", space: AddressSpace, va: int, n: int) -> bytes:
     """The `n` bytes at user address `va`, or those before the first bad one."""
     try:
-        return k.copyin(p, va, n)
+        return k.copyin(space, va, n)
     except BadAddress as bad:
-        return k.copyin(p, va, bad.va - va)
+        return k.copyin(space, va, bad.va - va)
 
 
 def copyin_most(
-    k: "Kernel", p: "Proc", va: int, n: int, take: Callable[[bytes], object], unit: int = 1
+    k: "Kernel", space: AddressSpace, va: int, n: int, take: Callable[[bytes], object], unit: int = 1
 ) -> int:
     """Hand the `n` bytes at user address `va` piece by piece to `take`, up to a bad one; gives how many.
 
@@ -128,7 +128,7 @@ def copyin_most(
     done = 0
     while done < n:
         size = min(n - done, PIECE_MAX)
-        data = copyin_good(k, p, va + done, size)
+        data = copyin_good(k, space, va + done, size)
         if len(data) < size:
             data = data[: len(data) // unit * unit]
             take(data)
@@ -140,10 +140,10 @@ def copyin_most(
     return done
 
 
-def copyout_most(k: "Kernel", p: "Proc", va: int, data: bytes) -> int:
+def copyout_most(k: "Kernel", space: AddressSpace, va: int, data: bytes) -> int:
     """Store `data` at user address `va` up to the first page that cannot be written; gives how much."""
     try:
-        k.copyout(p, va, data)
+        k.copyout(space, va, data)
     except BadAddress as bad:
         return bad.va - va
     return len(data)

@@ -41,7 +41,7 @@ class Watch:
         """Before a call: SyscallError if it is refused."""
         if not self.refused >> call.number & 1:
             return
-        if call.name not in WITH_PATH or k.usercopy.copyinstr(p, p.tf[TF_A0], MAXPATH) != self.allowed:
+        if call.name not in WITH_PATH or k.usercopy.copyinstr(p.space, p.tf[TF_A0], MAXPATH) != self.allowed:
             raise SyscallError(EPERM, "interpose refuses the call")
 
     def returned(self, k: "Kernel", p: Proc, call: Syscall, result: int) -> None:
@@ -110,19 +110,19 @@ def sys_sigreturn(k: "Kernel", p: Proc) -> int:
 
 def sys_sysinfo(k: "Kernel", p: Proc, info_va: int) -> int:
     """Store struct sysinfo: bytes of free memory, number of processes."""
-    k.copyout(p, info_va, SYSINFO.pack(k.frames.available * PGSIZE, sum(1 for _ in k.procs)))
+    k.copyout(p.space, info_va, SYSINFO.pack(k.frames.available * PGSIZE, sum(1 for _ in k.procs)))
     return 0
 
 
 def sys_pgpte(k: "Kernel", p: Proc, va: int) -> int:
     """The leaf PTE of `va`, after mapping what was promised there; 0 where nothing is."""
-    return k.pager.touch(p, va)
+    return k.pager.touch(p.space, va)
 
 
 def sys_kpgtbl(k: "Kernel", p: Proc) -> int:
     """Print the process's page table: a line for each valid PTE, indented by its depth."""
-    k.printf(f"page table {p.pagetable:#018x}\n")
-    _print_table(k, p.pagetable, 0, depth=1)
+    k.printf(f"page table {p.space.root:#018x}\n")
+    _print_table(k, p.space.root, 0, depth=1)
     return 0
 
 
@@ -141,8 +141,8 @@ def sys_pgaccess(k: "Kernel", p: Proc, va: int, n: int, mask_va: int) -> int:
     """Store a bit for each of `n` pages from `va` on: touched since the last call? Up to 32 are 4 bytes."""
     if not 0 <= n <= PGACCESS_MAX or va + n * PGSIZE > MAXVA:
         raise SyscallError(EINVAL, f"no {n} pages at {va:#x}")
-    touched = [i for i in range(n) if k.vm.pte(p.pagetable, va + i * PGSIZE) & PTE_A]
-    k.copyout(p, mask_va, sum(1 << i for i in touched).to_bytes(4 if n <= 32 else 8, "little"))
+    touched = [i for i in range(n) if k.vm.pte(p.space, va + i * PGSIZE) & PTE_A]
+    k.copyout(p.space, mask_va, sum(1 << i for i in touched).to_bytes(4 if n <= 32 else 8, "little"))
     for i in touched:
-        k.vm.clear(k.vm.walk(p.pagetable, va + i * PGSIZE, own=True), PTE_A)
+        k.vm.clear(p.space, k.vm.walk(p.space, va + i * PGSIZE, own=True), PTE_A)
     return 0

@@ -74,7 +74,7 @@ def sys_dup(k: "Kernel", p: "Proc", fd: int) -> int:
 
 def sys_fstat(k: "Kernel", p: "Proc", fd: int, st: int) -> int:
     """Store struct stat of an open file at `st`."""
-    k.copyout(p, st, _file(p, fd).stat())
+    k.copyout(p.space, st, _file(p, fd).stat())
     return 0
 
 
@@ -88,7 +88,7 @@ def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
         p.ofile[reader_fd] = pipe.reader
         writer_fd = _free_fd(p)
         p.ofile[writer_fd] = pipe.writer
-        k.copyout(p, fds, FD_PAIR.pack(reader_fd, writer_fd))
+        k.copyout(p.space, fds, FD_PAIR.pack(reader_fd, writer_fd))
     except SyscallError:
         p.ofile[:] = [None if f in ends else f for f in p.ofile]
         for end in ends:

@@ -58,16 +58,16 @@ def sys_exec(k: "Kernel", p: Proc, path: bytes, argv_va: int) -> int:
 
 def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
     """The old size. Growing only promises memory where mode and year do not ask for it at once."""
-    old = p.sz
+    old = p.space.sz
     if n > 0:
-        if old + n > k.mmap.lowest(p):
+        if old + n > k.mmap.lowest(p.space):
             return -1
         if _at_once(k.lab, n, mode):
-            k.vm.grow(p.pagetable, old, old + n, PTE_R | PTE_W)
-        p.sz = old + n
+            k.vm.grow(p.space, old, old + n, PTE_R | PTE_W)
+        p.space.sz = old + n
     elif 0 <= old + n < old:  # a shrink below 0 would wrap, and does nothing
-        k.vm.unmap(p.pagetable, pgroundup(old + n), pgroundup(old))
-        p.sz = old + n
+        k.vm.unmap(p.space, pgroundup(old + n), pgroundup(old))
+        p.space.sz = old + n
     return old
 
 
@@ -100,7 +100,8 @@ def sys_poweroff(k: "Kernel", p: Proc, status: int) -> int:
 def sys_ps(k: "Kernel", p: Proc, out_va: int, n: int) -> int:
     """Store up to `n` entries of struct psinfo; how many processes there are."""
     entries = [
-        PSINFO.pack(q.pid, q.parent.pid if q.parent else 0, q.state, q.sz, name_bytes(q)) for q in k.procs
+        PSINFO.pack(q.pid, q.parent.pid if q.parent else 0, q.state, q.space.sz, name_bytes(q))
+        for q in k.procs
     ]
-    k.copyout(p, out_va, b"".join(entries[: max(n, 0)]))
+    k.copyout(p.space, out_va, b"".join(entries[: max(n, 0)]))
     return len(entries)

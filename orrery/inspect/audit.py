@@ -52,7 +52,7 @@ class Audit:
         for p in self._k.procs:
             if p.cwd is not None:
                 expected[p.cwd] += 1
-            expected.update(vma.ip for vma in p.vmas if vma.ip is not None)
+            expected.update(vma.ip for vma in p.space.vmas if vma.ip is not None)
         for ip in self._k.fs.inodes.values():
             if ip.ref != expected[ip]:
                 yield f"{ip} counts {ip.ref} references, but {expected[ip]} are there"

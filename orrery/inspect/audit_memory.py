@@ -94,19 +94,19 @@ class MemoryAudit:
         if not self._k.ram.holds(leaf.pa, leaf.size):
             yield f"{leaf} maps {leaf.pa:#x}, where there is no RAM"
             return
-        if va == USYSCALL and leaf.pa == p.usyscall_pa:
+        if va == USYSCALL and leaf.pa == p.space.usyscall_pa:
             return
         yield from self._writing(leaf)
         yield from self._superpage(leaf)
-        vma = p.vmas.find(va)
+        vma = p.space.vmas.find(va)
         if vma is not None:
             yield from self._mapped_page(leaf, vma)
-        elif va >= p.sz:
+        elif va >= p.space.sz:
             yield f"{leaf} maps a page, but has no memory there"
 
     def _writing(self, leaf: Leaf) -> Iterator[str]:
         """Who may write to a page has it alone, where it is not a shared mapping."""
-        vma, owners = leaf.p.vmas.find(leaf.va), self._k.frames.owners(leaf.pa)
+        vma, owners = leaf.p.space.vmas.find(leaf.va), self._k.frames.owners(leaf.pa)
         if leaf.pte & PTE_W and leaf.pte & PTE_COW:
             yield f"{leaf} is writable, and copied on write as well"
         if leaf.pte & PTE_W and len(self._census.sharers[leaf.table_pa]) > 1:
@@ -121,8 +121,8 @@ class MemoryAudit:
             yield f"{leaf} is an entry of level {leaf.level}, but {marked} as a superpage"
         elif leaf.level and leaf.pa & SUPERPGMASK:
             yield f"{leaf} is a superpage at {leaf.pa:#x}, which is not aligned"
-        elif leaf.level and leaf.va + leaf.size > pgroundup(leaf.p.sz):
-            yield f"{leaf} is a superpage that goes beyond the heap's end {leaf.p.sz:#x}"
+        elif leaf.level and leaf.va + leaf.size > pgroundup(leaf.p.space.sz):
+            yield f"{leaf} is a superpage that goes beyond the heap's end {leaf.p.space.sz:#x}"
 
     def _mapped_page(self, leaf: Leaf, vma: Vma) -> Iterator[str]:
         """A page of a mapping has its rights, and is the frame that is behind it, or a private copy."""
@@ -148,14 +148,15 @@ class MemoryAudit:
         writable: Counter[Inode] = Counter()
         memories: Counter[SharedMemory] = Counter()
         for p in self._k.procs:
-            for vma in p.vmas:
+            for vma in p.space.vmas:
                 if vma.ip is not None:
                     files[vma.ip] += 1
                     writable[vma.ip] += vma.writes_file
                 if vma.memory is not None:
                     memories[vma.memory] += 1
-                if not pgroundup(p.sz) <= vma.start < vma.end <= MMAP_TOP:
-                    yield f"{p} has a mapping at {vma.start:#x}-{vma.end:#x}, but {p.sz:#x} bytes of heap"
+                if not pgroundup(p.space.sz) <= vma.start < vma.end <= MMAP_TOP:
+                    where = f"{vma.start:#x}-{vma.end:#x}"
+                    yield f"{p} has a mapping at {where}, but {p.space.sz:#x} bytes of heap"
         for ip in self._k.fs.inodes.values():
             for name, counted, found in (
                 ("mappings", ip.mappings, files[ip]),

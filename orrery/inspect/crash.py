@@ -140,14 +140,14 @@ class Crash:
             return f"{did}, which is the kernel's ({'trampoline' if va >= TRAMPOLINE else 'trapframe'})"
         if self._pte & PTE_V:
             return f"{did}, {self._forbidden(write=write)}"
-        vma = self._p.vmas.find(va)
+        vma = self._p.space.vmas.find(va)
         if vma is not None:
             return f"{did}, {_missing(vma, va, PROT_WRITE if write else PROT_READ)}"
-        if va < self._p.sz:
+        if va < self._p.space.sz:
             return f"{did}: out of memory, no page was left for it"
-        if any(low <= va < high for low, high in self._p.unmapped):
+        if any(low <= va < high for low, high in self._p.space.unmapped):
             return f"{did}, in a mapping that it has unmapped"
-        return f"{did}, beyond the heap, which ends at {self._p.sz:#x}"
+        return f"{did}, beyond the heap, which ends at {self._p.space.sz:#x}"
 
     def _forbidden(self, *, write: bool) -> str:
         """Why what is mapped may not be used."""
@@ -161,13 +161,13 @@ class Crash:
             return f"which is read-only: code or a constant, or {self._null}"
         if self._va >= USYSCALL:
             return "the page at USYSCALL, which is read-only"
-        if self._p.vmas.find(self._va) is not None:
+        if self._p.space.vmas.find(self._va) is not None:
             return "in a mapping that is read-only"
         return "which is read-only: code or a constant"
 
     @property
     def _pte(self) -> int:
-        return self._vm.pte(self._p.pagetable, self._va) if 0 <= self._va < MAXVA else 0
+        return self._vm.pte(self._p.space, self._va) if 0 <= self._va < MAXVA else 0
 
     @property
     def _is_null(self) -> bool:
@@ -198,8 +198,8 @@ class Crash:
     def _guard(self) -> int:
         """The page below the stack; 0 where there is none. Only exec takes a page from the user."""
         p = self._p
-        for va in range(0, p.sz, PGSIZE):
-            if self._vm.pte(p.pagetable, va) & (PTE_V | PTE_U) == PTE_V:
+        for va in range(0, p.space.sz, PGSIZE):
+            if self._vm.pte(p.space, va) & (PTE_V | PTE_U) == PTE_V:
                 return va
         return 0
 

@@ -93,8 +93,8 @@ class Census:
     def _kernel(self) -> None:
         """The kernel's page table owns its tables and the stacks; the rest that it maps is for all to use."""
         k, stacks = self._k, {p.kstack_va: p for p in self._k.procs.slots}
-        self._own(k.pagetable, "page tables", f"the kernel, {_table_text(LEVELS - 1, 0)}")
-        for va, pte, level, _ in self._entries(k.pagetable):
+        self._own(k.pagetable.root, "page tables", f"the kernel, {_table_text(LEVELS - 1, 0)}")
+        for va, pte, level, _ in self._entries(k.pagetable.root):
             if self._is_table(pte, level):
                 self._own(target(pte), "page tables", f"the kernel, {_table_text(level - 1, va)}")
             elif va in stacks:
@@ -105,8 +105,8 @@ class Census:
 
     def _process(self, p: Proc) -> None:
         self._own(p.trapframe_pa, "trapframes", f"{p}, as its trapframe")
-        self._own_table(p, p.pagetable, LEVELS - 1, 0)
-        for va, pte, level, table_pa in self._entries(p.pagetable):
+        self._own_table(p, p.space.root, LEVELS - 1, 0)
+        for va, pte, level, table_pa in self._entries(p.space.root):
             if self._is_table(pte, level):
                 self._own_table(p, target(pte), level - 1, va)
             elif va < TRAPFRAME:
@@ -151,5 +151,5 @@ def _table_text(level: int, va: int) -> str:
 
 def shared_memories(k: Kernel) -> list[SharedMemory]:
     """What is behind the shared anonymous mappings of all processes, each once."""
-    memories = (vma.memory for p in k.procs for vma in p.vmas if vma.memory is not None)
+    memories = (vma.memory for p in k.procs for vma in p.space.vmas if vma.memory is not None)
     return list(dict.fromkeys(memories))

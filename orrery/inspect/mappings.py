@@ -30,11 +30,11 @@ ABOUT_COUNTS: Final = {
 
 def mapping_table(k: Kernel, p: Proc) -> Table | str:
     """The mappings of a process, and how many pages of each are there, were used, and are dirty."""
-    if not p.vmas:
-        return f"{p} has mapped nothing; its program, stack and heap are {p.sz} bytes"
+    if not p.space.vmas:
+        return f"{p} has mapped nothing; its program, stack and heap are {p.space.sz} bytes"
     rows = []
-    for vma in p.vmas:
-        ptes = [pte for _, _, pte in k.vm.leaves(p.pagetable, vma.start, vma.end)]
+    for vma in p.space.vmas:
+        ptes = [pte for _, _, pte in k.vm.leaves(p.space, vma.start, vma.end)]
         used, dirty, cow = (sum(bool(pte & bit) for pte in ptes) for bit in (PTE_A, PTE_D, PTE_COW))
         virtual, pages = f"{vma.start:#012x}-{vma.end - 1:#012x}", vma.end - vma.start >> PGSHIFT
         rows.append((virtual, _rights(vma), pages, len(ptes), used, dirty, cow, behind(vma, vma.start)))

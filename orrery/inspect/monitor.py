@@ -113,9 +113,8 @@ class Monitor:
         for p in self.kernel.procs:
             ppid = p.parent.pid if p.parent is not None else 0
             pc = stacks.user_registers(self._machine, p).pc
-            rows.append(
-                (p.pid, ppid, STATE_NAMES[p.state], p.sz, f"{pc:#x}", shown(p.name), shown(self._status(p)))
-            )
+            size, state = p.space.sz, STATE_NAMES[p.state]
+            rows.append((p.pid, ppid, state, size, f"{pc:#x}", shown(p.name), shown(self._status(p))))
         yield Table((">pid", ">ppid", "state", ">size", ">pc", "name", "waits for"), rows)
 
     def pt(self, pid: str, va: str | None = None) -> Iterator[Part]:
@@ -240,7 +239,7 @@ class Monitor:
     # --- page tables ---
 
     def _root(self, p: Proc | None) -> int:
-        return self.kernel.pagetable if p is None else p.pagetable
+        return self.kernel.pagetable.root if p is None else p.space.root
 
     def _mappings(self, p: Proc | None) -> Table:
         rows = []
@@ -264,7 +263,7 @@ class Monitor:
             return "trapframe"
         if one.va == USYSCALL:
             return "number of the process"
-        vma = p.vmas.find(one.va)
+        vma = p.space.vmas.find(one.va)
         if vma is not None:
             return mappings.behind(vma, one.va)
         if one.flags & PTE_SUPER:
@@ -283,9 +282,9 @@ class Monitor:
         pa = pages.find(self.kernel.ram, root, va)
         if pa is not None:
             yield f"{va:#x} is at physical address {pa:#x}"
-        elif p is not None and va < p.sz:
+        elif p is not None and va < p.space.sz:
             yield f"{va:#x} is not mapped, but promised: it will be when it is touched"
-        elif p is not None and (vma := p.vmas.find(va)) is not None:
+        elif p is not None and (vma := p.space.vmas.find(va)) is not None:
             yield f"{va:#x} is not mapped, but promised; behind it is, {mappings.behind(vma, va)}"
         else:
             yield f"{va:#x} is not mapped"

@@ -40,7 +40,7 @@ def _process(machine: Machine, error: Exception) -> Iterator[str]:
         yield f"at {_kernel_place(error)}"
         return
     frames = list(stacks.user_frames(machine, p, stacks.Programs(machine)))
-    yield f"process {p.pid} ({shown(p.name)}), {p.sz} bytes of memory, pc {frames[0].pc:#x}"
+    yield f"process {p.pid} ({shown(p.name)}), {p.space.sz} bytes of memory, pc {frames[0].pc:#x}"
     asked = stacks.c_place(frames)
     yield f"at {_kernel_place(error)}" + (f", called from {asked.where} in {asked.function}" if asked else "")
     yield from _registers(p)

@@ -191,7 +191,7 @@ class Decoder:
         parts = []
         while n > 0:
             step = min(n, PGSIZE - (va & PGMASK))
-            chunk = self._vm.peek(p.pagetable, va, step)
+            chunk = self._vm.peek(p.space, va, step)
             if chunk is None:
                 break
             parts.append(chunk)

@@ -99,7 +99,7 @@ class KernelWrites:
         if p is None and place.pid != ALL:
             return NO_SPACE, b""
         there = self._memory.read(p, place.va, place.size).ljust(place.size, b"\0")
-        return self._kernel.satp if p is None else p.satp, there
+        return self._kernel.satp if p is None else p.space.satp, there
 
     def _describe(self, gate: int, p: Proc | None) -> str:
         name = self._gates.get(gate, hex(gate))

@@ -14,7 +14,7 @@ from emu.cpu.hart import MACHINE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, SUPERPGMASK
 from kernel.abi.riscv import PTE_COW, PTE_FLAGS, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory
-from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, pa_of
+from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, PageTable, pa_of
 from kernel.proc import Proc
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Memory:
 
     def executes(self, p: Proc, va: int) -> bool:
         """Whether the program of `p` may execute what is at `va`."""
-        return self._entry(p.pagetable, va) & RUNS == RUNS
+        return self._entry(p.space, va) & RUNS == RUNS
 
     def write(self, p: Proc | None, va: int, data: bytes) -> bool:
         """Store `data` at `va`: all of it, or nothing and False."""
@@ -52,7 +52,7 @@ class Memory:
             return False
         try:
             for at, _ in pages:
-                if p is not None and self._entry(p.pagetable, at):
+                if p is not None and self._entry(p.space, at):
                     self._separate(p, at)
         except OutOfMemory:
             return False  # pages that were separated before hold what they held
@@ -79,7 +79,7 @@ class Memory:
 
     def find(self, p: Proc | None, va: int) -> int | None:
         """Physical address of `va` for `p`, for the kernel if that is None; None if nothing is mapped."""
-        if p is not None and (pa := self._walk(p.pagetable, va)) is not None:
+        if p is not None and (pa := self._walk(p.space, va)) is not None:
             return pa
         if self._kernel.satp and not (p is None and self._hart.regs[e.PRIV] == MACHINE):
             return self._walk(self._kernel.pagetable, va)
@@ -89,24 +89,24 @@ class Memory:
         pa = self.find(p, va)
         return pa if pa is not None and self._ram.holds(pa, size) else None
 
-    def _walk(self, pagetable: int, va: int) -> int | None:
+    def _walk(self, pagetable: PageTable, va: int) -> int | None:
         pte = self._entry(pagetable, va)
         if not pte:
             return None
         return pa_of(pte) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
 
-    def _entry(self, pagetable: int, va: int) -> int:
+    def _entry(self, pagetable: PageTable, va: int) -> int:
         pte = self._kernel.vm.pte(pagetable, va) if 0 <= va < MAXVA else 0
         return pte if pte & PTE_V else 0
 
     def _separate(self, p: Proc, va: int) -> None:
         """Let `p` have the page at `va` for itself, unless sharing it is the point; raises OutOfMemory."""
         vm, frames = self._kernel.vm, self._kernel.frames
-        pte = vm.pte(p.pagetable, va)
+        pte = vm.pte(p.space, va)
         if pte & PTE_COW:
-            vm.break_cow(p.pagetable, va)
+            vm.break_cow(p.space, va)
         elif not pte & PTE_W and frames.owners(pa_of(pte)) > 1:  # text
-            index = vm.walk(p.pagetable, va, own=True)
+            index = vm.walk(p.space, va, own=True)
             copy = frames.alloc()
             if not copy:
                 raise OutOfMemory

@@ -54,9 +54,9 @@ def _spots(place: Place, processes: dict[int, Proc], kernel_satp: int) -> Iterat
     if place.program:
         for p in processes.values():
             if p.name == place.program and place.pid in (ALL, p.pid):
-                yield Spot(low, high, place.bits, p.satp)
+                yield Spot(low, high, place.bits, p.space.satp)
     elif place.pid == ALL:
         yield Spot(low, high, place.bits)
     elif place.pid in processes:
-        yield Spot(low, high, place.bits, processes[place.pid].satp)
+        yield Spot(low, high, place.bits, processes[place.pid].space.satp)
         yield Spot(low, high, place.bits, kernel_satp)

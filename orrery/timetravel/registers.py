@@ -46,7 +46,7 @@ class ProcessRegisters:
             values[i] &= regs[e.MIDELEG] if mask is None else mask
         if p is not None:
             values[1:PC] = p.tf[TF_RA : TF_RA + PC - 1].tolist()
-            values[PC], values[SATP], values[PRIV] = p.tf[TF_EPC], p.satp, USER
+            values[PC], values[SATP], values[PRIV] = p.tf[TF_EPC], p.space.satp, USER
         return values
 
     def write(self, p: Proc | None, index: int, value: int) -> bool:

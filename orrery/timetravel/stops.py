@@ -183,7 +183,7 @@ class Stops:
         if self._writers.behind() or self._lines.hit:
             self._gate_since = now._replace(ticks=now.ticks - GATE_TICKS)
             self._machine.ask_stop()
-        moved = any(p.pid != pid or p.satp != satp for p, pid, satp in self._spaces)
+        moved = any(p.pid != pid or p.space.satp != satp for p, pid, satp in self._spaces)
         if moved or ((self._awaited or self._programs) and self._has_come()):
             self._bind()
 
@@ -200,7 +200,7 @@ class Stops:
         wanted = {place.pid for place in self._places}
         self._programs = {place.program for place in self._places} - {""}
         processes = {p.pid: p for p in self._kernel.procs if p.pid in wanted or p.name in self._programs}
-        self._spaces = tuple((p, p.pid, p.satp) for p in processes.values())
+        self._spaces = tuple((p, p.pid, p.space.satp) for p in processes.values())
         newest = max((p.pid for p in self._kernel.procs), default=0)
         self._awaited = {pid for pid in wanted if pid > newest}
         bound = spots(self._places, processes, self._kernel.satp)

@@ -26,10 +26,10 @@ def steps() -> Lines:
 
         def look(line: str, p: Proc) -> None:
             family = [q for q in machine.kernel.procs if q.name == "cow"]
-            tables = [dict(leaves(machine, q.pagetable)) for q in family]
+            tables = [dict(leaves(machine, q.space.root)) for q in family]
             heading = "   ".join(f"{f'pid {q.pid}':<21}" for q in family)
             lines.append(f"{line + ':':<32}{heading}".rstrip())
-            for va in range(p.sz - HEAP_PAGES * PGSIZE, p.sz, PGSIZE):
+            for va in range(p.space.sz - HEAP_PAGES * PGSIZE, p.space.sz, PGSIZE):
                 cells = "   ".join(f"{t[va] >> 10 << 12:#x} {flags(t[va])}" for t in tables)
                 owners = machine.kernel.frames.owners(tables[0][va] >> 10 << 12)
                 shared = "   the same frame" if owners > 1 else ""
@@ -43,16 +43,20 @@ def steps() -> Lines:
 def faults() -> Lines:
     """The faults of the same run, what they did, and whether the hart must forget translations."""
     with running_after_boot("cow") as machine:
-        counts, vm = machine.kernel.counts, machine.kernel.vm
+        counts, trap = machine.kernel.counts, machine.kernel.trap
         lines: Lines = []
         before = asdict(counts)
+
+        def flush_is_due(p: Proc) -> bool:
+            return trap._tlb_space is not p.space or trap._tlb_generation != p.space.generation
 
         def note(what: str) -> None:
             nonlocal before
             after = asdict(counts)
             done = ", ".join(f"{name} {after[name] - n:+}" for name, n in before.items() if after[name] != n)
             before = after
-            lines.append(f"{what:<28} {done:<29} {'flush' if vm.changed else 'no flush'}")
+            flush = "flush" if flush_is_due(machine.kernel.myproc()) else "no flush"
+            lines.append(f"{what:<28} {done:<29} {flush}")
 
         def fault(event: FaultEvent) -> None:
             if event.name == "cow":
@@ -141,7 +145,7 @@ def fork_share() -> Lines:
         machine.type("cat | cat\n")
         machine.run()
         first, second = [p for p in machine.kernel.procs if p.name == "cat"]
-        tables = [dict(leaves(machine, p.pagetable)) for p in (first, second)]
+        tables = [dict(leaves(machine, p.space.root)) for p in (first, second)]
         lines = [f"va        cat, pid {first.pid}            cat, pid {second.pid}"]
         for va in sorted(tables[0].keys() | tables[1].keys()):
             if not tables[0][va] & PTE_U:

@@ -26,8 +26,9 @@ def lazy_faults() -> Lines:
 
         def show(what: str) -> None:
             p = the(machine, "lazy")
-            mapped = [va for va, pte in leaves(machine, p.pagetable) if pte & PTE_U and start <= va < p.sz]
-            pages = " ".join("x" if va in mapped else "." for va in range(start, p.sz, PGSIZE))
+            end = p.space.sz
+            mapped = [va for va, pte in leaves(machine, p.space.root) if pte & PTE_U and start <= va < end]
+            pages = " ".join("x" if va in mapped else "." for va in range(start, end, PGSIZE))
             snapshots.append(f"{what:<46} {pages}")
 
         def called(event: SyscallEvent) -> None:
@@ -58,9 +59,10 @@ def gigabyte() -> Lines:
         def look(line: str, p: Proc) -> None:
             nonlocal free
             free = free or frames.free_frames
-            pages = [va for va, _, pte in machine.kernel.vm.leaves(p.pagetable, 0, p.sz)]
+            pages = [va for va, _, pte in machine.kernel.vm.leaves(p.space, 0, p.space.sz)]
             heap = " ".join(f"{va:#x}" for va in pages if va >= 4 * PGSIZE) or "none"
-            lines.append(f"{line:<18}sz {p.sz:#x}  {free - frames.free_frames:>2} more frames  heap: {heap}")
+            more = free - frames.free_frames
+            lines.append(f"{line:<18}sz {p.space.sz:#x}  {more:>2} more frames  heap: {heap}")
 
         follow(machine, "gigabyte", look)
     return lines
@@ -74,7 +76,7 @@ def after_fork() -> Lines:
 
         def look(line: str, p: Proc) -> None:
             if line == "in the child":
-                lines.extend(memory(machine, p, 0, p.sz))
+                lines.extend(memory(machine, p, 0, p.space.sz))
 
         follow(machine, "gigabyte", look)
     return lines
@@ -89,7 +91,7 @@ def guard() -> Lines:
         def fault(event: FaultEvent) -> None:
             if event.name == "deep":  # the shell has memory that comes at the first touch, too
                 p = the(machine, "deep")
-                lines.extend(memory(machine, p, 0, p.sz))
+                lines.extend(memory(machine, p, 0, p.space.sz))
 
         machine.on("fault", fault)
         return ["$ deep", *machine.sh("deep").splitlines(), "", *lines]

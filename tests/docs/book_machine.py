@@ -146,12 +146,12 @@ def memory(machine: Machine, p: Proc, low: int, high: int) -> Lines:
     """The page table of `p` for [low, high): a line for each piece of 2 MiB, and for each page in it."""
     kernel = machine.kernel
     lines: Lines = []
-    for piece, _, entry in kernel.vm._pieces(p.pagetable, low, high):
+    for piece, _, entry in kernel.vm._pieces(p.space, low, high):
         kind = "superpage" if entry & PTE_SUPER else "table"
         lines.append(entry_line(kernel, f"{piece:#012x}  {kind}", entry))
         if not entry & PTE_SUPER:
             first, last = max(low, piece), min(high, piece + SUPERPGSIZE)
-            pages = kernel.vm.leaves(p.pagetable, first, last)
+            pages = kernel.vm.leaves(p.space, first, last)
             lines += [entry_line(kernel, f"  {va:#012x}", pte) for va, _, pte in pages]
     return lines
 

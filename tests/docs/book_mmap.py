@@ -29,9 +29,9 @@ def mapped(machine: Machine, p: Proc) -> Lines:
     """The mappings of a process, and those of their pages that are in its page table."""
     kernel = machine.kernel
     lines: Lines = []
-    for vma in p.vmas:
+    for vma in p.space.vmas:
         lines.append(vma_line(vma))
-        entries = kernel.vm.leaves(p.pagetable, vma.start, vma.end)
+        entries = kernel.vm.leaves(p.space, vma.start, vma.end)
         lines += [entry_line(kernel, f"    {va:#x}", pte) for va, _, pte in entries]
     return lines
 
@@ -80,7 +80,7 @@ def kinds() -> Lines:
             lines.append(f"{line + ':':<24}" + "".join(f"pid {q.pid}{'':19}" for q in family).rstrip())
             pages = range(MMAP_TOP - PGSIZE, 0, -PGSIZE)
             for name, va in zip(KINDS, pages, strict=False):
-                ptes = [kernel.vm.pte(q.pagetable, va) for q in family]
+                ptes = [kernel.vm.pte(q.space, va) for q in family]
                 cells = [f"{pte >> 10 << 12:#x} {flags(pte)}" for pte in ptes]
                 lines.append(f"  {name:<22}{'   '.join(cells)}")
 
@@ -97,8 +97,8 @@ def dirty() -> Lines:
         machine.type("dirty\n")
         machine.run()
         p = the(machine, "dirty")
-        (vma,) = p.vmas
-        entries = [kernel.vm.walk(p.pagetable, va) for va in range(vma.start, vma.end, PGSIZE)]
+        (vma,) = p.space.vmas
+        entries = [kernel.vm.walk(p.space, va) for va in range(vma.start, vma.end, PGSIZE)]
         u64 = kernel.ram.u64
         frames = [u64[index] >> 10 << 12 for index in entries]
 

@@ -79,7 +79,7 @@ def kernel_map() -> Lines:
         assert PLIC + PLIC_SIZE == UART0 and UART0 + PGSIZE == VIRTIO0, "three neighbours make one run"
         lines = ["virtual       physical      pages  flags"]
         stacks = 0
-        for low, pa, pages, low_flags in runs(list(leaves(machine, k.pagetable))):
+        for low, pa, pages, low_flags in runs(list(leaves(machine, k.pagetable.root))):
             if kstack(NPROC - 1) <= low < TRAMPOLINE:
                 stacks += 1
                 if 2 < stacks < NPROC:
@@ -118,8 +118,8 @@ def sh_pages() -> Lines:
     """The whole page table of the shell at its prompt."""
     with Machine().boot() as machine:
         p = the(machine, "sh")
-        lines = [f"satp {p.satp:#x}, sz {p.sz:#x}"]
-        return lines + table_lines(machine, p, p.pagetable, 2, 0)
+        lines = [f"satp {p.space.satp:#x}, sz {p.space.sz:#x}"]
+        return lines + table_lines(machine, p, p.space.root, 2, 0)
 
 
 def table_lines(machine: Machine, p: Proc, table: int, level: int, va: int) -> Lines:
@@ -157,7 +157,7 @@ def sh_walk() -> Lines:
     with Machine().boot() as machine:
         p, ram = the(machine, "sh"), machine.board.ram
         va = p.tf[TF_SP]
-        table = p.pagetable
+        table = p.space.root
         lines = [f"va {va:#x} = {va >> 30 & 511}, {va >> 21 & 511}, {va >> 12 & 511}, offset {va & 0xFFF:#x}"]
         for level in (2, 1, 0):
             index = va >> 12 + 9 * level & 511

@@ -120,7 +120,7 @@ def steps() -> Lines:
                 lines.append(f"{step:4} {ns:5} ns  {'US'[privilege]}     {table:<8}    {pc:#012x}   {what}")
             shown_satp = satp
             if privilege == 0 and pc == after:
-                assert p.satp == satp
+                assert p.space.satp == satp
                 return lines
             loop.step()
             step += 1
@@ -149,7 +149,7 @@ def mappings() -> Lines:
         kernel = machine.kernel
         p = the(machine, "getpid")
         lines = []
-        for whose, root in (("kernel ", kernel.pagetable), ("process", p.pagetable)):
+        for whose, root in (("kernel ", kernel.pagetable), ("process", p.space)):
             for name, va in (("trampoline", TRAMPOLINE), ("trapframe", TRAPFRAME)):
                 index = kernel.vm.walk(root, va)
                 pte = machine.board.ram.u64[index] if index >= 0 else 0

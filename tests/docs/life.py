@@ -47,7 +47,7 @@ class Life:
 
         def stop_when_loaded(hart: Any) -> None:
             on_gate(hart)
-            if any(p.sz for p in self._system.kernel.procs):
+            if any(p.space.sz for p in self._system.kernel.procs):
                 loop.ask_stop()
 
         loop.on_gate = stop_when_loaded

@@ -37,7 +37,7 @@ def made_again(monitor: Monitor, command: str) -> str:
     kernel = monitor.kernel
     shell = kernel.procs.find(2)
     assert shell is not None
-    pa = pages.find(kernel.ram, shell.pagetable, 0) or 0
+    pa = pages.find(kernel.ram, shell.space.root, 0) or 0
     command = A_TEXT_FRAME.sub(hex(pa >> PGSHIFT), command)
     return f"(orrery) {command}\n{monitor.execute(command)}"
 

@@ -22,7 +22,7 @@ from kernel.fs.xv6fs.inode import Inode
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.mmap import Mmap
 from kernel.mm.pagecache import PageCache
-from kernel.mm.pagetable import VirtualMemory
+from kernel.mm.pagetable import PageTable, VirtualMemory
 from kernel.mm.text import TextCache
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
@@ -74,7 +74,7 @@ class Broken:
         self.leaves = Census(self.k).leaves
 
     def vma(self, wanted: Callable[[Vma], bool]) -> Vma:
-        return next(vma for vma in self.parent.vmas if wanted(vma))
+        return next(vma for vma in self.parent.space.vmas if wanted(vma))
 
     def leaf(self, wanted: Callable[[Leaf], bool]) -> Leaf:
         return next(leaf for leaf in self.leaves if leaf.p is self.parent and wanted(leaf))
@@ -159,7 +159,7 @@ def writable_in_a_shared_table(b: Broken) -> str:
 
 
 def writable_by_two(b: Broken) -> str:
-    leaf = b.leaf(lambda leaf: bool(leaf.pte & PTE_COW) and leaf.va > b.parent.sz)
+    leaf = b.leaf(lambda leaf: bool(leaf.pte & PTE_COW) and leaf.va > b.parent.space.sz)
     b.poke(leaf, leaf.pte ^ PTE_COW | PTE_W)
     return rf"is writable, but its frame {leaf.pa:#x} counts \d owners, not 1"
 
@@ -181,7 +181,7 @@ def superpage_misaligned(b: Broken) -> str:
 
 
 def superpage_beyond_the_heap(b: Broken) -> str:
-    b.parent.sz = b.superpage.va + 5
+    b.parent.space.sz = b.superpage.va + 5
     return r"is a superpage that goes beyond the heap's end"
 
 
@@ -192,7 +192,7 @@ def nowhere(b: Broken) -> str:
 
 
 def memory_without_a_promise(b: Broken) -> str:
-    b.parent.vmas = b.parent.vmas.remove(b.shared_file.start, b.shared_file.end)
+    b.parent.space.vmas = b.parent.space.vmas.remove(b.shared_file.start, b.shared_file.end)
     return r"holder\), at 0x\w+ maps a page, but has no memory there"
 
 
@@ -263,7 +263,7 @@ def inode_reference(b: Broken) -> str:
 
 
 def mapping_in_the_heap(b: Broken) -> str:
-    b.parent.sz = USYSCALL - PGSIZE
+    b.parent.space.sz = USYSCALL - PGSIZE
     return r"has a mapping at 0x\w+-0x\w+, but 0x3fffffc000 bytes of heap"
 
 
@@ -310,7 +310,7 @@ def dirty_bit_lost(b: Broken) -> str:
 
 def table_shared_that_has_tables(b: Broken) -> str:
     def root(p: Proc) -> int:
-        return p.pagetable - b.k.ram.base >> 3
+        return p.space.root - b.k.ram.base >> 3
 
     b.k.ram.u64[root(b.child)] = b.k.ram.u64[root(b.parent)]
     return r"is shared by .*holder\), .*holder\), but does not map only pages"
@@ -362,12 +362,14 @@ def keep_text(text: TextCache, ip: Inode) -> None:
     text.inodes[ip] = text.inodes.pop(ip, {})
 
 
-def take_what_others_have(vm: VirtualMemory, pagetable: int, va: int) -> None:
+def take_what_others_have(vm: VirtualMemory, pagetable: PageTable, va: int) -> None:
     """break_cow, but it does not copy."""
     vm._u64[vm.walk(pagetable, va, own=True)] ^= PTE_COW | PTE_W
 
 
-def share_table_writable(vm: VirtualMemory, target: int, va: int, entry: int) -> None:
+def share_table_writable(
+    vm: VirtualMemory, source: PageTable, target: PageTable, va: int, entry: int
+) -> None:
     """_share_table, but what could be written still can."""
     vm._u64[vm._entry(target, va)] = entry
     vm._frames.share(target_of(entry))

@@ -57,7 +57,7 @@ class Tables:
 def check_kernel_map(system: System) -> Tables:
     """The rules for the kernel's own page table, which does not change after the start; gives it."""
     k = system.kernel
-    tables = Tables(system, k.pagetable)
+    tables = Tables(system, k.pagetable.root)
     for page in tables.pages:
         assert page.flags & WX != WX and not page.flags & PTE_U
         if page.flags & PTE_X:
@@ -78,7 +78,7 @@ def check_user_maps(system: System, kernels: Tables, may_have_both: frozenset[st
     stacks = {page.pa for page in kernels.pages if kstack(NPROC - 1) <= page.va < TRAMPOLINE}
     assert len(stacks) == NPROC
     owned_by_kernel = {*kernels.frames, *stacks}
-    spaces = {p: Tables(system, p.pagetable) for p in k.procs}
+    spaces = {p: Tables(system, p.space.root) for p in k.procs}
     for p, tables in spaces.items():
         owned_by_kernel |= {*tables.frames, p.trapframe_pa}
     mappings, writers = Counter[int](), Counter[int]()
@@ -88,8 +88,8 @@ def check_user_maps(system: System, kernels: Tables, may_have_both: frozenset[st
             if page.va in (TRAMPOLINE, TRAPFRAME):
                 assert not page.flags & PTE_U and page.flags & WX != WX
                 continue
-            vma = p.vmas.find(page.va)
-            assert page.va < p.sz or vma is not None, f"{p} has a page beyond its size"
+            vma = p.space.vmas.find(page.va)
+            assert page.va < p.space.sz or vma is not None, f"{p} has a page beyond its size"
             assert page.pa >= k.frames.first_pa, f"{p} can reach the kernel's own memory"
             assert page.pa not in owned_by_kernel, (
                 f"{p} can reach a page table, a trapframe or a kernel stack"
@@ -127,7 +127,7 @@ def test_while_it_works(argv: list[str]) -> None:
     rng = random.Random(1)
     looks = pages = 0
     with System(argv=["/init", *argv], mem_mib=32) as system:
-        while not any(p.sz for p in system.kernel.procs):
+        while not any(p.space.sz for p in system.kernel.procs):
             system.run(limit_s=1e-4)
         kernels = check_kernel_map(system)
         while system.run(limit_s=rng.uniform(0, SLICE_S_MAX)) is Stop.LIMIT:
@@ -160,7 +160,7 @@ def test_a_segment_that_asks_for_both_gets_both_and_nobody_else_does() -> None:
         system.wait_for_shell()  # it is catwx that waits for a line now
         assert seen[-1] == "catwx"
         p = system.process("catwx")
-        first = next(page for page in Tables(system, p.pagetable).pages if page.va == 0)
+        first = next(page for page in Tables(system, p.space.root).pages if page.va == 0)
         assert first.flags & WX == WX
         kernels = check_kernel_map(system)
         check_user_maps(system, kernels, frozenset({"catwx"}))

@@ -110,7 +110,7 @@ class Stepper:
     def words(self, va: int, n: int) -> list[int]:
         """So many words of the process's memory."""
         (p,) = self.machine.kernel.procs
-        data = self.machine.kernel.vm.peek(p.pagetable, va, 8 * n)
+        data = self.machine.kernel.vm.peek(p.space, va, 8 * n)
         assert data is not None
         return [int.from_bytes(data[at : at + 8], "little") for at in range(0, 8 * n, 8)]
 

@@ -136,7 +136,7 @@ class Watcher:
         self.seen.append((p.pid, call.name, self.system.board.clock.now, p.tf[14:20].tolist()))
 
     def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
-        self.seen.append((p.pid, result, self.system.kernel.vm.peek(p.pagetable, 0, 16)))
+        self.seen.append((p.pid, result, self.system.kernel.vm.peek(p.space, 0, 16)))
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
         self.seen.append((p.pid, scause, va, mapped))

@@ -89,7 +89,7 @@ class Guest:
 
     def vma(self, which: int = 0) -> Vma:
         """A mapping of the youngest process, the one made last having number 0."""
-        return self.processes()[-1].vmas[which]
+        return self.processes()[-1].space.vmas[which]
 
     def entries(self, process: int = -1, vma: Vma | None = None) -> dict[int, int]:
         """The PTEs of the pages of a mapping that a process has, by page."""
@@ -97,7 +97,7 @@ class Guest:
         p = self.processes()[process]
         return {
             (va - vma.start) // PGSIZE: pte
-            for va, _, pte in self.k.vm.leaves(p.pagetable, vma.start, vma.end)
+            for va, _, pte in self.k.vm.leaves(p.space, vma.start, vma.end)
         }
 
     def dirty(self, process: int = -1) -> list[int]:
@@ -106,7 +106,7 @@ class Guest:
     def set_dirty(self, page: int, dirty: bool) -> None:
         """Change D of a page that is mapped, in RAM."""
         p = self.processes()[-1]
-        index = self.k.vm.walk(p.pagetable, self.vma().start + page * PGSIZE)
+        index = self.k.vm.walk(p.space, self.vma().start + page * PGSIZE)
         pte = self.k.ram.u64[index]
         assert pte & PTE_V
         self.k.ram.u64[index] = pte | PTE_D if dirty else pte & ~PTE_D
@@ -222,7 +222,7 @@ def test_processes_share_frames_with_each_other_and_with_the_cache(guest: Guest)
     guest.map_data()
     guest.do("s 0 1 90")
     assert guest.do("f") == 0
-    assert [p.vmas for p in guest.processes()] == [guest.processes()[0].vmas] * 2
+    assert [p.space.vmas for p in guest.processes()] == [guest.processes()[0].space.vmas] * 2
     assert guest.do("l 0 1") == 90 and guest.do("s 0 2 91") == 91
     for page, process in ((1, 0), (1, 1), (2, 1)):
         assert guest.entries(process)[page] >> 10 << 12 == guest.inode.pages[page]

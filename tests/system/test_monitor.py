@@ -192,7 +192,7 @@ def test_ps(machine: Machine, monitor: Monitor) -> None:
     assert (shell[:3], shell[5:]) == (["2", "1", "sleep"], ["sh", "a line from the console"])
     assert sleeper[5] == "sleep" and re.fullmatch(r"tick \d+", sleeper[6])
     assert any(line.endswith("bytes in a pipe") for line in lines)
-    sizes = {p.pid: p.sz for p in machine.kernel.procs}
+    sizes = {p.pid: p.space.sz for p in machine.kernel.procs}
     assert {int(line.split()[0]): int(line.split()[3]) for line in lines} == sizes
 
 
@@ -214,7 +214,7 @@ def test_pt_shows_every_page(machine: Machine, monitor: Monitor) -> None:
             va, pa = (int(part.split("-")[0], 16) for part in (virtual, physical))
             for page in range(int(count)):
                 shown[va + page * PGSIZE] = (pa + page * PGSIZE, f"{permissions} {history}")
-        leaves = machine.kernel.vm.leaves(p.pagetable, 0, MAXVA)
+        leaves = machine.kernel.vm.leaves(p.space, 0, MAXVA)
         assert shown == {va: (pte >> 10 << 12, pages.flags_text(pte)) for va, _, pte in leaves}
     assert monitor.execute("pt 2").endswith("r-x-- a--  trampoline\n")
     assert re.search(r"r---- --[c-]  guard\n", monitor.execute("pt 2"))
@@ -225,9 +225,9 @@ def test_pt_shows_every_page(machine: Machine, monitor: Monitor) -> None:
 def test_pt_walks_as_the_hardware_does(machine: Machine, monitor: Monitor) -> None:
     rng, ram = random.Random(5), machine.kernel.ram
     for p in machine.kernel.procs:
-        for va in [0, 0x3FFF, 0x3F_FFFF_EFFF, *(rng.randrange(p.sz + 0x4000) for _ in range(30))]:
+        for va in [0, 0x3FFF, 0x3F_FFFF_EFFF, *(rng.randrange(p.space.sz + 0x4000) for _ in range(30))]:
             try:
-                expected = translate(ram, p.satp, va, Access.LOAD, user=va < MAXVA - 2 * PGSIZE)
+                expected = translate(ram, p.space.satp, va, Access.LOAD, user=va < MAXVA - 2 * PGSIZE)
             except TranslationFault:
                 continue
             *steps, last = monitor.execute(f"pt {p.pid} {va:#x}").splitlines()
@@ -264,15 +264,15 @@ def test_vmas_counts_the_pages_of_each_mapping(holding: Machine) -> None:
     p = min((p for p in holding.kernel.procs if p.name == "holder"), key=lambda p: p.pid)
     heading, *lines = Monitor(holding).execute(f"vmas {p.pid}").splitlines()
     assert heading.split()[1:8] == ["prot", "pages", "there", "used", "dirty", "cow", "what"]
-    for line, vma in zip(lines, p.vmas, strict=True):
+    for line, vma in zip(lines, p.space.vmas, strict=True):
         addresses, rights, *counts = line.split()[:7]
-        ptes = [pte for _, _, pte in holding.kernel.vm.leaves(p.pagetable, vma.start, vma.end)]
+        ptes = [pte for _, _, pte in holding.kernel.vm.leaves(p.space, vma.start, vma.end)]
         expected = [sum(1 for pte in ptes if pte & bit) for bit in (1, 1 << 6, 1 << 7, 1 << 8)]
         assert [int(count) for count in counts] == [(vma.end - vma.start) // PGSIZE, *expected]
         assert addresses == f"{vma.start:#012x}-{vma.end - 1:#012x}"
         assert rights == "".join("rwx"[i] if vma.prot >> i & 1 else "-" for i in range(3))
     ends = [line.split("  ")[-1] for line in lines]
-    inode = next(vma.ip for vma in p.vmas if vma.ip is not None)
+    inode = next(vma.ip for vma in p.space.vmas if vma.ip is not None)
     assert ends[-3:] == [
         f"private: {inode} from 0x2000", f"private: {inode} from 0x0", f"shared: {inode} from 0x0",
     ]  # fmt: skip
@@ -286,7 +286,7 @@ def test_vmas_of_who_has_none(machine: Machine, monitor: Monitor) -> None:
 def test_pt_shows_superpages_mappings_and_shared_tables(holding: Machine) -> None:
     monitor = Monitor(holding)
     p = min((p for p in holding.kernel.procs if p.name == "holder"), key=lambda p: p.pid)
-    large = max(p.vmas, key=lambda vma: vma.end - vma.start)
+    large = max(p.space.vmas, key=lambda vma: vma.end - vma.start)
     shown = monitor.execute(f"pt {p.pid}")
     assert re.search(r"\n0x0000200000-0x00005fffff  \S+ +1024  r--u- adc  2 superpages\n", shown)
     assert re.search(r" +1  rw-u- ad-  shared: inode \d+ from 0x0\n", shown)
@@ -302,14 +302,14 @@ def test_pt_shows_superpages_mappings_and_shared_tables(holding: Machine) -> Non
 def test_frames_knows_what_is_shared(holding: Machine) -> None:
     monitor = Monitor(holding)
     parent, child = sorted((p for p in holding.kernel.procs if p.name == "holder"), key=lambda p: p.pid)
-    vma = parent.vmas[-1]
+    vma = parent.space.vmas[-1]
     answer = monitor.execute(f"frames {vma.pages[0]:#x}").splitlines()
     assert answer[0].endswith("counts 3 owners:")
     assert sorted(answer[1:]) == sorted([
         f"  the page cache, as page 0 of {vma.ip}",
         f"  {parent}, at {vma.start:#x}", f"  {child}, at {vma.start:#x}",
     ])  # fmt: skip
-    inside = pages.find(holding.kernel.ram, parent.pagetable, 0x345678) or 0
+    inside = pages.find(holding.kernel.ram, parent.space.root, 0x345678) or 0
     answer = monitor.execute(f"frames {inside:#x}").splitlines()
     assert answer[0] == f"frame {inside & -SUPERPGSIZE:#x}, a superpage, counts 2 owners:"
     assert sorted(answer[1:]) == sorted(f"  {p}, at 0x200000, by a superpage" for p in (parent, child))
@@ -421,12 +421,12 @@ def test_frames_names_the_owners(machine: Machine, monitor: Monitor) -> None:
     kernel = machine.kernel
     shell = kernel.procs.find(2)
     assert shell is not None and Audit(kernel).findings() == []
-    text_pa = pages.find(kernel.ram, shell.pagetable, 0)
+    text_pa = pages.find(kernel.ram, shell.space.root, 0)
     assert text_pa is not None
     first, *owners = monitor.execute(f"frames {text_pa:#x}").splitlines()
     assert first == f"frame {text_pa:#x} counts {kernel.frames.owners(text_pa)} owners:"
     assert "  process 2 (sh), at 0x0" in owners and any("cached text" in owner for owner in owners)
-    assert "as a page table" in monitor.execute(f"frames {shell.pagetable + 8:#x}")
+    assert "as a page table" in monitor.execute(f"frames {shell.space.root + 8:#x}")
     assert monitor.execute("frames 0x80000000") == "0x80000000 is the kernel's own: text\n"
     free = monitor.execute("frames 0x87ffffff")
     assert free == "frame 0x87fff000 counts 0 owners; it is free\n"
@@ -437,8 +437,11 @@ def test_a_frame_goes_by_its_number_too(machine: Machine, monitor: Monitor) -> N
     for p in kernel.procs:
         for pa, what in (
             (p.trapframe_pa, f"{p}, as its trapframe"),
-            (p.pagetable, f"{p}, as a page table of level 2, for 0x0 to 0x3fffffffff"),
-            (pages.find(kernel.ram, kernel.pagetable, p.kstack_va) or 0, f"the kernel stack of {p}, slot"),
+            (p.space.root, f"{p}, as a page table of level 2, for 0x0 to 0x3fffffffff"),
+            (
+                pages.find(kernel.ram, kernel.pagetable.root, p.kstack_va) or 0,
+                f"the kernel stack of {p}, slot",
+            ),
         ):
             answer = monitor.execute(f"frame {pa >> 12:#x}")
             assert answer == monitor.execute(f"frames {pa:#x}") == monitor.execute(f"fr {pa >> 12}")
@@ -541,7 +544,7 @@ def test_x_and_regs_show_what_is_there(machine: Machine, monitor: Monitor) -> No
     assert found == machine.read(0x8000_0000, 100)
     shell = machine.kernel.procs.find(2)
     assert shell is not None
-    end = (shell.sz + PGSIZE - 1) // PGSIZE * PGSIZE
+    end = (shell.space.sz + PGSIZE - 1) // PGSIZE * PGSIZE
     assert "-- -- -- -- --" in monitor.execute(f"x 2:{end - 8:#x} 16")
     regs = monitor.execute("regs")
     for name in ("zero", "sp", "t6", "a0", "s11", "satp", "scause", "mstatus"):

@@ -201,14 +201,14 @@ def test_a_write_to_a_page_that_fork_shared_changes_one_process(debugged: Debugg
     target.catch({"fork"})
     target.resume()
     child = kernel.procs.find(PID + 1)
-    assert child is not None and kernel.vm.pte(child.pagetable, sum_va) & PTE_COW
+    assert child is not None and kernel.vm.pte(child.space, sum_va) & PTE_COW
     assert target.write(PID + 1, sum_va, b"\x63")
     assert (target.read(PID, sum_va, 1), target.read(PID + 1, sum_va, 1)) == (b"\x0a", b"\x63")
     assert target.monitor("frames").strip()
 
 
 def test_what_is_not_mapped_is_not_written_even_in_part(debugged: Debugged, target: Target) -> None:
-    sz = next(p.sz for p in debugged.machine.kernel.procs if p.pid == PID)
+    sz = next(p.space.sz for p in debugged.machine.kernel.procs if p.pid == PID)
     before = target.read(PID, sz - 4, 4)
     assert target.read(PID, sz - 4, 100) == before
     assert not target.write(PID, sz - 4, bytes(100))

@@ -50,7 +50,7 @@ def step_to(system: System, pc: int) -> None:
 
     def stop_when_loaded(hart: Hart) -> None:
         on_gate(hart)
-        if any(p.sz for p in system.kernel.procs):
+        if any(p.space.sz for p in system.kernel.procs):
             system.loop.ask_stop()
 
     system.loop.on_gate = stop_when_loaded
@@ -246,7 +246,7 @@ def test_context_with_a_wrong_return_address_is_a_panic() -> None:
 def leaf_index(system: System, va: int) -> int:
     """Index in ram.u64 of the level-0 PTE of `va` in process 1, walked here and not by the kernel."""
     words, base = system.board.ram.u64, system.board.ram.base
-    table = system.kernel.procs.init.pagetable
+    table = system.kernel.procs.init.space.root
     for shift in (30, 21):
         pte = words[(table - base) // 8 + (va >> shift & 511)]
         assert pte & PTE_V

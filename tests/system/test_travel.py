@@ -144,15 +144,15 @@ def test_a_machine_has_a_timeline_of_its_run() -> None:
 
 
 def bytes_at(it: Machine, p: Proc, va: int) -> bytes:
-    return it.kernel.vm.peek(p.pagetable, va, PGSIZE) or b""
+    return it.kernel.vm.peek(p.space, va, PGSIZE) or b""
 
 
 def test_a_changed_byte_parts_futures_where_it_is_read() -> None:
     with machine() as it, it.fork() as other:
         shell = next(p for p in other.kernel.procs if p.name == "sh")
-        pages = (va for va in range(0, shell.sz, PGSIZE) if b"$ \0" in bytes_at(other, shell, va))
+        pages = (va for va in range(0, shell.space.sz, PGSIZE) if b"$ \0" in bytes_at(other, shell, va))
         va = next(pages)
-        prompt = pa_of(other.kernel.vm.pte(shell.pagetable, va)) + bytes_at(other, shell, va).index(b"$ \0")
+        prompt = pa_of(other.kernel.vm.pte(shell.space, va)) + bytes_at(other, shell, va).index(b"$ \0")
         other.write(prompt, b"#")
         assert it.sh("echo a") == "a\n"
         other.type("echo a\n")

@@ -36,10 +36,10 @@ class Bench:
 
     def frames_of_process(self) -> int:
         """Frames that only the process's memory and tables take, root excluded."""
-        leaves = {pte >> 10: pte for _, _, pte in self.k.vm.leaves(self.p.pagetable, 0, self.p.sz)}
+        leaves = {pte >> 10: pte for _, _, pte in self.k.vm.leaves(self.p.space, 0, self.p.space.sz)}
         mapped = sum(SUPER_FRAMES if pte & PTE_SUPER else 1 for pte in leaves.values())
         tables, words = 0, self.k.ram.u64
-        for level2 in self.table(self.p.pagetable):
+        for level2 in self.table(self.p.space.root):
             tables += 1 + sum(not words[i] & PTE_SUPER for i in self.table(words[level2] >> 10 << 12))
         return mapped + tables
 
@@ -50,7 +50,7 @@ class Bench:
     def exec(self, program: bytes, argv: list[bytes] | None = None) -> int:
         """Run it in process 1 as a file of its own; the result, after checking that nothing was lost."""
         k, p = self.k, self.p
-        before = p.pagetable, p.sz, p.tf.tolist()
+        before = p.space.root, p.space.sz, p.tf.tolist()
         ip = Inode(k, 1, 5)
         argv = argv or [b"echo"]
         try:
@@ -59,7 +59,7 @@ class Bench:
             self.check_rights()
             result = len(argv)
         except SyscallError:
-            assert (p.pagetable, p.sz, p.tf.tolist()) == before, "the old program goes on"
+            assert (p.space.root, p.space.sz, p.tf.tolist()) == before, "the old program goes on"
             result = -1
         self.check_text(ip, program)
         k.text.drop(ip)
@@ -72,7 +72,7 @@ class Bench:
             assert self.k.ram.view(pa, PGSIZE) == shared, "what others run is what the file says"
 
     def check_rights(self) -> None:
-        for va, _, pte in self.k.vm.leaves(self.p.pagetable, 0, TRAPFRAME):
-            assert va < self.p.sz, "nothing is mapped beyond the size"
+        for va, _, pte in self.k.vm.leaves(self.p.space, 0, TRAPFRAME):
+            assert va < self.p.space.sz, "nothing is mapped beyond the size"
             if pte & PTE_W and pte & PTE_X:
                 assert pte & PTE_U  # a segment that asked for both, of a program that was made so

@@ -77,6 +77,13 @@ class CutDrive(RamDrive):
         return self.read(0, self.capacity)
 
 
+class FakeSpace:
+    """The memory of a process: addresses from 0 to MEMORY_SIZE."""
+
+    def __init__(self) -> None:
+        self.memory = bytearray(MEMORY_SIZE)
+
+
 class FakeProc:
     """A process: `run` is its greenlet, `result` what its function returned."""
 
@@ -87,7 +94,8 @@ class FakeProc:
         self.ofile: list[File | None] = [None] * NOFILE
         self.cwd: Inode
         self.chan: object = None
-        self.memory = bytearray(MEMORY_SIZE)
+        self.space = FakeSpace()
+        self.memory = self.space.memory
         self.result: Any = None
 
 
@@ -186,15 +194,15 @@ class FakeKernel:
         self.texts_dropped.append(ip.inum)
         ip.text = None
 
-    def copyin(self, proc: FakeProc, va: int, n: int) -> bytes:
+    def copyin(self, space: FakeSpace, va: int, n: int) -> bytes:
         good = self._good(va, n)
         if good < n:
             raise BadAddress(va + good)
-        return bytes(proc.memory[va : va + n])
+        return bytes(space.memory[va : va + n])
 
-    def copyout(self, proc: FakeProc, va: int, data: bytes) -> None:
+    def copyout(self, space: FakeSpace, va: int, data: bytes) -> None:
         good = self._good(va, len(data))
-        proc.memory[va : va + good] = data[:good]
+        space.memory[va : va + good] = data[:good]
         if good < len(data):
             raise BadAddress(va + good)
 
@@ -202,10 +210,10 @@ class FakeKernel:
         """Let each copyout to `va` sleep first, on what is returned, as if a page had to be read for it."""
         copyout, chan = self.copyout, object()
 
-        def sleeping(proc: FakeProc, at: int, data: bytes) -> None:
+        def sleeping(space: FakeSpace, at: int, data: bytes) -> None:
             if at == va:
                 self.sleep(chan)
-            copyout(proc, at, data)
+            copyout(space, at, data)
 
         self.copyout = sleeping  # type: ignore[method-assign]
         return chan

@@ -59,18 +59,18 @@ def test_a_program_as_it_should_be(bench: Bench) -> None:
     assert p.name == "sh" and p.tf[TF_EPC] == HEADER.entry  # type: ignore[union-attr]
     sp, argv = p.tf[TF_SP], p.tf[TF_A1]
     assert sp % 16 == 0 and sp == argv
-    pointers = struct.unpack("<4Q", k.copyin(p, argv, 32))
+    pointers = struct.unpack("<4Q", k.copyin(p.space, argv, 32))
     assert pointers[3] == 0 and all(pointer % 16 == 0 for pointer in pointers)
-    strings = [k.usercopy.copyinstr(p, pointer, 99) for pointer in pointers[:3]]
+    strings = [k.usercopy.copyinstr(p.space, pointer, 99) for pointer in pointers[:3]]
     assert strings == [b"echo", b"a", b"long one"]
-    stack_top = p.sz
+    stack_top = p.space.sz
     with pytest.raises(BadAddress):
-        k.copyin(p, stack_top - (1 + USERSTACK) * PGSIZE, 1)  # the guard
-    assert k.copyin(p, stack_top - USERSTACK * PGSIZE, 1) == b"\0"
+        k.copyin(p.space, stack_top - (1 + USERSTACK) * PGSIZE, 1)  # the guard
+    assert k.copyin(p.space, stack_top - USERSTACK * PGSIZE, 1) == b"\0"
     text, *_ = LOADED
-    assert k.copyin(p, 0, text.filesz) == SH[text.offset : text.offset + text.filesz]
+    assert k.copyin(p.space, 0, text.filesz) == SH[text.offset : text.offset + text.filesz]
     with pytest.raises(BadAddress):
-        k.copyout(p, 0, b"x")
+        k.copyout(p.space, 0, b"x")
 
 
 def test_truncated_at_every_boundary(bench: Bench) -> None:
@@ -117,9 +117,9 @@ def test_a_segment_over_the_text_changes_nobody_elses(bench: Bench) -> None:
     )
     text = LOADED[0]
     assert bench.exec(over) == 1
-    assert bench.k.copyin(bench.p, 0, 128) == SH[:64] + SH[text.offset + 64 : text.offset + 128]
+    assert bench.k.copyin(bench.p.space, 0, 128) == SH[:64] + SH[text.offset + 64 : text.offset + 128]
     with pytest.raises(BadAddress):
-        bench.k.copyout(bench.p, 0, b"x")
+        bench.k.copyout(bench.p.space, 0, b"x")
 
 
 def test_zeroes_behind_the_file_part_of_a_page(bench: Bench) -> None:
@@ -128,7 +128,7 @@ def test_zeroes_behind_the_file_part_of_a_page(bench: Bench) -> None:
     assert bench.exec(short) == 1
     data = LOADED[1]
     expected = SH[data.offset : data.offset + 8] + bytes(2 * PGSIZE - 8)
-    assert bench.k.copyin(bench.p, data.vaddr, 2 * PGSIZE) == expected
+    assert bench.k.copyin(bench.p.space, data.vaddr, 2 * PGSIZE) == expected
     assert any(SH[data.offset + 8 : data.offset + PGSIZE]), "there was something that could have shown"
 
 

@@ -69,7 +69,7 @@ def inode(k: Kernel, kind: int) -> Inode:
 def k() -> Kernel:
     k = kernel()
     p = k.procs.init
-    p.sz = HEAP
+    p.space.sz = HEAP
     file = inode(k, T_FILE)
     p.ofile[:6] = [
         InodeFile(k, file, True, True),
@@ -87,11 +87,11 @@ MAPPED = MMAP_TOP - 2 * PGSIZE  # two pages, of a file that cannot be written
 
 
 def check_error(k: Kernel, code: int, call: Any, *args: int) -> None:
-    before = list(k.procs.init.vmas)
+    before = list(k.procs.init.space.vmas)
     with pytest.raises(SyscallError) as error:
         call(k, k.procs.init, *args)
     assert error.value.code == code
-    assert list(k.procs.init.vmas) == before
+    assert list(k.procs.init.space.vmas) == before
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_is_no_error(k: Kernel) -> None:
     assert sys_mprotect(k, p, MAPPED, 0, RW) == sys_msync(k, p, MAPPED, 0, 0) == 0
     assert sys_msync(k, p, MAPPED, 2 * PGSIZE, MS_ASYNC | MS_INVALIDATE) == 0
     start = sys_mmap(k, p, 0, 1, PROT_READ | PROT_EXEC, ANON, CLOSED, PGSIZE)
-    assert list(p.vmas) == [
+    assert list(p.space.vmas) == [
         Vma(start, start + PGSIZE, PROT_READ | PROT_EXEC, ANON, None, start),
         Vma(MAPPED, MMAP_TOP, PROT_READ, MAP_SHARED, p.ofile[READS].ip, 0, None, False),  # type: ignore[union-attr]
     ]
@@ -253,7 +253,7 @@ class Anonymous(RuleBasedStateMachine):
         except OutOfMemory:
             assert self.hoard
             for page in pages:  # a first part may have them
-                vma = p.vmas.find(BASE + page * PGSIZE)
+                vma = p.space.vmas.find(BASE + page * PGSIZE)
                 assert vma is not None and vma.prot in (prot, self.models[p][page].prot)
                 self.models[p][page].prot = vma.prot
             return
@@ -268,7 +268,7 @@ class Anonymous(RuleBasedStateMachine):
         p = self.chosen(which)
         known = self.models[p].get(page)
         try:
-            found = self.k.copyin(p, BASE + page * PGSIZE, 1)[0]
+            found = self.k.copyin(p.space, BASE + page * PGSIZE, 1)[0]
         except BadAddress:
             assert self.hoard or not known or known.prot == PROT_NONE
         else:
@@ -279,7 +279,7 @@ class Anonymous(RuleBasedStateMachine):
         p = self.chosen(which)
         known = self.models[p].get(page)
         try:
-            self.k.copyout(p, BASE + page * PGSIZE, bytes([value]))
+            self.k.copyout(p.space, BASE + page * PGSIZE, bytes([value]))
         except BadAddress:
             assert self.hoard or not known or not known.prot & PROT_WRITE
         else:
@@ -306,7 +306,7 @@ class Anonymous(RuleBasedStateMachine):
     def exit(self, which: int) -> None:
         if len(self.models) > 1:
             p = list(self.models)[1 + which % (len(self.models) - 1)]  # not init
-            self.k.mmap.drop_all(p)
+            self.k.mmap.drop_all(p.space)
             self.k.procs.freeproc(p)
             del self.models[p]
 
@@ -329,7 +329,7 @@ class Anonymous(RuleBasedStateMachine):
         for p, model in self.models.items():
             listed = {
                 (va - BASE) // PGSIZE: (vma.prot, vma.shared)
-                for vma in p.vmas
+                for vma in p.space.vmas
                 for va in range(vma.start, vma.end, PGSIZE)
             }
             assert listed == {page: (known.prot, known.shared) for page, known in model.items()}
@@ -337,7 +337,7 @@ class Anonymous(RuleBasedStateMachine):
     @invariant()
     def no_page_may_be_used_more_than_allowed(self) -> None:
         for p, model in self.models.items():
-            for va, _, pte in self.k.vm.leaves(p.pagetable, BASE, BASE + 100 * PGSIZE):
+            for va, _, pte in self.k.vm.leaves(p.space, BASE, BASE + 100 * PGSIZE):
                 prot = model[(va - BASE) // PGSIZE].prot
                 assert not pte & PTE_W or prot & PROT_WRITE
                 assert bool(pte & PTE_R) and bool(pte & 16) == bool(prot)
@@ -345,7 +345,7 @@ class Anonymous(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.have_memory_again()
         for p in list(self.models):
-            self.k.mmap.drop_all(p)
+            self.k.mmap.drop_all(p.space)
             if p is not self.k.procs.init:
                 self.k.procs.freeproc(p)
         # what is left are tables, which stay until their process goes

@@ -97,18 +97,18 @@ def test_pids_are_never_used_again(k: Kernel) -> None:
 
 def test_fork_copies_memory_and_registers_but_not_the_kernels_words(k: Kernel) -> None:
     parent = k.procs.init
-    k.vm.grow(parent.pagetable, 0, PGSIZE, PTE_R | PTE_W)
-    parent.sz = PGSIZE
+    k.vm.grow(parent.space, 0, PGSIZE, PTE_R | PTE_W)
+    parent.space.sz = PGSIZE
     parent.name = "parent"
     for word in range(TF_EPC, 36):
         parent.tf[word] = 1000 + word
-    k.copyout(parent, 8, b"before")
+    k.copyout(parent.space, 8, b"before")
     child = child_of(k, parent)
-    k.copyout(parent, 8, b"after ")
-    assert k.copyin(child, 8, 6) == b"before"
+    k.copyout(parent.space, 8, b"after ")
+    assert k.copyin(child.space, 8, 6) == b"before"
     assert child.tf[TF_A0] == 0 and child.tf[TF_A7] == 1000 + TF_A7
     assert child.tf[TF_KERNEL_SP] == kstack(child.slot) + PGSIZE != parent.tf[TF_KERNEL_SP]
-    assert (child.parent, child.name, child.sz, child.state) == (parent, "parent", PGSIZE, RUNNABLE)
+    assert (child.parent, child.name, child.space.sz, child.state) == (parent, "parent", PGSIZE, RUNNABLE)
     assert child.cwd is parent.cwd and parent.cwd is not None and parent.cwd.ref == 2
 
 
@@ -127,8 +127,8 @@ def test_the_table_is_full_and_nothing_is_lost(k: Kernel) -> None:
 
 def test_fork_out_of_memory_at_every_allocation(k: Kernel) -> None:
     parent, alloc = k.procs.init, k.frames.alloc
-    k.vm.grow(parent.pagetable, 0, 3 * PGSIZE, PTE_R | PTE_W)
-    parent.sz = 3 * PGSIZE
+    k.vm.grow(parent.space, 0, 3 * PGSIZE, PTE_R | PTE_W)
+    parent.space.sz = 3 * PGSIZE
     before = k.frames.free_frames
     for n in range(1, 50):
         left = n

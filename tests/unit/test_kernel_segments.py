@@ -19,6 +19,7 @@ from kernel.abi.param import SEGMENTS_MAX, USERSTACK
 from kernel.abi.riscv import PTE_COW, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.errors import SyscallError
 from kernel.mm.pagetable import pgroundup
+from kernel.mm.space import AddressSpace
 from kernel.proc import Proc
 from kernel.xv6.sysproc import sys_sbrk
 
@@ -106,19 +107,19 @@ def compare(bench: Bench, expected: Expected) -> None:
     k, p = bench.k, bench.p
     base = pgroundup(expected.sz) // PGSIZE
     found = {}
-    for va, _, pte in k.vm.leaves(p.pagetable, 0, p.sz):
+    for va, _, pte in k.vm.leaves(p.space, 0, p.space.sz):
         assert not (pte & PTE_SUPER and pte & PTE_X), "superpages hold no text"
         for page in range(va // PGSIZE, (va + (SUPERPGSIZE if pte & PTE_SUPER else PGSIZE)) // PGSIZE):
             found[page] = pte & (PTE_R | PTE_W | PTE_X | PTE_U)
     guard, stack = {base: PTE_R | PTE_W}, [base + 1]
-    assert p.sz == (base + 2) * PGSIZE
+    assert p.space.sz == (base + 2) * PGSIZE
     assert found == {
         **{page: perm | PTE_U for page, perm in expected.pages.items()},
         **guard,
         **dict.fromkeys(stack, PTE_R | PTE_W | PTE_U),
     }
     for page in sample(expected):
-        assert k.vm.peek(p.pagetable, page * PGSIZE, PGSIZE) == expected.bytes_of(page)
+        assert k.vm.peek(p.space, page * PGSIZE, PGSIZE) == expected.bytes_of(page)
 
 
 def sample(expected: Expected) -> list[int]:
@@ -135,38 +136,38 @@ def live_on(bench: Bench, expected: Expected) -> None:
     k, p = bench.k, bench.p
     before = k.frames.free_frames
     child = Proc(1)
-    child.pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline)
+    child.space = AddressSpace(k.vm.create_user(p.trapframe_pa, k.image.trampoline))
     try:
-        k.vm.copy(p.pagetable, child.pagetable, 0, p.sz)
-        child.sz = p.sz
+        k.vm.copy(p.space, child.space, 0, p.space.sz)
+        child.space.sz = p.space.sz
         for page in sample(expected)[:8]:
             store(bench, child, page, expected)
             store(bench, p, page, expected)
     except SyscallError:  # no memory for a copy
         assert k.frames.free_frames < 2 * SUPERPGSIZE // PGSIZE
-    k.vm.free_user(child.pagetable, child.sz)
-    size = p.sz
+    k.vm.free_user(child.space, child.space.sz)
+    size = p.space.sz
     for keep in (size - PGSIZE, size // 2, PGSIZE, 0):
-        assert sys_sbrk(k, p, keep - p.sz, 0) >= 0
+        assert sys_sbrk(k, p, keep - p.space.sz, 0) >= 0
         assert sys_sbrk(k, p, 3 * PGSIZE, 1) == keep
-    assert k.copyin(p, 0, 3 * PGSIZE) == bytes(3 * PGSIZE)
-    k.copyout(p, 0, b"heap")
-    sys_sbrk(k, p, -p.sz, 0)
+    assert k.copyin(p.space, 0, 3 * PGSIZE) == bytes(3 * PGSIZE)
+    k.copyout(p.space, 0, b"heap")
+    sys_sbrk(k, p, -p.space.sz, 0)
     assert k.frames.free_frames >= before
 
 
 def store(bench: Bench, p: Proc, page: int, expected: Expected) -> None:
     """The kernel stores for a process where it may, and where it may not it says so."""
     k, at = bench.k, page * PGSIZE
-    assert k.vm.peek(p.pagetable, at, PGSIZE) == expected.bytes_of(page)
+    assert k.vm.peek(p.space, at, PGSIZE) == expected.bytes_of(page)
     if expected.pages[page] & PTE_W:
-        k.copyout(p, at + 5, b"%d" % p.slot)
+        k.copyout(p.space, at + 5, b"%d" % p.slot)
         data = expected.bytes_of(page)
-        assert k.copyin(p, at, PGSIZE) == data[:5] + b"%d" % p.slot + data[6:]
-        assert not k.vm.pte(p.pagetable, at) & PTE_COW
+        assert k.copyin(p.space, at, PGSIZE) == data[:5] + b"%d" % p.slot + data[6:]
+        assert not k.vm.pte(p.space, at) & PTE_COW
     else:
         with pytest.raises(SyscallError):
-            k.copyout(p, at + 5, b"x")
+            k.copyout(p.space, at + 5, b"x")
 
 
 BORDERS = [0, 1, PGSIZE - 1, PGSIZE, PGSIZE + 1, 0x1800, 3 * PGSIZE]
@@ -217,7 +218,7 @@ def bench() -> Bench:
 
 def test_large_data_has_superpages_and_large_text_has_not(bench: Bench) -> None:
     def supers() -> int:
-        return sum(bool(pte & PTE_SUPER) for *_, pte in bench.k.vm.leaves(bench.p.pagetable, 0, bench.p.sz))
+        return sum(bool(pte & PTE_SUPER) for *_, pte in bench.k.vm.leaves(bench.p.space, 0, bench.p.space.sz))
 
     for flags, count in ((R, 1), (R | W, 1), (R | X, 0), (R | W | X, 0)):
         assert bench.exec(program(Piece(0, 3 << 20, flags, 100))) == 1
@@ -234,10 +235,10 @@ def stack_pages(bench: Bench, *wanted: int) -> int:
     asks = [Piece(0, size, R | W, type=elf.PT_GNU_STACK) for size in wanted]
     assert bench.exec(program(Piece(0, 3 * PGSIZE, R | W), *asks)) == 1
     k, p = bench.k, bench.p
-    assert k.vm.pte(p.pagetable, 3 * PGSIZE) & (PTE_R | PTE_U) == PTE_R
+    assert k.vm.pte(p.space, 3 * PGSIZE) & (PTE_R | PTE_U) == PTE_R
     with pytest.raises(SyscallError):
-        k.copyin(p, 4 * PGSIZE - 1, 1)
-    stack = k.copyin(p, 4 * PGSIZE, p.sz - 4 * PGSIZE)
+        k.copyin(p.space, 4 * PGSIZE - 1, 1)
+    stack = k.copyin(p.space, 4 * PGSIZE, p.space.sz - 4 * PGSIZE)
     assert len(stack) % PGSIZE == 0
     return len(stack) // PGSIZE
 
@@ -276,10 +277,10 @@ def test_the_guard_stays_below_a_stack_that_has_a_superpage() -> None:
     for size in (SUPERPGSIZE - PGSIZE, SUPERPGSIZE):
         assert bench.exec(program(Piece(0, size, R | W))) == 1
         k, p = bench.k, bench.p
-        assert k.vm.pte(p.pagetable, SUPERPGSIZE if size < SUPERPGSIZE else 0) & PTE_SUPER
+        assert k.vm.pte(p.space, SUPERPGSIZE if size < SUPERPGSIZE else 0) & PTE_SUPER
         with pytest.raises(SyscallError):
-            k.copyin(p, size + PGSIZE - 1, 1)
-        assert not any(k.copyin(p, size + PGSIZE, 590 * PGSIZE))
+            k.copyin(p.space, size + PGSIZE - 1, 1)
+        assert not any(k.copyin(p.space, size + PGSIZE, 590 * PGSIZE))
 
 
 @pytest.mark.long

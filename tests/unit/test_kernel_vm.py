@@ -16,9 +16,9 @@ from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_V, PTE
 from kernel.errors import BadAddress, OutOfMemory
 from kernel.mm.fault import Pager
 from kernel.mm.kalloc import FrameAllocator
-from kernel.mm.pagetable import MemoryCounts, VirtualMemory, pgroundup, satp_of
+from kernel.mm.pagetable import MemoryCounts, PageTable, VirtualMemory, pgroundup
+from kernel.mm.space import AddressSpace
 from kernel.mm.usercopy import UserCopy
-from kernel.mm.vma import VmaList
 
 RW = PTE_R | PTE_W
 RX = PTE_R | PTE_X
@@ -51,17 +51,17 @@ class Machine:
         self.trapframe = self.ram.base + PGSIZE
         self.all_frames = self.frames.free_frames
 
-    def space(self) -> int:
-        return self.vm.create_user(self.trapframe, self.trampoline)
+    def space(self) -> AddressSpace:
+        return AddressSpace(self.vm.create_user(self.trapframe, self.trampoline))
 
-    def physical(self, pagetable: int, va: int, access: Access, user: bool = True) -> int | None:
+    def physical(self, pagetable: PageTable, va: int, access: Access, user: bool = True) -> int | None:
         """Where the hart would find `va`, or None for a fault."""
         try:
-            return translate(self.ram, satp_of(pagetable), va, access, user=user, sum_=False, mxr=False)
+            return translate(self.ram, pagetable.satp, va, access, user=user, sum_=False, mxr=False)
         except TranslationFault:
             return None
 
-    def pages(self, pagetable: int, top: int) -> dict[int, tuple[int, int]]:
+    def pages(self, pagetable: PageTable, top: int) -> dict[int, tuple[int, int]]:
         """Page number to (PTE, physical address) of all that is mapped below `top`."""
         found = {}
         for va, _, pte in self.vm.leaves(pagetable, 0, top):
@@ -69,7 +69,7 @@ class Machine:
                 found[va // PGSIZE + i] = pte, (pte >> 10 << 12) + i * PGSIZE
         return found
 
-    def owners(self, pagetable: int, va: int, pa: int) -> int:
+    def owners(self, pagetable: PageTable, va: int, pa: int) -> int:
         """Owners of the frame or superpage at `va`, by way of a table that may be shared itself."""
         index = self.vm.walk(pagetable, va)
         if self.ram.u64[index] & PTE_SUPER:
@@ -92,13 +92,12 @@ class Machine:
         del self.frames.alloc
 
 
-class Space:
-    """The model of one address space: page number to (bytes, rights)."""
+class Space(AddressSpace):
+    """An address space with its model: page number to (bytes, rights)."""
 
-    def __init__(self, pagetable: int, sz: int = 0) -> None:
-        self.pagetable = pagetable
+    def __init__(self, space: AddressSpace, sz: int = 0) -> None:
+        super().__init__(space.root)
         self.sz = sz
-        self.vmas = VmaList()
         self.pages: dict[int, tuple[bytearray, int]] = {}
 
     def promised(self, page: int) -> bool:
@@ -140,7 +139,7 @@ class AddressSpaces(RuleBasedStateMachine):
         perm = RX if text else RW
         clean = not any(pgroundup(old) <= page * PGSIZE < new for page in space.pages)
         assert clean, "nothing is mapped beyond the size"
-        self.m.vm.grow(space.pagetable, old, new, perm)
+        self.m.vm.grow(space, old, new, perm)
         for va in range(pgroundup(old), new, PGSIZE):
             space.pages[va // PGSIZE] = (bytearray(PGSIZE), perm)
         space.sz = new
@@ -152,7 +151,7 @@ class AddressSpaces(RuleBasedStateMachine):
     @rule(space=spaces, size=SIZES)
     def shrink(self, space: Space, size: int) -> None:
         if size < space.sz:
-            self.m.vm.unmap(space.pagetable, pgroundup(size), pgroundup(space.sz))
+            self.m.vm.unmap(space, pgroundup(size), pgroundup(space.sz))
             space.sz = size
             keep = pgroundup(size) // PGSIZE
             space.pages = {page: it for page, it in space.pages.items() if page < keep}
@@ -161,7 +160,7 @@ class AddressSpaces(RuleBasedStateMachine):
     def touch(self, space: Space, piece: int) -> None:
         """What pgpte does: a piece that was promised whole is mapped by a superpage."""
         pages = range(piece * PIECE, (piece + 1) * PIECE)
-        pte = self.m.pager.touch(space, piece * SUPERPGSIZE)  # type: ignore[arg-type]
+        pte = self.m.pager.touch(space, piece * SUPERPGSIZE)
         if all(map(space.promised, pages)):
             assert pte & PTE_SUPER and pte & PTE_W, "the first ones fit in memory"
             space.pages |= {page: (bytearray(PGSIZE), RW) for page in pages}
@@ -172,7 +171,7 @@ class AddressSpaces(RuleBasedStateMachine):
     @rule(space=spaces, target=spaces, sp=SIZES)
     def fork(self, space: Space, sp: int) -> Space:
         child = Space(self.m.space())
-        self.m.vm.copy(space.pagetable, child.pagetable, 0, space.sz, sp)
+        self.m.vm.copy(space, child, 0, space.sz, sp)
         child.sz = space.sz
         child.pages = {
             page: (bytearray(data) if perm & PTE_W else data, perm)
@@ -222,7 +221,7 @@ class AddressSpaces(RuleBasedStateMachine):
 
     @rule(space=consumes(spaces))
     def end(self, space: Space) -> None:
-        self.m.vm.free_user(space.pagetable, space.sz)
+        self.m.vm.free_user(space, space.sz)
         self.live.remove(space)
 
     @invariant()
@@ -230,29 +229,29 @@ class AddressSpaces(RuleBasedStateMachine):
         base = self.m.ram.base
         for space in self.live:
             top = max([space.sz, *((page + 1) * PGSIZE for page in space.pages)])
-            leaves = self.m.pages(space.pagetable, top)
+            leaves = self.m.pages(space, top)
             assert leaves.keys() == space.pages.keys()
             for page, (data, perm) in space.pages.items():
                 pte, pa = leaves[page]
                 rights = pte & (RW | PTE_X) | (PTE_W if pte & PTE_COW else 0)
                 assert rights == perm and (pte & (PTE_W | PTE_COW)) != PTE_W | PTE_COW
-                assert not pte & PTE_W or self.m.owners(space.pagetable, page * PGSIZE, pa) == 1
+                assert not pte & PTE_W or self.m.owners(space, page * PGSIZE, pa) == 1
                 assert self.m.ram.bytes[pa - base : pa - base + PGSIZE] == data
             for page in list(space.pages)[::100]:
                 for access, right in RIGHTS.items():
-                    found = self.m.physical(space.pagetable, page * PGSIZE, access)
+                    found = self.m.physical(space, page * PGSIZE, access)
                     assert found == (leaves[page][1] if leaves[page][0] & right else None)
 
     @invariant()
     def every_frame_is_accounted_for(self) -> None:
         used = set()
         for space in self.live:
-            used |= frames_of(self.m, space.pagetable)
+            used |= frames_of(self.m, space.root)
         assert self.m.frames.free_frames == self.m.all_frames - len(used)
 
     def teardown(self) -> None:
         for space in self.live:
-            self.m.vm.free_user(space.pagetable, space.sz)
+            self.m.vm.free_user(space, space.sz)
         assert self.m.frames.free_frames == self.m.all_frames
 
 
@@ -314,23 +313,23 @@ def test_no_pointer_reaches_the_kernels_pages(va: int) -> None:
 def test_fork_shares_all_pages_but_the_one_of_the_stack_pointer() -> None:
     m = Machine()
     parent, child = Space(m.space(), 3 * PGSIZE), Space(m.space(), 3 * PGSIZE)
-    m.vm.grow(parent.pagetable, 0, PGSIZE, RX)
-    m.vm.grow(parent.pagetable, PGSIZE, 3 * PGSIZE, RW)
-    m.vm.copy(parent.pagetable, child.pagetable, 0, parent.sz, sp=2 * PGSIZE + 8)
+    m.vm.grow(parent, 0, PGSIZE, RX)
+    m.vm.grow(parent, PGSIZE, 3 * PGSIZE, RW)
+    m.vm.copy(parent, child, 0, parent.sz, sp=2 * PGSIZE + 8)
 
     def frames(page: int) -> list[int]:
-        return [m.pages(space.pagetable, space.sz)[page][1] for space in (parent, child)]
+        return [m.pages(space, space.sz)[page][1] for space in (parent, child)]
 
     text, data, stack = map(frames, range(3))
     assert text[0] == text[1] and data[0] == data[1] and stack[0] != stack[1]
     assert [m.frames.owners(pa) for pa in (text[0], data[0], stack[0], stack[1])] == [2, 2, 1, 1]
-    m.usercopy.copyout(child, PGSIZE, b"child")  # type: ignore[arg-type]
-    assert frames(1) == [data[0], m.pages(child.pagetable, child.sz)[1][1]] and frames(1)[1] != data[0]
+    m.usercopy.copyout(child, PGSIZE, b"child")
+    assert frames(1) == [data[0], m.pages(child, child.sz)[1][1]] and frames(1)[1] != data[0]
     assert (m.counts.cow_copied, m.counts.cow_taken) == (2, 1)
-    m.usercopy.copyout(parent, PGSIZE, b"parent")  # type: ignore[arg-type]
+    m.usercopy.copyout(parent, PGSIZE, b"parent")
     assert frames(1)[0] == data[0], "the last owner takes the frame"
     assert (m.counts.cow_copied, m.counts.cow_taken) == (2, 2)
-    m.vm.free_user(parent.pagetable, parent.sz)
+    m.vm.free_user(parent, parent.sz)
     assert m.frames.owners(text[1]) == 1
 
 
@@ -339,17 +338,17 @@ def test_fork_shares_the_tables_of_a_large_heap_whole() -> None:
     sz = 7 * SUPERPGSIZE + 5 * PGSIZE
     parent, child = Space(m.space(), sz), Space(m.space(), sz)
     for va in range(0, sz, PGSIZE):
-        m.vm.map_new(parent.pagetable, va, RW)
+        m.vm.map_new(parent, va, RW)
     before = m.frames.free_frames
-    m.vm.copy(parent.pagetable, child.pagetable, 0, sz, sp=100)
+    m.vm.copy(parent, child, 0, sz, sp=100)
     assert before - m.frames.free_frames == 4, "the table with sp, its page, the last table, one of level 1"
-    m.usercopy.copyout(child, 3 * SUPERPGSIZE, b"own")  # type: ignore[arg-type]
+    m.usercopy.copyout(child, 3 * SUPERPGSIZE, b"own")
     assert before - m.frames.free_frames == 6, "one table and one page more"
-    m.vm.unmap(parent.pagetable, SUPERPGSIZE + PGSIZE, sz)
-    assert m.usercopy.copyin(child, 3 * SUPERPGSIZE, 3) == b"own"  # type: ignore[arg-type]
-    m.vm.free_user(parent.pagetable, SUPERPGSIZE + PGSIZE)
-    assert m.usercopy.copyin(child, sz - 4, 4) == bytes(4)  # type: ignore[arg-type]
-    m.vm.free_user(child.pagetable, sz)
+    m.vm.unmap(parent, SUPERPGSIZE + PGSIZE, sz)
+    assert m.usercopy.copyin(child, 3 * SUPERPGSIZE, 3) == b"own"
+    m.vm.free_user(parent, SUPERPGSIZE + PGSIZE)
+    assert m.usercopy.copyin(child, sz - 4, 4) == bytes(4)
+    m.vm.free_user(child, sz)
     assert m.frames.free_frames == m.all_frames
 
 
@@ -358,18 +357,18 @@ def test_a_superpage_splits_where_a_part_is_given_back(forked: bool) -> None:
     m = Machine()
     sz = 2 * SUPERPGSIZE
     space = Space(m.space(), sz)
-    m.vm.grow(space.pagetable, 0, sz, RW)
-    assert len(list(m.vm.leaves(space.pagetable, 0, sz))) == 2
-    m.usercopy.copyout(space, sz - SUPERPGSIZE // 2 - 4, b"kept")  # type: ignore[arg-type]
+    m.vm.grow(space, 0, sz, RW)
+    assert len(list(m.vm.leaves(space, 0, sz))) == 2
+    m.usercopy.copyout(space, sz - SUPERPGSIZE // 2 - 4, b"kept")
     child = m.space()
     if forked:
-        m.vm.copy(space.pagetable, child, 0, sz)
-    m.vm.unmap(space.pagetable, sz - SUPERPGSIZE // 2, sz)
-    leaves = list(m.vm.leaves(space.pagetable, 0, sz))
+        m.vm.copy(space, child, 0, sz)
+    m.vm.unmap(space, sz - SUPERPGSIZE // 2, sz)
+    leaves = list(m.vm.leaves(space, 0, sz))
     assert len(leaves) == 1 + PIECE // 2 and not any(pte & PTE_SUPER for _, _, pte in leaves[1:])
-    assert m.usercopy.copyin(space, sz - SUPERPGSIZE // 2 - 4, 4) == b"kept"  # type: ignore[arg-type]
+    assert m.usercopy.copyin(space, sz - SUPERPGSIZE // 2 - 4, 4) == b"kept"
     assert m.vm.peek(child, sz - SUPERPGSIZE // 2 - 4, 4) == (b"kept" if forked else None)
-    m.vm.free_user(space.pagetable, sz - SUPERPGSIZE // 2)
+    m.vm.free_user(space, sz - SUPERPGSIZE // 2)
     m.vm.free_user(child, sz)
     assert m.frames.free_frames == m.all_frames
     m.vm.grow(again := m.space(), 0, sz, RW)
@@ -380,15 +379,16 @@ def test_guard_page_is_nobodys() -> None:
     m = Machine()
     pagetable = m.space()
     m.vm.grow(pagetable, 0, 2 * PGSIZE, RW)
+    generation = pagetable.generation
     m.vm.forbid(pagetable, 0)
-    assert m.vm.changed
+    assert pagetable.generation > generation
     for access in Access:
         assert m.physical(pagetable, 0, access) is None
     space = Space(pagetable, 2 * PGSIZE)
     with pytest.raises(BadAddress):
-        m.usercopy.copyout(space, 0, b"x")  # type: ignore[arg-type]
+        m.usercopy.copyout(space, 0, b"x")
     m.vm.copy(pagetable, m.space(), 0, 2 * PGSIZE)
-    assert not m.pager.fault(space, 0, PTE_W), "it stays so after a fork"  # type: ignore[arg-type]
+    assert not m.pager.fault(space, 0, PTE_W), "it stays so after a fork"
 
 
 @pytest.mark.parametrize("what", ["unmap", "copy", "break_cow", "forbid", "free"])
@@ -396,20 +396,21 @@ def test_a_mapping_that_goes_asks_for_a_flush(what: str) -> None:
     m = Machine()
     pagetable = m.space()
     m.vm.grow(pagetable, 0, PGSIZE, RW)
-    assert not m.vm.changed, "a new mapping needs none"
+    generation = pagetable.generation
+    assert not generation, "a new mapping needs none"
     if what == "unmap":
         m.vm.unmap(pagetable, 0, PGSIZE)
     elif what == "copy":
         m.vm.copy(pagetable, m.space(), 0, PGSIZE)
     elif what == "break_cow":
         m.vm.copy(pagetable, m.space(), 0, PGSIZE)
-        m.vm.changed = False
+        generation = pagetable.generation
         m.vm.break_cow(pagetable, 0)
     elif what == "forbid":
         m.vm.forbid(pagetable, 0)
     else:
         m.vm.free_user(pagetable, PGSIZE)
-    assert m.vm.changed
+    assert pagetable.generation > generation
 
 
 def test_code_is_dropped_whenever_a_frame_becomes_executable() -> None:
@@ -443,7 +444,7 @@ def test_mapping_twice_is_a_bug() -> None:
 @settings(derandomize=True, max_examples=25, deadline=None)
 def test_map_range_is_mappage_many_times(pages: int, first: int) -> None:
     m = Machine(8 << 20)
-    pagetable = m.vm.create()
+    pagetable = PageTable(m.vm.create())
     pa = 0x1000_0000
     m.vm.map_range(pagetable, first, pa, pages * PGSIZE, RW | PTE_A | PTE_D)
     for page in (0, pages // 2, pages - 1):
@@ -468,7 +469,7 @@ def test_leaves_costs_what_is_mapped_and_not_the_range() -> None:
 # --- memory runs out ---
 
 
-def scenario(m: Machine, what: str, parent: int) -> None:
+def scenario(m: Machine, what: str, parent: AddressSpace) -> None:
     """One operation that takes several frames."""
     if what == "create":
         m.vm.free_user(m.space(), 0)
@@ -481,11 +482,11 @@ def scenario(m: Machine, what: str, parent: int) -> None:
         finally:
             m.vm.free_user(child, 0)
     elif what == "fault":
-        if not m.pager.fault(Space(parent, TRAPFRAME), 0x8000_0000, PTE_W):  # type: ignore[arg-type]
+        if not m.pager.fault(Space(parent, TRAPFRAME), 0x8000_0000, PTE_W):
             raise OutOfMemory
     elif what == "copyout":
         try:
-            m.usercopy.copyout(Space(parent, TRAPFRAME), 0x8000_0000 - 4, b"12345678")  # type: ignore[arg-type]
+            m.usercopy.copyout(Space(parent, TRAPFRAME), 0x8000_0000 - 4, b"12345678")
         except BadAddress:
             raise OutOfMemory from None
 

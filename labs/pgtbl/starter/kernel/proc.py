@@ -7,11 +7,10 @@ class ProcTable:
             raise SyscallError(EAGAIN, f"there are {NPROC} processes")
         try:
             p.trapframe_pa = k.vm.create()
-            p.pagetable = k.vm.create_user(p.trapframe_pa, k.image.trampoline)
+            p.space = AddressSpace(k.vm.create_user(p.trapframe_pa, k.image.trampoline))
         except OutOfMemory:
             self._free_pages(p)
             raise
-        p.satp = satp_of(p.pagetable)
         p.state = USED
         p.pid = self._next_pid
         self._next_pid += 1

@@ -1,33 +1,33 @@
 """Page faults: which page a process was promised, and how it gets it.
 
 Called where the hart faulted in user mode (trap.py) and where the kernel copies for a program
-(usercopy.py).  What is below `Proc.sz` and not mapped was promised by sbrk: it is a page of zeroes, made at
-the first touch.  Everything else is a mistake of the program.
+(usercopy.py).  What is below `AddressSpace.sz` and not mapped was promised by sbrk: it is a page of zeroes,
+made at the first touch.  Everything else is a mistake of the program.
 """
 
 
 class Pager:
-    def fault(self, p: "Proc", va: int, access: int) -> bool:
-        """Make the page at `va` of `p` ready for `access` (PTE_R, PTE_W or PTE_X); may sleep.
+    def fault(self, space: AddressSpace, va: int, access: int) -> bool:
+        """Make the page at `va` of `space` ready for `access` (PTE_R, PTE_W or PTE_X); may sleep.
 
         False where the program may not do that, or memory is exhausted: it cannot go on.
         """
         if not 0 <= va < MAXVA:
             return False
         vm = self._k.vm
-        if vm.pte(p.pagetable, va) & PTE_V:
+        if vm.pte(space, va) & PTE_V:
             return False
         try:
-            if va < p.sz and access != PTE_X:
-                vm.map_new(p.pagetable, va & ~PGMASK, PTE_R | PTE_W)
+            if va < space.sz and access != PTE_X:
+                vm.map_new(space, va & ~PGMASK, PTE_R | PTE_W)
                 self._k.counts.zero_filled += 1
                 return True
         except OutOfMemory:
             return False
-        vma = p.vmas.find(va)
-        return vma is not None and self._k.mmap.page_in(p, vma, va, access)
+        vma = space.vmas.find(va)
+        return vma is not None and self._k.mmap.page_in(space, vma, va, access)
 
-    def touch(self, p: "Proc", va: int) -> int:
+    def touch(self, space: AddressSpace, va: int) -> int:
         """The PTE of the page at `va` after it was faulted in if need be; 0 where there is none.
 
         A piece of heap of which nothing was touched yet gets a superpage: for pgpte, by which programs look
@@ -37,10 +37,10 @@ class Pager:
         if not 0 <= va < MAXVA:
             return 0
         try:
-            if not vm.pte(p.pagetable, va) and piece + SUPERPGSIZE <= pgroundup(p.sz):
-                vm.map_super(p.pagetable, piece, PTE_R | PTE_W)
+            if not vm.pte(space, va) and piece + SUPERPGSIZE <= pgroundup(space.sz):
+                vm.map_super(space, piece, PTE_R | PTE_W)
         except OutOfMemory:
             return 0
-        if not vm.pte(p.pagetable, va):
-            self.fault(p, va, PTE_R)
-        return vm.pte(p.pagetable, va)
+        if not vm.pte(space, va):
+            self.fault(space, va, PTE_R)
+        return vm.pte(space, va)

@@ -14,13 +14,13 @@ A heap that grows by whole pieces gets superpages, leaves of level 1 marked by P
 only a part is given back.
 
 A new mapping needs no TLB flush, because the engine does not cache misses; one that is taken away, changes
-its frame or loses rights does: `changed` is set, and the next return to user mode flushes.  Nothing is both
-writable and executable, except a segment whose ELF file asks for both.
+its frame or loses rights does: this raises `PageTable.generation`, and a hart that returns to user mode then
+flushes (trap.py).  Nothing is both writable and executable, except a segment whose ELF file asks for both.
 """
 
 
 class VirtualMemory:
-    def protect(self, pagetable: int, low: int, high: int, perm: int, *, private: bool) -> None:
+    def protect(self, pagetable: PageTable, low: int, high: int, perm: int, *, private: bool) -> None:
         """Give the pages of [low, high) that are mapped the rights `perm` (0: nobody's); raises OutOfMemory.
 
         A private page that becomes writable is a frame of its own from then on.
@@ -35,9 +35,9 @@ class VirtualMemory:
             self._u64[self.walk(pagetable, va, own=True)] = new
             if perm & PTE_X:
                 self._drop_code(pa_of(new), pa_of(new) + PGSIZE)
-            self.changed = True
+            pagetable.generation += 1
 
-    def copy(self, source: int, target: int, low: int, high: int, sp: int = -1) -> None:
+    def copy(self, source: PageTable, target: PageTable, low: int, high: int, sp: int = -1) -> None:
         """Give `target` a copy of the memory [low, high) of `source`, as fork does.
 
         `sp` is where the program's stack is: both processes will write there next. On OutOfMemory `target`
@@ -58,7 +58,7 @@ class VirtualMemory:
             self.unmap(target, low, high)
             raise
 
-    def _split(self, index: int) -> None:
+    def _split(self, pagetable: PageTable, index: int) -> None:
         """Let the piece with this entry have a table, with single pages; raises OutOfMemory."""
         pte = self._u64[index]
         if not pte & PTE_SUPER:
@@ -67,4 +67,4 @@ class VirtualMemory:
         self._frames.split_super(pa_of(pte))
         self._fill_table(table - self._base >> 3, pa_of(pte), TABLE_WORDS, pte & PTE_FLAGS & ~PTE_SUPER)
         self._u64[index] = table >> PA_FROM_PTE_SHIFT | PTE_V
-        self.changed = True
+        pagetable.generation += 1

@@ -1,0 +1,30 @@
+"""Address spaces: what the memory of one process is.
+
+An `AddressSpace` is the page table that the hart walks, and beside it what the process was promised and does
+not have yet.  A process begins with an empty one, fork fills it from the parent's, and exec puts another in
+its place.
+
+    0              sz                             MMAP_TOP
+    | program, heap -> |  ...  <- mappings | b | a | guard page | what the kernel maps |
+
+The pages below `sz` are the program's, its stack's and its heap's; those in `vmas` are what mmap gave.  Which
+of them are there already is written in the page table alone.
+"""
+
+from typing import Final
+
+from kernel.mm.pagetable import PageTable
+from kernel.mm.vma import VmaList
+
+
+class AddressSpace(PageTable):
+    """A page table, how far the heap goes and what is mapped above it."""
+
+    __slots__ = ("sz", "unmapped", "usyscall_pa", "vmas")
+
+    def __init__(self, root: int = 0, usyscall_pa: int = 0) -> None:
+        super().__init__(root)
+        self.usyscall_pa: Final = usyscall_pa  # of the page at USYSCALL, where the machine has that; else 0
+        self.sz = 0  # bytes of program, stack and heap
+        self.vmas = VmaList()  # what is mapped above them
+        self.unmapped: tuple[tuple[int, int], ...] = ()  # the last few ranges given to munmap, for a report
