@@ -18,12 +18,12 @@ if TYPE_CHECKING:
         PoweredOff,
     )
     from orrery.machine.hooks import FaultEvent, SwitchEvent, SyscallEvent
-    from orrery.machine.machine import Machine
     from orrery.pool.machine_pool import Nursery, run_program
     from orrery.timetravel.difference import diff
     from orrery.timetravel.divergence import Parting
+    from orrery.timetravel.rewindable import RewindableMachine as Machine
+    from orrery.timetravel.rewindable import Snapshot
     from orrery.timetravel.timeline import Timeline
-    from orrery.timetravel.travel import Snapshot
 
 __version__ = "0.1.0"
 __all__ = [
@@ -47,22 +47,23 @@ __all__ = [
     "run_program",
 ]
 
-_HOME = {
-    "Machine": "orrery.machine.machine",
-    "SyscallEvent": "orrery.machine.hooks",
-    "FaultEvent": "orrery.machine.hooks",
-    "SwitchEvent": "orrery.machine.hooks",
-    "KernelPanic": "kernel.kernel",
-    "Nursery": "orrery.pool.machine_pool",
-    "run_program": "orrery.pool.machine_pool",
-    "Parting": "orrery.timetravel.divergence",
-    "Snapshot": "orrery.timetravel.travel",
-    "Timeline": "orrery.timetravel.timeline",
-    "diff": "orrery.timetravel.difference",
+_HOME = {  # by public name: the module, and the name there
+    "Machine": ("orrery.timetravel.rewindable", "RewindableMachine"),
+    "SyscallEvent": ("orrery.machine.hooks", "SyscallEvent"),
+    "FaultEvent": ("orrery.machine.hooks", "FaultEvent"),
+    "SwitchEvent": ("orrery.machine.hooks", "SwitchEvent"),
+    "KernelPanic": ("kernel.kernel", "KernelPanic"),
+    "Nursery": ("orrery.pool.machine_pool", "Nursery"),
+    "run_program": ("orrery.pool.machine_pool", "run_program"),
+    "Parting": ("orrery.timetravel.divergence", "Parting"),
+    "Snapshot": ("orrery.timetravel.rewindable", "Snapshot"),
+    "Timeline": ("orrery.timetravel.timeline", "Timeline"),
+    "diff": ("orrery.timetravel.difference", "diff"),
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'orrery' has no attribute {name!r}")
-    return getattr(import_module(_HOME.get(name, "orrery.errors")), name)
+    module, there = _HOME.get(name, ("orrery.errors", name))
+    return getattr(import_module(module), there)

@@ -8,11 +8,11 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from orrery.cli.arguments import RECORDED, Command, make_parser, parse
 from orrery.cli.options import (
@@ -20,7 +20,7 @@ from orrery.cli.options import (
     command_lines,
     gdb_address,
     is_served,
-    machine_keywords,
+    machine_config,
     session_options,
     trace_fd,
 )  # fmt: skip
@@ -131,10 +131,8 @@ def _boot(options: argparse.Namespace) -> int:
         files.keep_image(options)
     if options.watch:
         return _watch(options)
-    from orrery.machine.machine import Machine
-
     settings = session_options(options, commands=command_lines(options.c))
-    with _machine(options, Machine) as machine:
+    with _machine(options) as machine:
         if options.watched is not None:
             from orrery.cli import watch_child
 
@@ -159,25 +157,14 @@ def _watch(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.watch:
         return _watch(options)
-    from functools import partial
-
-    from orrery.machine.machine import Machine
-    from toolchain import fsimage, image
-
     settings = session_options(options, program=True)
     program = _program(options, optimize=options.for_gdb is None)
-    init = fsimage.FsImage(image.default_image()).read("/init")
-    make = partial(
-        Machine,
-        init_argv=(b"/init", *program.argv),
-        modules={b"/init": init, program.name: program.elf},
-    )
-    with _machine(options, make, program.inputs) as machine:
+    with _machine(options, program) as machine:
         if options.watched is not None:
             from orrery.cli import watch_child
 
             return watch_child.play(machine, _traced(settings, options), options.watched, say)
-        return _play(machine, settings, options, make.keywords)
+        return _play(machine, settings, options)
 
 
 def _program(options: argparse.Namespace, *, optimize: bool) -> "Program":
@@ -226,7 +213,7 @@ def _replay(options: argparse.Namespace) -> int:
 
     recorded = recording.load(options.recording)
     if options.engine is not None:
-        recorded.machine["engine"] = options.engine
+        recorded = recorded._replace(machine=replace(recorded.machine, engine=options.engine))
     return replay.play(recorded, options.drive, say, gdb_address(options))
 
 
@@ -236,18 +223,19 @@ def _gdb(options: argparse.Namespace) -> int:
     return client.run(options.words[1:], options.program)
 
 
-def _machine(
-    options: argparse.Namespace, make: "Callable[..., Machine]", inputs: "Sequence[Path]" = ()
-) -> "Machine":
-    """The machine, once nothing that it is made from would be written over."""
-    check_outputs(options, inputs)
+def _machine(options: argparse.Namespace, program: "Program | None" = None) -> "Machine":
+    """The machine, for one program if one is given, once nothing that it is made from is written over."""
+    check_outputs(options, () if program is None else program.inputs)
     if options.seed:
         warn(f"--seed {options.seed} changes nothing yet: so far nothing is left to chance")
     if options.snapshot and options.drive is None:
         raise BadInput("--snapshot: there is no drive to protect; name one with --drive")
     from kernel.abi.syscalls import LAB_YEAR
+    from orrery.machine.machine import Machine
+    from orrery.machine.program import config_for
 
-    machine = make(**machine_keywords(options), warn=warn)
+    config = machine_config(options)
+    machine = Machine(config if program is None else config_for(config, program), warn)
     year = machine.kernel.lab
     if options.lab is None and year != LAB_YEAR:
         say(f"orrery: {options.drive}: its programs are of {year}; without --lab that is taken: --lab {year}")
@@ -260,13 +248,13 @@ def _debug(options: argparse.Namespace) -> int:
     options.snapshot, options.record = options.drive is not None, None  # the drive is left as it is
     path = options.program
     if path is None:
-        return launch.boot(command_lines(options.c), machine_keywords(options))
+        return launch.boot(command_lines(options.c), machine_config(options))
     if options.c:
         raise BadInput(f"-c: types a line for a shell, and {path} runs without one; leave out -c or {path}")
     if launch.is_recording(path):
         return _debug_recording(options)
     directory = Path(path).absolute().parent  # of a link, where the headers are too
-    return launch.program(_program(options, optimize=False), directory, machine_keywords(options))
+    return launch.program(_program(options, optimize=False), directory, machine_config(options))
 
 
 def _debug_recording(options: argparse.Namespace) -> int:
@@ -281,32 +269,20 @@ def _debug_recording(options: argparse.Namespace) -> int:
     return launch.recorded(options.program, options.drive)
 
 
-def _play(
-    machine: "Machine",
-    settings: "Options",
-    options: argparse.Namespace,
-    more: Mapping[str, Any] = MappingProxyType({}),
-) -> int:
-    """A session, recorded if asked for; `more` are Machine's keyword arguments beside the options."""
+def _play(machine: "Machine", settings: "Options", options: argparse.Namespace) -> int:
+    """A session, recorded if asked for."""
     settings = _traced(settings, options)
-    made_by = {**machine_keywords(options), **more, "lab": machine.kernel.lab}  # as the drive said
     if options.record is not None:
         from orrery.cli import record
 
-        return record.play(machine, settings, say, options.record, made_by)
-    from dataclasses import replace
-
+        return record.play(machine, settings, say, options.record)
     from orrery.cli.session import Session
 
-    if settings.gdb is not None:
-        settings = replace(settings, made_by=made_by)
     return Session(machine, settings, say).play()
 
 
 def _traced(settings: "Options", options: argparse.Namespace) -> "Options":
     """The settings with strace's file, which is begun."""
-    from dataclasses import replace
-
     return replace(settings, strace_fd=trace_fd(options))
 
 

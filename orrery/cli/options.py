@@ -7,11 +7,12 @@ Imports are in the functions, as in command_line.py.
 import argparse
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from kernel.abi.tty import TTY_COLUMNS_MAX
 from orrery.cli.arguments import GDB_PORT, RECORDED, TO_STDERR
 from orrery.errors import BadInput
+from orrery.machine.config import MachineConfig
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -34,20 +35,20 @@ def command_lines(texts: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(lines)
 
 
-def machine_keywords(options: argparse.Namespace) -> dict[str, Any]:
-    """Machine's, as far as options say them. Who records or debugs leaves the drive as it is."""
-    return {
-        "drive": options.drive,
-        "seed": options.seed,
-        "mem_mib": options.mem,
-        "engine": options.engine,
-        "snapshot": options.snapshot or options.record is not None or is_served(options),
-        "lab": options.lab,
-        "usyscall": options.usyscall,
-        "ustack": options.ustack,
-        "layout": options.layout,
-        "columns": _columns(options),
-    }
+def machine_config(options: argparse.Namespace) -> MachineConfig:
+    """The machine that the options ask for. Recording and debugging leave the drive as it is."""
+    return MachineConfig(
+        drive=options.drive,
+        seed=options.seed,
+        mem_mib=options.mem,
+        engine=options.engine,
+        snapshot=options.snapshot or options.record is not None or is_served(options),
+        lab=options.lab,
+        usyscall=options.usyscall,
+        ustack=options.ustack,
+        layout=options.layout,
+        columns=_columns(options),
+    )
 
 
 def _columns(options: argparse.Namespace) -> int:

@@ -4,9 +4,9 @@ Called by command_line.py.  What comes in from outside is what is typed, so the 
 drive is an overlay, so that the image stays as it was when the run began.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from orrery.cli import outfile
 from orrery.cli.session import Options, Session
@@ -19,18 +19,18 @@ from toolchain.names import shown
 
 
 class Recorder:
-    """Writes what is typed on `machine`, made by the keyword arguments `made_by`, into a file.
+    """Writes what is typed on `machine` into a file.
 
     Where that can no longer be written, the run goes on and `end` raises BadInput.
     """
 
-    def __init__(self, machine: Machine, path: str, made_by: Mapping[str, Any], filtered: str) -> None:
+    def __init__(self, machine: Machine, path: str, filtered: str) -> None:
         self._machine: Final = machine
         self._path: Final = path
         self._error: OSError | None = None
         self._seal: Final = recording.Seal()
         image = recording.image_digest(machine.board.drive)
-        header = self._sealed(recording.header_line(made_by, image, filtered))
+        header = self._sealed(recording.header_line(machine.config, image, filtered))
         special = outfile.is_special(path)
         fd = outfile.open_stream("-o", path) if special else outfile.begin(path, f"{header}\n")
         self._file: Final[TextIO] = open(fd, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  (until end)
@@ -68,12 +68,10 @@ class Recorder:
             self._error = error
 
 
-def play(
-    machine: Machine, options: Options, say: Callable[[str], None], path: str, made_by: Mapping[str, Any]
-) -> int:
+def play(machine: Machine, options: Options, say: Callable[[str], None], path: str) -> int:
     """A session, recorded; the exit status."""
     session = Session(machine, options, say)
-    recorder = Recorder(machine, path, made_by, session.shown)
+    recorder = Recorder(machine, path, session.shown)
     status = session.play()
     recorder.end(status)
     return status

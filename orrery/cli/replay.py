@@ -5,6 +5,7 @@ all that the machine is must be the recorded one.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from emu.events import NEVER
@@ -42,13 +43,14 @@ class Replay(Target):
 
 def machine_for(recording: Recording, drive: str | None = None) -> Machine:
     """The machine that was recorded, at its power-on; raises BadInput where the drive is another one."""
+    recorded = recording.machine
     try:
-        machine = Machine(**{**recording.machine, "drive": drive or recording.machine["drive"]})
+        machine = Machine(replace(recorded, drive=drive or recorded.drive))
     except TypeError as error:
         raise BadInput(f"{recording.path}: a damaged recording ({error}); record it anew") from error
     if image_digest(machine.board.drive) != recording.image:
         machine.close()
-        name = drive or recording.machine["drive"] or "the default image"
+        name = drive or str(recorded.drive or "the default image")
         raise BadInput(
             f"{recording.path}: made with another disk: {name} has another content now; "
             "give the image that it was, with --drive"
@@ -85,7 +87,7 @@ def play(
                 if gdb is None:
                     stopped, another = replay.resume(), ""
                 else:
-                    stopped, another = _debugged(recording, drive, say, machine, replay, signals, gdb)
+                    stopped, another = _debugged(recording, say, machine, replay, signals, gdb)
             except ReplayDiverged as error:
                 raise BadInput(f"{recording.path}: {error}") from error
             filtered.finish()
@@ -110,7 +112,6 @@ class _Console:
 
 def _debugged(
     recording: Recording,
-    drive: str | None,
     say: Callable[[str], None],
     machine: Machine,
     replay: Replay,
@@ -121,8 +122,7 @@ def _debugged(
     from orrery.gdb.server import Server
     from orrery.gdb.timeline_session import TimelineSession
 
-    made_by = {**recording.machine, "drive": drive or recording.machine["drive"]}
-    session = TimelineSession(machine, replay, made_by, tape_of(recording))
+    session = TimelineSession(machine, replay, tape_of(recording))
     server = Server(machine, session, address, say, wait=True, replays=True)
     console = _Console(replay)
     try:

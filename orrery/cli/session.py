@@ -10,12 +10,12 @@ a script for a console, watches the limits, and says on stderr why a run ended t
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from emu.clock import PS_PER_TICK
 from emu.events import NEVER
@@ -24,7 +24,8 @@ from orrery.console.script import Lines, Script
 from orrery.console.signals import TIMEOUT, Halted, Signals
 from orrery.inspect.crash import Crashes
 from orrery.inspect.strace import Strace
-from orrery.machine.machine import Front, Machine
+from orrery.machine.front import Front
+from orrery.machine.machine import Machine
 from orrery.machine.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput, Write
 from orrery.pool.watchdog import PATIENCE_S, STUCKS_MAX, Patience
 
@@ -67,7 +68,7 @@ class Options:
     the machine is for one program (run), not for a shell.  `strace_fd` is a file descriptor for strace; the
     limits are in virtual ticks and seconds of wall time.  `gdb` is the address of a gdb server; with
     `gdb_wait` the machine waits for a gdb, and with a `gdb_owner`, AT_TERMINAL or BY_SCRIPT, it ends with
-    it.  `made_by` is what the machine was made by, so that gdb can go back.
+    it.
     """
 
     commands: tuple[bytes, ...] = ()
@@ -80,7 +81,6 @@ class Options:
     gdb: tuple[str, int] | None = None
     gdb_wait: bool = False
     gdb_owner: str | None = None
-    made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Session:
@@ -204,7 +204,7 @@ class Session:
         from orrery.gdb.timeline_session import TimelineSession
         from orrery.timetravel.target import Target
 
-        traveller = TimelineSession(self._machine, Target(self._machine), self._options.made_by)
+        traveller = TimelineSession(self._machine, Target(self._machine))
         options = self._options
         return Server(
             self._machine, traveller, address, self._say, wait=options.gdb_wait, owned=bool(options.gdb_owner)

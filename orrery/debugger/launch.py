@@ -4,7 +4,8 @@ Called by command_line.py.  A drive is never changed: a timeline writes to an ov
 one future.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,29 +14,25 @@ from orrery.cli import replay
 from orrery.debugger.console import talk
 from orrery.debugger.debugger import Debugger
 from orrery.errors import BadInput
-from orrery.machine.program import Program
-from orrery.pool.channel import Value
+from orrery.machine.config import MachineConfig
+from orrery.machine.program import INIT, Program, config_for
 from orrery.timetravel import recording
 from orrery.timetravel.timeline import Timeline
-from toolchain import fsimage, hostfile, image
+from toolchain import hostfile
 from toolchain.names import shown
 
-INIT: Final = b"/init"
 RECORDING: Final = b'{"recording"'  # with this such a file begins
 
 
-def program(program: Program, directory: Path, settings: Mapping[str, Value]) -> int:
-    """Debug `program`, whose sources are in `directory`, on a machine with `settings`; the exit status."""
-    init = fsimage.FsImage(image.default_image()).read("/init")
-    with Timeline(
-        init_argv=(INIT, *program.argv), modules={INIT: init, program.name: program.elf}, **settings
-    ) as timeline:
+def program(program: Program, directory: Path, config: MachineConfig) -> int:
+    """Debug `program`, whose sources are in `directory`, on a machine by `config`; the exit status."""
+    with Timeline(**config_for(config, program).options()) as timeline:
         return talk(Debugger(timeline, {process_name(program.name): program.elf}, [directory]))
 
 
-def boot(lines: Sequence[bytes], settings: Mapping[str, Value]) -> int:
+def boot(lines: Sequence[bytes], config: MachineConfig) -> int:
     """Debug a machine that boots to a shell; `lines` are typed one by one when all wait."""
-    with Timeline(**settings) as timeline:
+    with Timeline(**config.options()) as timeline:
         debugger = Debugger(timeline, {}, [Path()])
         debugger.stepper.lines.extend(lines)
         return talk(debugger)
@@ -47,9 +44,9 @@ def recorded(path: str, drive: str | None) -> int:
     if run.doubt:
         raise BadInput(f"{shown(path)}: {run.doubt}; record it anew")
     replay.machine_for(run, drive).close()  # it is made with this disk, or refused
-    options = {**run.machine, "drive": drive or run.machine["drive"]}
-    own = {process_name(name): elf for name, elf in run.machine["modules"].items() if name != INIT}
-    with Timeline(changes=replay.tape_of(run), **options) as timeline:
+    config = replace(run.machine, drive=drive or run.machine.drive)
+    own = {process_name(name): elf for name, elf in (config.modules or {}).items() if name != INIT}
+    with Timeline(changes=replay.tape_of(run), **config.options()) as timeline:
         return talk(Debugger(timeline, own, [Path(path).resolve().parent, Path()]))
 
 

@@ -8,7 +8,7 @@ something, the server asks the machine to stop.
 from typing import TYPE_CHECKING, Final, Protocol
 
 from emu.events import NEVER
-from orrery.machine.machine import Front
+from orrery.machine.front import Front
 
 if TYPE_CHECKING:
     from orrery.gdb.server import Server

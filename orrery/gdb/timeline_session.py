@@ -16,7 +16,7 @@ Nothing can be changed in the past: the machine of the session has gone on from 
 import gc
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -37,7 +37,7 @@ from orrery.timetravel.timeline import Timeline
 
 
 class TimelineSession(Mutations):
-    """`target` is that of `machine`, which was made by `made_by`, Machine's keyword arguments.
+    """`target` is that of `machine`.
 
     `changes`: all that will be done to it, where that is known; else what is typed is noted.  `on_slice` is
     called now and then while the past runs, and may call ask_stop.  `finished` tells the exit status when the
@@ -48,11 +48,9 @@ class TimelineSession(Mutations):
         self,
         machine: Machine,
         target: Target,
-        made_by: Mapping[str, Value],
         changes: Iterable[Change] | None = None,
     ) -> None:
         self._present: Final = target
-        self._made_by: Final = made_by
         self._changes: Final = list(changes or ())
         self._is_replay: Final = changes is not None
         if not self._is_replay:
@@ -320,7 +318,7 @@ class TimelineSession(Mutations):
     def _go_back(self) -> Timeline:
         """The past, which is made where there is none."""
         if self._past is None:
-            self._past = Timeline(changes=self._changes, **self._made_by)
+            self._past = Timeline(changes=self._changes, **self._machine.config.options())
             self._plants = False
             self._past.on_slice = self._look
         return self._past

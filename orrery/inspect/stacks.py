@@ -126,7 +126,7 @@ class Programs:
         if drive is None or drive.capacity * SECTOR_SIZE > DISK_BYTES_MAX:
             return
         try:
-            image = FsImage(drive.read(0, drive.capacity), layout=self._machine.made_by["layout"])
+            image = FsImage(drive.read(0, drive.capacity), layout=self._machine.config.layout)
             for entry in image.walk():
                 if _matches(os.fsencode(entry.path), name):
                     yield image.read(entry.path)

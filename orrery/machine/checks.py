@@ -144,32 +144,3 @@ def hook(name: str, value: Any) -> Any:
     if not callable(value):
         raise wrong_type(name, value, "something to call, such as a function")
     return value
-
-
-def machine_arguments(given: Mapping[str, Any]) -> None:
-    """The types of Machine's arguments; which values there are is said where they are used."""
-    if not isinstance(given["seed"], int) or isinstance(given["seed"], bool):
-        raise WrongType(f"seed {given['seed']!r}: give a whole number")
-    whole("mem_mib", given["mem_mib"])
-    maybe_whole("lab", given["lab"])
-    maybe_whole("ustack", given["ustack"])
-    text("engine", given["engine"])
-    maybe_text("layout", given["layout"])
-    flag("usyscall", given["usyscall"])
-    flag("snapshot", given.get("snapshot", False))
-    drive = given["drive"]
-    if not isinstance(drive, bytes | bytearray | memoryview | None) and not hasattr(drive, "capacity"):
-        path("drive", drive)
-    argv = given.get("init_argv", (b"/init",))
-    if isinstance(argv, str | bytes) or not isinstance(argv, Sequence) or not argv:
-        raise wrong_type("init_argv", argv, "a list of bytes, the path of a program and its arguments")
-    for i, word in enumerate(argv):
-        data(f"init_argv[{i}]", word)
-    modules = given.get("modules")
-    if modules is not None and not isinstance(modules, Mapping):
-        raise wrong_type("modules", modules, "a mapping of paths to programs, all bytes")
-    for key, value in (modules or {}).items():
-        data("a name in modules", key)
-        data(f"modules[{key!r}]", value)
-    if given.get("warn") is not None:
-        hook("warn", given["warn"])

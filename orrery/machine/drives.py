@@ -4,21 +4,18 @@ Called by Machine.  An image that a kernel could not trust is refused here, by n
 """
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from emu.dev.drive import Drive, DriveError, FileDrive, OverlayDrive, RamDrive
-from kernel.abi.disk import LAYOUTS
 from kernel.abi.fcntl import T_DIR, T_FILE, T_SYMLINK
 from orrery.errors import BadInput
 from orrery.machine import program
+from orrery.machine.config import DriveSource
 from orrery.machine.course_year import year_of
 from toolchain import hostfile, image
 
 if TYPE_CHECKING:
     from toolchain import fsimage
-
-DriveSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Drive | None"
-"""A path (kept), an image in memory or None for a fresh default image (not kept), or a ready Drive."""
 
 
 class Opened(NamedTuple):
@@ -60,12 +57,6 @@ def open_drive(
     except DriveError:
         return Opened(source, None)
     return _checked(source, content, "the drive", first, layout)
-
-
-def check_layout(layout: str | None) -> None:
-    """Raise BadInput for a layout that there is not."""
-    if layout not in (None, *LAYOUTS):
-        raise BadInput(f"layout {layout!r}: unknown; there are {' and '.join(LAYOUTS)}")
 
 
 def _checked(

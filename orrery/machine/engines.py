@@ -5,18 +5,16 @@ Called by Machine.  Whoever asked for the fast engine is told once, in one line,
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from emu.cpu.engine import Engine
 from emu.ram import Ram
+from orrery.machine.config import ENGINES
 from toolchain.paths import tree_file
-
-KINDS: Final = ("fast", "public")
 
 
 def engine_maker(kind: str, warn: Callable[[str], None]) -> Callable[[Ram], Engine]:
     """A function that makes an engine of `kind` over a board's RAM; `warn` gets the one line."""
-    assert kind in KINDS, f"an engine is one of {', '.join(KINDS)}, not {kind}"
+    assert kind in ENGINES, f"an engine is one of {', '.join(ENGINES)}, not {kind}"
 
     def make_fast(ram: Ram) -> Engine:
         try:

@@ -1,36 +1,40 @@
 """A machine: the board with the kernel on it, its drive, its keyboard and whoever sits at its console.
 
-The one object that scripts and the command line drive.  It owns no terminal, file descriptor or thread of
-the host but its drive's file; what happens at its console is the business of a front end (`Front`): a
-script's dialogue by default, a terminal or a pipe on the command line.  Everything that goes in is
-stamped in virtual time, so a machine with the same drive, the same size and the same input does the same.
+The one object that the command line drives; what scripts have adds travel in time (timetravel/rewindable.py).
+It owns no terminal, file descriptor or thread of the host but its drive's file; what happens at its console
+is the business of a front end (front.py): a script's dialogue by default, a terminal or a pipe on the command
+line.  Everything that goes in is stamped in virtual time, so machines of one configuration with the same
+input do the same.
+
+What a power cycle makes anew (board, kernel, keyboard, hub, shell) is made in `_power_on`; the configuration,
+the hooks and an own front end outlive it.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from emu.board import Board
 from emu.board_map import virt
-from emu.cpu import engine as e
 from emu.events import NEVER
 from emu.loop import Stop
-from kernel.abi.param import USTACK_MAX
-from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
-from kernel.abi.syscalls import LAB_YEAR, LAB_YEARS
-from kernel.abi.tty import TTY_COLUMNS_MAX
+from kernel.abi.memlayout import PGMASK
+from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
-from kernel.proc import INIT_PID, Proc
+from kernel.proc import Proc
 from orrery.errors import BadInput
-from orrery.machine import checks, debugpy_support
-from orrery.machine.drives import DriveSource, check_layout, open_drive
-from orrery.machine.engines import KINDS, engine_maker
+from orrery.machine import checks, debugpy_support, event_wait, registers
+from orrery.machine.config import MachineConfig
+from orrery.machine.drives import open_drive
+from orrery.machine.engines import engine_maker
+from orrery.machine.front import Front
 from orrery.machine.hooks import Hook, HookCaller, Hub
 from orrery.machine.keyboard import Keyboard
-from orrery.timetravel import travel
-from orrery.timetravel.travel import Past, Snapshot
+from orrery.machine.shell import Shell
 from toolchain import image
 
 if TYPE_CHECKING:
@@ -39,121 +43,54 @@ if TYPE_CHECKING:
 
     from orrery.machine.dialogue import Dialogue
     from orrery.timetravel.events import Happening
-    from orrery.timetravel.timeline import Timeline
-
-# What S-mode sees of M-mode's registers: the fields of sstatus, and the interrupts that are delegated (None).
-S_VIEWS: Final = {"sstatus": (e.MSTATUS, 0x8000_0003_000D_E762), "sie": (e.MIE, None), "sip": (e.MIP, None)}
-MEM_MIB_MIN: Final = 8
-MEM_MIB_MAX: Final = 4096
-
-
-class Front(Protocol):
-    """Who sits at a machine's console. Called by the machine while it runs; must not run it."""
-
-    def output(self, pid: int | None, data: bytes) -> None:
-        """The console shows `data`, written by process `pid` (ECHO: echo of keys, None: the kernel)."""
-
-    def waits(self, p: Proc) -> None:
-        """`p` begins to wait for a line from the console."""
-
-    def idle(self, until_ticks: int) -> bool:
-        """The hart waits, and nothing happens before `until_ticks`; say whether something was done.
-
-        False where all waits for ever means that this will not change.
-        """
-
-    def slice(self) -> None:
-        """Some time has passed in which the hart ran."""
 
 
 class Machine:
-    """An Orrery with `mem_mib` MiB of RAM, switched on by `boot`.
+    """A machine by `config`, switched on by `boot`; `warn` gets a line where the fast engine cannot be had.
 
-    `drive` is the path of an image (which keeps what the guest writes), an image as bytes, a Drive, or
-    None for a fresh default image.  `seed` is for what is left to chance: nothing yet; faults that are
-    injected, and networks, will draw from `random`.  `engine` is "fast" or "public".  `lab` is the year of
-    the course whose kernel it is to be like; None: that of the drive's programs.  With `usyscall` each
-    process has the labs' page at USYSCALL, and with `ustack` a stack of so many pages.
-    `layout`, "stock" or "lab", is that of the drive's inodes where the image does not say it.
-    `columns` tells the guest that a terminal of that width is at its console; 0: there is none.
     Machines are independent of each other.  Close one after use, or use it in a `with` statement.
     Raises BadInput, DriveError or ImageError for what cannot be used, with one line.
     """
 
-    def __init__(
-        self,
-        drive: DriveSource = None,
-        seed: int = 0,
-        mem_mib: int = 128,
-        engine: str = "fast",
-        *,
-        snapshot: bool = False,
-        lab: int | None = None,
-        usyscall: bool = False,
-        ustack: int | None = None,
-        layout: str | None = None,
-        columns: int = 0,
-        init_argv: Sequence[bytes] = (b"/init",),
-        modules: Mapping[bytes, bytes] | None = None,
-        warn: Callable[[str], None] | None = None,
-    ) -> None:
-        self.made_by: Final[dict[str, Any]] = {
-            "drive": drive, "seed": seed, "mem_mib": mem_mib, "engine": engine, "snapshot": snapshot,
-            "lab": lab, "usyscall": usyscall, "ustack": ustack, "layout": layout,
-            "columns": columns, "init_argv": init_argv, "modules": modules,
-            "warn": warn,
-        }  # fmt: skip
-        checks.machine_arguments(self.made_by)
-        if not MEM_MIB_MIN <= mem_mib <= MEM_MIB_MAX:
-            raise BadInput(
-                f"{mem_mib} MiB of memory: no machine has that; give from {MEM_MIB_MIN} to {MEM_MIB_MAX}"
-            )
-        if engine not in KINDS:
-            raise BadInput(f"engine {engine!r}: unknown; there are {' and '.join(KINDS)}")
-        if lab is not None and lab not in LAB_YEARS:
-            raise BadInput(f"lab {lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
-        if not 0 <= columns <= TTY_COLUMNS_MAX:
-            raise BadInput(f"{columns} columns: no terminal has that; give from 0 to {TTY_COLUMNS_MAX}")
-        if ustack is not None and not 1 <= ustack <= USTACK_MAX:
-            raise BadInput(f"ustack {ustack}: no stack has that many pages; give from 1 to {USTACK_MAX}")
-        check_layout(layout)
+    def __init__(self, config: MachineConfig, warn: Callable[[str], None] | None = None) -> None:
+        config.check()
+        if warn is not None:
+            checks.hook("warn", warn)
         debugpy_support.follow_threads()
-        self.seed: Final = seed
+        self.config = config
+        self._warn: Final = warn or _warn
+        self._hooks: Final[list[tuple[str, Hook]]] = []
+        self._power_on()
+
+    def _power_on(self) -> None:
+        """Make all parts as they are at power-on; `config` has the year of the drive's programs then."""
+        config = self.config
         self._shown = bytearray()  # what the UART sent since the console's digest was brought up to date
-        self._console_digest: Final = hashlib.sha256()
-        first = None if modules and init_argv[0] in modules else os.fsdecode(init_argv[0])
-        opened = open_drive(drive, snapshot=snapshot, first=first, layout=layout)
-        self._drive: Final = opened.drive
-        if lab is None:
-            lab = self.made_by["lab"] = opened.year or LAB_YEAR
+        self._console_digest = hashlib.sha256()
+        own_init = config.modules and config.init_argv[0] in config.modules
+        first = None if own_init else os.fsdecode(config.init_argv[0])
+        opened = open_drive(config.drive, snapshot=config.snapshot, first=first, layout=config.layout)
+        self._drive = opened.drive
+        lab = config.lab if config.lab is not None else opened.year or LAB_YEAR
+        self.config = replace(config, lab=lab)
         try:
-            make_engine = engine_maker(engine, warn or _warn)
-            self.board: Final = Board(mem_mib, make_engine, virt(self._drive, self._shown.append))
+            make_engine = engine_maker(config.engine, self._warn)
+            self.board = Board(config.mem_mib, make_engine, virt(self._drive, self._shown.append))
         except (OSError, MemoryError) as error:
             self._drive.close()
-            raise BadInput(f"{mem_mib} MiB of memory: this computer cannot give it: {error}") from error
-        self.kernel: Final = Kernel(
-            self.board,
-            image.kernel_elf(),
-            init_argv=init_argv,
-            modules=modules,
-            lab=lab,
-            usyscall=usyscall,
-            ustack=ustack or 0,
-            layout=layout,
-            columns=columns,
-        )
-        self.keyboard: Final = Keyboard(self.board, self.kernel)
-        self.past: Final = Past(self)  # what made_by and this say decides the run
-        self.hub: Final = Hub(self.kernel, self.board.loop.ask_stop)
-        self._for_shell: Final = len(init_argv) == 1
-        self._shell: Proc | None = None
-        self._shell_pid = 0
+            raise BadInput(
+                f"{config.mem_mib} MiB of memory: this computer cannot give it: {error}"
+            ) from error
+        self.kernel = _kernel_of(self.config, self.board)
+        self.keyboard = Keyboard(self.board, self.kernel)
+        self.hub = Hub(self.kernel, self.board.loop.ask_stop)
+        self._shell = Shell(self.kernel.console, expected=len(config.init_argv) == 1)
         self._stuck = False
-        self._hooks: list[tuple[str, Hook]] = []
         self.closed = False
         self._running = False
         self._at_front = False  # the front end has the turn, and may wait for a person
+        for made_when_asked_for in ("_dialogue", "_hook_caller", "random"):
+            self.__dict__.pop(made_when_asked_for, None)
         self.front: Front = self._dialogue
         self.board.loop.on_idle = self._on_idle
         self.board.loop.on_slice = self._on_slice
@@ -188,11 +125,20 @@ class Machine:
         timeout_s = checks.seconds("timeout_s", timeout_s, zero=True)
         return self._dialogue.sh(checks.text("cmd", cmd), timeout_s)
 
+    def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
+        """Run until an event of orrery/timetravel/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
+
+        What the console shows is waited for with expect; a Timeline stops at places of memory and code, too.
+
+        The machine stops behind the gate in which it happened. Raises PoweredOff, Deadlock or ExpectTimeout.
+        """
+        timeout_s = checks.seconds("timeout_s", timeout_s, zero=True)
+        return event_wait.run_until(self, checks.text("event", event), timeout_s)
+
     @property
     def status(self) -> int:
         """Exit status, 0 to 255, of the child that the shell reaped last; 0 if it has reaped none."""
-        reaped = self._shell.reaped_status if self._shell is not None and self._shell_lives else None
-        return (reaped or 0) & 0xFF
+        return self._shell.reaped_status
 
     # --- a look inside ---
 
@@ -212,14 +158,7 @@ class Machine:
 
     def reg(self, name: str) -> int:
         """The hart's register of this name: x0-x31, f0-f31 (raw bits), ABI names, pc, priv, S and M CSRs."""
-        regs = self.board.hart.regs
-        checks.text("name", name)
-        if name in S_VIEWS:
-            register, mask = S_VIEWS[name]
-            return regs[register] & (regs[e.MIDELEG] if mask is None else mask)
-        if name not in e.NAMES:
-            raise ValueError(f"no register {name!r}; there are {', '.join((*e.NAMES, *S_VIEWS))}")
-        return regs[e.NAMES[name]]
+        return registers.named(self.board.hart.regs, checks.text("name", name))
 
     def on(self, kind: str, hook: Hook) -> None:
         """Call hook(event) at each 'syscall', 'fault' or 'switch'; hooks.py says what an event holds.
@@ -230,8 +169,8 @@ class Machine:
         self._hook_caller.add(checks.text("kind", kind), checks.hook("hook", hook))
         self._hooks.append((kind, hook))
 
-    def call_hooks(self) -> None:
-        """Call those that were given before the machine was made again."""
+    def attach_hooks(self) -> None:
+        """Call the hooks that were given before a power cycle."""
         for kind, hook in self._hooks:
             self._hook_caller.add(kind, hook)
 
@@ -247,6 +186,11 @@ class Machine:
         self._digest_shown()
         return self._console_digest.hexdigest()
 
+    @property
+    def seed(self) -> int:
+        """What it was given for its chance."""
+        return self.config.seed
+
     @cached_property
     def random(self) -> "Random":
         """The machine's own chance, from `seed`."""
@@ -254,60 +198,26 @@ class Machine:
 
         return Random(self.seed)
 
-    # --- time ---
-
-    def snapshot(self) -> Snapshot:
-        """Now, to come back to. What it holds is what was done, and not what became of that."""
-        return self.past.snapshot
-
-    def goto(self, when: Snapshot | int) -> None:
-        """Go to where a snapshot was taken, or to the first boundary at or behind a virtual time in ps.
-
-        What was done to the machine at that very time is yet to come; a time that never comes is the end.
-
-        The machine makes its run again from power-on, which takes as long as the run took; no hook is called
-        for that.  Hooks stay; other watchers do not, nor does what expect has not seen.  The run stays the
-        same until the machine runs by itself (run, sh, expect) or is changed: that begins another future.
-        Raises BadInput where the drive keeps what is written.
-        """
-        self.past.goto(when)
-
-    def fork(self) -> "Machine":
-        """Another machine in the state of this one; what becomes of it is its own. Raises as goto."""
-        return self.past.fork()
-
-    def timeline(self) -> "Timeline":
-        """The run of this machine on a Timeline, which goes back in milliseconds, standing here.
-
-        What becomes of it there is its own.  Close it after use.  Raises as goto.
-        """
-        return self.past.timeline()
+    # --- changing it ---
 
     def write(self, pa: int, data: bytes) -> None:
         """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
-        self.past.write(checks.whole("pa", pa), checks.data("data", data))
+        ram = self.board.ram
+        checks.whole("pa", pa)
+        data = checks.data("data", data)
+        self.check_at_rest()
+        if not ram.holds(pa, len(data)):
+            raise ValueError(f"{len(data)} bytes at {pa:#x}: RAM is from {ram.base:#x} to {ram.end:#x}")
+        ram.view(pa, len(data))[:] = data
+        self.kernel.drop_code(pa & ~PGMASK, pa + len(data) + PGMASK & ~PGMASK)
 
-    def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
-        """Run until an event of orrery/timetravel/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
-
-        What the console shows is waited for with expect; a Timeline stops at places of memory and code, too.
-
-        The machine stops behind the gate in which it happened. Raises PoweredOff, Deadlock or ExpectTimeout.
-        """
-        timeout_s = checks.seconds("timeout_s", timeout_s, zero=True)
-        return travel.run_until(self, checks.text("event", event), timeout_s)
-
-    def make_again(self) -> None:
-        """Be as at power-on, in place; hooks and an own front end stay."""
-        front = None if self.front is self._dialogue else self.front
-        hooks = self._hooks
+    def power_cycle(self) -> None:
+        """Be as at power-on, in place. An own front end stays; hooks wait for `attach_hooks`."""
+        own_front = None if self.front is self._dialogue else self.front
         self.close()
-        for name in ("_dialogue", "_hook_caller", "random"):
-            self.__dict__.pop(name, None)
-        Machine.__init__(self, **self.made_by)
-        self._hooks = hooks
-        if front is not None:
-            self.front = front
+        self._power_on()
+        if own_front is not None:
+            self.front = own_front
 
     # --- running and end ---
 
@@ -320,7 +230,6 @@ class Machine:
         if self.board.exit_code is not None:
             return Stop.ASKED
         self._stuck = False
-        self.past.forget_future()
         self._running, self._at_front = True, False
         try:
             stop = self.board.loop.run(limit_ticks)
@@ -365,29 +274,17 @@ class Machine:
 
     def is_shell(self, pid: int | None) -> bool:
         """Whether process `pid` is the shell: the child of init that read from the console first."""
-        return pid is not None and pid == self._shell_pid
+        return pid is not None and pid == self._shell.pid
 
     @property
     def has_shell(self) -> bool:
         """Whether a shell has been seen: the guest is up."""
-        return self._shell_pid != 0
+        return self._shell.pid != 0
 
     @property
     def at_prompt(self) -> bool:
         """Whether the shell waits for a line, and none is on its way."""
-        readers = self.kernel.console.readers  # one that was woken is in there until its next turn
-        waiting = any(p.pid == self._shell_pid and p.state != RUNNABLE for p in readers)
-        return waiting and not self.keyboard.pending
-
-    @property
-    def _shell_lives(self) -> bool:
-        shell = self._shell
-        return shell is not None and shell.pid == self._shell_pid and shell.state not in (UNUSED, ZOMBIE)
-
-    def _adopt_shell(self, p: Proc) -> None:
-        """Take `p` for the shell if there is none and init started it."""
-        if self._for_shell and not self._shell_lives and p.parent is not None and p.parent.pid == INIT_PID:
-            self._shell, self._shell_pid = p, p.pid
+        return self._shell.waits and not self.keyboard.pending
 
     # --- what the loop and the kernel tell ---
 
@@ -415,7 +312,7 @@ class Machine:
         self.front.output(pid, data)
 
     def _on_read_wait(self, p: Proc) -> None:
-        self._adopt_shell(p)
+        self._shell.reads(p)
         self.keyboard.resume()
         self.front.waits(p)
 
@@ -436,7 +333,19 @@ class Machine:
         return Dialogue(self)
 
 
-def _warn(message: str) -> None:
-    import warnings
+def _kernel_of(config: MachineConfig, board: Board) -> Kernel:
+    return Kernel(
+        board,
+        image.kernel_elf(),
+        init_argv=config.init_argv,
+        modules=config.modules,
+        lab=config.lab or LAB_YEAR,
+        usyscall=config.usyscall,
+        ustack=config.ustack or 0,
+        layout=config.layout,
+        columns=config.columns,
+    )
 
+
+def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)

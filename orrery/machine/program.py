@@ -7,7 +7,7 @@ the file and the remedy.
 import os
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +16,12 @@ from kernel.abi.memlayout import KERNBASE, PGSIZE
 from kernel.abi.param import MAXARG, SEGMENTS_MAX
 from orrery.cli.words import LINKED
 from orrery.errors import BadInput
+from orrery.machine.config import MachineConfig
 from toolchain import hostfile
 from toolchain.flags import Flags
 from toolchain.names import shown
 
+INIT: Final = b"/init"
 ARGUMENT_BYTES_MAX: Final = 2048  # half a page: init and the program need the rest of their stacks
 CLASS_64, LITTLE_ENDIAN, ET_EXEC = 2, 1, 2
 PHENTSIZE_AT: Final = 54
@@ -78,6 +80,19 @@ def load(
     argv = tuple(os.fsencode(arg) for arg in (name, *args))
     check_argv(argv)
     return Program(argv, program, inputs)
+
+
+def config_for(config: MachineConfig, program: Program) -> MachineConfig:
+    """`config` for a machine that runs `program` and nothing else: init starts it, in place of a shell."""
+    modules = {INIT: init_program(), program.name: program.elf}
+    return replace(config, init_argv=(INIT, *program.argv), modules=modules)
+
+
+def init_program() -> bytes:
+    """The init that runs one program, whatever the drive has."""
+    from toolchain import fsimage, image
+
+    return fsimage.FsImage(image.default_image()).read("/init")
 
 
 def candidates(sources: Sequence[str], flags: Flags) -> list[Path]:

@@ -5,6 +5,7 @@ within its limit makes the same run, to the digest, as a machine that booted for
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +19,14 @@ from kernel.proc import Proc
 from orrery.console.script import Lines, Script
 from orrery.errors import Deadlock, ExpectTimeout
 from orrery.inspect.crash import Crashes
-from orrery.machine.drives import Opened, check_layout, open_drive
+from orrery.machine.config import check_layout
+from orrery.machine.drives import Opened, open_drive
 from orrery.machine.hooks import Watcher
 from orrery.machine.machine import Machine
 from orrery.machine.output import ProgramOutput
+from orrery.machine.program import INIT, init_program
 from orrery.pool.recipe import NOBODY, Recipe
-from toolchain import cc, fsimage, image
+from toolchain import cc, image
 from toolchain.stack import flags_for
 
 BOOT_S_MAX: Final = 20
@@ -32,7 +35,6 @@ BOOT_S_MAX: Final = 20
 CONSOLE_BYTES_MAX: Final = 1 << 16  # of the console's output that are kept for the next report
 CUT: Final = b"[...]\n"  # stands for what was not kept
 TAIL: Final = 200  # characters of the console that a message shows
-INIT: Final = b"/init"
 FILE_BYTES_MAX: Final = disk.MAXFILE * disk.BSIZE
 
 
@@ -42,19 +44,11 @@ class BootedMachine(Machine):
     def __init__(self, recipe: Recipe, warnings: list[str]) -> None:
         programs = _compiled(recipe, warnings)
         drive, year = _drive(recipe, programs)
-        super().__init__(
-            drive,
-            recipe.seed,
-            recipe.mem_mib,
-            recipe.engine,
-            lab=year if recipe.lab is None else recipe.lab,
-            usyscall=recipe.usyscall,
-            ustack=recipe.ustack,
-            layout=recipe.layout,
-            init_argv=(INIT, NOBODY) if recipe.for_program else (INIT,),
-            modules={INIT: _our_init()} if recipe.for_program else None,
-            warn=warnings.append,
-        )
+        lab = year if recipe.config.lab is None else recipe.config.lab
+        config = replace(recipe.config, drive=drive, lab=lab)
+        if recipe.for_program:
+            config = replace(config, init_argv=(INIT, NOBODY), modules={INIT: init_program()})
+        super().__init__(config, warnings.append)
         self.limit_ticks = NEVER
         self.panic: KernelPanic | None = None  # the machine cannot run after it
         self._limit_s = 0.0
@@ -120,7 +114,7 @@ class BootedMachine(Machine):
 def _compiled(recipe: Recipe, warnings: list[str]) -> dict[str, bytes]:
     """The recipe's programs by name; with DWARF, for reports, where a file can be so large."""
     within = None if recipe.submission is None else Path(recipe.submission)
-    flags = flags_for(recipe.lab, recipe.ustack)
+    flags = flags_for(recipe.config.lab, recipe.config.ustack)
     programs = {
         Path(path).stem: cc.compile_user([path], warn=warnings.append, flags=flags, within=within)
         for path, _ in recipe.programs
@@ -130,22 +124,18 @@ def _compiled(recipe: Recipe, warnings: list[str]) -> dict[str, bytes]:
 
 def _drive(recipe: Recipe, programs: Mapping[str, bytes]) -> Opened:
     """A drive in memory: forks write to copies of their own, and the file that it came from is let go."""
-    check_layout(recipe.layout)
-    if recipe.drive is not None:
-        drive, year = open_drive(recipe.drive, snapshot=True, layout=recipe.layout)
+    config = recipe.config
+    check_layout(config.layout)
+    if config.drive is not None:
+        drive, year = open_drive(config.drive, snapshot=True, layout=config.layout)
         content = drive.read(0, drive.capacity)
         drive.close()
         return Opened(RamDrive(content), year)
     if not programs and not recipe.files:
-        return open_drive(None, layout=recipe.layout)
+        return open_drive(None, layout=config.layout)
     files = {**programs, **dict(recipe.files)}
-    fresh = image.rebuilt(image.default_image(), files, recipe.layout or disk.STOCK.name)
+    fresh = image.rebuilt(image.default_image(), files, config.layout or disk.STOCK.name)
     return Opened(RamDrive(fresh, own=True), None)
-
-
-def _our_init() -> bytes:
-    """The init that runs a program, wherever exec finds the one of the drive."""
-    return fsimage.FsImage(image.default_image()).read("/init")
 
 
 class _FirstSwitch(Watcher):

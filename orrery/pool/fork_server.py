@@ -44,7 +44,7 @@ def main() -> None:
     faulthandler.enable()  # if the engine crashes, it is said where
     wire = Wire(socket.socket(fileno=int(sys.argv[1])))
     failure = _load(wire)
-    _fork_for_each(wire, lambda own, recipe: _parent(own, Recipe(*recipe), failure))
+    _fork_for_each(wire, lambda own, recipe: _parent(own, Recipe.unpacked(recipe), failure))
 
 
 def _load(wire: Wire) -> Exception | None:

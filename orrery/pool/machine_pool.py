@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, Self
 
 from orrery.errors import BadInput
 from orrery.machine import checks
+from orrery.machine.config import MachineConfig
 from orrery.pool.channel import Wire
 from orrery.pool.forked_machine import ForkedMachine
 from orrery.pool.recipe import Recipe, check_contents, image_stamp, source_stamp
@@ -96,18 +97,21 @@ class Nursery:
         image = _drive(drive)
         within = _submission(submission)
         paths = [_source(path, within) for path in checks.paths("programs", programs)]
-        recipe = Recipe(
-            checks.text("engine", engine),
-            mem_mib,
-            checks.whole("seed", seed),
+        config = MachineConfig(
             image,
-            image_stamp(image) if isinstance(image, str) else "",
-            tuple((path, source_stamp(path)) for path in paths),
-            tuple(checks.contents("files", files).items()),
+            engine=checks.text("engine", engine),
+            mem_mib=mem_mib,
+            seed=checks.whole("seed", seed),
             lab=lab,
             usyscall=checks.flag("usyscall", usyscall),
             ustack=checks.maybe_whole("ustack", ustack),
             layout=checks.maybe_text("layout", layout),
+        )
+        recipe = Recipe(
+            config,
+            image_stamp(image) if isinstance(image, str) else "",
+            tuple((path, source_stamp(path)) for path in paths),
+            tuple(checks.contents("files", files).items()),
             submission=within,
         )
         check_contents(recipe)

@@ -6,10 +6,12 @@ and a file is named together with a stamp that changes when it does.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from orrery.errors import BadInput
+from orrery.machine.config import MachineConfig
 from toolchain import hostfile, store
 from toolchain.reach import Directory, explore
 
@@ -19,27 +21,31 @@ NOBODY: Final = b"-"  # stands for the program that a fork is told to run
 
 
 class Recipe(NamedTuple):
-    """What Machine takes, and what goes on its disk.
+    """The configuration of a machine, and what goes on its disk.
 
-    `drive` is an image, the path of one, or None for the default one.  `programs` are the paths of C or
-    assembly sources, each compiled into a program named as its stem, and `files` are names with contents;
-    both are put on the default image, before what has the same name there.  `for_program`: booted not to a
-    shell but to where process 1 begins, to run one program.
+    Its drive is an image, the path of one, or None for the default one; where it says no `lab`, the drive's
+    programs do, and where it says no `ustack`, each program gets what it asks for.  `programs` are the paths
+    of C or assembly sources, each compiled into a program named as its stem, and `files` are names with
+    contents; both are put on the default image, before what has the same name there.  `for_program`: booted
+    not to a shell but to where process 1 begins, to run one program.
     """
 
-    engine: str = "fast"
-    mem_mib: int = 128
-    seed: int = 0
-    drive: str | bytes | None = None
+    config: MachineConfig = MachineConfig()
     drive_stamp: str = ""
     programs: tuple[tuple[str, str], ...] = ()  # path, stamp
     files: tuple[tuple[str, bytes], ...] = ()
     for_program: bool = False
-    lab: int | None = None  # None: the year that Machine takes by itself
-    usyscall: bool = False
-    ustack: int | None = None  # None: as each program asks
-    layout: str | None = None
     submission: str | None = None  # the directory that the programs do not reach out of
+
+    def packed(self) -> tuple[Any, ...]:
+        """As plain values, for the way to another process."""
+        return (self.config.options(), *self[1:])
+
+    @classmethod
+    def unpacked(cls, packed: Sequence[Any]) -> Self:
+        """The recipe that was packed."""
+        options, *rest = packed
+        return cls(MachineConfig(**options), *rest)
 
     @property
     def read_from(self) -> tuple[str, ...]:
@@ -48,7 +54,7 @@ class Recipe(NamedTuple):
         Sources that are no submission may lie beside hidden tests, so of their directories it is only what a
         compiler may want.
         """
-        drive = [self.drive] if isinstance(self.drive, str) else []
+        drive = [self.config.drive] if isinstance(self.config.drive, str) else []
         if self.submission is not None:
             return (self.submission, *drive)
         directories = {str(Path(path).parent) for path, _ in self.programs}
@@ -93,7 +99,7 @@ def _content(path: Path) -> bytes | None:
 
 def check_contents(recipe: Recipe) -> None:
     """Raise BadInput for what cannot be put together."""
-    if recipe.drive is not None and (recipe.programs or recipe.files):
+    if recipe.config.drive is not None and (recipe.programs or recipe.files):
         raise BadInput(
             "a drive and programs or files for it: they go on the default image only; put them on the drive "
             "with `orrery mkfs`"

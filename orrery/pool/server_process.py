@@ -77,7 +77,7 @@ class HatcheryProcess:
         wire, far = Wire.pair(self._send_s)
         with far:
             try:
-                self._wire.send(tuple(recipe), far)
+                self._wire.send(recipe.packed(), far)
             except Hangup:
                 raise lost("the hatchery, which forks machines, has ended", self.take_log()) from None
         return wire

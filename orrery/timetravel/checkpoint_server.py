@@ -27,6 +27,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from emu.ram import PAGE_SIZE
+from orrery.machine.config import MachineConfig
 from orrery.machine.machine import Machine
 from orrery.pool import serialized_exception
 from orrery.pool.channel import Hangup, Value, Wire, plain
@@ -54,7 +55,7 @@ def main() -> None:
         options, _ = wire.receive()
         warnings: list[str] = []
         try:
-            machine = Machine(**_overlaid(options), warn=warnings.append)
+            machine = Machine(MachineConfig(**_overlaid(options)), warnings.append)
         except Exception as error:  # any: it is raised again at the caller
             wire.send((False, serialized_exception.wrap(error), NOWHERE))
             return

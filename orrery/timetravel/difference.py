@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 from orrery.errors import BadInput
 
 if TYPE_CHECKING:
-    from orrery.machine.machine import Machine
     from orrery.timetravel.divergence import Parting
+    from orrery.timetravel.rewindable import RewindableMachine
 
 MAY_DIFFER: Final = ("drive", "seed", "snapshot")
 
 
-def diff(first: "Machine", second: "Machine") -> "Parting | None":
+def diff(first: "RewindableMachine", second: "RewindableMachine") -> "Parting | None":
     """Where the runs of the two part; None where the shorter one is as the other, as far as it goes.
 
     They may have another seed, and other drives.  Raises BadInput for machines that were made in ways which
@@ -24,13 +24,13 @@ def diff(first: "Machine", second: "Machine") -> "Parting | None":
     from orrery.timetravel.divergence import parting
     from orrery.timetravel.timeline import Timeline
 
-    options, other = first.past.options, second.past.options
+    options, other = first.options(), second.options()
     names = ", ".join(name for name in options if options[name] != other[name] and name not in MAY_DIFFER)
     if names:
         raise BadInput(f"the machines were made in different ways: compare those of one {names}")
     limit_ticks = min(machine.board.clock.now for machine in (first, second))
     with (
-        Timeline(**options, changes=first.past.changes) as one,
-        Timeline(**other, changes=second.past.changes) as two,
+        Timeline(**options, changes=first.changes) as one,
+        Timeline(**other, changes=second.changes) as two,
     ):
         return parting(one, two, limit_ticks)

@@ -28,6 +28,7 @@ from emu.dev.drive import Drive
 from emu.events import NEVER
 from orrery import __version__
 from orrery.errors import BadInput
+from orrery.machine.config import MachineConfig
 from orrery.machine.program import check, check_argv
 from orrery.timetravel.input_log import Change
 from orrery.timetravel.moment import Moment
@@ -96,12 +97,12 @@ class End(NamedTuple):
 class Recording(NamedTuple):
     """What the file at `path` says.
 
-    `machine` are keyword arguments for Machine; `shown` is a key of FILTERS in session.py.  With a
+    `machine` is its configuration; `shown` is a key of FILTERS in session.py.  With a
     `doubt` the file is not as it was written.
     """
 
     path: str
-    machine: dict[str, Any]
+    machine: MachineConfig
     image: str
     shown: str
     changes: tuple[Change, ...]
@@ -142,12 +143,11 @@ class Seal:
 # --- writing ---
 
 
-def header_line(machine: Mapping[str, Any], image: str, shown: str) -> str:
-    """The first line, for a machine by these keyword arguments."""
-    modules = machine.get("modules") or {}
-    packed = {name.decode("latin-1"): _pack(elf) for name, elf in modules.items()}
-    argv = [word.decode("latin-1") for word in machine.get("init_argv", (b"/init",))]
-    plain = {**machine, "modules": packed, "init_argv": argv}
+def header_line(machine: MachineConfig, image: str, shown: str) -> str:
+    """The first line, for a machine by this configuration."""
+    packed = {name.decode("latin-1"): _pack(elf) for name, elf in (machine.modules or {}).items()}
+    argv = [word.decode("latin-1") for word in machine.init_argv]
+    plain = {**machine.options(), "modules": packed, "init_argv": argv}
     about = {
         "recording": FORMAT,
         "version": __version__,
@@ -260,7 +260,8 @@ def _recording(path: str, header: dict[str, Any], lines: list[dict[str, Any]], d
         else:
             _check(line, KEYS)
             changes.append(Change(moment, "type", (line["type"].encode("latin-1"),)))
-    return Recording(path, machine, header["image"], header["shown"], tuple(changes), end, doubt)
+    config = MachineConfig(**machine)
+    return Recording(path, config, header["image"], header["shown"], tuple(changes), end, doubt)
 
 
 def _unpack(packed: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from emu.cpu import engine as e
 from emu.cpu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, NO_RESERVATION, SUPERVISOR, USER
 from kernel.proc import TF_EPC, TF_RA, Proc
-from orrery.machine.machine import S_VIEWS
+from orrery.machine.registers import S_VIEWS
 
 if TYPE_CHECKING:
     from orrery.machine.machine import Machine

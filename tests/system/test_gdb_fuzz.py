@@ -7,7 +7,6 @@ for that; they have a run of their own.
 import random
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from gdbs import source
@@ -15,6 +14,7 @@ from gdbs import source
 from orrery.gdb.stub import Stub
 from orrery.gdb.symbol_files import SymbolFiles
 from orrery.gdb.timeline_session import TimelineSession
+from orrery.machine.config import MachineConfig
 from orrery.machine.machine import Machine
 from orrery.timetravel.target import Target
 from toolchain import cc, fsimage, image
@@ -66,11 +66,9 @@ class Fuzzed:
 
     def __init__(self, program: bytes) -> None:
         init = fsimage.FsImage(image.default_image()).read("/init")
-        made_by: dict[str, Any] = {
-            "mem_mib": 16, "init_argv": (b"/init", b"prog"), "modules": {b"/init": init, b"prog": program},
-        }  # fmt: skip
-        self.machine = Machine(**made_by)
-        self.target = TimelineSession(self.machine, Target(self.machine), made_by)
+        modules = {b"/init": init, b"prog": program}
+        self.machine = Machine(MachineConfig(mem_mib=16, init_argv=(b"/init", b"prog"), modules=modules))
+        self.target = TimelineSession(self.machine, Target(self.machine))
         self.target.catch(("exec",))
         assert self.target.resume().why == "event"
         self.target.catch(())

@@ -111,7 +111,7 @@ def test_a_timeline_goes_through_a_recording(tmp_path: Path) -> None:
     assert orrery("record", "-o", path, "boot", "-m16", "-c", "echo hi | cat").status == 0
     recording = load(str(path))
     assert recording.end is not None
-    with Timeline(**recording.machine, changes=tape_of(recording)) as it:
+    with Timeline(**recording.machine.options(), changes=tape_of(recording)) as it:
         stopped = it.resume()
         assert (stopped.why, stopped.moment) == ("end", recording.end.moment)
         assert it.digest() == recording.end.digest

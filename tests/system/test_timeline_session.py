@@ -7,6 +7,7 @@ import pytest
 
 from orrery.gdb import timeline_session as module
 from orrery.gdb.timeline_session import TimelineSession
+from orrery.machine.config import MachineConfig
 from orrery.machine.machine import Machine
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.stops import KERNEL
@@ -23,9 +24,9 @@ def travelled(
     """One that has run some commands, and where it stood between them; with many copies, or none."""
     monkeypatch.setattr(module, "SPACING_S", 0.02)
     monkeypatch.setattr(module, "can_fork", lambda: True)  # threads of other tests do nothing here
-    with Machine(mem_mib=MEM_MIB) as machine:
+    with Machine(MachineConfig(mem_mib=MEM_MIB)) as machine:
         target = Target(machine)
-        session = TimelineSession(machine, target, {"mem_mib": MEM_MIB})
+        session = TimelineSession(machine, target)
         if request.param == "copies":
             session.begin()
             target.on_slice = session.pause
