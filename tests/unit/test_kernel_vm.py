@@ -11,8 +11,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from emu.clock import Clock
 from emu.cpu.sv39 import Access, TranslationFault, translate
 from emu.ram import Ram
-from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME
-from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_V, PTE_W, PTE_X
+from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
+from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress, OutOfMemory
 from kernel.mm.fault import Pager
 from kernel.mm.kalloc import FrameAllocator
@@ -413,6 +413,47 @@ def test_a_mapping_that_goes_asks_for_a_flush(what: str) -> None:
     assert pagetable.generation > generation
 
 
+def test_tables_that_go_ask_for_a_flush_even_where_no_page_went() -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.free_user(pagetable, 0)
+    assert m.vm.changed
+
+
+@pytest.mark.parametrize("low", [0, SUPERPGSIZE // 2])
+@pytest.mark.parametrize("shared", ["a superpage", "a table"])
+def test_of_a_piece_that_is_shared_a_part_goes_and_the_rest_stays(shared: str, low: int) -> None:
+    """Whichever end it is; the other process keeps all."""
+    m = Machine()
+    parent, child = Space(m.space(), SUPERPGSIZE), Space(m.space(), SUPERPGSIZE)
+    if shared == "a superpage":
+        m.vm.grow(parent.pagetable, 0, SUPERPGSIZE, RW)
+    else:
+        for va in range(0, SUPERPGSIZE, PGSIZE):
+            m.vm.map_new(parent.pagetable, va, RW)
+    m.vm.copy(parent.pagetable, child.pagetable, 0, SUPERPGSIZE)
+    m.vm.unmap(parent.pagetable, low, low + SUPERPGSIZE // 2)
+    half = {page for page in range(PIECE) if not low <= page * PGSIZE < low + SUPERPGSIZE // 2}
+    assert set(m.pages(parent.pagetable, SUPERPGSIZE)) == half
+    assert len(m.pages(child.pagetable, SUPERPGSIZE)) == PIECE
+    m.vm.free_user(parent.pagetable, SUPERPGSIZE)
+    m.vm.free_user(child.pagetable, SUPERPGSIZE)
+    assert m.frames.free_frames == m.all_frames
+
+
+def test_a_superpage_takes_the_place_of_an_empty_table() -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.map_new(pagetable, 0, RW)
+    assert not m.vm.map_super(pagetable, 0, RW), "a page is mapped in the piece"
+    m.vm.unmap(pagetable, 0, PGSIZE)
+    m.vm.changed = False
+    assert m.vm.map_super(pagetable, 0, RW)
+    assert m.vm.changed, "the hart may know the table"
+    m.vm.free_user(pagetable, SUPERPGSIZE)
+    assert m.frames.free_frames == m.all_frames, "and the table is free"
+
+
 def test_code_is_dropped_whenever_a_frame_becomes_executable() -> None:
     m = Machine()
     parent, child = m.space(), m.space()
@@ -424,6 +465,151 @@ def test_code_is_dropped_whenever_a_frame_becomes_executable() -> None:
     assert len(m.dropped) == 2, "shared frames hold what they held"
     m.vm.break_cow(child, PGSIZE)
     assert m.dropped[2:] == [m.physical(child, PGSIZE, Access.LOAD)]
+
+
+def test_code_is_dropped_where_bytes_are_stored_or_rights_are_given() -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.grow(pagetable, 0, PGSIZE, RX)
+    m.vm.grow(pagetable, PGSIZE, 3 * PGSIZE, RW)
+    text, data, more = (m.physical(pagetable, va, Access.LOAD) for va in (0, PGSIZE, 2 * PGSIZE))
+    m.dropped.clear()
+    m.vm.store(pagetable, PGSIZE - 4, b"12345678")
+    assert m.dropped == [(text or 0) + PGSIZE - 4], "data may be stored as it is"
+    m.dropped.clear()
+    m.vm.protect(pagetable, PGSIZE, 2 * PGSIZE, RX, private=True)
+    m.vm.protect(pagetable, 2 * PGSIZE, 3 * PGSIZE, PTE_R, private=True)
+    assert m.dropped == [data] and m.physical(pagetable, 2 * PGSIZE, Access.LOAD) == more
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_rights_are_taken_and_given_back(private: bool) -> None:
+    """A private page that may be written again is copied first: it may be another's too by now."""
+    m = Machine()
+    pagetable = m.space()
+    m.vm.grow(pagetable, 0, 2 * PGSIZE, RW)
+
+    def may(perm: int) -> tuple[int, bool]:
+        m.vm.changed = False
+        m.vm.protect(pagetable, 0, PGSIZE, perm, private=private)
+        return m.vm.pte(pagetable, 0) & (RW | PTE_X | PTE_COW | PTE_U), m.vm.changed
+
+    assert may(RW) == (RW | PTE_U, True)
+    assert may(0) == (PTE_R, True), "nobody's: R keeps it a leaf"
+    assert may(PTE_R) == (PTE_R | PTE_U, True)
+    assert may(RW) == (PTE_R | PTE_U | (PTE_COW if private else PTE_W), True)
+    assert may(RX) == (RX | PTE_U, True)
+    assert m.vm.pte(pagetable, PGSIZE) & 0x3FF == RW | PTE_U | PTE_V
+
+
+def test_a_frame_that_is_mapped_has_an_owner_more_unless_that_fails() -> None:
+    m = Machine()
+    pagetable = m.space()
+    kept = m.frames.alloc()
+    m.out_of_memory_after(1)
+    with pytest.raises(OutOfMemory):
+        m.vm.map_shared(pagetable, 0, kept, PTE_R)
+    assert m.frames.owners(kept) == 1
+    m.memory_is_back()
+    m.vm.map_shared(pagetable, 0, kept, PTE_R)
+    assert m.frames.owners(kept) == 2
+
+
+def test_only_what_is_missing_is_mapped_around() -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.map_new(pagetable, PGSIZE, RW)
+    there = m.vm.pte(pagetable, PGSIZE)
+    kept = [m.frames.alloc() for _ in range(3)]
+    assert m.vm.map_missing(pagetable, 0, [kept[0], kept[1], 0, kept[2]], PTE_R) == [kept[0], kept[2]]
+    assert m.vm.pte(pagetable, PGSIZE) == there and not m.vm.pte(pagetable, 2 * PGSIZE)
+    assert [m.frames.owners(pa) for pa in kept] == [2, 1, 2]
+    assert m.physical(pagetable, 3 * PGSIZE, Access.LOAD) == kept[2]
+
+
+def test_a_page_gets_a_frame_of_its_own_once() -> None:
+    m = Machine()
+    pagetable = m.space()
+    kept = m.frames.alloc()
+    m.vm.map_shared(pagetable, 0, kept, RX)
+    m.vm.changed = False
+    m.vm.own_page(pagetable, 0)
+    own = m.physical(pagetable, 0, Access.FETCH)
+    assert own != kept and m.vm.changed and m.frames.owners(kept) == 1
+    m.vm.own_page(pagetable, 0)
+    assert m.physical(pagetable, 0, Access.FETCH) == own
+
+
+@pytest.mark.parametrize("page", ["single", "in a table", "super"])
+def test_what_fork_takes_the_right_from_asks_for_a_flush(page: str) -> None:
+    m = Machine()
+    size = PGSIZE if page == "single" else SUPERPGSIZE
+    pagetable = m.space()
+    if page == "in a table":
+        m.vm.map_new(pagetable, 5 * PGSIZE, RW)
+    else:
+        m.vm.grow(pagetable, 0, size, RW)
+    m.vm.changed = False
+    m.vm.copy(pagetable, m.space(), 0, size)
+    assert m.vm.changed
+    m.vm.changed = False
+    m.vm.copy(pagetable, m.space(), 0, size)
+    assert m.vm.changed == (page == "super"), "what is shared already need not lose anything"
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_superpage_that_is_shared_is_copied_whole_or_by_single_pages(room: bool) -> None:
+    m = Machine()
+    parent, child = m.space(), m.space()
+    m.vm.grow(parent, 0, SUPERPGSIZE, RW)
+    m.vm.store(parent, 7 * PGSIZE, b"seven")
+    m.vm.copy(parent, child, 0, SUPERPGSIZE)
+    if not room:
+        m.frames.alloc_super = lambda: 0  # type: ignore[method-assign]
+    m.vm.changed = False
+    m.vm.break_cow(child, 0)
+    assert m.vm.changed, "the frame is another"
+    leaves = list(m.vm.leaves(child, 0, SUPERPGSIZE))
+    assert len(leaves) == (1 if room else PIECE)
+    assert all(pte & (RW | PTE_COW) == RW and bool(pte & PTE_SUPER) == room for _, _, pte in leaves)
+    assert m.vm.peek(child, 7 * PGSIZE, 5) == b"seven"
+    before = m.frames.free_frames
+    m.vm.break_cow(parent, 0)
+    assert m.frames.free_frames == before, "the last owner takes it as it is"
+    for pagetable in (parent, child):
+        m.vm.free_user(pagetable, SUPERPGSIZE)
+    assert m.frames.free_frames == m.all_frames
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, PIECE + 1])
+def test_a_copy_by_single_pages_for_which_there_is_no_memory_leaves_nothing(n: int) -> None:
+    m = Machine()
+    parent, child = m.space(), m.space()
+    m.vm.grow(parent, 0, SUPERPGSIZE, RW)
+    m.vm.copy(parent, child, 0, SUPERPGSIZE)
+    before, was = m.frames.free_frames, m.vm.pte(child, 0)
+    m.out_of_memory_after(n)
+    m.frames.alloc_super = lambda: 0  # type: ignore[method-assign]
+    with pytest.raises(OutOfMemory):
+        m.vm.break_cow(child, 0)
+    assert m.frames.free_frames == before and m.vm.pte(child, 0) == was
+
+
+def test_the_page_for_ugetpid_is_read_only() -> None:
+    m = Machine()
+    page = m.frames.alloc()
+    pagetable = m.vm.create_user(m.trapframe, m.trampoline, page)
+    found = [m.physical(pagetable, USYSCALL, access) for access in (Access.LOAD, Access.STORE, Access.FETCH)]
+    assert found == [page, None, None]
+    assert m.physical(m.space(), USYSCALL, Access.LOAD) is None
+
+
+def test_a_bit_that_is_taken_from_an_entry_asks_for_a_flush() -> None:
+    m = Machine()
+    pagetable = m.space()
+    m.vm.grow(pagetable, 0, PGSIZE, RW | PTE_A | PTE_D)
+    m.vm.clear(m.vm.walk(pagetable, 0), PTE_D)
+    assert m.vm.changed and m.vm.pte(pagetable, 0) & (PTE_A | PTE_D) == PTE_A
 
 
 def test_mapping_twice_is_a_bug() -> None:

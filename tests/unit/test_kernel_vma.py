@@ -163,3 +163,28 @@ def test_nothing_is_a_part_of_no_mapping() -> None:
     vmas = VmaList([anonymous(1, 4)])
     assert vmas.parts(2 * PGSIZE, 2 * PGSIZE) == []
     assert vmas.protect(2 * PGSIZE, 2 * PGSIZE, PROT_READ) == vmas and vmas.cover(2 * PGSIZE, 2 * PGSIZE)
+
+
+def test_a_mapping_ends_before_its_end() -> None:
+    vmas = VmaList([anonymous(1, 3)])
+    ends = [PGSIZE - 1, PGSIZE, 3 * PGSIZE - 1, 3 * PGSIZE]
+    assert [vmas.find(va) is not None for va in ends] == [False, True, True, False]
+
+
+def test_a_gap_that_just_fits_is_taken_and_what_lies_above_the_area_does_not_count() -> None:
+    vmas = VmaList([anonymous(2, 4), anonymous(6, 8), anonymous(20, 21)])
+    assert vmas.gap(2 * PGSIZE, 0, 8 * PGSIZE) == 4 * PGSIZE
+    assert vmas.gap(2 * PGSIZE, 0, 10 * PGSIZE) == 8 * PGSIZE
+    assert vmas.gap(3 * PGSIZE, 0, 10 * PGSIZE) == -1
+
+
+def test_stores_reach_a_file_where_they_are_shared_and_may_be_made() -> None:
+    ip: Any = object()
+    shared = Vma(0, PGSIZE, PROT_READ, MAP_SHARED, ip)
+    assert shared.writes_file, "mprotect may still ask for it"
+    for other in (
+        shared._replace(flags=MAP_PRIVATE),
+        shared._replace(may_write=False),
+        shared._replace(ip=None, flags=MAP_SHARED | MAP_ANONYMOUS),
+    ):
+        assert not other.writes_file
