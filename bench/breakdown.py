@@ -36,7 +36,8 @@ from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import CAUSE_USER_ECALL
 from kernel.abi.syscalls import SYSCALLS
 from kernel.kernel import Kernel
-from kernel.proc import TF_A7, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A7
 from kernel.xv6.sysproc import sys_getpid
 from toolchain import cc, image, mkfs, paths
 
@@ -135,7 +136,7 @@ class _Machine:
     @contextmanager
     def preserved(self) -> Iterator[None]:
         """Put registers and trapframe back afterwards; time passes."""
-        regs, tf = self.engine.regs, self.proc.tf
+        regs, tf = self.engine.regs, self.proc.thread.tf
         registers = [(index, regs[index]) for index in (*range(e.F), *KEPT)]
         trapframe = tf.tolist()
         yield
@@ -277,7 +278,7 @@ def _dispatch(machine: _Machine) -> Stage:
     p, dispatch = machine.proc, machine.kernel.syscalls.dispatch
 
     def stage(calls: int) -> None:
-        p.tf[TF_A7] = GETPID
+        p.thread.tf[TF_A7] = GETPID
         for _ in range(calls):
             dispatch(p)
 

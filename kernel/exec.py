@@ -28,7 +28,8 @@ from kernel.errors import BadAddress, OutOfMemory, SyscallError
 from kernel.fs.xv6fs.dir import namei
 from kernel.mm.pagetable import pgroundup
 from kernel.mm.space import AddressSpace
-from kernel.proc import TF_A1, TF_EPC, TF_SP, Proc, process_name
+from kernel.proc import Proc, process_name
+from kernel.thread import TF_A1, TF_EPC, TF_SP
 
 if TYPE_CHECKING:
     from kernel.fs.xv6fs.inode import Inode
@@ -85,7 +86,8 @@ def _commit(k: "Kernel", p: Proc, path: bytes, new: "_Program") -> None:
     k.mmap.drop_all(p.space)
     k.vm.free_user(p.space, p.space.sz)
     p.space = new.space
-    p.tf[TF_EPC], p.tf[TF_SP], p.tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
+    tf = p.thread.tf
+    tf[TF_EPC], tf[TF_SP], tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
     p.name = process_name(path)
     p.alarm = None
 
@@ -93,7 +95,7 @@ def _commit(k: "Kernel", p: Proc, path: bytes, new: "_Program") -> None:
 def _build(k: "Kernel", p: Proc, argv: list[bytes], ip: "Inode | None", read: Read) -> "_Program":
     """The new address space; on an error nothing of it is left."""
     usyscall_pa = p.space.usyscall_pa
-    root = k.vm.create_user(p.trapframe_pa, k.image.trampoline, usyscall_pa)
+    root = k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline, usyscall_pa)
     new = _Program(k, AddressSpace(root, usyscall_pa), ip, read)
     try:
         new.load()

@@ -22,7 +22,7 @@ from kernel.abi.memlayout import (
     UART0_IRQ,
     VIRTIO0_IRQ,
 )
-from kernel.abi.param import CONSOLE, NBUF, ROOTDEV, ROOTINO
+from kernel.abi.param import CONSOLE, NBUF, NPROC, ROOTDEV, ROOTINO
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.abi.syscalls import LAB_YEAR, Syscall
 from kernel.block.bio import BufferCache
@@ -44,9 +44,10 @@ from kernel.mm.pagecache import PageCache
 from kernel.mm.pagetable import MemoryCounts, PageTable, VirtualMemory
 from kernel.mm.text import TextCache
 from kernel.mm.usercopy import UserCopy
-from kernel.proc import CONTEXT_WORDS, TF_A0, Proc, ProcTable
+from kernel.proc import Proc, ProcTable
 from kernel.sched import Scheduler
 from kernel.syscall import Dispatcher
+from kernel.thread import TF_A0, KernelStack, Thread
 from kernel.timer import Timer
 from kernel.trap import Trap
 
@@ -158,7 +159,7 @@ class Kernel:
         """Boot, on the boot stack: everything that needs no process, then process 1."""
         self.printf("\norrery: the xv6 kernel in Python is booting\n\n")
         self._map_kernel()
-        self._init_procs()
+        self._make_stacks()
         self.plic.init()
         self.uart.init()
         self.disk.init()
@@ -166,7 +167,7 @@ class Kernel:
         self.timer.start()
         first = self.procs.allocproc()
         first.name = "init"
-        self.procs.make_runnable(first)
+        self.procs.make_runnable(first.thread)
 
     def _map_kernel(self) -> None:
         """The kernel's page table: devices and RAM at their own addresses, the trampoline at the top."""
@@ -181,15 +182,14 @@ class Kernel:
         self.board.hart.regs[e.SATP] = self.satp
         self.board.engine.flush_tlb()
 
-    def _init_procs(self) -> None:
-        """Give each process slot its kernel stack, with a guard page below it, and its context."""
-        for p in self.procs.slots:
-            stack = self.frames.alloc()
-            assert stack, "there is room for the kernel stacks"
-            self.vm.mappage(self.pagetable, p.kstack_va, stack, RW)
-            p.context_pa = self.image.contexts + p.slot * 8 * CONTEXT_WORDS
-            index = p.context_pa - self.ram.base >> 3
-            p.context = self.ram.u64[index : index + CONTEXT_WORDS]
+    def _make_stacks(self) -> None:
+        """Make and map the kernel stacks, each with a guard page below it."""
+        for slot in range(NPROC):
+            stack = KernelStack(slot, self.image.contexts, self.ram)
+            frame = self.frames.alloc()
+            assert frame, "there is room for the kernel stacks"
+            self.vm.mappage(self.pagetable, stack.va, frame, RW)
+            self.procs.stacks.append(stack)
 
     def first_turn(self, p: Proc) -> None:
         """What a process does in the kernel before it first goes to user mode.
@@ -197,23 +197,27 @@ class Kernel:
         Process 1 mounts the file system, which needs a process because it waits for the disk, and becomes
         init.
         """
-        if p.cwd is not None:
+        if p.files.cwd is not None:
             return
         path = self.init_argv[0]
         try:
             self.fs.mount(ROOTDEV)
-            p.cwd = self.fs.iget(ROOTDEV, ROOTINO)
-            p.tf[TF_A0] = exec_(self, p, path, list(self.init_argv))
+            p.files.cwd = self.fs.iget(ROOTDEV, ROOTINO)
+            p.thread.tf[TF_A0] = exec_(self, p, path, list(self.init_argv))
         except SyscallError as error:
             self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run: {error}")
 
     # --- what the parts of the kernel ask of the whole ---
 
     def myproc(self) -> Proc:
-        """The process whose kernel thread is running."""
-        p = self.sched.current
-        assert p is not None, "no process is running"
-        return p
+        """The process for which the hart works."""
+        return self.mythread().process
+
+    def mythread(self) -> Thread:
+        """The thread that is running."""
+        thread = self.sched.current
+        assert thread is not None, "no thread is running"
+        return thread
 
     def devintr(self) -> None:
         """Serve the devices that interrupt."""

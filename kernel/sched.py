@@ -1,6 +1,6 @@
 """Threads: the scheduler, the switch between kernel threads, and how Python and the hart hand over.
 
-Each process has a kernel thread, a greenlet, and so has the scheduler.  A thread that needs guest code
+The kernel code of each thread is a greenlet, and so is the scheduler's.  A thread that needs guest code
 (userret, swtch, idle) sets the hart's registers and switches to the machine loop; when the hart reaches a
 gate, `enter` goes on in the thread whose kernel stack sp points into.  So a thread gives the hart away by
 running swtch.S, which loads another thread's sp:
@@ -19,25 +19,31 @@ from emu.cpu import engine as e
 from emu.cpu.hart import Hart
 from kernel.abi.memlayout import PGSHIFT
 from kernel.abi.ps import RUNNABLE, RUNNING
-from kernel.proc import Proc, ThreadExit, Unwind
+from kernel.thread import Thread, ThreadExit, Unwind
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
+    from kernel.proc import Process
 
 RA, SP, A0, A1 = 1, 2, 10, 11
 
 
 class Scheduler:
-    """The kernel's threads on one hart, and which process runs."""
+    """The kernel's threads on one hart, and which thread runs."""
 
     def __init__(self, k: "Kernel", hart: Hart) -> None:
         self._k = k
         self._regs: Final = hart.regs
-        self.ready: Final[deque[Proc]] = deque()  # the RUNNABLE processes, in the order of their turn
-        self.current: Proc | None = None
+        self.ready: Final[deque[Thread]] = deque()  # the RUNNABLE threads, in the order of their turn
+        self.current: Thread | None = None
         self.threads: Final[dict[int, greenlet]] = {}  # by page of the kernel stack
         self._loop = getcurrent()
-        self._gates: Final = {k.image.main: self._main, k.image.forkret: self._process}
+        self._gates: Final = {k.image.main: self._main, k.image.forkret: self._begin}
+
+    @property
+    def process(self) -> "Process | None":
+        """The process for which the hart works."""
+        return self.current.process if self.current is not None else None
 
     # --- from the loop into a thread ---
 
@@ -100,12 +106,12 @@ class Scheduler:
             self._run_next() if self.ready else self._idle()
 
     def _run_next(self) -> None:
-        p = self.current = self.ready.popleft()
-        assert p.state == RUNNABLE, f"{p} is in the queue, but not runnable"
-        p.state = RUNNING
+        thread = self.current = self.ready.popleft()
+        assert thread.state == RUNNABLE, f"{thread} is in the queue, but not runnable"
+        thread.state = RUNNING
         if self._k.observer is not None:
-            self._k.observer.switch(p)
-        self._swtch(self._k.cpu_context, p.context_pa)
+            self._k.observer.switch(thread.process)
+        self._swtch(self._k.cpu_context, thread.stack.context_pa)
         self.current = None
 
     def _idle(self) -> None:
@@ -114,29 +120,29 @@ class Scheduler:
         self.call(self._k.image.idle)
         self._k.timer.start()
 
-    # --- a process's thread ---
+    # --- a thread of a process ---
 
     def sched(self) -> None:
-        """Give the hart to the scheduler; returns when this process is chosen again."""
-        p = self.current
-        assert p is not None and p.state != RUNNING, "a process that gives the hart away is not RUNNING"
-        self._swtch(p.context_pa, self._k.cpu_context)
+        """Give the hart to the scheduler; returns when this thread is chosen again."""
+        thread = self.current
+        assert thread is not None and thread.state != RUNNING, "who gives the hart away is not RUNNING"
+        self._swtch(thread.stack.context_pa, self._k.cpu_context)
 
-    def yield_(self, p: Proc) -> None:
+    def yield_(self, thread: Thread) -> None:
         """Let the others have their turn."""
-        self._k.procs.make_runnable(p)
+        self._k.procs.make_runnable(thread)
         self.sched()
 
-    def _process(self, gate: int) -> None:
-        """The kernel thread of the running process, from its first turn to its end."""
-        p = self.current
-        assert p is not None, "forkret without a process"
-        p.thread = getcurrent()
+    def _begin(self, gate: int) -> None:
+        """The kernel code of the running thread, from its first turn to its end."""
+        thread = self.current
+        assert thread is not None, "forkret without a thread"
+        thread.greenlet = getcurrent()
         try:
-            self._k.trap.process(p)
+            self._k.trap.run(thread)
         except ThreadExit:  # its last act: the hart switches away, and never comes back
-            p.thread = None
-            del self.threads[p.kstack_va >> PGSHIFT]
+            thread.greenlet = None
+            del self.threads[thread.stack.va >> PGSHIFT]
             regs = self._regs
-            regs[A0], regs[A1], regs[RA] = p.context_pa, self._k.cpu_context, self._k.image.resumed
-            regs[e.PC] = self._k.image.swtch
+            regs[A0], regs[A1] = thread.stack.context_pa, self._k.cpu_context
+            regs[RA], regs[e.PC] = self._k.image.resumed, self._k.image.swtch

@@ -1,7 +1,7 @@
 """A lock that may be held while its holder sleeps: one for each inode and each buffer.
 
 Kernel code between two blocking points is atomic, so there are no spinlocks; a sleep-lock is for what must
-stay as it is across a disk wait.  A release hands the lock to the process that waits longest, which holds it
+stay as it is across a disk wait.  A release hands the lock to the thread that waits longest, which holds it
 from then on, though it runs later: nobody who comes between takes it, and a wait ends after as many holders
 as were there before.
 
@@ -15,7 +15,7 @@ from kernel.wait import Threads
 
 
 class SleepLock:
-    """`holder` is the process that has the lock, or None. `guarded` names it in reports of sleepers."""
+    """`holder` is the thread that has the lock, or None. `guarded` names it in reports of sleepers."""
 
     __slots__ = ("_threads", "_waiting", "guarded", "holder")
 
@@ -26,14 +26,14 @@ class SleepLock:
         self.holder: Any = None
 
     def acquire(self) -> None:
-        """Take the lock for the calling process; sleeps while another has it."""
-        p = self._threads.myproc()
+        """Take the lock for the calling thread; sleeps while another has it."""
+        thread = self._threads.mythread()
         if self.holder is None:
-            self.holder = p
+            self.holder = thread
             return
-        assert self.holder is not p, f"nobody takes a lock twice: {self}"
-        self._waiting.append(p)
-        while self.holder is not p:
+        assert self.holder is not thread, f"nobody takes a lock twice: {self}"
+        self._waiting.append(thread)
+        while self.holder is not thread:
             self._threads.sleep(self)
 
     def release(self) -> None:

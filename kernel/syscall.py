@@ -12,7 +12,8 @@ from kernel.abi.param import MAXPATH
 from kernel.abi.syscalls import LOCK_CALLS, Syscall, c_int, table
 from kernel.errors import SyscallError
 from kernel.mm import mmap
-from kernel.proc import TF_A0, TF_A7, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A0, TF_A7
 from kernel.xv6 import lab, sysfile, sysproc
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Dispatcher:
 
     def dispatch(self, p: Proc) -> None:
         """Do the call that the trapframe of `p` asks for and leave its result in a0."""
-        k, tf = self._k, p.tf
+        k, tf = self._k, p.thread.tf
         entry = self._table.get(tf[TF_A7] & MASK32)
         if entry is None:
             self._unknown(p, c_int(tf[TF_A7]))
@@ -91,7 +92,7 @@ class Dispatcher:
         absent = [call for call in LOCK_CALLS if call.number == number and self._k.lab in call.years]
         why = "".join(f": {call.missing}" for call in absent)
         self._k.printf(f"{p.pid} {p.name}: unknown sys call {number}{why}\n")
-        p.tf[TF_A0] = MASK64
+        p.thread.tf[TF_A0] = MASK64
 
     def _enter(self, p: Proc, call: Syscall) -> None:
         if self._k.observer is not None:

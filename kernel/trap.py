@@ -5,7 +5,7 @@ The way of one system call, with the files that it passes:
     user code      ecall                      user/lib, generated stub
     hart           trap: pc = stvec           native/hooks.c, emu/cpu/hart.py
     uservec        registers -> trapframe     asm/trampoline.S
-    usertrap gate  Trap.process goes on       emu/loop.py, kernel/sched.py
+    usertrap gate  Trap.run goes on       emu/loop.py, kernel/sched.py
     usertrap       here                       -> kernel/syscall.py
     usertrapret    here
     userret        trapframe -> registers     asm/trampoline.S
@@ -37,8 +37,8 @@ from kernel.abi.riscv import (
     SSTATUS_SPP,
 )
 from kernel.mm.space import AddressSpace
-from kernel.proc import TF_EPC, Proc
 from kernel.sched import A0
+from kernel.thread import TF_EPC, Thread
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -63,19 +63,19 @@ class Trap:
         self._tlb_space: AddressSpace | None = None  # whose translations the hart's TLB has,
         self._tlb_generation = 0  # and of which generation
 
-    def process(self, p: Proc) -> None:
-        """The life of a process's kernel thread, from its first turn on."""
-        self._k.first_turn(p)
+    def run(self, thread: Thread) -> None:
+        """The life of a thread in the kernel, from its first turn on."""
+        self._k.first_turn(thread.process)
         usertrap_gate, run_hart = self._k.image.usertrap, self._k.sched.run_hart
         while True:
-            self._usertrapret(p)
+            self._usertrapret(thread)
             gate = run_hart(self._userret)
             assert gate == usertrap_gate, f"user code came back at gate {gate:#x}, not at usertrap"
-            self._usertrap(p)
+            self._usertrap(thread)
 
-    def _usertrapret(self, p: Proc) -> None:
+    def _usertrapret(self, thread: Thread) -> None:
         """Prepare the hart for user mode: userret does the rest."""
-        regs, space = self._regs, p.space
+        regs, space = self._regs, thread.process.space
         if space is not self._tlb_space or space.generation != self._tlb_generation:
             # The one place where the TLB is flushed: another address space, or a mapping was taken away.
             self._hart.engine.flush_tlb()
@@ -85,31 +85,31 @@ class Trap:
         mstatus = regs[e.MSTATUS]
         if mstatus & TO_USER_MASK != SSTATUS_SPIE:
             regs[e.MSTATUS] = mstatus & ~TO_USER_MASK | SSTATUS_SPIE
-        regs[e.SEPC] = p.tf[TF_EPC] & EVEN  # user memory may have given it, as in exec and sigalarm
+        regs[e.SEPC] = thread.tf[TF_EPC] & EVEN  # user memory may have given it, as in exec and sigalarm
         regs[A0] = space.satp
 
-    def _usertrap(self, p: Proc) -> None:
+    def _usertrap(self, thread: Thread) -> None:
         """Handle a trap from user mode: a system call, a page to be mapped, an interrupt, or a mistake."""
-        k, regs = self._k, self._regs
+        k, regs, p = self._k, self._regs, thread.process
         regs[e.STVEC] = k.image.kernelvec
         scause, sepc = regs[e.SCAUSE], regs[e.SEPC]
         if scause == CAUSE_USER_ECALL:
             if p.killed:
                 k.procs.exit(p, -1)
-            p.tf[TF_EPC] = sepc + 4 & MASK64
+            thread.tf[TF_EPC] = sepc + 4 & MASK64
             k.syscalls.dispatch(p)
         else:
-            p.tf[TF_EPC] = sepc
+            thread.tf[TF_EPC] = sepc
             if scause & SCAUSE_INTERRUPT:
-                self._interrupt(scause, p)
+                self._interrupt(scause, thread)
             else:
-                self._fault(p, scause, regs[e.STVAL])
+                self._fault(thread, scause, regs[e.STVAL])
         if p.killed:
             k.procs.exit(p, -1)
 
-    def _fault(self, p: Proc, scause: int, va: int) -> None:
+    def _fault(self, thread: Thread, scause: int, va: int) -> None:
         """An exception in user mode: map the page if it was promised, else the process dies."""
-        k = self._k
+        k, p = self._k, thread.process
         access = ACCESS.get(scause)
         promised = access is not None and k.pager.fault(p.space, va, access)
         if k.observer is not None:
@@ -117,22 +117,23 @@ class Trap:
         if not promised:
             form = "#x" if k.lab >= SHORT_NUMBERS_SINCE else "#018x"
             k.printf(f"usertrap(): unexpected scause {scause:{form}} pid={p.pid}\n")
-            k.printf(f"            sepc={p.tf[TF_EPC]:{form}} stval={va:{form}}\n")
+            k.printf(f"            sepc={thread.tf[TF_EPC]:{form}} stval={va:{form}}\n")
             p.killed = True
             if k.on_crash is not None:
                 k.on_crash(p, scause, va)
 
-    def _interrupt(self, scause: int, p: Proc | None) -> None:
+    def _interrupt(self, scause: int, thread: Thread | None) -> None:
         """Serve a device; a timer interrupt in user mode ends the process's turn."""
         k = self._k
         if scause == EXTERNAL:
             k.devintr()
         elif scause == TIMER:
             k.timer.intr()
-            if p is not None:
-                if p.alarm is not None:
-                    p.alarm.tick(p)
-                k.sched.yield_(p)
+            if thread is not None:
+                alarm = thread.process.alarm
+                if alarm is not None:
+                    alarm.tick(thread.process)
+                k.sched.yield_(thread)
         else:
             k.panic(f"unexpected interrupt, scause {scause:#x}")
 

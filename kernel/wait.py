@@ -12,17 +12,28 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 
-class Waiter(Protocol):
-    """A process that waits."""
+class Process(Protocol):
+    """Whose thread waits."""
 
-    killed: bool
+    @property
+    def killed(self) -> bool: ...
+
+
+class Waiter(Protocol):
+    """A thread that waits."""
+
+    @property
+    def process(self) -> Process: ...
 
 
 class Threads(Protocol):
     """Who runs and how it waits: what locks, queues and drivers ask of the kernel."""
 
     def myproc(self) -> Any:
-        """The process that is running."""
+        """The process for which the hart works."""
+
+    def mythread(self) -> Any:
+        """The thread that is running."""
 
     def sleep(self, chan: object, /) -> None:
         """Suspend it until wakeup(chan), or until it is woken by itself."""
@@ -35,7 +46,7 @@ class Threads(Protocol):
 
 
 class WaitQueue:
-    """Processes that sleep on `chan`, in the order in which they came, each until it is first and ready."""
+    """Threads that sleep on `chan`, in the order in which they came, each until it is first and ready."""
 
     __slots__ = ("_chan", "_threads", "waiting")
 
@@ -45,12 +56,12 @@ class WaitQueue:
         self.waiting: Final[list[tuple[Waiter, Callable[[], bool]]]] = []
 
     def wait(self, ready: Callable[[], bool], *, killable: bool = False) -> bool:
-        """Sleep until it is the calling process's turn; False where that was killed first and `killable`."""
+        """Sleep until it is the calling thread's turn; with `killable`, False where it is killed first."""
         if not self.waiting and ready():
             return True
-        entry = self._threads.myproc(), ready
+        entry = self._threads.mythread(), ready
         self.waiting.append(entry)
-        while not (killable and entry[0].killed):
+        while not (killable and entry[0].process.killed):
             if self.waiting[0] is entry and ready():
                 del self.waiting[0]
                 return True
@@ -62,6 +73,6 @@ class WaitQueue:
     def notify(self) -> None:
         """Wake the first of those who wait, if what it waits for is there. Never blocks."""
         if self.waiting:
-            p, ready = self.waiting[0]
+            thread, ready = self.waiting[0]
             if ready():
-                self._threads.wake(p)
+                self._threads.wake(thread)

@@ -113,6 +113,7 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(68, "ttymode", (FD, _int("mode"))),
 )
 
+
 def c_int(word: int) -> int:
     """What a C int holds of a register: the low 32 bits, signed."""
     return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000

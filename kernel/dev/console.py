@@ -179,7 +179,7 @@ class Console:
     def _notify(self) -> None:
         """Wake who waits longest for what is there."""
         if self._finished and self.readers:
-            self._k.wake(self.readers[0])
+            self._k.wake(self.readers[0].thread)
 
     # --- output ---
 

@@ -15,7 +15,7 @@ So a frame that nobody maps holds nothing that is not in the file, and the cache
 Write-back, and giving up an inode, begin operations of the log: who calls is in none and has no inode locked.
 """
 
-from errno import EACCES, EBADF, EINVAL, ENODEV, ENOMEM, EOVERFLOW
+from errno import EACCES, EINVAL, ENODEV, ENOMEM, EOVERFLOW
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi import fcntl
@@ -281,9 +281,7 @@ def sys_mmap(
 
 
 def _file_to_map(p: "Proc", fd: int) -> InodeFile:
-    file = p.ofile[fd] if 0 <= fd < len(p.ofile) else None
-    if file is None:
-        raise SyscallError(EBADF, f"descriptor {fd} is not open")
+    file = p.files.file(fd)
     if not isinstance(file, InodeFile) or file.ip.type != fcntl.T_FILE:
         raise SyscallError(ENODEV, "only files can be mapped")
     require(file.readable, EACCES, "the file is not open for reading")

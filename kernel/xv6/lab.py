@@ -18,7 +18,8 @@ from kernel.abi.riscv import PTE_A, PTE_V
 from kernel.abi.syscalls import Syscall, c_int
 from kernel.errors import SyscallError
 from kernel.mm.pagetable import LEAF, PPN_SHIFT, TABLE_WORDS
-from kernel.proc import TF_A0, TF_EPC, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A0, TF_EPC
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -41,7 +42,8 @@ class Watch:
         """Before a call: SyscallError if it is refused."""
         if not self.refused >> call.number & 1:
             return
-        if call.name not in WITH_PATH or k.usercopy.copyinstr(p.space, p.tf[TF_A0], MAXPATH) != self.allowed:
+        path = p.thread.tf[TF_A0]
+        if call.name not in WITH_PATH or k.usercopy.copyinstr(p.space, path, MAXPATH) != self.allowed:
             raise SyscallError(EPERM, "interpose refuses the call")
 
     def returned(self, k: "Kernel", p: Proc, call: Syscall, result: int) -> None:
@@ -83,8 +85,8 @@ class Alarm:
         if self.period and not self.saved:
             self.left -= 1
             if not self.left:
-                self.left, self.saved = self.period, bytes(p.tf[TF_EPC:])
-                p.tf[TF_EPC] = self.handler & EVEN
+                self.left, self.saved = self.period, bytes(p.thread.tf[TF_EPC:])
+                p.thread.tf[TF_EPC] = self.handler & EVEN
 
     def forked(self) -> "Alarm":
         """The child's: no alarm, but if it was born in the handler it can return from it."""
@@ -103,9 +105,9 @@ def sys_sigreturn(k: "Kernel", p: Proc) -> int:
     """Go on where the alarm came, with all registers: the result is the a0 of that moment."""
     if p.alarm is None or not p.alarm.saved:
         raise SyscallError(EINVAL, "no handler is running")
-    p.tf[TF_EPC:] = memoryview(p.alarm.saved).cast("Q")
+    p.thread.tf[TF_EPC:] = memoryview(p.alarm.saved).cast("Q")
     p.alarm.saved = b""
-    return p.tf[TF_A0]
+    return p.thread.tf[TF_A0]
 
 
 def sys_sysinfo(k: "Kernel", p: Proc, info_va: int) -> int:

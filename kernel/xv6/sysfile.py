@@ -9,7 +9,7 @@ programs see: which error comes first, and what stays done when a later step fai
 
 import struct
 from ctypes import c_short
-from errno import EBADF, EEXIST, EINVAL, EISDIR, EMFILE, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, ENOTTY, EPERM
+from errno import EBADF, EEXIST, EINVAL, EISDIR, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, ENOTTY, EPERM
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi import fcntl
@@ -17,7 +17,7 @@ from kernel.abi.disk import DIRENT_SIZE
 from kernel.abi.fcntl import T_DEVICE, T_DIR, T_FILE, T_SYMLINK
 from kernel.abi.param import NDEV
 from kernel.errors import SyscallError
-from kernel.fs.file import DeviceFile, File, InodeFile
+from kernel.fs.file import DeviceFile, InodeFile
 from kernel.fs.pipe import Pipe
 from kernel.fs.xv6fs.dir import dirlink, dirlookup, inums, namei, nameiparent
 from kernel.fs.xv6fs.inode import Inode
@@ -34,7 +34,7 @@ FD_PAIR: Final = struct.Struct("<ii")
 
 def sys_read(k: "Kernel", p: "Proc", fd: int, dst: int, n: int) -> int:
     """Read up to `n` bytes to `dst`; gives the number read, 0 at the end."""
-    f = _file(p, fd)
+    f = p.files.file(fd)
     if not f.readable:
         raise SyscallError(EBADF, "not open for reading")
     return f.read(p, dst, n)
@@ -42,7 +42,7 @@ def sys_read(k: "Kernel", p: "Proc", fd: int, dst: int, n: int) -> int:
 
 def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
     """Write `n` bytes from `src`; gives the number written."""
-    f = _file(p, fd)
+    f = p.files.file(fd)
     if not f.writable:
         raise SyscallError(EBADF, "not open for writing")
     return f.write(p, src, n)
@@ -50,7 +50,7 @@ def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
 
 def sys_ttymode(k: "Kernel", p: "Proc", fd: int, mode: int) -> int:
     """How many columns the terminal at the console has, whose mode is then the one asked for."""
-    f = _file(p, fd)
+    f = p.files.file(fd)
     if not isinstance(f, DeviceFile) or k.files.devices.get(f.ip.major) is not k.console:
         raise SyscallError(ENOTTY, "not the console")
     return k.console.set_mode(p, mode)
@@ -58,59 +58,43 @@ def sys_ttymode(k: "Kernel", p: "Proc", fd: int, mode: int) -> int:
 
 def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:
     """Give up a descriptor."""
-    f = _file(p, fd)
-    p.ofile[fd] = None
+    f = p.files.file(fd)
+    p.files.ofile[fd] = None
     k.files.close(f)
     return 0
 
 
 def sys_dup(k: "Kernel", p: "Proc", fd: int) -> int:
     """Make another descriptor for the same open file, the lowest that is free."""
-    f = _file(p, fd)
-    copy = _free_fd(p)
-    p.ofile[copy] = k.files.dup(f)
+    f = p.files.file(fd)
+    copy = p.files.free()
+    p.files.ofile[copy] = k.files.dup(f)
     return copy
 
 
 def sys_fstat(k: "Kernel", p: "Proc", fd: int, st: int) -> int:
     """Store struct stat of an open file at `st`."""
-    k.copyout(p.space, st, _file(p, fd).stat())
+    k.copyout(p.space, st, p.files.file(fd).stat())
     return 0
 
 
 def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
     """Make a pipe; stores the descriptors of its ends, the one to read first, as two ints at `fds`."""
-    reader_fd = _free_fd(p)
+    reader_fd = p.files.free()
     k.files.reserve(2)
     pipe = Pipe(k)
     ends = (pipe.reader, pipe.writer)
     try:
-        p.ofile[reader_fd] = pipe.reader
-        writer_fd = _free_fd(p)
-        p.ofile[writer_fd] = pipe.writer
+        p.files.ofile[reader_fd] = pipe.reader
+        writer_fd = p.files.free()
+        p.files.ofile[writer_fd] = pipe.writer
         k.copyout(p.space, fds, FD_PAIR.pack(reader_fd, writer_fd))
     except SyscallError:
-        p.ofile[:] = [None if f in ends else f for f in p.ofile]
+        p.files.ofile[:] = [None if f in ends else f for f in p.files.ofile]
         for end in ends:
             k.files.close(end)
         raise
     return 0
-
-
-def _file(p: "Proc", fd: int) -> File:
-    """The open file that a descriptor names."""
-    ofile = p.ofile
-    f = ofile[fd] if 0 <= fd < len(ofile) else None
-    if f is None:
-        raise SyscallError(EBADF, f"descriptor {fd} is not open")
-    return f
-
-
-def _free_fd(p: "Proc") -> int:
-    """The lowest descriptor that is free."""
-    if None not in p.ofile:
-        raise SyscallError(EMFILE, f"{len(p.ofile)} descriptors are open")
-    return p.ofile.index(None)
 
 
 # --- open ---
@@ -124,11 +108,11 @@ def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
             raise SyscallError(EISDIR, "a directory or a symbolic link can only be read")
         if ip.type == T_DEVICE and not 0 <= ip.major < NDEV:
             raise SyscallError(EINVAL, f"no device has major number {ip.major}")
-        fd = _free_fd(p)
+        fd = p.files.free()
         k.files.reserve()
         kind = DeviceFile if ip.type == T_DEVICE else InodeFile
         readable, writable = not omode & fcntl.O_WRONLY, bool(omode & (fcntl.O_WRONLY | fcntl.O_RDWR))
-        p.ofile[fd] = kind(k, k.fs.idup(ip), readable, writable)
+        p.files.ofile[fd] = kind(k, k.fs.idup(ip), readable, writable)
     if omode & fcntl.O_TRUNC and ip.type == T_FILE and ip.size:
         _truncate(k, p, fd, ip)
     return fd
@@ -232,7 +216,7 @@ def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
     with k.fs.unlogged(), k.fs.borrowed(namei(k, path)) as ip:
         if ip.type != T_DIR:
             raise SyscallError(ENOTDIR, "not a directory")
-        old, p.cwd = p.cwd, k.fs.idup(ip)
+        old, p.files.cwd = p.files.cwd, k.fs.idup(ip)
         assert old is not None, "a process that makes calls has a directory"
         k.fs.iput(old)
     return 0

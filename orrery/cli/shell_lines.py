@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from kernel.abi.syscalls import Syscall
-from kernel.proc import TF_A1, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A1
 from orrery.machine.decode import Decoder
 from orrery.machine.hooks import Watcher
 from orrery.machine.machine import Machine
@@ -25,7 +26,7 @@ class GivenLines(Watcher):
     def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
         if call.name != "read" or result <= 0 or not self._machine.is_shell(p.pid):
             return
-        data = self._unfinished + self._decoder.peek(p, p.tf[TF_A1], result)
+        data = self._unfinished + self._decoder.peek(p, p.thread.tf[TF_A1], result)
         *lines, self._unfinished = data.split(b"\n")
         for line in lines:
             if line.strip():

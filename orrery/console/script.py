@@ -13,7 +13,8 @@ from emu.events import Event
 from kernel.abi.ps import SLEEPING
 from kernel.abi.syscalls import Syscall
 from kernel.dev.console import CTRL_D
-from kernel.proc import TF_A0, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A0
 from orrery.console.signals import Signals
 from orrery.machine.hooks import Watcher
 from orrery.machine.machine import Machine
@@ -225,4 +226,4 @@ class _ShellExit(Watcher):
 
     def syscall_enter(self, p: Proc, call: Syscall) -> None:
         if call.noreturn and self._machine.is_shell(p.pid):
-            self._script.shell_exits(p.tf[TF_A0])
+            self._script.shell_exits(p.thread.tf[TF_A0])

@@ -12,8 +12,8 @@ from typing import Final, Self
 from emu.cpu.hart import USER
 from kernel.abi import elf
 from kernel.abi.memlayout import TRAPFRAME
-from kernel.proc import TF_EPC, TF_RA, TF_WORDS
 from kernel.sched import Scheduler
+from kernel.thread import TF_EPC, TF_RA, TF_WORDS
 from kernel.trap import Trap
 from orrery.gdb.errors import ENOENT, Refused
 from orrery.gdb.remote_files import RemoteFiles
@@ -51,7 +51,7 @@ class SymbolFiles:
 
         functions: dict[str, Callable[..., object]] = {
             "main": Scheduler._main, "usertrap": Trap._usertrap, "kerneltrap": Trap.kerneltrap,
-            "forkret": Scheduler._process, "resumed": Scheduler.call,
+            "forkret": Scheduler._begin, "resumed": Scheduler.call,
         }  # fmt: skip
         gates = {name: _place(function) for name, function in functions.items()}
         kernel = image.kernel_elf_with_lines(gates)

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from kernel.abi.ps import UNUSED
+from kernel.abi.memlayout import PGSHIFT
 from kernel.fs.file import File, InodeFile
 from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
@@ -34,7 +34,7 @@ class Audit:
 
     def _open_files(self) -> Counter[File]:
         """How many descriptors each open file has."""
-        return Counter(f for p in self._k.procs for f in p.ofile if f is not None)
+        return Counter(f for p in self._k.procs for f in p.files.ofile if f is not None)
 
     def _files(self) -> Iterator[str]:
         counted = self._open_files()
@@ -50,8 +50,8 @@ class Audit:
             if isinstance(file, InodeFile):
                 expected[file.ip] += 1
         for p in self._k.procs:
-            if p.cwd is not None:
-                expected[p.cwd] += 1
+            if p.files.cwd is not None:
+                expected[p.files.cwd] += 1
             expected.update(vma.ip for vma in p.space.vmas if vma.ip is not None)
         for ip in self._k.fs.inodes.values():
             if ip.ref != expected[ip]:
@@ -62,11 +62,14 @@ class Audit:
     # --- threads, buffers ---
 
     def _threads(self) -> Iterator[str]:
-        started = [p for p in self._k.procs.slots if p.thread is not None]
-        for p in started:
-            if p.state == UNUSED:
-                yield f"slot {p.slot} is unused, but has a kernel thread"
-        threads = len(self._k.sched.threads)
+        k = self._k
+        started = [t for p in k.procs for t in p.threads if t.greenlet is not None]
+        used = {t.stack.va >> PGSHIFT: t for t in started}
+        for stack in k.procs.stacks:
+            page = stack.va >> PGSHIFT
+            if page in k.sched.threads and page not in used:
+                yield f"slot {stack.slot} is unused, but has a kernel thread"
+        threads = len(k.sched.threads)
         if threads != len(started) + 1:
             yield f"{threads} kernel threads, but {len(started)} processes and the scheduler"
 

@@ -14,7 +14,8 @@ from kernel.abi.fcntl import PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.riscv import CAUSE_FETCH_PAGE, PTE_COW, PTE_U, PTE_V, PTE_X
 from kernel.mm.vma import Vma
-from kernel.proc import TF_EPC, TF_RA, TF_SP, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_EPC, TF_RA, TF_SP
 from orrery.inspect import stacks
 from orrery.inspect.dwarf import S0
 from orrery.machine.decode import Decoder
@@ -78,7 +79,7 @@ class Crash:
         self._p: Final = p
         self._vm: Final = machine.kernel.vm
         self._va: Final = va
-        self._word: Final = int.from_bytes(Decoder(machine.kernel).peek(p, p.tf[TF_EPC], 4), "little")
+        self._word: Final = int.from_bytes(Decoder(machine.kernel).peek(p, p.thread.tf[TF_EPC], 4), "little")
         self._scause: Final = scause
 
     @property
@@ -174,7 +175,7 @@ class Crash:
         """Whether the address was made from 0, or is that near, where programs have their first page."""
         op, va = decode(self._word), _signed(self._va)
         if op is not None and self._scause not in FETCHES:
-            made_from_0 = op.base == 0 or self._p.tf[TF_RA + op.base - 1] == 0
+            made_from_0 = op.base == 0 or self._p.thread.tf[TF_RA + op.base - 1] == 0
             return -PGSIZE < va < (PGSIZE if made_from_0 or not self._pte & PTE_V else NEAR)
         return 0 <= va < PGSIZE
 
@@ -187,7 +188,7 @@ class Crash:
     @property
     def _is_overflow(self) -> bool:
         """Whether the stack has grown beyond what it has, and this is the part that it would need."""
-        guard, sp, va = self._guard, _signed(self._p.tf[TF_SP]), _signed(self._va)
+        guard, sp, va = self._guard, _signed(self._p.thread.tf[TF_SP]), _signed(self._va)
         if not guard or sp >= guard + PGSIZE:
             return False
         op = decode(self._word)

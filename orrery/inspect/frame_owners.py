@@ -92,19 +92,19 @@ class Census:
 
     def _kernel(self) -> None:
         """The kernel's page table owns its tables and the stacks; the rest that it maps is for all to use."""
-        k, stacks = self._k, {p.kstack_va: p for p in self._k.procs.slots}
+        k, stacks = self._k, {stack.va: stack for stack in self._k.procs.stacks}
         self._own(k.pagetable.root, "page tables", f"the kernel, {_table_text(LEVELS - 1, 0)}")
         for va, pte, level, _ in self._entries(k.pagetable.root):
             if self._is_table(pte, level):
                 self._own(target(pte), "page tables", f"the kernel, {_table_text(level - 1, va)}")
             elif va in stacks:
-                p = stacks[va]
-                whose = str(p) if p.pid else "no process"
-                text = f"the kernel, at {va:#x}: the kernel stack of {whose}, slot {p.slot}"
+                stack = stacks[va]
+                whose = stack.thread or "no process"
+                text = f"the kernel, at {va:#x}: the kernel stack of {whose}, slot {stack.slot}"
                 self._own(target(pte), "kernel stacks", text)
 
     def _process(self, p: Proc) -> None:
-        self._own(p.trapframe_pa, "trapframes", f"{p}, as its trapframe")
+        self._own(p.thread.trapframe_pa, "trapframes", f"{p}, as its trapframe")
         self._own_table(p, p.space.root, LEVELS - 1, 0)
         for va, pte, level, table_pa in self._entries(p.space.root):
             if self._is_table(pte, level):

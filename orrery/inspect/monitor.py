@@ -199,7 +199,7 @@ class Monitor:
             yield "  ".join(f"{name:>8} {regs[e.NAMES[name]]:016x}" for name in CSRS[first : first + 4])
 
     def where(self) -> Iterator[str]:
-        clock, regs, p = self._machine.board.clock, self._machine.board.hart.regs, self.kernel.sched.current
+        clock, regs, p = self._machine.board.clock, self._machine.board.hart.regs, self.kernel.sched.process
         pc, mode = regs[e.PC], PRIVILEGES[regs[e.PRIV]]
         who = f"{p} in {'user mode' if regs[e.PRIV] == USER else 'the kernel'}" if p else f"{mode} mode"
         yield f"at {seconds(clock.time_ps)}, tick {clock.now}: {who}, pc {pc:#x}{self._where(pc)}"
@@ -233,7 +233,7 @@ class Monitor:
         """What `p` waits for, or how it ended."""
         if p.state == ZOMBIE:
             return f"its parent to wait: it has exited with status {p.xstate}"
-        chan = self.kernel.procs.describe(p.chan) if p.state == SLEEPING else ""
+        chan = self.kernel.procs.describe(p.thread.chan) if p.state == SLEEPING else ""
         return f"{chan} (killed)".lstrip() if p.killed else chan
 
     # --- page tables ---
@@ -255,9 +255,9 @@ class Monitor:
         if one.va == TRAMPOLINE:
             return "trampoline"
         if p is None:
-            slot = next((s for s in self.kernel.procs.slots if s.kstack_va == one.va), None)
-            if slot is not None:
-                return f"kernel stack of slot {slot.slot}"
+            stack = next((s for s in self.kernel.procs.stacks if s.va == one.va), None)
+            if stack is not None:
+                return f"kernel stack of slot {stack.slot}"
             return devices(self.kernel.board, one.pa, one.size)
         if one.va == TRAPFRAME:
             return "trapframe"
@@ -306,7 +306,7 @@ class Monitor:
 
     def _where(self, pc: int) -> str:
         """Function and line of `pc` as the hart stands, or nothing."""
-        image, p = self.kernel.image, self.kernel.sched.current
+        image, p = self.kernel.image, self.kernel.sched.process
         if self._machine.board.hart.privilege == 0 and p is not None:
             return f"  {self._program(p).partition(' ')[2]}".rstrip()
         if pc >= TRAMPOLINE:

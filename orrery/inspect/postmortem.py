@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from kernel.kernel import KernelPanic
-from kernel.proc import TF_RA, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_RA
 from orrery.inspect import stacks
 from orrery.machine.machine import Machine
 from toolchain.names import shown
@@ -34,7 +35,7 @@ def report(machine: Machine, error: Exception) -> str:
 
 
 def _process(machine: Machine, error: Exception) -> Iterator[str]:
-    p = machine.kernel.sched.current
+    p = machine.kernel.sched.process
     if p is None:
         yield "no process was running"
         yield f"at {_kernel_place(error)}"
@@ -61,4 +62,4 @@ def _registers(p: Proc) -> Iterator[str]:
     """Those that the program had when it entered the kernel."""
     names = list(enumerate(REGISTERS, TF_RA))
     for at in range(0, len(names), A_LINE):
-        yield "  " + "  ".join(f"{name:>3} {p.tf[i]:016x}" for i, name in names[at : at + A_LINE])
+        yield "  " + "  ".join(f"{name:>3} {p.thread.tf[i]:016x}" for i, name in names[at : at + A_LINE])

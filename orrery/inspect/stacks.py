@@ -20,8 +20,9 @@ from emu.cpu import engine as e
 from emu.cpu.hart import USER
 from emu.dev.drive import SECTOR_SIZE
 from kernel.abi.elf import PROGRAM_SIZE, Header, segments
-from kernel.abi.memlayout import PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME
-from kernel.proc import NAME_MAX, TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP, Proc, process_name
+from kernel.abi.memlayout import PGSHIFT, TRAMPOLINE, TRAPFRAME
+from kernel.proc import NAME_MAX, Proc, process_name
+from kernel.thread import TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP
 from orrery.inspect.dwarf import RA, S0, DebugInfo, Function, Place
 from orrery.machine.decode import POINTER, Decoder
 from toolchain.paths import in_tree
@@ -59,8 +60,8 @@ def user_registers(machine: "Machine", p: Proc) -> Registers:
     On the way in, uservec saves them, then loads the kernel's sp; pc is in sepc until usertrap has it.
     """
     kernel, regs = machine.kernel, machine.board.hart.regs
-    saved = Registers(p.tf[TF_EPC], p.tf[TF_RA], p.tf[TF_SP], p.tf[TF_S0])
-    if kernel.sched.current is not p:
+    saved = Registers(p.thread.tf[TF_EPC], p.thread.tf[TF_RA], p.thread.tf[TF_SP], p.thread.tf[TF_S0])
+    if kernel.sched.process is not p:
         return saved
     live = Registers(regs[e.PC], regs[RA], regs[SP], regs[S0])
     if regs[e.PRIV] == USER:
@@ -69,7 +70,7 @@ def user_registers(machine: "Machine", p: Proc) -> Registers:
     userret = TRAMPOLINE + kernel.image.userret - kernel.image.trampoline
     if not (uservec <= live.pc < userret or live.pc == kernel.image.usertrap):
         return saved
-    registers = saved if live.sp == p.tf[TF_KERNEL_SP] else live
+    registers = saved if live.sp == p.thread.tf[TF_KERNEL_SP] else live
     return registers._replace(pc=regs[e.SEPC])
 
 
@@ -260,9 +261,9 @@ def kernel_lines(machine: "Machine", p: Proc | None) -> list[str]:
     None stands for the scheduler's thread.
     """
     sched = machine.kernel.sched
-    stacks = {slot.kstack_va + PGSIZE - 1 >> PGSHIFT for slot in machine.kernel.procs.slots}
+    stacks = {stack.va >> PGSHIFT for stack in machine.kernel.procs.stacks}
     if p is not None:
-        thread = p.thread
+        thread = p.thread.greenlet
     else:
         thread = next((thread for page, thread in sched.threads.items() if page not in stacks), None)
     frame: FrameType | None = thread.gr_frame if thread is not None else None

@@ -16,7 +16,8 @@ from kernel.abi.param import MAXARG, MAXPATH
 from kernel.abi.ps import PSINFO, STATE_NAMES
 from kernel.abi.syscalls import Arg, Syscall, c_int
 from kernel.kernel import Kernel
-from kernel.proc import TF_A0, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A0
 from toolchain.names import shown
 
 SHOWN_MAX: Final = 32  # bytes of a buffer that are printed
@@ -87,7 +88,7 @@ class Decoder:
 
     def enter(self, p: Proc, syscall: Syscall) -> Call:
         """The call that `p` makes, with what is known before it is carried out."""
-        args = tuple(_value(arg, p.tf[TF_A0 + i]) for i, arg in enumerate(syscall.args))
+        args = tuple(_value(arg, p.thread.tf[TF_A0 + i]) for i, arg in enumerate(syscall.args))
         words = [self._before(p, syscall, i, args) for i in range(len(args))]
         return Call(syscall, p.pid, p.name, args, words)
 

@@ -13,7 +13,8 @@ from typing import ClassVar, Final, TypeAlias
 
 from kernel.abi.syscalls import Syscall
 from kernel.kernel import Kernel, Observer
-from kernel.proc import TF_EPC, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_EPC
 from orrery.machine.decode import Call, Decoder
 
 
@@ -130,7 +131,7 @@ class HookCaller(CallWatcher):
         self._emit(SyscallEvent(self._clock.time_ps, call.pid, name, call.process, call.args, result, text))
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
-        self._emit(FaultEvent(self._clock.time_ps, p.pid, p.name, scause, va, p.tf[TF_EPC], mapped))
+        self._emit(FaultEvent(self._clock.time_ps, p.pid, p.name, scause, va, p.thread.tf[TF_EPC], mapped))
 
     def switch(self, p: Proc) -> None:
         self._emit(SwitchEvent(self._clock.time_ps, p.pid, p.name))

@@ -18,7 +18,8 @@ from emu.ram import RAM_BASE
 from kernel.abi.memlayout import PGSHIFT
 from kernel.abi.syscalls import SYSCALLS, Syscall
 from kernel.kernel import Kernel
-from kernel.proc import TF_A0, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A0
 from orrery.machine.hooks import Watcher
 from orrery.timetravel import python_breakpoints
 from orrery.timetravel.frame_release import FrameReleases
@@ -61,7 +62,7 @@ class Catcher(Watcher):
         self._tell(f"{SYSCALL}:{call.name}", p, f"{p} calls {call.name}")
         if call.noreturn:
             self._tell("exit", p, f"{p} calls {call.name}")
-            self._end(p, p.tf[TF_A0] & 0xFF)
+            self._end(p, p.thread.tf[TF_A0] & 0xFF)
 
     def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
         if call.name == "fork" and result > 0:
@@ -84,7 +85,7 @@ class Catcher(Watcher):
             self._end(p, KILLED)
 
     def _freed(self, pa: int, size: int) -> None:
-        p = self._kernel.sched.current
+        p = self._kernel.sched.process
         frames = {f"{FREE}:{number:#x}" for number in range(pa >> PGSHIFT, pa + size >> PGSHIFT)}
         kind = min(frames & self.kinds, default=f"{FREE}:{pa >> PGSHIFT:#x}")
         by = f", given back by {p}" if p is not None else ""

@@ -55,7 +55,7 @@ class Execution(ABC):
     @property
     def current(self) -> int:
         """The process that the hart works for, in user mode or in the kernel; KERNEL where that is none."""
-        p = self._kernel.sched.current
+        p = self._kernel.sched.process
         return p.pid if p is not None else KERNEL
 
     def set_places(self, places: Iterable[Place]) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu.cpu import engine as e
 from kernel.abi.syscalls import c_int, table
-from kernel.proc import TF_A7, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A7
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import ALL, Place
@@ -53,7 +54,7 @@ class KernelWrites:
 
     def remember(self) -> None:
         """Take what is there for known."""
-        self._current = self._kernel.sched.current
+        self._current = self._kernel.sched.process
         self._written = None
         self._looked = Moment.of(self._hart)
         self._seen = {place: self._look(place) for place in self._places}
@@ -67,7 +68,7 @@ class KernelWrites:
         """The hart is at a gate."""
         if not self._places:
             return
-        current = self._kernel.sched.current
+        current = self._kernel.sched.process
         if current is self._current:
             self._compare(ELSEWHERE, self._looked)
         self._current = current
@@ -78,7 +79,7 @@ class KernelWrites:
         """The kernel's work behind the gate is done; whether anything was found."""
         if self._places:
             self._compare(self._work)
-            self._current = self._kernel.sched.current
+            self._current = self._kernel.sched.process
             self._looked = Moment.of(self._hart)
             self._seen = {place: self._look(place) for place in self._places}
         return self._written is not None
@@ -105,5 +106,5 @@ class KernelWrites:
         name = self._gates.get(gate, hex(gate))
         if p is None:
             return f"the kernel behind gate {name}"
-        call = self._calls.get(c_int(p.tf[TF_A7]), "no system call")
+        call = self._calls.get(c_int(p.thread.tf[TF_A7]), "no system call")
         return f"the kernel behind gate {name}, {call} of {p}"

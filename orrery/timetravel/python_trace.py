@@ -19,7 +19,7 @@ from orrery.timetravel.python_breakpoints import PythonBreakpoints
 from orrery.timetravel.tracer import Tracer, is_kernels
 from toolchain.paths import in_tree
 
-PROCESS: Final = Scheduler._process.__code__
+PROCESS: Final = Scheduler._begin.__code__
 """The thread of a process, of which a system call is a small part."""
 
 LINES_MAX: Final = 20_000

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from emu.cpu import engine as e
 from emu.cpu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, NO_RESERVATION, SUPERVISOR, USER
-from kernel.proc import TF_EPC, TF_RA, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_EPC, TF_RA
 from orrery.machine.registers import S_VIEWS
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class ProcessRegisters:
         for i, mask in VIEWED:
             values[i] &= regs[e.MIDELEG] if mask is None else mask
         if p is not None:
-            values[1:PC] = p.tf[TF_RA : TF_RA + PC - 1].tolist()
-            values[PC], values[SATP], values[PRIV] = p.tf[TF_EPC], p.space.satp, USER
+            values[1:PC] = p.thread.tf[TF_RA : TF_RA + PC - 1].tolist()
+            values[PC], values[SATP], values[PRIV] = p.thread.tf[TF_EPC], p.space.satp, USER
         return values
 
     def write(self, p: Proc | None, index: int, value: int) -> bool:
@@ -59,7 +60,9 @@ class ProcessRegisters:
             return self._write_live(NAMES[index], value)
         if index > PC:
             return False
-        p.tf[TF_EPC if index == PC else TF_RA + index - 1] = value & _WRITABLE.get(NAMES[index], MASK64)
+        p.thread.tf[TF_EPC if index == PC else TF_RA + index - 1] = value & _WRITABLE.get(
+            NAMES[index], MASK64
+        )
         return True
 
     def _write_live(self, name: str, value: int) -> bool:

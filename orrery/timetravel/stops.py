@@ -152,11 +152,11 @@ class Stops:
 
     def stopped(self, why: str, **more: Any) -> Stopped:
         """Stopped, here."""
-        p = self._kernel.sched.current
+        p = self._kernel.sched.process
         return Stopped(why, Moment.of(self._hart), p.pid if p is not None else KERNEL, **more)
 
     def _place(self, va: int, size: int, bits: int) -> Place | None:
-        p = self._kernel.sched.current
+        p = self._kernel.sched.process
         pid, name = (p.pid, p.name) if p is not None else (KERNEL, "")
         return next((place for place in self._places if place.meets(pid, va, size, bits, name)), None)
 

@@ -58,7 +58,7 @@ class Target(Execution, Mutations):
 
     def processes(self) -> tuple[ProcessInfo, ...]:
         """All processes, in the order of the table."""
-        current = self._kernel.sched.current
+        current = self._kernel.sched.process
         return tuple(
             ProcessInfo(p.pid, p.name, STATE_NAMES[p.state], p.parent.pid if p.parent else 0, p is current)
             for p in self._kernel.procs

@@ -18,7 +18,7 @@ from kernel.trap import Trap
 from toolchain.paths import KERNEL_SOURCES
 
 PLUMBING: Final = tuple(
-    one.__code__ for one in (Scheduler.enter, Scheduler.run_hart, Scheduler.call, Trap.process)
+    one.__code__ for one in (Scheduler.enter, Scheduler.run_hart, Scheduler.call, Trap.run)
 )
 """How threads and the hart wait for each other: nothing of what the kernel does."""
 

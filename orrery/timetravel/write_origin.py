@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def who_writes(machine: "Machine", place: Place, step: Callable[[], object]) -> str:
     """File, line and function of the kernel that change the place in this step; empty where none does."""
     procs = machine.kernel.procs
-    p = machine.kernel.sched.current if place.pid == ALL else procs.find(place.pid)
+    p = machine.kernel.sched.process if place.pid == ALL else procs.find(place.pid)
     memory = Memory(machine)
     blame = _WriteTracer(lambda: memory.read(p, place.va, place.size))
     blame.traced(step)

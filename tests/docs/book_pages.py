@@ -20,7 +20,8 @@ from kernel.abi.memlayout import (
 )
 from kernel.abi.param import NPROC
 from kernel.abi.riscv import PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
-from kernel.proc import TF_SP, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_SP
 from orrery import Machine
 
 LEAF = PTE_R | PTE_W | PTE_X
@@ -143,7 +144,7 @@ def what_at(machine: Machine, p: Proc, va: int, pte: int) -> str:
         return "trapframe"
     if not pte & PTE_U:
         return "guard"
-    stack = p.tf[TF_SP] & ~(PGSIZE - 1)
+    stack = p.thread.tf[TF_SP] & ~(PGSIZE - 1)
     if va == stack:
         return "stack"
     if pte & PTE_X:
@@ -156,7 +157,7 @@ def sh_walk() -> Lines:
     """The three steps from the shell's sp to RAM."""
     with Machine().boot() as machine:
         p, ram = the(machine, "sh"), machine.board.ram
-        va = p.tf[TF_SP]
+        va = p.thread.tf[TF_SP]
         table = p.space.root
         lines = [f"va {va:#x} = {va >> 30 & 511}, {va >> 21 & 511}, {va >> 12 & 511}, offset {va & 0xFFF:#x}"]
         for level in (2, 1, 0):

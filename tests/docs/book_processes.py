@@ -44,8 +44,8 @@ def context(kernel: Kernel, pa: int) -> str:
     """Whose context is at `pa`."""
     if pa == kernel.cpu_context:
         return "scheduler"
-    (p,) = [p for p in kernel.procs.slots if p.context_pa == pa]
-    return p.name or f"slot {p.slot}"
+    (stack,) = [stack for stack in kernel.procs.stacks if stack.context_pa == pa]
+    return stack.thread.process.name if stack.thread is not None else f"slot {stack.slot}"
 
 
 @output("process-table")
@@ -56,9 +56,10 @@ def process_table() -> Lines:
         machine.run()
         lines = ["pid  name  state   waits for                     trapframe    context      kernel stack"]
         for p in machine.kernel.procs:
-            chan = machine.kernel.procs.describe(p.chan)
+            chan = machine.kernel.procs.describe(p.thread.chan)
             names = f"{p.pid:3}  {p.name:<4}  {STATE_NAMES[p.state]:<6}  {chan:<28}"
-            lines.append(f"{names}  {p.trapframe_pa:#x}   {p.context_pa:#x}   {p.kstack_va:#x}")
+            trapframe_pa, stack = p.thread.trapframe_pa, p.thread.stack
+            lines.append(f"{names}  {trapframe_pa:#x}   {stack.context_pa:#x}   {stack.va:#x}")
         return lines
 
 
@@ -69,20 +70,24 @@ def context_before_and_after() -> Lines:
         kernel, regs = machine.kernel, machine.board.hart.regs
 
         def shell_gives_up(hart: Hart) -> bool:
-            p = kernel.sched.current
-            return p is not None and p.name == "sh" and regs[e.PC] == kernel.image.swtch and bool(p.chan)
+            p = kernel.sched.process
+            return (
+                p is not None and p.name == "sh" and regs[e.PC] == kernel.image.swtch and bool(p.thread.chan)
+            )
 
         run_until(machine, shell_gives_up)
-        p = the(machine, "sh")
+        stack = the(machine, "sh").thread.stack
         before = [regs[e.NAMES[name]] for name in SAVED]
-        stale = p.context.tolist()
+        stale = stack.context.tolist()
         scheduler = machine.board.ram.view(kernel.cpu_context, 8 * len(SAVED)).cast("Q").tolist()
         steps = 0
         while regs[e.PC] != kernel.image.resumed:
             machine.board.loop.step()
             steps += 1
         after = [regs[e.NAMES[name]] for name in SAVED]
-        assert p.context.tolist() == before and after == scheduler, "swtch saves one and loads the other"
+        assert stack.context.tolist() == before and after == scheduler, (
+            "swtch saves one and loads the other"
+        )
         lines = [f"{steps} instructions, from swtch to the gate resumed", ""]
         lines.append("        old context in RAM            registers                     new context")
         lines.append("        before        after           before        after           in RAM")

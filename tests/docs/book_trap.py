@@ -16,7 +16,7 @@ from book_machine import (
 
 from emu.cpu import engine as e
 from kernel.abi.memlayout import TRAMPOLINE, TRAPFRAME
-from kernel.proc import TF_WORDS
+from kernel.thread import TF_WORDS
 from orrery import Machine
 
 PROGRAM = "getpid.S"
@@ -133,7 +133,7 @@ def trapframe() -> Lines:
         kernel = machine.kernel
         step_to(machine, kernel.image.usertrap, privilege=1)
         p = the(machine, "getpid")
-        words = machine.board.ram.view(p.trapframe_pa, 8 * TF_WORDS).cast("Q").tolist()
+        words = machine.board.ram.view(p.thread.trapframe_pa, 8 * TF_WORDS).cast("Q").tolist()
         cells = [
             f"{8 * i:4} {name:<13} {word:#x}"
             for i, (name, word) in enumerate(zip(TRAPFRAME_NAMES, words, strict=True))

@@ -36,7 +36,7 @@ def test_names_exist(chapter: Path, sources: Sources) -> None:
 
 
 def test_wrong_names_are_found(sources: Sources) -> None:
-    text = "`_usertrap` `Trap.process` `kernel/trap.py` `kernel/asm/` `_usertrap` in `kernel/trap.py`"
+    text = "`_usertrap` `Trap.run` `kernel/trap.py` `kernel/asm/` `_usertrap` in `kernel/trap.py`"
     assert wrong_claims(text, sources) == []
     wrong = ["`_usertrip`", "`Trap.progress`", "`kernel/trip.py`", "`kernel/asn/`"]
     elsewhere = "`walk` in `kernel/trap.py`"

@@ -20,7 +20,7 @@ from emu.dev.drive import Drive, RamDrive
 from emu.events import NEVER
 from emu.loop import Stop
 from emu.ram import Ram
-from kernel.abi.ps import SLEEPING, UNUSED, ZOMBIE
+from kernel.abi.ps import SLEEPING, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
 from kernel.proc import Proc
@@ -164,9 +164,9 @@ class System:
             pass
         return {
             "frames": k.frames.free_frames,
-            "processes": sum(p.state != UNUSED for p in k.procs.slots),
-            "zombies": sum(p.state == ZOMBIE for p in k.procs.slots),
-            "sleepers": sum(p.state == SLEEPING for p in k.procs.slots),
+            "processes": len(list(k.procs)),
+            "zombies": sum(p.state == ZOMBIE for p in k.procs),
+            "sleepers": sum(p.state == SLEEPING for p in k.procs),
             "queued": len(k.sched.ready),
             "threads": len(k.sched.threads),
             "files": k.files.open_count,

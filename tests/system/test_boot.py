@@ -100,11 +100,11 @@ def test_power_off_at_any_moment_ends_every_thread() -> None:
     for i in range(30):
         with System(argv=("/init", "/workload")) as system:
             system.run(limit_s=rng.uniform(0, 0.22 if i % 2 else 0.013))  # the disk is busy at the start
-            seen |= {type(p.chan).__name__ for p in system.kernel.procs if p.chan is not None}
-            threads = [p.thread for p in system.kernel.procs if p.thread is not None]
+            seen |= {type(p.thread.chan).__name__ for p in system.kernel.procs if p.thread.chan is not None}
+            greenlets = [p.thread.greenlet for p in system.kernel.procs if p.thread.greenlet is not None]
         assert not system.kernel.sched.threads
-        assert all(thread.dead for thread in threads)
-    assert {"Proc", "Request"} <= seen, "some waited for a child, some for the disk"
+        assert all(thread.dead for thread in greenlets)
+    assert {"Process", "Request"} <= seen, "some waited for a child, some for the disk"
 
 
 def test_power_off_in_mid_write_leaves_a_sound_image() -> None:

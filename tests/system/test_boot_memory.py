@@ -80,7 +80,7 @@ def check_user_maps(system: System, kernels: Tables, may_have_both: frozenset[st
     owned_by_kernel = {*kernels.frames, *stacks}
     spaces = {p: Tables(system, p.space.root) for p in k.procs}
     for p, tables in spaces.items():
-        owned_by_kernel |= {*tables.frames, p.trapframe_pa}
+        owned_by_kernel |= {*tables.frames, p.thread.trapframe_pa}
     mappings, writers = Counter[int](), Counter[int]()
     for p, tables in spaces.items():
         assert len(set(tables.frames)) == len(tables.frames), "no table is used twice"

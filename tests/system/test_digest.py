@@ -133,7 +133,7 @@ class Watcher:
         self.seen: list[Any] = []
 
     def syscall_enter(self, p: Proc, call: Any) -> None:
-        self.seen.append((p.pid, call.name, self.system.board.clock.now, p.tf[14:20].tolist()))
+        self.seen.append((p.pid, call.name, self.system.board.clock.now, p.thread.tf[14:20].tolist()))
 
     def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
         self.seen.append((p.pid, result, self.system.kernel.vm.peek(p.space, 0, 16)))

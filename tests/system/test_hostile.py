@@ -166,7 +166,7 @@ def test_memory_that_fails_now_and_then(seed: int) -> None:
         k = system.kernel
 
         def unreliable() -> int:
-            p = k.sched.current
+            p = k.sched.process
             if p is not None and p.pid != INIT_PID and rng.random() < 0.03:
                 return 0
             return FrameAllocator.alloc(k.frames)
@@ -203,7 +203,7 @@ def test_limits_are_reached_and_left_again() -> None:
             peak["processes"] = max(peak.get("processes", 0), sum(1 for _ in k.procs))
             peak["files"] = max(peak.get("files", 0), k.files.open_count)
             peak["descriptors"] = max(
-                [peak.get("descriptors", 0), *(sum(f is not None for f in p.ofile) for p in k.procs)]
+                [peak.get("descriptors", 0), *(sum(f is not None for f in p.files.ofile) for p in k.procs)]
             )
             on_gate(hart)
 

@@ -24,6 +24,7 @@ from emu.clock import TICKS_PER_S
 from emu.cpu.sv39 import Access, TranslationFault, translate
 from emu.loop import Stop
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE
+from kernel.thread import CONTEXT_SP
 from orrery import Machine
 from orrery.console.prompt import Prompt
 from orrery.console.signals import Signals
@@ -337,7 +338,7 @@ def test_stack_shows_c_and_python(machine: Machine, monitor: Monitor) -> None:
     calls = re.findall(r"#\d+ +(kernel/\w+\.py):(\d+) ([\w.]+)\n", kernel)
     assert len(calls) == len(kernel.splitlines())
     names = [name for _, _, name in calls]
-    assert names[0] == "Scheduler.run_hart" and names[-1] == "Scheduler._process"
+    assert names[0] == "Scheduler.run_hart" and names[-1] == "Scheduler._begin"
     assert names.index("Console.read") < names.index("sys_read") < names.index("Dispatcher.dispatch")
     file, line, _ = calls[names.index("sys_read")]
     assert "read(" in cc.source_of(file).read_text().splitlines()[int(line) - 1]
@@ -436,10 +437,10 @@ def test_a_frame_goes_by_its_number_too(machine: Machine, monitor: Monitor) -> N
     kernel = machine.kernel
     for p in kernel.procs:
         for pa, what in (
-            (p.trapframe_pa, f"{p}, as its trapframe"),
+            (p.thread.trapframe_pa, f"{p}, as its trapframe"),
             (p.space.root, f"{p}, as a page table of level 2, for 0x0 to 0x3fffffffff"),
             (
-                pages.find(kernel.ram, kernel.pagetable.root, p.kstack_va) or 0,
+                pages.find(kernel.ram, kernel.pagetable.root, p.thread.stack.va) or 0,
                 f"the kernel stack of {p}, slot",
             ),
         ):
@@ -463,14 +464,14 @@ def test_sched_tells_who_runs_and_in_which_order_the_others_will(tmp_path: Path)
             rows = [line.split() for line in lines if re.match(r" *(\d+|now|-) +\d+ ", line)]
             assert {int(row[1]) for row in rows} == {p.pid for p in kernel.procs}
             turns = [int(row[1]) for row in rows if row[0] != "-"]
-            current = kernel.sched.current
-            assert current is not None and turns == [current.pid, *(p.pid for p in kernel.sched.ready)]
+            current = kernel.sched.process
+            ready = [thread.process.pid for thread in kernel.sched.ready]
+            assert current is not None and turns == [current.pid, *ready]
             assert lines[0].startswith(f"hart 0 works for {current}, in ") and "ends the turn" in lines[2]
             for row in rows[1:]:
                 p = kernel.procs.find(int(row[1]))
-                assert p is not None and row[6:8] in (
-                    ["resumed", hex(p.context[1])], ["forkret", hex(p.context[1])],
-                )  # fmt: skip
+                assert p is not None and row[6] in ("resumed", "forkret")
+                assert row[7] == hex(p.thread.stack.context[CONTEXT_SP])
             seen.add(current.pid)
         assert len(seen) == 4 and sum("tick 5" in line for line in lines) == 4
 

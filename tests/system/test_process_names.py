@@ -12,7 +12,7 @@ from debugged import Session, init
 from orrery_cli import INCLUDES, orrery
 
 from kernel.kernel import KernelPanic
-from kernel.proc import NAME_MAX, Proc, name_bytes, process_name
+from kernel.proc import NAME_MAX, Process, name_bytes, process_name
 from orrery import Machine
 from orrery.debugger.commands.run import to_main
 from orrery.gdb.inferiors import Inferiors
@@ -118,7 +118,7 @@ def test_bytes_for_programs_and_lines_for_people(name: bytes, elf: bytes) -> Non
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_name_keeps_its_bytes_on_every_way(name: bytes) -> None:
-    p = Proc(0)
+    p = Process(0)
     p.name = process_name(b"/dir/" + name)
     assert name_bytes(p) == name[:NAME_MAX] and process_name(name) == p.name
     assert f"{p}" == f"process 0 ({shown(p.name)})", "a report is made in the kernel and in orrery/ alike"

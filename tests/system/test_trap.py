@@ -18,7 +18,8 @@ from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.riscv import PTE_R, PTE_U, PTE_V
 from kernel.kernel import KernelPanic
-from kernel.proc import CONTEXT_RA, CONTEXT_SP, TF_EPC, Proc
+from kernel.proc import Proc
+from kernel.thread import CONTEXT_RA, CONTEXT_SP, TF_EPC
 
 SRET = 0x1020_0073
 ILLEGAL = 0
@@ -41,7 +42,7 @@ def alone(name: str, engine: str = "fast") -> System:
 
 def trapframe_word(system: System, offset: int) -> int:
     """Index in ram.u64 of the word `offset` bytes into the trapframe of process 1."""
-    return (system.kernel.procs.init.trapframe_pa + offset - system.board.ram.base) // 8
+    return (system.kernel.procs.init.thread.trapframe_pa + offset - system.board.ram.base) // 8
 
 
 def step_to(system: System, pc: int) -> None:
@@ -163,7 +164,7 @@ def suspended(change: Callable[[System], None] = lambda system: None) -> System:
     """A machine on which `resume` sleeps, after `change`."""
     system = alone("resume.S")
     stop = system.run(limit_s=0.1)
-    assert stop is Stop.LIMIT and system.process("program").chan is not None, "it sleeps"
+    assert stop is Stop.LIMIT and system.process("program").thread.chan is not None, "it sleeps"
     change(system)
     return system
 
@@ -217,16 +218,16 @@ def test_bit_0_of_the_pc_in_a_trapframe_does_not_count() -> None:
 
 def test_context_in_ram_is_a_real_one() -> None:
     with suspended() as system:
-        p = system.process("program")
-        assert p.context[CONTEXT_RA] == system.kernel.image.resumed
-        assert p.kstack_va < p.context[CONTEXT_SP] <= p.kstack_va + PGSIZE
+        stack = system.process("program").thread.stack
+        assert stack.context[CONTEXT_RA] == system.kernel.image.resumed
+        assert stack.va < stack.context[CONTEXT_SP] <= stack.top
 
         seen = []
         regs, on_gate = system.board.hart.regs, system.loop.on_gate
-        p.context[2] = 0x1234_5678  # s0
+        stack.context[2] = 0x1234_5678  # s0
 
         def watch(hart: Hart) -> None:
-            if regs[e.PC] == system.kernel.image.resumed and regs[e.X + 2] == p.context[CONTEXT_SP]:
+            if regs[e.PC] == system.kernel.image.resumed and regs[e.X + 2] == stack.context[CONTEXT_SP]:
                 seen.append(regs[e.X + 8])
             on_gate(hart)
 
@@ -237,7 +238,7 @@ def test_context_in_ram_is_a_real_one() -> None:
 
 def test_context_with_a_wrong_return_address_is_a_panic() -> None:
     def change(system: System) -> None:
-        system.process("program").context[CONTEXT_RA] = 0x1000
+        system.process("program").thread.stack.context[CONTEXT_RA] = 0x1000
 
     with suspended(change) as system, pytest.raises(KernelPanic, match="kerneltrap"):
         system.run()

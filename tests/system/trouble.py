@@ -39,7 +39,7 @@ class Trouble:
         if self.rng.random() < self.greedy:
             while self.system.kernel.frames.reclaim():
                 pass
-        p = self.system.kernel.sched.current
+        p = self.system.kernel.sched.process
         hostile = p is not None and p.name == "hostile_memory" and p.parent and p.parent.name != "sh"
         if hostile and self.rng.random() < self.failing:
             return 0

@@ -50,7 +50,7 @@ class Bench:
     def exec(self, program: bytes, argv: list[bytes] | None = None) -> int:
         """Run it in process 1 as a file of its own; the result, after checking that nothing was lost."""
         k, p = self.k, self.p
-        before = p.space.root, p.space.sz, p.tf.tolist()
+        before = p.space.root, p.space.sz, p.thread.tf.tolist()
         ip = Inode(k, 1, 5)
         argv = argv or [b"echo"]
         try:
@@ -59,7 +59,7 @@ class Bench:
             self.check_rights()
             result = len(argv)
         except SyscallError:
-            assert (p.space.root, p.space.sz, p.tf.tolist()) == before, "the old program goes on"
+            assert (p.space.root, p.space.sz, p.thread.tf.tolist()) == before, "the old program goes on"
             result = -1
         self.check_text(ip, program)
         k.text.drop(ip)

@@ -24,7 +24,7 @@ from emu.events import NEVER, EventQueue
 from emu.ram import Ram
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSIZE, UART0, VIRTIO0
-from kernel.abi.param import CONSOLE, NOFILE, ROOTDEV, ROOTINO
+from kernel.abi.param import CONSOLE, ROOTDEV, ROOTINO
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.block import bio
 from kernel.block.bio import BufferCache
@@ -33,7 +33,8 @@ from kernel.dev.console import Console
 from kernel.dev.uart import UartDriver
 from kernel.dev.virtio_blk import VirtioDisk
 from kernel.errors import BadAddress, KernelPanic, SyscallError, panic
-from kernel.fs.file import File, FileTable
+from kernel.fs.descriptors import DescriptorTable
+from kernel.fs.file import FileTable
 from kernel.fs.xv6fs.filesystem import FileSystem
 from kernel.fs.xv6fs.inode import Inode
 from kernel.fs.xv6fs.log import Log
@@ -91,8 +92,8 @@ class FakeProc:
         self.pid = pid
         self.name = name
         self.killed = False
-        self.ofile: list[File | None] = [None] * NOFILE
-        self.cwd: Inode
+        self.files = DescriptorTable()
+        self.thread = self.process = self  # the one thread that it has
         self.chan: object = None
         self.space = FakeSpace()
         self.memory = self.space.memory
@@ -177,9 +178,11 @@ class FakeKernel:
         self._asleep = [pair for pair in self._asleep if pair[1] is not proc]
         self._ready.extend(woken)
 
-    def myproc(self) -> FakeProc:
+    def mythread(self) -> FakeProc:
         assert self._current is not None, "a process must be running"
         return self._current
+
+    myproc = mythread
 
     def panic(self, message: str) -> NoReturn:
         panic(message)
@@ -229,7 +232,7 @@ class FakeKernel:
         proc = FakeProc(self._next_pid, function.__name__)
         self._next_pid += 1
         if cwd is not None:
-            proc.cwd = self.fs.idup(cwd)
+            proc.files.cwd = self.fs.idup(cwd)
 
         def body() -> None:
             proc.result = function(self, proc, *args)
@@ -258,7 +261,7 @@ class FakeKernel:
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run function(k, p, *args) as a process that is in the root directory; gives what it returns."""
         proc = self.spawn(function, *args)
-        proc.cwd = self.fs.iget(ROOTDEV, ROOTINO)
+        proc.files.cwd = self.fs.iget(ROOTDEV, ROOTINO)
         self.run()
         return proc.result
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emu.ram import Ram
-from kernel import proc
+from kernel import thread
 from kernel.abi import elf, memlayout, param, riscv
 from kernel.image import KernelImage
 from toolchain import image
@@ -73,13 +73,13 @@ def words(low: int, high: int) -> list[int]:
         ("SIE_STIE", riscv.SIE_STIE),
         ("SIE_SEIE", riscv.SIE_SEIE),
         ("MSTATUS_MPP_S", 1 << 11),
-        ("TF_KERNEL_SATP", 8 * proc.TF_KERNEL_SATP),
-        ("TF_KERNEL_SP", 8 * proc.TF_KERNEL_SP),
-        ("TF_KERNEL_TRAP", 8 * proc.TF_KERNEL_TRAP),
-        ("TF_EPC", 8 * proc.TF_EPC),
-        ("TF_HARTID", 8 * proc.TF_HARTID),
-        ("TF_A0", 8 * proc.TF_A0),
-        ("CONTEXT_SIZE", 8 * proc.CONTEXT_WORDS),
+        ("TF_KERNEL_SATP", 8 * thread.TF_KERNEL_SATP),
+        ("TF_KERNEL_SP", 8 * thread.TF_KERNEL_SP),
+        ("TF_KERNEL_TRAP", 8 * thread.TF_KERNEL_TRAP),
+        ("TF_EPC", 8 * thread.TF_EPC),
+        ("TF_HARTID", 8 * thread.TF_HARTID),
+        ("TF_A0", 8 * thread.TF_A0),
+        ("CONTEXT_SIZE", 8 * thread.CONTEXT_WORDS),
     ],
 )
 def test_constant(name: str, value: int) -> None:
@@ -95,16 +95,16 @@ def test_trapframe_has_every_user_register_in_order() -> None:
     expected = {register: 40 + 8 * i for i, register in enumerate(REGISTERS[1:])}
     assert expected.pop("a0") == defines()["TF_A0"]
     assert macro("each_user_register") == expected
-    for index, register in ((proc.TF_RA, "ra"), (proc.TF_SP, "sp"), (proc.TF_A1, "a1"), (proc.TF_A7, "a7")):
-        assert 8 * index == expected[register]
-    assert expected["t6"] + 8 == 8 * proc.TF_WORDS
+    for register in ("ra", "sp", "a1", "a7"):
+        assert 8 * getattr(thread, f"TF_{register.upper()}") == expected[register]
+    assert expected["t6"] + 8 == 8 * thread.TF_WORDS
 
 
 def test_context_has_the_callee_saved_registers() -> None:
     assert macro("each_callee_saved") == {register: 8 * i for i, register in enumerate(CALLEE_SAVED)}
-    assert CALLEE_SAVED[proc.CONTEXT_RA] == "ra" and CALLEE_SAVED[proc.CONTEXT_SP] == "sp"
+    assert CALLEE_SAVED[thread.CONTEXT_RA] == "ra" and CALLEE_SAVED[thread.CONTEXT_SP] == "sp"
     _, at = kernel()
-    assert at.cpu_context - at.contexts == param.NPROC * 8 * proc.CONTEXT_WORDS
+    assert at.cpu_context - at.contexts == param.NPROC * 8 * thread.CONTEXT_WORDS
 
 
 def test_kernelvec_saves_what_a_call_may_destroy() -> None:

@@ -341,7 +341,7 @@ def test_a_row_is_profiled_on_a_real_machine(tmp_path: Path) -> None:
     found = profiling.profile_row(GETPID, long_s=0.3)
     cumulative = found.cumulative_ns()
     assert cumulative["emu.loop:Loop.run"] > 0
-    assert cumulative["kernel.trap:Trap.process"] > 0  # in a greenlet of its own
+    assert cumulative["kernel.trap:Trap.run"] > 0  # in a greenlet of its own
     bad = tmp_path / "bad.img"
     bad.write_bytes(bytes(2048))
     with pytest.raises(BenchError, match=r"bad\.img"):

@@ -149,8 +149,8 @@ def use_all(k: Any, p: FakeProc) -> None:
         for mode in (0, O_NOFOLLOW, O_RDWR, O_CREATE):
             fd = call(sysfile.sys_open, path, mode)
             if fd >= 0:
-                assert len(p.ofile[fd].stat()) == 24  # type: ignore[union-attr]
-                if not hasattr(p.ofile[fd], "_driver"):
+                assert len(p.files.ofile[fd].stat()) == 24  # type: ignore[union-attr]
+                if not hasattr(p.files.ofile[fd], "_driver"):
                     call(sysfile.sys_read, fd, 0, 3000)
                     call(sysfile.sys_write, fd, 0, 3000)
                 call(sysfile.sys_close, fd)

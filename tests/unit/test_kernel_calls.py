@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from emu.board import Board
+from emu.board import Board, virt
 from emu.cpu.csr import MTIME_TICKS
 from emu.cpu.public import PublicEngine
 from emu.dev.drive import RamDrive
@@ -17,7 +17,8 @@ from kernel.errors import SyscallError
 from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP
-from kernel.proc import TF_A0, TF_A7, TF_EPC, TF_SP, Proc
+from kernel.proc import Proc
+from kernel.thread import TF_A0, TF_A7, TF_EPC, TF_SP
 from kernel.timer import MTIME_PER_TICK
 from kernel.xv6.lab import sys_pgaccess, sys_sigalarm, sys_sigreturn, sys_sysinfo
 from kernel.xv6.sysproc import SMALL_STEP_MAX
@@ -30,15 +31,14 @@ EAGER, LAZY = 1, 2
 
 def kernel(**options: Any) -> Kernel:
     """A kernel that has started, with process 1 running; `printed` is what it printed since."""
-    k = Kernel(
-        Board(16, PublicEngine, RamDrive(bytes(1 << 20)), lambda byte: None), image.kernel_elf(), **options
-    )
+    devices = virt(RamDrive(bytes(1 << 20)), lambda byte: None)
+    k = Kernel(Board(16, PublicEngine, devices), image.kernel_elf(), **options)
     k.start()
     p = k.procs.init
-    k.sched.ready.remove(p)
-    k.sched.current = p
-    p.cwd = Inode(k, 1, 1)
-    p.cwd.ref = 1
+    k.sched.ready.remove(p.thread)
+    k.sched.current = p.thread
+    p.files.cwd = Inode(k, 1, 1)
+    p.files.cwd.ref = 1
     return k
 
 
@@ -57,11 +57,11 @@ def printed(k: Kernel) -> list[str]:
 def call(k: Kernel, number: int | str, *args: int, p: Proc | None = None) -> int:
     """What a program finds in a0."""
     p = p or k.procs.init
-    p.tf[TF_A7] = BY_NAME[number].number if isinstance(number, str) else number
+    p.thread.tf[TF_A7] = BY_NAME[number].number if isinstance(number, str) else number
     for i, arg in enumerate(args):
-        p.tf[TF_A0 + i] = arg & U64
+        p.thread.tf[TF_A0 + i] = arg & U64
     k.syscalls.dispatch(p)
-    return int(p.tf[TF_A0])
+    return int(p.thread.tf[TF_A0])
 
 
 def child(k: Kernel) -> Proc:
@@ -326,7 +326,7 @@ def test_pgaccess_of_one_process_takes_nothing_from_another(k: Kernel) -> None:
     for va in range(0, SUPERPGSIZE, PGSIZE):
         k.vm.map_new(p.pagetable, va, RW)
     k.copyout(p, 3 * PGSIZE, b"x")
-    p.tf[TF_SP] = SUPERPGSIZE + 8
+    p.thread.tf[TF_SP] = SUPERPGSIZE + 8
     other = child(k)
     mask = SUPERPGSIZE
     assert pgaccess(k, p, 0, 8, mask) == pgaccess(k, other, 0, 8, mask) == 1 << 3
@@ -388,19 +388,19 @@ def test_a_kill_is_told_with_who_did_it_to_whom(k: Kernel) -> None:
 
 def test_an_alarm_comes_after_each_period_and_not_while_its_handler_runs(k: Kernel) -> None:
     p = k.procs.init
-    p.tf[TF_EPC], p.tf[TF_A0] = 0x100, 0xABC
+    p.thread.tf[TF_EPC], p.thread.tf[TF_A0] = 0x100, 0xABC
     assert sys_sigalarm(k, p, 2, 0x401) == 0
     assert p.alarm is not None
     for _ in range(2):
         p.alarm.tick(p)
-        assert p.tf[TF_EPC] == 0x100
+        assert p.thread.tf[TF_EPC] == 0x100
         p.alarm.tick(p)
-        assert p.tf[TF_EPC] == 0x400, "bit 0 of a pc does not count"
-        p.tf[TF_A0] = 5
+        assert p.thread.tf[TF_EPC] == 0x400, "bit 0 of a pc does not count"
+        p.thread.tf[TF_A0] = 5
         for _ in range(5):
             p.alarm.tick(p)
-        assert p.tf[TF_EPC] == 0x400
-        assert sys_sigreturn(k, p) == 0xABC and p.tf[TF_EPC] == 0x100
+        assert p.thread.tf[TF_EPC] == 0x400
+        assert sys_sigreturn(k, p) == 0xABC and p.thread.tf[TF_EPC] == 0x100
         with pytest.raises(SyscallError):
             sys_sigreturn(k, p)
     sys_sigalarm(k, p, 1, 0x400)
@@ -409,7 +409,7 @@ def test_an_alarm_comes_after_each_period_and_not_while_its_handler_runs(k: Kern
     sys_sigalarm(k, p, 0, 0)
     for _ in range(3):
         p.alarm.tick(p)
-    assert p.tf[TF_EPC] == 0x100, "no period, no alarm"
+    assert p.thread.tf[TF_EPC] == 0x100, "no period, no alarm"
 
 
 def test_what_is_no_alarm(k: Kernel) -> None:
@@ -424,22 +424,22 @@ def test_what_is_no_alarm(k: Kernel) -> None:
 
 def test_an_alarm_that_is_set_in_its_handler_begins_when_that_returns(k: Kernel) -> None:
     p = k.procs.init
-    p.tf[TF_EPC] = 0x100
+    p.thread.tf[TF_EPC] = 0x100
     sys_sigalarm(k, p, 1, 0x400)
     assert p.alarm is not None
     p.alarm.tick(p)
     sys_sigalarm(k, p, 1, 0x500)
     assert p.alarm is not None
     p.alarm.tick(p)
-    assert p.tf[TF_EPC] == 0x400
+    assert p.thread.tf[TF_EPC] == 0x400
     sys_sigreturn(k, p)
     p.alarm.tick(p)
-    assert (p.tf[TF_EPC], p.alarm.handler) == (0x500, 0x500)
+    assert (p.thread.tf[TF_EPC], p.alarm.handler) == (0x500, 0x500)
 
 
 def test_a_child_has_no_alarm_but_can_return_from_the_handler_it_was_born_in(k: Kernel) -> None:
     p = k.procs.init
-    p.tf[TF_EPC] = 0x100
+    p.thread.tf[TF_EPC] = 0x100
     sys_sigalarm(k, p, 1, 0x400)
     assert p.alarm is not None
     p.alarm.tick(p)

@@ -14,7 +14,7 @@ from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
 from kernel.abi.param import MAXARG, USERSTACK
 from kernel.errors import BadAddress
-from kernel.proc import TF_A1, TF_EPC, TF_SP
+from kernel.thread import TF_A1, TF_EPC, TF_SP
 from toolchain import cc
 
 SH = cc.compile_user([Path(__file__).resolve().parents[2] / "user" / "bin" / "sh.c"])
@@ -56,8 +56,8 @@ def patched(*fields: tuple[int, str, int]) -> bytes:
 def test_a_program_as_it_should_be(bench: Bench) -> None:
     k, p = bench.k, bench.p
     assert bench.exec(SH, [b"echo", b"a", b"long one"]) == 3
-    assert p.name == "sh" and p.tf[TF_EPC] == HEADER.entry  # type: ignore[union-attr]
-    sp, argv = p.tf[TF_SP], p.tf[TF_A1]
+    assert p.name == "sh" and p.thread.tf[TF_EPC] == HEADER.entry  # type: ignore[union-attr]
+    sp, argv = p.thread.tf[TF_SP], p.thread.tf[TF_A1]
     assert sp % 16 == 0 and sp == argv
     pointers = struct.unpack("<4Q", k.copyin(p.space, argv, 32))
     assert pointers[3] == 0 and all(pointer % 16 == 0 for pointer in pointers)

@@ -57,7 +57,7 @@ def test_processes_at_once_in_a_small_cache_leave_a_sound_disk(programs: list[li
             perform(k, p, op)
 
     for operations in programs:
-        k.spawn(program, operations).cwd = k.fs.iget(ROOTDEV, 1)
+        k.spawn(program, operations).files.cwd = k.fs.iget(ROOTDEV, 1)
     k.run()
     audit(drive.image)
 

@@ -55,7 +55,7 @@ BOTH, READS, WRITES, DIRECTORY, DEVICE, PIPE, CLOSED = range(7)
 def kernel() -> Kernel:
     k = Kernel(Board(4, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None)), image.kernel_elf())
     k.start()
-    k.sched.current = k.procs.init
+    k.sched.current = k.procs.init.thread
     return k
 
 
@@ -71,7 +71,7 @@ def k() -> Kernel:
     p = k.procs.init
     p.space.sz = HEAP
     file = inode(k, T_FILE)
-    p.ofile[:6] = [
+    p.files.ofile[:6] = [
         InodeFile(k, file, True, True),
         InodeFile(k, file, True, False),
         InodeFile(k, file, False, True),
@@ -176,7 +176,7 @@ def test_what_is_no_error(k: Kernel) -> None:
     start = sys_mmap(k, p, 0, 1, PROT_READ | PROT_EXEC, ANON, CLOSED, PGSIZE)
     assert list(p.space.vmas) == [
         Vma(start, start + PGSIZE, PROT_READ | PROT_EXEC, ANON, None, start),
-        Vma(MAPPED, MMAP_TOP, PROT_READ, MAP_SHARED, p.ofile[READS].ip, 0, None, False),  # type: ignore[union-attr]
+        Vma(MAPPED, MMAP_TOP, PROT_READ, MAP_SHARED, p.files.ofile[READS].ip, 0, None, False),  # type: ignore[union-attr]
     ]
 
 
@@ -207,7 +207,7 @@ class Anonymous(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.k = kernel()
-        self.k.procs.init.cwd = inode(self.k, T_DIR)
+        self.k.procs.init.files.cwd = inode(self.k, T_DIR)
         self.free = self.k.frames.free_frames
         self.models: dict[Proc, dict[int, Page]] = {self.k.procs.init: {}}
         self.hoard: list[int] = []

@@ -127,7 +127,7 @@ def test_the_wrong_end_and_negative_lengths() -> None:
     reader, writer = open_ends(k)
 
     def program(k: Any, p: FakeProc) -> list[int]:
-        p.ofile[:2] = [reader, writer]
+        p.files.ofile[:2] = [reader, writer]
         return [
             attempt(sysfile.sys_write, k, p, 0, 0, 1),
             attempt(sysfile.sys_read, k, p, 1, 0, 1),
@@ -228,16 +228,16 @@ def test_the_call_gives_two_descriptors_or_none() -> None:
         assert sysfile.sys_pipe(k, p, 100) == 0
         assert bytes(p.memory[100:108]) == bytes([0, 0, 0, 0, 1, 0, 0, 0])
         assert attempt(sysfile.sys_pipe, k, p, MEMORY_SIZE - 4) == -1
-        assert k.files.open_count == 2 and p.ofile[2] is None
+        assert k.files.open_count == 2 and p.files.ofile[2] is None
         for _ in range(NOFILE - 3):
             sysfile.sys_dup(k, p, 0)
         assert attempt(sysfile.sys_pipe, k, p, 100) == -1  # one descriptor is left
-        assert k.files.open_count == 2 and p.ofile[NOFILE - 1] is None
+        assert k.files.open_count == 2 and p.files.ofile[NOFILE - 1] is None
         for fd in range(NOFILE - 1):
             sysfile.sys_close(k, p, fd)
         k.files.reserve(NFILE - 1)
         assert attempt(sysfile.sys_pipe, k, p, 100) == -1  # one open file is left
-        assert k.files.open_count == NFILE - 1 and p.ofile == [None] * NOFILE
+        assert k.files.open_count == NFILE - 1 and p.files.ofile == [None] * NOFILE
 
     k.spawn(program)
     k.run()

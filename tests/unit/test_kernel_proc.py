@@ -19,7 +19,8 @@ from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
 from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel, KernelPanic
-from kernel.proc import (
+from kernel.proc import Process
+from kernel.thread import (
     CONTEXT_RA,
     CONTEXT_SP,
     TF_A0,
@@ -28,7 +29,7 @@ from kernel.proc import (
     TF_KERNEL_SATP,
     TF_KERNEL_SP,
     TF_KERNEL_TRAP,
-    Proc,
+    Thread,
 )
 from toolchain import image
 
@@ -42,28 +43,33 @@ def k() -> Kernel:
     kernel = Kernel(board, image.kernel_elf())
     kernel.start()
     init = kernel.procs.init
-    init.cwd = Inode(kernel, 1, 1)
-    init.cwd.ref = 1
+    init.files.cwd = Inode(kernel, 1, 1)
+    init.files.cwd.ref = 1
     return kernel
 
 
-def run(k: Kernel, p: Proc) -> None:
+def run(k: Kernel, p: Process) -> None:
     """Make `p` the running process."""
-    if p in k.sched.ready:
-        k.sched.ready.remove(p)
-    p.state = RUNNING
-    k.sched.current = p
+    if p.thread in k.sched.ready:
+        k.sched.ready.remove(p.thread)
+    p.thread.state = RUNNING
+    k.sched.current = p.thread
 
 
-def sleep(k: Kernel, p: Proc, chan: object) -> None:
+def sleep(k: Kernel, p: Process, chan: object) -> None:
     """What p.sleep(chan) does up to the switch."""
     run(k, p)
     k.sched.sched = lambda: None  # type: ignore[method-assign]
     k.procs.sleep(chan)
-    p.chan = chan  # the real one is still in sleep() and clears it on its way out
+    p.thread.chan = chan  # the real one is still in sleep() and clears it on its way out
 
 
-def child_of(k: Kernel, parent: Proc) -> Proc:
+def running_order(k: Kernel) -> list[Process]:
+    """Whose turns come next."""
+    return [thread.process for thread in k.sched.ready]
+
+
+def child_of(k: Kernel, parent: Process) -> Process:
     child = k.procs.find(k.procs.fork(parent))
     assert child is not None
     return child
@@ -75,12 +81,13 @@ def child_of(k: Kernel, parent: Proc) -> Proc:
 def test_a_new_process_has_what_the_hart_needs(k: Kernel) -> None:
     free = k.frames.free_frames
     p = k.procs.allocproc()
-    assert p is not None and p.state == USED
+    assert p.state == USED
+    context = p.thread.stack.context
     assert k.frames.free_frames == free - FRAMES_OF_A_PROCESS
-    assert p.tf[TF_KERNEL_SATP] == k.satp and p.tf[TF_KERNEL_TRAP] == k.image.usertrap
-    assert p.tf[TF_KERNEL_SP] == p.context[CONTEXT_SP] == kstack(p.slot) + PGSIZE
-    assert p.context[CONTEXT_RA] == k.image.forkret
-    assert not any(p.context.tolist()[2:])
+    assert p.thread.tf[TF_KERNEL_SATP] == k.satp and p.thread.tf[TF_KERNEL_TRAP] == k.image.usertrap
+    assert p.thread.tf[TF_KERNEL_SP] == context[CONTEXT_SP] == kstack(p.thread.stack.slot) + PGSIZE
+    assert context[CONTEXT_RA] == k.image.forkret
+    assert not any(context.tolist()[2:])
     k.procs.freeproc(p)
     assert k.frames.free_frames == free and p.state == UNUSED
 
@@ -101,15 +108,15 @@ def test_fork_copies_memory_and_registers_but_not_the_kernels_words(k: Kernel) -
     parent.space.sz = PGSIZE
     parent.name = "parent"
     for word in range(TF_EPC, 36):
-        parent.tf[word] = 1000 + word
+        parent.thread.tf[word] = 1000 + word
     k.copyout(parent.space, 8, b"before")
     child = child_of(k, parent)
     k.copyout(parent.space, 8, b"after ")
     assert k.copyin(child.space, 8, 6) == b"before"
-    assert child.tf[TF_A0] == 0 and child.tf[TF_A7] == 1000 + TF_A7
-    assert child.tf[TF_KERNEL_SP] == kstack(child.slot) + PGSIZE != parent.tf[TF_KERNEL_SP]
+    assert child.thread.tf[TF_A0] == 0 and child.thread.tf[TF_A7] == 1000 + TF_A7
+    assert child.thread.tf[TF_KERNEL_SP] == child.thread.stack.top != parent.thread.tf[TF_KERNEL_SP]
     assert (child.parent, child.name, child.space.sz, child.state) == (parent, "parent", PGSIZE, RUNNABLE)
-    assert child.cwd is parent.cwd and parent.cwd is not None and parent.cwd.ref == 2
+    assert child.files.cwd is parent.files.cwd and parent.files.cwd is not None and parent.files.cwd.ref == 2
 
 
 def test_the_table_is_full_and_nothing_is_lost(k: Kernel) -> None:
@@ -144,7 +151,7 @@ def test_fork_out_of_memory_at_every_allocation(k: Kernel) -> None:
             break
         del k.frames.alloc
         assert k.frames.free_frames == before
-        assert [p.pid for p in k.procs] == [1] and list(k.sched.ready) == [parent]
+        assert [p.pid for p in k.procs] == [1] and running_order(k) == [parent]
     assert n == FRAMES_OF_A_PROCESS + 2 + 1 + 1, "two tables and the page of sp more than an empty one"
 
 
@@ -160,10 +167,10 @@ def test_sleepers_wake_in_the_order_in_which_they_went_to_sleep(k: Kernel) -> No
     k.wakeup("nowhere")
     assert not k.sched.ready
     k.wakeup("here")
-    assert list(k.sched.ready) == [b, a] and a.state == b.state == RUNNABLE
+    assert running_order(k) == [b, a] and a.state == b.state == RUNNABLE
     assert c.state == SLEEPING
     k.wakeup("here")
-    assert list(k.sched.ready) == [b, a], "nobody is woken twice"
+    assert running_order(k) == [b, a], "nobody is woken twice"
 
 
 def test_wake_means_one_sleeper_and_leaves_the_others_in_their_order(k: Kernel) -> None:
@@ -171,11 +178,11 @@ def test_wake_means_one_sleeper_and_leaves_the_others_in_their_order(k: Kernel) 
     for p in (a, b, c):
         sleep(k, p, "here")
     k.sched.ready.clear()
-    k.procs.wake(b)
-    k.procs.wake(b)
-    assert list(k.sched.ready) == [b], "one who runs already is not woken again"
+    k.procs.wake(b.thread)
+    k.procs.wake(b.thread)
+    assert running_order(k) == [b], "one who runs already is not woken again"
     k.wakeup("here")
-    assert list(k.sched.ready) == [b, a, c]
+    assert running_order(k) == [b, a, c]
 
 
 def test_turns_are_had_in_the_order_in_which_processes_became_runnable(k: Kernel) -> None:
@@ -184,18 +191,18 @@ def test_turns_are_had_in_the_order_in_which_processes_became_runnable(k: Kernel
     sleep(k, d, "here")
     k.sched.ready.clear()
     for p in (a, b, c):
-        k.procs.make_runnable(p)
-    turns: list[Proc] = []
+        k.procs.make_runnable(p.thread)
+    turns: list[Process] = []
     k.sched.sched = lambda: None  # type: ignore[method-assign]
 
     def swtch(old_pa: int, new_pa: int) -> None:
         """The turn of the process chosen: it yields, and the second one wakes another."""
-        p = k.sched.current
-        assert p is not None and p.context_pa == new_pa and p.state == RUNNING
-        turns.append(p)
+        thread = k.sched.current
+        assert thread is not None and thread.stack.context_pa == new_pa and thread.state == RUNNING
+        turns.append(thread.process)
         if len(turns) == 2:
             k.wakeup("here")
-        k.sched.yield_(p)
+        k.sched.yield_(thread)
 
     k.sched._swtch = swtch  # type: ignore[method-assign]
     for _ in range(10):
@@ -211,9 +218,9 @@ def test_kill_wakes_a_sleeper_for_good(k: Kernel, also: bool) -> None:
         sleep(k, other, "chan")
     k.sched.ready.clear()
     assert k.procs.kill(p.pid) == 0
-    assert p.killed and p.state == RUNNABLE and list(k.sched.ready) == [p]
+    assert p.killed and p.state == RUNNABLE and running_order(k) == [p]
     k.wakeup("chan")
-    assert list(k.sched.ready) == ([p, other] if also else [p]), "it is woken once"
+    assert running_order(k) == ([p, other] if also else [p]), "it is woken once"
 
 
 def test_kill_of_nobody(k: Kernel) -> None:
@@ -230,7 +237,7 @@ def test_init_cannot_be_killed(k: Kernel) -> None:
 
 def test_only_a_process_can_sleep(k: Kernel) -> None:
     k.sched.current = None
-    with pytest.raises(AssertionError, match="only a process can sleep"):
+    with pytest.raises(AssertionError, match="only a thread can sleep"):
         k.sleep("chan")
 
 
@@ -241,7 +248,7 @@ def test_wait_takes_zombies_in_the_order_of_slots(k: Kernel) -> None:
     parent = k.procs.init
     children = [child_of(k, parent) for _ in range(3)]
     for status, child in enumerate(children[1:]):
-        child.state, child.xstate = ZOMBIE, 70 + status
+        child.thread.state, child.xstate = ZOMBIE, 70 + status
     pids, free = [child.pid for child in children], k.frames.free_frames
     assert k.procs.wait(parent, 0) == pids[1] and parent.reaped_status == 70
     assert k.procs.wait(parent, 0) == pids[2] and parent.reaped_status == 71
@@ -257,7 +264,7 @@ def test_wait_without_children(k: Kernel) -> None:
 def test_wait_with_a_bad_pointer_leaves_the_zombie(k: Kernel) -> None:
     parent = k.procs.init
     child = child_of(k, parent)
-    child.state = ZOMBIE
+    child.thread.state = ZOMBIE
     with pytest.raises(BadAddress):
         k.procs.wait(parent, 1 << 60)
     assert child.state == ZOMBIE
@@ -271,7 +278,7 @@ def test_init_may_not_exit(k: Kernel) -> None:
 
 def test_a_thread_that_lives_is_not_freed(k: Kernel) -> None:
     p = child_of(k, k.procs.init)
-    p.thread = object()  # type: ignore[assignment]
+    p.thread.greenlet = object()  # type: ignore[assignment]
     with pytest.raises(AssertionError, match="has not ended"):
         k.procs.freeproc(p)
 
@@ -286,10 +293,10 @@ def test_reports(k: Kernel) -> None:
     assert "waits for a child of process 1 (init)" in k.procs.sleepers_report()
 
 
-@pytest.mark.parametrize("make", [lambda k: k.procs.init.tf, lambda k: k.procs.init.context])
-def test_what_the_hart_uses_is_ram(k: Kernel, make: Callable[[Kernel], memoryview]) -> None:
-    p, ram = k.procs.init, k.ram
-    words = make(k)
+@pytest.mark.parametrize("make", [lambda thread: thread.tf, lambda thread: thread.stack.context])
+def test_what_the_hart_uses_is_ram(k: Kernel, make: Callable[[Thread], memoryview]) -> None:
+    thread = k.procs.init.thread
+    words = make(thread)
     words[3] = 0x1122_3344_5566_7788
-    pa = p.trapframe_pa if words is p.tf else p.context_pa
-    assert bytes(ram.view(pa + 24, 8)) == bytes.fromhex("8877665544332211")
+    pa = thread.trapframe_pa if words is thread.tf else thread.stack.context_pa
+    assert bytes(k.ram.view(pa + 24, 8)) == bytes.fromhex("8877665544332211")

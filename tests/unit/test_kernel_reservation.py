@@ -119,7 +119,7 @@ def write_at(block: int, n: int) -> Call:
 
     def program(k: Any, p: FakeProc) -> int:
         fd = opened(k, p, b"edge")
-        p.ofile[fd].off = block * BSIZE  # type: ignore[union-attr, attr-defined]
+        p.files.ofile[fd].off = block * BSIZE  # type: ignore[union-attr, attr-defined]
         return sysfile.sys_write(k, p, fd, 0, n)
 
     return program
@@ -136,7 +136,7 @@ def spread(k: Any, p: FakeProc) -> int:
 def write_back(k: Any, p: FakeProc) -> bool:
     """What munmap does for a page of a file whose four blocks are holes."""
     fd = opened(k, p, b"f2")
-    ip = p.ofile[fd].ip  # type: ignore[union-attr, attr-defined]
+    ip = p.files.ofile[fd].ip  # type: ignore[union-attr, attr-defined]
     with k.fs.locked(ip):
         ip.size = 4 * BSIZE
         assert k.pages.frame(ip, 0)
@@ -225,7 +225,7 @@ def test_a_file_that_is_all_over_the_disk_is_given_back_in_pieces(how: str, layo
             sysfile.sys_close(k, p, fd)
         elif how == "exit":
             with k.fs.unlogged():
-                k.fs.iput(p.ofile[fd].ip)  # type: ignore[union-attr, attr-defined]
+                k.fs.iput(p.files.ofile[fd].ip)  # type: ignore[union-attr, attr-defined]
 
     costs.call(program)
     assert len(costs.costs) > 1 and max(costs.costs) <= MAXOPBLOCKS

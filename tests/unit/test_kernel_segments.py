@@ -135,8 +135,8 @@ def live_on(bench: Bench, expected: Expected) -> None:
     """Fork, store on both sides, give back and take again: nobody sees the other's, no frame is lost."""
     k, p = bench.k, bench.p
     before = k.frames.free_frames
-    child = Proc(1)
-    child.space = AddressSpace(k.vm.create_user(p.trapframe_pa, k.image.trampoline))
+    child = Proc(2)
+    child.space = AddressSpace(k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline))
     try:
         k.vm.copy(p.space, child.space, 0, p.space.sz)
         child.space.sz = p.space.sz
@@ -161,9 +161,9 @@ def store(bench: Bench, p: Proc, page: int, expected: Expected) -> None:
     k, at = bench.k, page * PGSIZE
     assert k.vm.peek(p.space, at, PGSIZE) == expected.bytes_of(page)
     if expected.pages[page] & PTE_W:
-        k.copyout(p.space, at + 5, b"%d" % p.slot)
+        k.copyout(p.space, at + 5, b"%d" % p.pid)
         data = expected.bytes_of(page)
-        assert k.copyin(p.space, at, PGSIZE) == data[:5] + b"%d" % p.slot + data[6:]
+        assert k.copyin(p.space, at, PGSIZE) == data[:5] + b"%d" % p.pid + data[6:]
         assert not k.vm.pte(p.space, at) & PTE_COW
     else:
         with pytest.raises(SyscallError):

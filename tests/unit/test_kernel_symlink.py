@@ -177,7 +177,7 @@ def test_a_target_as_long_as_a_path_and_chdir_through_a_link() -> None:
         assert attempt(sysfile.sys_chdir, k, p, b"l") == -1
         sysfile.sys_symlink(k, p, b"d/d", b"s")
         assert sysfile.sys_chdir(k, p, b"s") == 0
-        assert p.cwd is k.fs.inodes[namei(k, b"/d/d").inum]
+        assert p.files.cwd is k.fs.inodes[namei(k, b"/d/d").inum]
         assert look(k, p, "../../l", O_NOFOLLOW)[0] == T_SYMLINK
 
     machine()[0].call(program)

@@ -60,7 +60,7 @@ def run(program: Any, *more: Any) -> tuple[FakeKernel, bytes]:
     k = FakeKernel(drive).mount()
     for function in (program, *more):
         process = k.spawn(lambda k, p, function=function: function(Program(k, p)))
-        process.cwd = k.fs.iget(1, 1)
+        process.files.cwd = k.fs.iget(1, 1)
     k.run()
     return k, drive.image
 
@@ -262,7 +262,7 @@ def test_writes_that_fail_leave_what_the_c_kernels_leave() -> None:
             u.p.memory[:] = memory
             result = u.write(fd, MEMORY_SIZE - good, n)
             assert result == expected.write(memory, MEMORY_SIZE - good, n), (size, off, good, n)
-            assert u.p.ofile[fd].off == expected.off, (size, off, good, n)
+            assert u.p.files.ofile[fd].off == expected.off, (size, off, good, n)
             u.close(fd)
             assert u.content(b"f") == expected.data, (size, off, good, n)
 
@@ -485,16 +485,16 @@ def test_processes_that_create_and_unlink_the_same_names_do_not_disturb_each_oth
 def test_writers_that_share_an_open_file_do_not_overwrite_each_other() -> None:
     def parent(u: Program) -> None:
         fd = u.open(b"shared", O_CREATE | O_RDWR)
-        f = u.p.ofile[fd]
+        f = u.p.files.ofile[fd]
 
         def child(k: FakeKernel, p: FakeProc) -> None:
-            p.ofile[0] = u.k.files.dup(f)
+            p.files.ofile[0] = u.k.files.dup(f)
             p.memory[:10] = bytes([p.pid]) * 10
             for _ in range(50):
                 assert sysfile.sys_write(u.k, p, 0, 0, 10) == 10  # type: ignore[arg-type]
 
         for _ in range(2):
-            u.k.spawn(child, cwd=u.p.cwd)
+            u.k.spawn(child, cwd=u.p.files.cwd)
 
     def check(u: Program) -> None:
         u.k.sleep(check)
@@ -507,7 +507,7 @@ def test_writers_that_share_an_open_file_do_not_overwrite_each_other() -> None:
     drive = CutDrive(build({}, size=600, ninodes=64))
     k = FakeKernel(drive).mount()
     for function in (parent, check):
-        k.spawn(lambda k, p, function=function: function(Program(k, p))).cwd = k.fs.iget(1, 1)
+        k.spawn(lambda k, p, function=function: function(Program(k, p))).files.cwd = k.fs.iget(1, 1)
     k.run_until_idle()
     k.wakeup(check)
     k.run()

@@ -216,12 +216,12 @@ def test_the_last_reference_of_a_nameless_file_is_dropped_in_an_operation() -> N
     def program(k: Any, p: FakeProc) -> None:
         fd = sysfile.sys_open(k, p, b"gone", O_CREATE | O_RDWR)
         sysfile.sys_unlink(k, p, b"gone")
-        inum = p.ofile[fd].ip.inum  # type: ignore[union-attr, attr-defined]
+        inum = p.files.ofile[fd].ip.inum  # type: ignore[union-attr, attr-defined]
         sysfile.sys_close(k, p, fd)
         assert k.fs.inodes[inum].ref == 0 and not k.fs.inodes[inum].valid
         sysfile.sys_mkdir(k, p, b"d")
         sysfile.sys_chdir(k, p, b"d")
-        inum = p.cwd.inum
+        inum = p.files.cwd.inum
         sysfile.sys_unlink(k, p, b"/d")
         sysfile.sys_chdir(k, p, b"/")
         assert k.fs.inodes[inum].ref == 0 and not k.fs.inodes[inum].valid

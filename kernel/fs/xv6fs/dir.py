@@ -31,7 +31,7 @@ def namei(k: "Kernel", path: bytes, *, follow: bool = True) -> Inode:
 
     Without `follow`, a symbolic link that is the path's last component stands for itself.
     """
-    return _walk(k, _start(k, path, k.myproc().cwd), _components(path), follow)
+    return _walk(k, _start(k, path, k.myproc().files.cwd), _components(path), follow)
 
 
 def nameiparent(k: "Kernel", path: bytes) -> tuple[Inode, bytes]:
@@ -42,7 +42,7 @@ def nameiparent(k: "Kernel", path: bytes) -> tuple[Inode, bytes]:
     *parents, last = _components(path) or [b""]
     if not last:
         raise SyscallError(ENOENT, "the path names no entry")
-    return _walk(k, _start(k, path, k.myproc().cwd), parents, follow=True), last
+    return _walk(k, _start(k, path, k.myproc().files.cwd), parents, follow=True), last
 
 
 def _components(path: bytes) -> list[bytes]:

@@ -13,7 +13,8 @@ from emu.cpu.hart import MASK64, USER
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
 from kernel.kernel import Kernel
-from kernel.proc import CONTEXT_RA, CONTEXT_SP, Proc
+from kernel.proc import Proc
+from kernel.thread import CONTEXT_RA, CONTEXT_SP
 from kernel.timer import Ticks
 from orrery.inspect.reports.words import MTIME_PS, seconds
 from orrery.inspect.tables import Table
@@ -29,15 +30,15 @@ def schedule_parts(k: Kernel) -> Iterator[str | Table]:
     yield from _hart(k)
     yield from _timer(k)
     rows = []
-    current = k.sched.current
-    turns = {p: str(i) for i, p in enumerate(k.sched.ready, 1)}
+    current = k.sched.process
+    turns = {thread.process: str(i) for i, thread in enumerate(k.sched.ready, 1)}
     if current is None:
         rows.append(_row("now", None, _context(k, k.cpu_context, live=True)))
     else:
         turns = {current: "now", **turns}
         rows.append(_row("-", None, _context(k, k.cpu_context, live=False)))
     for p in [*turns, *(p for p in k.procs if p not in turns)]:
-        context = _context(k, p.context_pa, live=p is current)
+        context = _context(k, p.thread.stack.context_pa, live=p is current)
         rows.append(_row(turns.get(p, "-"), p, context, waits_for(k, p)))
     yield Table(COLUMNS, rows)
 
@@ -46,14 +47,14 @@ def waits_for(k: Kernel, p: Proc) -> str:
     """What a process waits for, with the time where that is a tick; how it ended if it has."""
     if p.state == ZOMBIE:
         return f"its parent to wait: it has exited with status {p.xstate}"
-    chan = k.procs.describe(p.chan) if p.state == SLEEPING else ""
-    if p.state == SLEEPING and isinstance(p.chan, Ticks):
-        chan += f", in {seconds(max(p.chan.until * TICK_PS - k.clock.time_ps, 0))}"
+    chan = k.procs.describe(p.thread.chan) if p.state == SLEEPING else ""
+    if p.state == SLEEPING and isinstance(p.thread.chan, Ticks):
+        chan += f", in {seconds(max(p.thread.chan.until * TICK_PS - k.clock.time_ps, 0))}"
     return f"{chan} (killed)".lstrip() if p.killed else chan
 
 
 def _hart(k: Kernel) -> Iterator[str]:
-    hart, current = k.board.hart, k.sched.current
+    hart, current = k.board.hart, k.sched.process
     if current is not None:
         where = "user mode" if hart.regs[e.PRIV] == USER else "the kernel"
         yield f"hart 0 works for {current}, in {where}"
@@ -70,7 +71,7 @@ def _timer(k: Kernel) -> Iterator[str]:
         yield "timer off: no turn has to end, and nobody sleeps for ticks"
         return
     due = compare * MTIME_PS
-    why = "wakes the first sleeper" if k.sched.current is None and not k.sched.ready else "ends the turn"
+    why = "wakes the first sleeper" if k.sched.process is None and not k.sched.ready else "ends the turn"
     when = f"in {seconds(due - k.clock.time_ps)}" if due > k.clock.time_ps else "pending"
     yield f"timer {when}, at {seconds(due)}: {why}"
 
@@ -78,7 +79,7 @@ def _timer(k: Kernel) -> Iterator[str]:
 def _row(turn: str, p: Proc | None, context: tuple[str, ...], waits: str = "") -> tuple[object, ...]:
     if p is None:
         return (turn, "-", "the scheduler", "", "-", *context, waits)
-    return (turn, p.pid, shown(p.name), STATE_NAMES[p.state], p.slot, *context, waits)
+    return (turn, p.pid, shown(p.name), STATE_NAMES[p.state], p.thread.stack.slot, *context, waits)
 
 
 def _context(k: Kernel, pa: int, *, live: bool) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 class Trap:
-    def _interrupt(self, scause: int, p: Proc | None) -> None:
+    def _interrupt(self, scause: int, thread: Thread | None) -> None:
         """Serve a device, or the timer."""
         k = self._k
         if scause == EXTERNAL:
             k.devintr()
         elif scause == TIMER:
             k.timer.intr()
-            if p is not None and p.alarm is not None:
-                p.alarm.tick(p)
+            if thread is not None and thread.process.alarm is not None:
+                thread.process.alarm.tick(thread.process)
         else:
             k.panic(f"unexpected interrupt, scause {scause:#x}")
