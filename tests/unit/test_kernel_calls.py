@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from emu.board import Board, virt
+from emu.board import Board
+from emu.board_map import virt
 from emu.cpu.csr import MTIME_TICKS
 from emu.cpu.public import PublicEngine
 from emu.dev.drive import RamDrive
@@ -30,9 +31,9 @@ EAGER, LAZY = 1, 2
 
 
 def kernel(**options: Any) -> Kernel:
-    """A kernel that has started, with process 1 running; `printed` is what it printed since."""
-    devices = virt(RamDrive(bytes(1 << 20)), lambda byte: None)
-    k = Kernel(Board(16, PublicEngine, devices), image.kernel_elf(), **options)
+    """A kernel that has started, with process 1 running."""
+    board = Board(16, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
+    k = Kernel(board, image.kernel_elf(), **options)
     k.start()
     p = k.procs.init
     k.sched.ready.remove(p.thread)
@@ -75,9 +76,9 @@ def child(k: Kernel) -> Proc:
 
 def test_the_number_is_the_low_half_of_a7_and_the_result_a_whole_word(k: Kernel) -> None:
     assert call(k, (0xDEAD << 32) + BY_NAME["getpid"].number) == 1
-    k.procs.init.sz = 5 << 32  # more than an int holds
+    k.procs.init.space.sz = 5 << 32  # more than an int holds
     assert call(k, "sbrk", 0, LAZY) == 5 << 32
-    k.procs.init.sz = 0
+    k.procs.init.space.sz = 0
     assert call(k, "kill", 99) == U64
 
 
@@ -97,9 +98,9 @@ def test_a_call_that_is_missing_is_explained_in_its_year(lab: int, told: bool) -
 
 
 def test_ints_and_descriptors_are_the_low_half_of_their_words(k: Kernel) -> None:
-    assert call(k, "sbrk", (7 << 32) + 10, LAZY) == 0 and k.procs.init.sz == 10
+    assert call(k, "sbrk", (7 << 32) + 10, LAZY) == 0 and k.procs.init.space.sz == 10
     assert call(k, "pipe", 0) == call(k, "close", 1 << 32) == 0 and call(k, "close", 0) == U64
-    assert call(k, "sbrk", -4, LAZY) == 10 and k.procs.init.sz == 6
+    assert call(k, "sbrk", -4, LAZY) == 10 and k.procs.init.space.sz == 6
     other = child(k)
     assert call(k, "kill", (1 << 32) + other.pid) == 0 and other.killed
 
@@ -107,7 +108,7 @@ def test_ints_and_descriptors_are_the_low_half_of_their_words(k: Kernel) -> None
 @pytest.mark.parametrize(("length", "fits"), [(MAXPATH - 1, True), (MAXPATH, False)])
 def test_a_path_has_its_limit_with_the_nul(k: Kernel, length: int, fits: bool) -> None:
     call(k, "sbrk", PGSIZE, EAGER)
-    k.copyout(k.procs.init, 0, b"x" * length + b"\0")
+    k.copyout(k.procs.init.space, 0, b"x" * length + b"\0")
     assert call(k, "interpose", 0, 0) == (0 if fits else U64)
 
 
@@ -134,7 +135,7 @@ def test_who_watches_sees_each_call_begin_and_end_with_its_result(k: Kernel) -> 
 def test_a_traced_call_is_printed_and_the_call_that_asks_for_it_is_too(k: Kernel) -> None:
     lines = printed(k)
     call(k, "trace", 1 << BY_NAME["trace"].number | 1 << BY_NAME["sbrk"].number)
-    k.procs.init.sz = 0xFFFF_FFFE
+    k.procs.init.space.sz = 0xFFFF_FFFE
     call(k, "sbrk", 0, LAZY)
     call(k, "getpid")
     assert lines == ["1: syscall trace -> 0\n", "1: syscall sbrk -> -2\n"]
@@ -142,7 +143,7 @@ def test_a_traced_call_is_printed_and_the_call_that_asks_for_it_is_too(k: Kernel
 
 def test_a_refused_call_fails_and_is_printed_where_it_is_traced(k: Kernel) -> None:
     call(k, "sbrk", PGSIZE, EAGER)
-    k.copyout(k.procs.init, 0, b"/ok\0")
+    k.copyout(k.procs.init.space, 0, b"/ok\0")
     call(k, "trace", 1 << BY_NAME["sbrk"].number)
     call(k, "interpose", 1 << BY_NAME["sbrk"].number | 1 << BY_NAME["chdir"].number, 0)
     lines = printed(k)
@@ -159,13 +160,13 @@ def test_a_refused_call_fails_and_is_printed_where_it_is_traced(k: Kernel) -> No
 
 def test_sbrk_goes_up_to_what_is_mapped_and_down_to_zero(k: Kernel) -> None:
     p = k.procs.init
-    p.sz = TRAPFRAME - 10
-    assert call(k, "sbrk", 11, LAZY) == U64 and p.sz == TRAPFRAME - 10
-    assert call(k, "sbrk", 10, LAZY) == TRAPFRAME - 10 and p.sz == TRAPFRAME
-    p.sz = 10
-    assert call(k, "sbrk", -11, LAZY) == 10 and p.sz == 10, "a shrink below 0 does nothing"
-    assert call(k, "sbrk", -10, LAZY) == 10 and p.sz == 0
-    assert kernel(usyscall=True).mmap.lowest(p) == USYSCALL
+    p.space.sz = TRAPFRAME - 10
+    assert call(k, "sbrk", 11, LAZY) == U64 and p.space.sz == TRAPFRAME - 10
+    assert call(k, "sbrk", 10, LAZY) == TRAPFRAME - 10 and p.space.sz == TRAPFRAME
+    p.space.sz = 10
+    assert call(k, "sbrk", -11, LAZY) == 10 and p.space.sz == 10, "a shrink below 0 does nothing"
+    assert call(k, "sbrk", -10, LAZY) == 10 and p.space.sz == 0
+    assert kernel(usyscall=True).mmap.lowest(p.space) == USYSCALL
 
 
 def test_sbrk_ends_below_the_lowest_mapping(k: Kernel) -> None:
@@ -173,7 +174,7 @@ def test_sbrk_ends_below_the_lowest_mapping(k: Kernel) -> None:
     low = MMAP_TOP - 3 * PGSIZE
     for at in (MMAP_TOP - PGSIZE, low):
         assert call(k, "mmap", at, PGSIZE, 3, 0x22, -1 & U64, 0) == at
-    p.sz = low - 5
+    p.space.sz = low - 5
     assert call(k, "sbrk", 6, LAZY) == U64
     assert call(k, "sbrk", 5, LAZY) == low - 5
 
@@ -186,7 +187,7 @@ def test_a_shrink_gives_back_exactly_the_pages_that_are_not_needed_any_more(k: K
     call(k, "sbrk", -1, LAZY)
     assert k.frames.free_frames == four + 1
     call(k, "sbrk", -PGSIZE + 1, LAZY)
-    assert k.frames.free_frames == four + 1 and k.vm.pte(p.pagetable, 2 * PGSIZE), "a byte of it is left"
+    assert k.frames.free_frames == four + 1 and k.vm.pte(p.space, 2 * PGSIZE), "a byte of it is left"
     call(k, "sbrk", -1, LAZY)
     assert k.frames.free_frames == four + 2
     call(k, "sbrk", -2 * PGSIZE, LAZY)
@@ -197,7 +198,7 @@ def test_a_shrink_by_all_needs_no_memory(k: Kernel, monkeypatch: pytest.MonkeyPa
     """Though it ends within the last page of a superpage, nothing is to be split."""
     free = k.frames.free_frames
     call(k, "sbrk", SUPERPGSIZE - 5, EAGER)
-    assert k.vm.pte(k.procs.init.pagetable, 0) & PTE_SUPER
+    assert k.vm.pte(k.procs.init.space, 0) & PTE_SUPER
     monkeypatch.setattr(k.frames, "alloc", lambda: 0)
     assert call(k, "sbrk", 5 - SUPERPGSIZE, LAZY) == SUPERPGSIZE - 5
     assert free - k.frames.free_frames == 1, "a table"
@@ -219,7 +220,7 @@ def test_a_shrink_by_all_needs_no_memory(k: Kernel, monkeypatch: pytest.MonkeyPa
 def test_memory_comes_at_once_or_at_the_first_touch(year: int, mode: int, size: int, at_once: bool) -> None:
     k = kernel(lab=year)
     assert call(k, "sbrk", size, mode) == 0
-    assert bool(k.vm.pte(k.procs.init.pagetable, size - 1)) == at_once
+    assert bool(k.vm.pte(k.procs.init.space, size - 1)) == at_once
 
 
 # --- page faults ---
@@ -227,10 +228,10 @@ def test_memory_comes_at_once_or_at_the_first_touch(year: int, mode: int, size: 
 
 def test_a_promised_page_comes_at_the_first_load_or_store_and_cannot_be_executed(k: Kernel) -> None:
     p = k.procs.init
-    p.sz = PGSIZE + 1
+    p.space.sz = PGSIZE + 1
     for va, access, there in (
         (0, 8, False),
-        (p.sz, PTE_R, False),
+        (p.space.sz, PTE_R, False),
         (2 * PGSIZE, PTE_R, False),
         (1 << 38, PTE_R, False),
         (U64, PTE_R, False),
@@ -238,30 +239,30 @@ def test_a_promised_page_comes_at_the_first_load_or_store_and_cannot_be_executed
         (PGSIZE, PTE_W, True),
     ):
         before = k.counts.zero_filled
-        assert k.pager.fault(p, va, access) == there
+        assert k.pager.fault(p.space, va, access) == there
         assert k.counts.zero_filled - before == there
-    assert k.vm.pte(p.pagetable, 0) & 0x3FF == RW | PTE_U | PTE_V
+    assert k.vm.pte(p.space, 0) & 0x3FF == RW | PTE_U | PTE_V
     for access in (PTE_R, PTE_W, 8):
-        assert not k.pager.fault(p, 5, access), "it is there, and nothing else was promised"
+        assert not k.pager.fault(p.space, 5, access), "it is there, and nothing else was promised"
 
 
 def test_a_fault_without_memory_is_the_programs_end(k: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     p = k.procs.init
-    p.sz = 4 * SUPERPGSIZE
+    p.space.sz = 4 * SUPERPGSIZE
     monkeypatch.setattr(k.frames, "alloc", lambda: 0)
     monkeypatch.setattr(k.frames, "alloc_super", lambda: 0)
-    assert not k.pager.fault(p, 0, PTE_W)
-    assert k.pager.touch(p, 0) == 0 and k.pager.touch(p, SUPERPGSIZE) == 0
+    assert not k.pager.fault(p.space, 0, PTE_W)
+    assert k.pager.touch(p.space, 0) == 0 and k.pager.touch(p.space, SUPERPGSIZE) == 0
 
 
 @pytest.mark.parametrize("last", [0, 1, PGSIZE])
 def test_pgpte_gives_a_superpage_where_a_whole_piece_is_promised(k: Kernel, last: int) -> None:
     p = k.procs.init
-    p.sz = 2 * SUPERPGSIZE - last
+    p.space.sz = 2 * SUPERPGSIZE - last
     assert call(k, "pgpte", SUPERPGSIZE - 1) & PTE_SUPER
     second = call(k, "pgpte", SUPERPGSIZE)
     assert second & PTE_U and bool(second & PTE_SUPER) == (last < PGSIZE)
-    for va in (p.sz + PGSIZE, 1 << 38, U64):
+    for va in (p.space.sz + PGSIZE, 1 << 38, U64):
         assert call(k, "pgpte", va) == 0
 
 
@@ -269,9 +270,9 @@ def test_pgpte_copies_a_superpage_that_is_shared_and_no_single_page(k: Kernel) -
     p = k.procs.init
     call(k, "sbrk", SUPERPGSIZE + PGSIZE, EAGER)
     child(k)
-    assert k.vm.pte(p.pagetable, 0) & PTE_COW
+    assert k.vm.pte(p.space, 0) & PTE_COW
     assert call(k, "pgpte", 0) & (PTE_SUPER | PTE_COW) == PTE_SUPER
-    single = k.vm.pte(p.pagetable, SUPERPGSIZE)
+    single = k.vm.pte(p.space, SUPERPGSIZE)
     assert single & PTE_COW and call(k, "pgpte", SUPERPGSIZE) == single
 
 
@@ -281,22 +282,22 @@ def test_pgpte_copies_a_superpage_that_is_shared_and_no_single_page(k: Kernel) -
 def pgaccess(k: Kernel, p: Proc, va: int, n: int, mask_va: int) -> int:
     """The bits that are stored; no byte more than they take is."""
     size = 4 if n <= 32 else 8
-    k.copyout(p, mask_va, b"\xa5" * 16)
+    k.copyout(p.space, mask_va, b"\xa5" * 16)
     assert sys_pgaccess(k, p, va, n, mask_va) == 0
-    assert k.copyin(p, mask_va + size, 8) == b"\xa5" * 8
-    return int.from_bytes(k.copyin(p, mask_va, size), "little")
+    assert k.copyin(p.space, mask_va + size, 8) == b"\xa5" * 8
+    return int.from_bytes(k.copyin(p.space, mask_va, size), "little")
 
 
 def test_pgaccess_tells_each_touch_once(k: Kernel) -> None:
     p = k.procs.init
-    p.sz = 70 * PGSIZE
+    p.space.sz = 70 * PGSIZE
     mask = 69 * PGSIZE
     for page in (0, 2, 31, 32, 63):
-        k.copyout(p, page * PGSIZE, b"x")
+        k.copyout(p.space, page * PGSIZE, b"x")
+    generation = p.space.generation
     assert pgaccess(k, p, PGSIZE, 2, mask) == 0b10
     assert pgaccess(k, p, 0, 32, mask) == 1 | 1 << 31
-    assert k.vm.changed, "or the hart would not set the bits again"
-    k.vm.changed = False
+    assert p.space.generation > generation, "or the hart would not set the bits again"
     assert pgaccess(k, p, 0, 64, mask) == 1 << 32 | 1 << 63
     assert pgaccess(k, p, 0, 64, mask) == 0
     assert pgaccess(k, p, 0, 0, mask) == 0
@@ -304,7 +305,7 @@ def test_pgaccess_tells_each_touch_once(k: Kernel) -> None:
 
 def test_pgaccess_takes_as_many_pages_as_it_has_bits_and_none_beyond_the_end(k: Kernel) -> None:
     p = k.procs.init
-    p.sz = PGSIZE
+    p.space.sz = PGSIZE
     for va, n, result in (
         (MAXVA - 3 * PGSIZE, 3, 0),
         (MAXVA - 3 * PGSIZE, 4, None),
@@ -322,10 +323,10 @@ def test_pgaccess_takes_as_many_pages_as_it_has_bits_and_none_beyond_the_end(k: 
 def test_pgaccess_of_one_process_takes_nothing_from_another(k: Kernel) -> None:
     """They share the table after fork: who clears a bit in it has a copy made first."""
     p = k.procs.init
-    p.sz = 2 * SUPERPGSIZE
+    p.space.sz = 2 * SUPERPGSIZE
     for va in range(0, SUPERPGSIZE, PGSIZE):
-        k.vm.map_new(p.pagetable, va, RW)
-    k.copyout(p, 3 * PGSIZE, b"x")
+        k.vm.map_new(p.space, va, RW)
+    k.copyout(p.space, 3 * PGSIZE, b"x")
     p.thread.tf[TF_SP] = SUPERPGSIZE + 8
     other = child(k)
     mask = SUPERPGSIZE
@@ -343,19 +344,19 @@ def test_sysinfo_counts_what_could_be_had(k: Kernel) -> None:
     kept = k.frames.alloc()
     k.text.inodes[Inode(k, 1, 7)] = {(0, 0): kept}
     sys_sysinfo(k, p, 0)
-    assert SYSINFO.unpack(k.copyin(p, 0, SYSINFO.size)) == ((k.frames.free_frames + 1) * PGSIZE, 1)
+    assert SYSINFO.unpack(k.copyin(p.space, 0, SYSINFO.size)) == ((k.frames.free_frames + 1) * PGSIZE, 1)
 
 
 @pytest.mark.parametrize("room", [-1, 0, 1, 2, 9])
 def test_ps_stores_as_many_as_there_is_room_for_and_says_how_many_there_are(k: Kernel, room: int) -> None:
     p = k.procs.init
     call(k, "sbrk", PGSIZE, EAGER)
-    k.copyout(p, 0, b"\xa5" * PGSIZE)
+    k.copyout(p.space, 0, b"\xa5" * PGSIZE)
     other = child(k)
     assert call(k, "ps", 0, room) == 2
     stored = max(0, min(room, 2)) * PSINFO.size
-    assert k.copyin(p, stored, 8) == b"\xa5" * 8
-    entries = list(PSINFO.iter_unpack(k.copyin(p, 0, stored)))
+    assert k.copyin(p.space, stored, 8) == b"\xa5" * 8
+    entries = list(PSINFO.iter_unpack(k.copyin(p.space, 0, stored)))
     assert [entry[:2] for entry in entries] == [(1, 0), (other.pid, 1)][: max(0, room)]
 
 
@@ -446,7 +447,7 @@ def test_a_child_has_no_alarm_but_can_return_from_the_handler_it_was_born_in(k: 
     other = child(k)
     assert other.alarm is not None
     sys_sigreturn(k, other)
-    assert other.tf[TF_EPC] == 0x100
+    assert other.thread.tf[TF_EPC] == 0x100
     for _ in range(3):
         other.alarm.tick(other)
-    assert other.tf[TF_EPC] == 0x100
+    assert other.thread.tf[TF_EPC] == 0x100

@@ -25,7 +25,7 @@ class Kernel(Machine):
     def __init__(self, pages: int = 4, perm: int = RW) -> None:
         super().__init__()
         self.p: Any = Space(self.space(), (pages + 1) * PGSIZE)
-        self.vm.grow(self.p.pagetable, 0, pages * PGSIZE, perm)
+        self.vm.grow(self.p, 0, pages * PGSIZE, perm)
         self.dropped.clear()
         self.sched = self
         self.rests = 0
@@ -35,7 +35,7 @@ class Kernel(Machine):
         self.rests += 1
 
     def marks(self, va: int) -> int:
-        return self.vm.pte(self.p.pagetable, va) & (PTE_A | PTE_D)
+        return self.vm.pte(self.p, va) & (PTE_A | PTE_D)
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def test_a_store_to_what_may_be_instructions_drops_them() -> None:
     k: Any = Kernel()
     k.copyout(k.p, 0, bytes(2 * PGSIZE))
     assert k.dropped == []
-    shared = k.physical(k.p.pagetable, PGSIZE, Access.LOAD)
+    shared = k.physical(k.p, PGSIZE, Access.LOAD)
     k.frames.share(shared)
     k.copyout(k.p, PGSIZE - 8, bytes(16))
     assert k.dropped == [shared]
     k = Kernel(1, RW | PTE_X)
     k.copyout(k.p, 8, b"x")
-    assert k.dropped == [k.physical(k.p.pagetable, 0, Access.FETCH)]
+    assert k.dropped == [k.physical(k.p, 0, Access.FETCH)]
 
 
 @pytest.mark.parametrize("n", [1, 100, PGSIZE, 3 * PGSIZE])

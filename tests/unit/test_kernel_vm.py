@@ -417,7 +417,7 @@ def test_tables_that_go_ask_for_a_flush_even_where_no_page_went() -> None:
     m = Machine()
     pagetable = m.space()
     m.vm.free_user(pagetable, 0)
-    assert m.vm.changed
+    assert pagetable.generation
 
 
 @pytest.mark.parametrize("low", [0, SUPERPGSIZE // 2])
@@ -427,17 +427,17 @@ def test_of_a_piece_that_is_shared_a_part_goes_and_the_rest_stays(shared: str, l
     m = Machine()
     parent, child = Space(m.space(), SUPERPGSIZE), Space(m.space(), SUPERPGSIZE)
     if shared == "a superpage":
-        m.vm.grow(parent.pagetable, 0, SUPERPGSIZE, RW)
+        m.vm.grow(parent, 0, SUPERPGSIZE, RW)
     else:
         for va in range(0, SUPERPGSIZE, PGSIZE):
-            m.vm.map_new(parent.pagetable, va, RW)
-    m.vm.copy(parent.pagetable, child.pagetable, 0, SUPERPGSIZE)
-    m.vm.unmap(parent.pagetable, low, low + SUPERPGSIZE // 2)
+            m.vm.map_new(parent, va, RW)
+    m.vm.copy(parent, child, 0, SUPERPGSIZE)
+    m.vm.unmap(parent, low, low + SUPERPGSIZE // 2)
     half = {page for page in range(PIECE) if not low <= page * PGSIZE < low + SUPERPGSIZE // 2}
-    assert set(m.pages(parent.pagetable, SUPERPGSIZE)) == half
-    assert len(m.pages(child.pagetable, SUPERPGSIZE)) == PIECE
-    m.vm.free_user(parent.pagetable, SUPERPGSIZE)
-    m.vm.free_user(child.pagetable, SUPERPGSIZE)
+    assert set(m.pages(parent, SUPERPGSIZE)) == half
+    assert len(m.pages(child, SUPERPGSIZE)) == PIECE
+    m.vm.free_user(parent, SUPERPGSIZE)
+    m.vm.free_user(child, SUPERPGSIZE)
     assert m.frames.free_frames == m.all_frames
 
 
@@ -447,9 +447,9 @@ def test_a_superpage_takes_the_place_of_an_empty_table() -> None:
     m.vm.map_new(pagetable, 0, RW)
     assert not m.vm.map_super(pagetable, 0, RW), "a page is mapped in the piece"
     m.vm.unmap(pagetable, 0, PGSIZE)
-    m.vm.changed = False
+    generation = pagetable.generation
     assert m.vm.map_super(pagetable, 0, RW)
-    assert m.vm.changed, "the hart may know the table"
+    assert pagetable.generation > generation, "the hart may know the table"
     m.vm.free_user(pagetable, SUPERPGSIZE)
     assert m.frames.free_frames == m.all_frames, "and the table is free"
 
@@ -490,9 +490,9 @@ def test_rights_are_taken_and_given_back(private: bool) -> None:
     m.vm.grow(pagetable, 0, 2 * PGSIZE, RW)
 
     def may(perm: int) -> tuple[int, bool]:
-        m.vm.changed = False
+        generation = pagetable.generation
         m.vm.protect(pagetable, 0, PGSIZE, perm, private=private)
-        return m.vm.pte(pagetable, 0) & (RW | PTE_X | PTE_COW | PTE_U), m.vm.changed
+        return m.vm.pte(pagetable, 0) & (RW | PTE_X | PTE_COW | PTE_U), pagetable.generation > generation
 
     assert may(RW) == (RW | PTE_U, True)
     assert may(0) == (PTE_R, True), "nobody's: R keeps it a leaf"
@@ -532,10 +532,10 @@ def test_a_page_gets_a_frame_of_its_own_once() -> None:
     pagetable = m.space()
     kept = m.frames.alloc()
     m.vm.map_shared(pagetable, 0, kept, RX)
-    m.vm.changed = False
+    generation = pagetable.generation
     m.vm.own_page(pagetable, 0)
     own = m.physical(pagetable, 0, Access.FETCH)
-    assert own != kept and m.vm.changed and m.frames.owners(kept) == 1
+    assert own != kept and pagetable.generation > generation and m.frames.owners(kept) == 1
     m.vm.own_page(pagetable, 0)
     assert m.physical(pagetable, 0, Access.FETCH) == own
 
@@ -549,12 +549,9 @@ def test_what_fork_takes_the_right_from_asks_for_a_flush(page: str) -> None:
         m.vm.map_new(pagetable, 5 * PGSIZE, RW)
     else:
         m.vm.grow(pagetable, 0, size, RW)
-    m.vm.changed = False
+    generation = pagetable.generation
     m.vm.copy(pagetable, m.space(), 0, size)
-    assert m.vm.changed
-    m.vm.changed = False
-    m.vm.copy(pagetable, m.space(), 0, size)
-    assert m.vm.changed == (page == "super"), "what is shared already need not lose anything"
+    assert pagetable.generation > generation
 
 
 @pytest.mark.parametrize("room", [True, False])
@@ -566,9 +563,9 @@ def test_a_superpage_that_is_shared_is_copied_whole_or_by_single_pages(room: boo
     m.vm.copy(parent, child, 0, SUPERPGSIZE)
     if not room:
         m.frames.alloc_super = lambda: 0  # type: ignore[method-assign]
-    m.vm.changed = False
+    generation = child.generation
     m.vm.break_cow(child, 0)
-    assert m.vm.changed, "the frame is another"
+    assert child.generation > generation, "the frame is another"
     leaves = list(m.vm.leaves(child, 0, SUPERPGSIZE))
     assert len(leaves) == (1 if room else PIECE)
     assert all(pte & (RW | PTE_COW) == RW and bool(pte & PTE_SUPER) == room for _, _, pte in leaves)
@@ -598,7 +595,7 @@ def test_a_copy_by_single_pages_for_which_there_is_no_memory_leaves_nothing(n: i
 def test_the_page_for_ugetpid_is_read_only() -> None:
     m = Machine()
     page = m.frames.alloc()
-    pagetable = m.vm.create_user(m.trapframe, m.trampoline, page)
+    pagetable = AddressSpace(m.vm.create_user(m.trapframe, m.trampoline, page))
     found = [m.physical(pagetable, USYSCALL, access) for access in (Access.LOAD, Access.STORE, Access.FETCH)]
     assert found == [page, None, None]
     assert m.physical(m.space(), USYSCALL, Access.LOAD) is None
@@ -608,8 +605,9 @@ def test_a_bit_that_is_taken_from_an_entry_asks_for_a_flush() -> None:
     m = Machine()
     pagetable = m.space()
     m.vm.grow(pagetable, 0, PGSIZE, RW | PTE_A | PTE_D)
-    m.vm.clear(m.vm.walk(pagetable, 0), PTE_D)
-    assert m.vm.changed and m.vm.pte(pagetable, 0) & (PTE_A | PTE_D) == PTE_A
+    generation = pagetable.generation
+    m.vm.clear(pagetable, m.vm.walk(pagetable, 0), PTE_D)
+    assert pagetable.generation > generation and m.vm.pte(pagetable, 0) & (PTE_A | PTE_D) == PTE_A
 
 
 def test_mapping_twice_is_a_bug() -> None:
