@@ -18,7 +18,7 @@ from toolchain import paths, store
 _USER = paths.tree_file("user")
 _COMMON = (_USER, paths.tree_file("kernel/abi"), paths.tree_file("toolchain"))
 _ASM = paths.tree_file("kernel/asm")
-_README = paths.tree_file("README.md")
+_DISK = paths.tree_file("user/disk")
 _SIZE = struct.Struct("<Q")
 _KEY = re.compile("[0-9a-f]{64}")
 _KEPT = 8  # results of each kind that stay in the cache
@@ -27,11 +27,12 @@ _AGE_S_MAX = 30 * 24 * 3600  # seconds that such a part stays
 
 
 def default_image(layout: str | None = None) -> bytes | bytearray:
-    """The image of a boot without --drive: the programs of user/bin and user/tests, and README.
+    """The image of a boot without --drive: the programs of user/bin and user/tests, and
+    the files of user/disk as they are.
 
     In another layout than stock's it is made anew each time: it is large, and empty for the most part.
     """
-    image = _full(_built("image", [*_COMMON, _README], _make_image))
+    image = _full(_built("image", _COMMON, _make_image))
     return image if layout in (None, "stock") else rebuilt(image, {}, layout)
 
 
@@ -127,8 +128,7 @@ def _make_image() -> bytes:
         for number, (name, several) in enumerate(sources.items(), 1):
             show(f"linking the disk's programs, this once: {number} of {len(sources)}, {name}")
             files[name] = cc.compile_user(several, debug=False)
-    if _README.exists():
-        files["README"] = _README.read_bytes()
+    files |= {path.name: path.read_bytes() for path in sorted(_DISK.iterdir())}
     image = mkfs.build(files)
     return _SIZE.pack(len(image)) + image.rstrip(b"\0")
 

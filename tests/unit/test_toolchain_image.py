@@ -399,3 +399,13 @@ def test_thousands_of_directories_in_each_other_are_checked_at_once() -> None:
     with pytest.raises(fsimage.BadImage, match="a cycle: it is inode 9") as caught:
         fsimage.check(data)
     assert len(str(caught.value)) < 500
+
+
+def test_documentation_is_not_on_the_disk() -> None:
+    """What is written for readers can change and no digest does: a guest sees user/disk."""
+    fs = fsimage.FsImage(image.default_image())
+    extra = {entry.path[1:] for entry in fs.walk() if entry.path != "/"} - set(image.programs())
+    assert extra == {"README"}
+    assert fs.read("/README") == paths.tree_file("user/disk/README").read_bytes()
+    inputs = {Path(line.split(" ")[0]) for line in image._stamps(image._COMMON)}
+    assert paths.tree_file("README.md") not in inputs
