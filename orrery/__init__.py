@@ -18,7 +18,8 @@ if TYPE_CHECKING:
         PoweredOff,
     )
     from orrery.machine.hooks import FaultEvent, SwitchEvent, SyscallEvent
-    from orrery.pool.machine_pool import Nursery, run_program
+    from orrery.pool.machine_pool import MachinePool, run_program
+    from orrery.pool.machine_pool import MachinePool as Nursery
     from orrery.timetravel.difference import diff
     from orrery.timetravel.divergence import Parting
     from orrery.timetravel.rewindable import RewindableMachine as Machine
@@ -35,6 +36,7 @@ __all__ = [
     "FaultEvent",
     "KernelPanic",
     "Machine",
+    "MachinePool",
     "MachineStopped",
     "Nursery",
     "Parting",
@@ -53,7 +55,8 @@ _HOME = {  # by public name: the module, and the name there
     "FaultEvent": ("orrery.machine.hooks", "FaultEvent"),
     "SwitchEvent": ("orrery.machine.hooks", "SwitchEvent"),
     "KernelPanic": ("kernel.kernel", "KernelPanic"),
-    "Nursery": ("orrery.pool.machine_pool", "Nursery"),
+    "MachinePool": ("orrery.pool.machine_pool", "MachinePool"),
+    "Nursery": ("orrery.pool.machine_pool", "MachinePool"),  # its former name
     "run_program": ("orrery.pool.machine_pool", "run_program"),
     "Parting": ("orrery.timetravel.divergence", "Parting"),
     "Snapshot": ("orrery.timetravel.rewindable", "Snapshot"),

@@ -153,7 +153,7 @@ class Grader:
 
     def __init__(self, config: pytest.Config) -> None:
         from orrery.errors import BadInput
-        from orrery.pool.machine_pool import Nursery
+        from orrery.pool.machine_pool import MachinePool
 
         self._max_time_s: Final[float] = config.getoption("--orrery-max-time")
         self._lent: Final = pytest.StashKey["ForkedMachine | _NoMachine"]()
@@ -168,7 +168,7 @@ class Grader:
 
         self._submissions: Final = _submissions(config, anchors(config, config.args))
         try:
-            self._nursery: Final = Nursery(self._root)
+            self._pool: Final = MachinePool(self._root)
         except BadInput as error:
             raise pytest.UsageError(f"--orrery-root {error}") from error
 
@@ -193,7 +193,7 @@ class Grader:
         try:
             given = settings(item)
             drive, limit_s = given.get("drive"), given.get("max_time")
-            return self._nursery.machine(
+            return self._pool.machine(
                 drive if drive is None or isinstance(drive, bytes) else here / drive,
                 given.get("seed", 0),
                 given.get("mem_mib", 128),
@@ -248,7 +248,7 @@ class Grader:
         report = yield
         lent = item.stash.get(self._lent, None)
         if lent is not None and not isinstance(lent, _NoMachine) and (report.when == "call" or report.failed):
-            said = "".join(f"{line.rstrip()}\n" for line in lent.warnings) + self._nursery.take_log()
+            said = "".join(f"{line.rstrip()}\n" for line in lent.warnings) + self._pool.take_log()
             report.sections.append(("Captured stdout of the machine", shown_lines(_shortened(lent.console))))
             if lent.crashes:
                 crashes = "\n".join(lent.crashes[-CRASHES_MAX:])
@@ -269,7 +269,7 @@ class Grader:
 
     def pytest_unconfigure(self) -> None:
         """The run is over."""
-        self._nursery.close()
+        self._pool.close()
 
 
 def _name(error: Exception) -> str:

@@ -1,9 +1,9 @@
 """The part of the audit that is about memory: frames, page tables, mappings, and the page cache.
 
 Each generator yields a line for each thing that does not add up: what it is, what it counts, what it should.
-Expectations come from the census (what is reachable) and from the rules at the top of pagetable.py, mmap.py
-and pagecache.py, never from the counts that are checked.  It reads RAM, the kernel's objects and the drive,
-and locks and changes nothing, not even the order in which buffers are replaced.
+Expectations come from the frame owners (what is reachable) and from the rules at the top of pagetable.py,
+mmap.py and pagecache.py, never from the counts that are checked.  It reads RAM, the kernel's objects and the
+drive, and locks and changes nothing, not even the order in which buffers are replaced.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP, SharedMemory, rights
 from kernel.mm.pagetable import pgroundup
 from kernel.mm.vma import Vma
-from orrery.inspect.frame_owners import Census, Leaf, shared_memories
+from orrery.inspect.frame_owners import FrameOwners, Leaf, shared_memories
 
 SECTOR_SIZE: Final = 512
 PERMISSION: Final = PTE_R | PTE_X | PTE_U
@@ -31,14 +31,14 @@ class MemoryAudit:
     def __init__(self, k: Kernel, sites: Mapping[int, str]) -> None:
         self._k = k
         self._sites = sites
-        self._census = Census(k)
+        self._owners = FrameOwners(k)
 
     def findings(self) -> Iterator[str]:
         """All that does not add up."""
         yield from self._frames()
         yield from self._free_lists()
         yield from self._tables()
-        for leaf in self._census.leaves:
+        for leaf in self._owners.leaves:
             yield from self._leaf(leaf)
         yield from self._mappings()
         yield from self._text()
@@ -49,15 +49,15 @@ class MemoryAudit:
 
     def _frames(self) -> Iterator[str]:
         """Each frame has the owners that it counts; the frames inside a superpage count none."""
-        frames, census = self._k.frames, self._census
+        frames, frame_owners = self._k.frames, self._owners
         for pa in range(frames.first_pa, self._k.ram.end, PGSIZE):
             counted = frames.owners(pa)
-            if pa in census.inside:
+            if pa in frame_owners.inside:
                 if counted:
-                    whole = f"the superpage {census.inside[pa]:#x}"
+                    whole = f"the superpage {frame_owners.inside[pa]:#x}"
                     yield f"frame {pa:#x} inside {whole} counts {counted} owners, not 0"
                 continue
-            owners = census.owners_of(pa)
+            owners = frame_owners.owners_of(pa)
             if counted != len(owners):
                 site = f", allocated at {self._sites[pa]}" if pa in self._sites else ""
                 found = "; ".join(owners) or "nobody"
@@ -73,7 +73,7 @@ class MemoryAudit:
             if times > 1:
                 yield f"frame {pa:#x} is {times} times in the free lists"
         for pa in range(frames.first_pa, self._k.ram.end, PGSIZE):
-            owned = frames.owners(pa) > 0 or pa in self._census.inside
+            owned = frames.owners(pa) > 0 or pa in self._owners.inside
             if owned and pa in free:
                 yield f"frame {pa:#x} is in the free lists, but counts {frames.owners(pa)} owners"
             elif not owned and pa not in free:
@@ -83,8 +83,8 @@ class MemoryAudit:
 
     def _tables(self) -> Iterator[str]:
         """Only tables of level 0 are shared. (What is in them, `_leaf` looks at.)"""
-        last = {leaf.table_pa for leaf in self._census.leaves if leaf.level == 0}
-        for table, owners in self._census.sharers.items():
+        last = {leaf.table_pa for leaf in self._owners.leaves if leaf.level == 0}
+        for table, owners in self._owners.sharers.items():
             if len(owners) > 1 and table not in last:
                 yield f"page table {table:#x} is shared by {', '.join(owners)}, but does not map only pages"
 
@@ -109,8 +109,8 @@ class MemoryAudit:
         vma, owners = leaf.p.space.vmas.find(leaf.va), self._k.frames.owners(leaf.pa)
         if leaf.pte & PTE_W and leaf.pte & PTE_COW:
             yield f"{leaf} is writable, and copied on write as well"
-        if leaf.pte & PTE_W and len(self._census.sharers[leaf.table_pa]) > 1:
-            sharers = ", ".join(self._census.sharers[leaf.table_pa])
+        if leaf.pte & PTE_W and len(self._owners.sharers[leaf.table_pa]) > 1:
+            sharers = ", ".join(self._owners.sharers[leaf.table_pa])
             yield f"{leaf} is writable in the page table {leaf.table_pa:#x}, which is shared by {sharers}"
         if leaf.pte & PTE_W and not (vma is not None and vma.shared) and owners != 1:
             yield f"{leaf} is writable, but its frame {leaf.pa:#x} counts {owners} owners, not 1"
@@ -199,7 +199,7 @@ class MemoryAudit:
         Behind the file's end it is zero.
         """
         dirty = {
-            leaf.pa for leaf in self._census.leaves if leaf.pte & PTE_D and leaf.pa in self._k.pages._homes
+            leaf.pa for leaf in self._owners.leaves if leaf.pte & PTE_D and leaf.pa in self._k.pages._homes
         }
         for ip in self._k.fs.inodes.values():
             for index, pa in ip.pages.items():

@@ -41,8 +41,8 @@ class Leaf(NamedTuple):
         return f"{self.p}, at {self.va:#x}"
 
 
-class Census:
-    """The census of `k`, as it was when this was made."""
+class FrameOwners:
+    """the frame owners of `k`, as it was when this was made."""
 
     def __init__(self, k: Kernel) -> None:
         self._k: Final = k

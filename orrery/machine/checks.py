@@ -1,6 +1,6 @@
 """What callers hand to machines is checked here: its type and its range, before anything is done with it.
 
-Called by Machine, ForkedMachine, Nursery and the pytest plugin.  A wrong value must be an error at the
+Called by Machine, ForkedMachine, MachinePool and the pytest plugin.  A wrong value must be an error at the
 caller, in one line that names the argument: in the machine, what breaks would look like the kernel's fault.
 Each function returns the value as it is to be used.
 """

@@ -3,6 +3,9 @@
 Made once: from the arguments of a script, a command line (cli/options.py), a recording, or the machine pool.
 From there it is handed on whole, to Machine and to the processes that make one.  It is a plain value, so that
 a machine can be made again by it.
+
+The kernel is imported where values are looked at: the machine pool's fork server has configurations before it
+loads a kernel, which may be one that does not load.
 """
 
 import os
@@ -10,10 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kernel.abi.disk import LAYOUTS
-from kernel.abi.param import USTACK_MAX
-from kernel.abi.syscalls import LAB_YEARS
-from kernel.abi.tty import TTY_COLUMNS_MAX
 from orrery.errors import BadInput
 from orrery.machine import checks
 
@@ -52,6 +51,10 @@ class MachineConfig:
 
     def check(self) -> None:
         """Raise BadInput, as one line, for what no machine can be made by."""
+        from kernel.abi.param import USTACK_MAX
+        from kernel.abi.syscalls import LAB_YEARS
+        from kernel.abi.tty import TTY_COLUMNS_MAX
+
         self._check_types()
         if not MEM_MIB_MIN <= self.mem_mib <= MEM_MIB_MAX:
             raise BadInput(
@@ -118,5 +121,7 @@ class MachineConfig:
 
 def check_layout(layout: str | None) -> None:
     """Raise BadInput for a layout that there is not."""
+    from kernel.abi.disk import LAYOUTS
+
     if layout not in (None, *LAYOUTS):
         raise BadInput(f"layout {layout!r}: unknown; there are {' and '.join(LAYOUTS)}")

@@ -8,7 +8,7 @@ whose functions it does not see; so their lines are traced whenever a greenlet g
 sys.monitoring, from Python 3.12 on, there is no trace function, and no need for this.)
 
 *Processes that fork.*  debugpy likes to follow into processes that are started, and has threads there.  Those
-of timelines and nurseries fork, which a process with threads cannot; so it is not shown them.
+of timelines and pools fork, which a process with threads cannot; so it is not shown them.
 """
 
 import sys

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class State(NamedTuple):
-    """How a machine is after a call; see worker.py."""
+    """How a machine is after a call; see machine_worker.py."""
 
     time_ps: int
     status: int

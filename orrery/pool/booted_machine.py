@@ -39,7 +39,7 @@ FILE_BYTES_MAX: Final = disk.MAXFILE * disk.BSIZE
 
 
 class BootedMachine(Machine):
-    """A Machine by `recipe`, for the hatchery. It stops for good when virtual time comes to `limit_ticks`."""
+    """A Machine by `recipe`, to be forked. It stops for good when virtual time comes to `limit_ticks`."""
 
     def __init__(self, recipe: Recipe, warnings: list[str]) -> None:
         programs = _compiled(recipe, warnings)

@@ -1,11 +1,11 @@
-"""A wire: messages between a program and the processes that run machines for it, over a Unix socket.
+"""A channel: messages between a program and the processes that run machines for it, over a Unix socket.
 
 Used by machine_pool.py and timetravel/checkpoint_proxy.py at the caller's end, by fork_server.py and
 timetravel/checkpoint_server.py at the other.  A message is one value (None, numbers, str, bytes; tuples,
 lists and dicts of such) in Python's marshal format behind its length: both ends run the same interpreter, and
 nothing that comes in is run.  A socket can travel with a message:
 
-    | length, 8 bytes (and a passenger) | value |
+    | length, 8 bytes (and a attached) | value |
 
 marshal trusts what it reads; made by an enemy, it can break the interpreter that reads it.  So what comes
 back from a process that may have a student's kernel is an *answer*: JSON (tuples arrive as lists), with bytes
@@ -42,11 +42,11 @@ def plain(value: Value) -> Value:
 
 
 class Hangup(Exception):
-    """The other end of the wire has been closed."""
+    """The other end of the channel has been closed."""
 
 
 class BadAnswer(Exception):
-    """What came over the wire is no answer; the text says why."""
+    """What came over the channel is no answer; the text says why."""
 
 
 def _as_json(value: object) -> object:
@@ -63,7 +63,7 @@ def _from_json(value: dict[str, Any]) -> object:
     return value
 
 
-class Wire:
+class Channel:
     """One end. Belongs to one process: whoever forks closes the end that is the other one's."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -75,7 +75,7 @@ class Wire:
 
     @classmethod
     def pair(cls, patience_s: float | None = None) -> tuple[Self, socket.socket]:
-        """A wire and its other end, which is for another process.
+        """A channel and its other end, which is for another process.
 
         With `patience_s`, one that does not take what is sent for so long has hung up.
         """
@@ -94,29 +94,29 @@ class Wire:
         """Whether a message, or the end, comes within so much wall time."""
         return bool(self._input.poll(math.ceil(patience_s * 1000)))
 
-    def send(self, message: Value, passenger: socket.socket | None = None) -> None:
-        """Send `message`; `passenger` stays open here, too. Raises Hangup."""
-        self._send(marshal.dumps(message), passenger)
+    def send(self, message: Value, attached: socket.socket | None = None) -> None:
+        """Send `message`; `attached` stays open here, too. Raises Hangup."""
+        self._send(marshal.dumps(message), attached)
 
     def answer(self, message: Value) -> None:
         """Send `message` as an answer to one who does not trust this end. Raises Hangup."""
         self._send(json.dumps(message, default=_as_json, separators=(",", ":")).encode(), None)
 
-    def _send(self, body: bytes, passenger: socket.socket | None) -> None:
+    def _send(self, body: bytes, attached: socket.socket | None) -> None:
         assert len(body) <= MESSAGE_BYTES_MAX, f"a message has at most {MESSAGE_BYTES_MAX} bytes"
         head = len(body).to_bytes(LENGTH_BYTES, "little")
         try:
-            if passenger is not None:
-                sent = socket.send_fds(self._socket, [head], [passenger.fileno()])
+            if attached is not None:
+                sent = socket.send_fds(self._socket, [head], [attached.fileno()])
                 head = head[sent:]
             self._socket.sendall(head + body)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             raise Hangup from error
 
     def receive(self) -> tuple[Value, socket.socket | None]:
-        """The next message, and its passenger if it has one; waits for it. Raises Hangup."""
+        """The next message, and its attached if it has one; waits for it. Raises Hangup."""
         try:
-            # The passenger comes with the first byte.
+            # The attached comes with the first byte.
             head, fds, _, _ = socket.recv_fds(self._socket, LENGTH_BYTES, 1)
             for fd in fds:
                 fd_socket = socket.socket(fileno=fd)
@@ -134,7 +134,7 @@ class Wire:
     def receive_answer(self, bytes_max: int, patience_s: float | None = None) -> Value:
         """The next answer, of at most `bytes_max` bytes, and complete within `patience_s` of wall time.
 
-        Raises Hangup, BadAnswer or TimeoutError.  Passengers are not taken: the system closes them.
+        Raises Hangup, BadAnswer or TimeoutError.  Attached sockets are not taken: the system closes them.
         """
         end = None if patience_s is None else time.monotonic() + patience_s
         try:

@@ -1,24 +1,20 @@
-"""The hatchery: processes in which machines are booted once and forked for each that asks.
+"""The fork server: processes in which machines are booted once and forked for each that asks.
 
 Started by machine_pool.py as `python -m orrery.pool.fork_server FD`, so that it has one thread whatever its
 caller has: a fork of a process with threads deadlocks sooner or later.  Three generations, each serving one
-wire:
+channel:
 
-    hatchery    has loaded everything      for each recipe    forks a parent
-    parent      has a machine, booted      for each request   forks a child
-    child       has a copy of it           for each call      answers (worker.py)
+    fork server    has loaded everything      for each recipe     forks a parent
+    parent         has a machine, booted      for each request    forks a child
+    child          has a copy of it           for each call       answers (machine_worker.py)
 
-A process closes what it has of the wire of the generation above it, and ends when its own hangs up; so when
-the caller goes, all go.  What a parent cannot do (a kernel that does not load, an image that is none) it
+A process closes what it has of the channel of the generation above it, and ends when its own hangs up; so
+when the caller goes, all go.  What a parent cannot do (a kernel that does not load, an image that is none) it
 tells to each who asks it for a child, so that everyone gets the one clear answer.
 """
 
-import faulthandler
-import gc
 import os
 import signal
-import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -27,31 +23,30 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from orrery.errors import CannotBoot, CannotGoOn
 from orrery.pool import serialized_exception
-from orrery.pool.channel import PROTOCOL, Hangup, Value, Wire
+from orrery.pool.channel import PROTOCOL, Channel, Hangup, Value
 from orrery.pool.recipe import Recipe
 from orrery.pool.watchdog import Watchdog
+from orrery.pool.worker import channel_of_process, freeze
 from toolchain.paths import in_tree
 
 if TYPE_CHECKING:
     from orrery.pool.booted_machine import BootedMachine
 
-NO_STATE: Final = (0, 0, b"", (), ())  # of a machine that is not there; see worker.py
+NO_STATE: Final = (0, 0, b"", (), ())  # of a machine that is not there; see machine_worker.py
 
 
 def main() -> None:
-    """The hatchery: forks a parent for each recipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the caller, who hangs up if it means the end
-    faulthandler.enable()  # if the engine crashes, it is said where
-    wire = Wire(socket.socket(fileno=int(sys.argv[1])))
-    failure = _load(wire)
-    _fork_for_each(wire, lambda own, recipe: _parent(own, Recipe.unpacked(recipe), failure))
+    """The fork server: forks a parent for each recipe."""
+    channel = channel_of_process()
+    failure = _load(channel)
+    _fork_for_each(channel, lambda own, recipe: _parent(own, Recipe.unpacked(recipe), failure))
 
 
-def _load(wire: Wire) -> Exception | None:
+def _load(channel: Channel) -> Exception | None:
     """Load what machines need; what broke, if something did: somebody works on these files."""
     try:
-        with Watchdog(wire):
-            import orrery.pool.worker  # noqa: F401
+        with Watchdog(channel):
+            import orrery.pool.machine_worker  # noqa: F401
     except (Exception, SystemExit) as error:
         return _cannot_boot("the kernel cannot be loaded", error)
     return None
@@ -72,69 +67,68 @@ def _cannot_boot(what: str, error: BaseException) -> CannotBoot:
 # --- generations ---
 
 
-def _parent(wire: Wire, recipe: Recipe, failure: Exception | None) -> None:
+def _parent(channel: Channel, recipe: Recipe, failure: Exception | None) -> None:
     """A parent: boots a machine and forks a child for each request, which is the child's limit of time."""
     warnings: list[str] = []
     machine = None
     if failure is None:
         try:
-            machine = _boot(recipe, wire, warnings)
+            machine = _boot(recipe, channel, warnings)
         except Exception as error:  # any: it is told to everybody who asks
             failure = error
 
-    def child(own: Wire, limit_s: float | None) -> None:
+    def child(own: Channel, limit_s: float | None) -> None:
         if machine is None:
             assert failure is not None, "there is a machine, or a reason why there is none"
             _refuse(own, failure)
             return
-        from orrery.pool.worker import Attendant
+        from orrery.pool.machine_worker import MachineWorker
 
         machine.limit(limit_s)
-        Attendant(own, machine).serve((PROTOCOL, warnings))
+        MachineWorker(own, machine).serve((PROTOCOL, warnings))
 
-    _fork_for_each(wire, child)
+    _fork_for_each(channel, child)
 
 
-def _boot(recipe: Recipe, wire: Wire, warnings: list[str]) -> "BootedMachine":
+def _boot(recipe: Recipe, channel: Channel, warnings: list[str]) -> "BootedMachine":
     """A machine by `recipe`, booted. What it raises has a name that the caller knows."""
-    from orrery.pool import worker
+    from orrery.pool import machine_worker
 
     try:
-        return worker.boot(recipe, wire, warnings)
+        return machine_worker.boot(recipe, channel, warnings)
     except Exception as error:
         if serialized_exception.name_of(error) is not None:
             raise
         raise _cannot_boot("the machine cannot be made", error) from error
 
 
-def _fork_for_each(wire: Wire, live: Callable[[Wire, Value], None]) -> None:
-    """Fork for each request on `wire`; live(wire of its own, request) is all that the fork does.
+def _fork_for_each(channel: Channel, live: Callable[[Channel, Value], None]) -> None:
+    """Fork for each request on `channel`; live(channel of its own, request) is all that the fork does.
 
-    Returns when `wire` has been hung up.
+    Returns when `channel` has been hung up.
     """
     assert threading.active_count() == 1, "a fork has only one of the threads, and the locks of all"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks: they are to leave no zombies
-    gc.collect()
-    gc.freeze()  # a collection in a fork would write to every page that holds an object, and so copy it
+    freeze()
     while True:
         try:
-            request, passenger = wire.receive()
+            request, attached = channel.receive()
         except Hangup:
             return
-        assert passenger is not None, "who asks for a fork sends a socket for it"
-        own = Wire(passenger)
+        assert attached is not None, "who asks for a fork sends a socket for it"
+        own = Channel(attached)
         try:
             pid = os.fork()
         except OSError as error:
             _refuse(own, CannotGoOn(f"no process for another machine: {error.strerror}; end some processes"))
         else:
             if pid == 0:
-                wire.close()
+                channel.close()
                 _live(live, own, request)
         own.close()
 
 
-def _live(live: Callable[[Wire, Value], None], own: Wire, request: Value) -> NoReturn:
+def _live(live: Callable[[Channel, Value], None], own: Channel, request: Value) -> NoReturn:
     """The life of a fork; it must never return into the life of the process that it is a copy of."""
     status = 1
     try:
@@ -148,7 +142,7 @@ def _live(live: Callable[[Wire, Value], None], own: Wire, request: Value) -> NoR
         os._exit(status)
 
 
-def _refuse(own: Wire, error: Exception) -> None:
+def _refuse(own: Channel, error: Exception) -> None:
     """Tell who waits for a machine at the other end of `own` why it does not come."""
     with suppress(Hangup):
         own.answer((False, serialized_exception.wrap(error), NO_STATE))

@@ -1,7 +1,7 @@
 """A forked machine, as its user sees it: the methods of orrery.Machine, carried out in another process.
 
-Made by machine_pool.py; worker.py is at the other end of the wire.  Between calls the machine stands still,
-so the time, the status and the console that came with the last answer are those of now.
+Made by machine_pool.py; machine_worker.py is at the other end of the channel.  Between calls the machine
+stands still, so the time, the status and the console that came with the last answer are those of now.
 
 The other process may run a student's kernel, so nothing of an answer is used before its type has been
 looked at, and one that makes no sense, or never comes, is a CannotGoOn.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from orrery.errors import CannotGoOn
 from orrery.machine import checks
 from orrery.pool import answers, serialized_exception
-from orrery.pool.channel import ANSWER_BYTES_MAX, BadAnswer, Hangup, Value, Wire
+from orrery.pool.channel import ANSWER_BYTES_MAX, BadAnswer, Channel, Hangup, Value
 
 if TYPE_CHECKING:
     from orrery.machine.hooks import Hook
@@ -38,12 +38,12 @@ class ForkedMachine:
     keep the machine from booting: what the compiler said of programs, an engine that cannot be had.
     """
 
-    def __init__(self, wire: Wire, log: Callable[[], str], patience_s: float | None = None) -> None:
-        """The machine at the other end of `wire`; `log()` is what its process has printed lately.
+    def __init__(self, channel: Channel, log: Callable[[], str], patience_s: float | None = None) -> None:
+        """The machine at the other end of `channel`; `log()` is what its process has printed lately.
 
         With `patience_s`, one that does not answer for so much wall time is lost.
         """
-        self._wire = wire
+        self._channel = channel
         self._patience_s: Final = patience_s
         self._log: Final = log
         self._hooks: Final[dict[str, list[Hook]]] = {}
@@ -135,10 +135,10 @@ class ForkedMachine:
         It calls no hooks but those that are given to it.  Close it, too.
         """
         __tracebackhide__ = True
-        wire, far = Wire.pair(self._patience_s)
+        channel, far = Channel.pair(self._patience_s)
         with far:
-            self.call("fork", passenger=far)
-        other = ForkedMachine(wire, self._log, self._patience_s)
+            self.call("fork", attached=far)
+        other = ForkedMachine(channel, self._log, self._patience_s)
         other._console, other._crashes, other._start_ps = self._console, [*self._crashes], self._start_ps
         other.warnings = self.warnings
         return other
@@ -154,8 +154,8 @@ class ForkedMachine:
         if not isinstance(when, ForkedSnapshot):
             raise TypeError(f"{when!r}: a forked machine goes to snapshots; a time is for orrery.Machine")
         copy = when.machine.fork()
-        self._wire.close()
-        self._wire, self.closed = copy._wire, False
+        self._channel.close()
+        self._channel, self.closed = copy._channel, False
         self._time_ps, self._status, self._start_ps = copy._time_ps, copy._status, copy._start_ps
         self._console, self._crashes = copy._console, copy._crashes
         copy.closed = True  # it is this one now
@@ -165,7 +165,7 @@ class ForkedMachine:
     def close(self) -> None:
         """Let the machine and its snapshots go. Closing twice is harmless."""
         self.closed = True
-        self._wire.close()
+        self._channel.close()
         for snapshot in self._snapshots:
             snapshot.machine.close()
 
@@ -202,18 +202,18 @@ class ForkedMachine:
         self,
         name: str,
         *arguments: Value,
-        passenger: socket.socket | None = None,
+        attached: socket.socket | None = None,
         reads: Callable[[Value], Value] | None = None,
         answer_bytes: int = 0,
     ) -> Value:
-        """Have the attendant carry out call `name`; its result, as `reads` looks at it.
+        """Have the worker carry out call `name`; its result, as `reads` looks at it.
 
         That may have at most `answer_bytes` more than usual.
         """
         __tracebackhide__ = True
         assert not self.closed, "a machine that was closed, or lost, cannot be used"
         try:
-            self._wire.send((name, arguments), passenger)
+            self._channel.send((name, arguments), attached)
         except Hangup:
             raise self._lost() from None
         return self._answer(reads or answers.READS[name], answer_bytes)
@@ -222,7 +222,7 @@ class ForkedMachine:
         """Wait for an answer; raises the exception that it is, if it is one."""
         __tracebackhide__ = True
         try:
-            answer = self._wire.receive_answer(ANSWER_BYTES_MAX + more_bytes, self._patience_s)
+            answer = self._channel.receive_answer(ANSWER_BYTES_MAX + more_bytes, self._patience_s)
             done, value, now = answers.parts(answer, 3)
             state = answers.state(now)
             failure = None if answers.typed(done, bool) else serialized_exception.unwrap(value)
@@ -259,7 +259,7 @@ class ForkedMachine:
     def _hang_up(self) -> None:
         """The machine is lost; its snapshots are not."""
         self.closed = True
-        self._wire.close()
+        self._channel.close()
 
     def _lost(self) -> CannotGoOn:
         """The process has gone without a word."""

@@ -1,9 +1,9 @@
-"""A nursery: booted machines, forked for each who wants one, in milliseconds.
+"""A pool: booted machines, forked for each who wants one, in milliseconds.
 
 For programs that need many machines: the pytest plugin, graders, `run_program`.  The machines live in
 processes of their own (fork_server.py), which are started at the first use, so the caller may have threads:
 
-    with Nursery() as nursery, nursery.machine(programs=["primes.c"]) as machine:
+    with MachinePool() as pool, pool.machine(programs=["primes.c"]) as machine:
         print(machine.sh("primes 20"))
 
 A forked machine is used as an orrery.Machine is, and makes the same run.
@@ -20,10 +20,10 @@ from typing import Final, NamedTuple, Self
 from orrery.errors import BadInput
 from orrery.machine import checks
 from orrery.machine.config import MachineConfig
-from orrery.pool.channel import Wire
+from orrery.pool.channel import Channel
 from orrery.pool.forked_machine import ForkedMachine
 from orrery.pool.recipe import Recipe, check_contents, image_stamp, source_stamp
-from orrery.pool.server_process import HatcheryProcess
+from orrery.pool.server_process import ServerProcess
 from toolchain.paths import ROOT
 
 PARENTS_MAX: Final = 8
@@ -46,12 +46,12 @@ class Ended(NamedTuple):
     output: str
 
 
-class Nursery:
+class MachinePool:
     """Makes forked machines. `root` is the top of the source tree that they are made of, by default this one.
 
     Close one after use, or use it in a `with` statement; forked machines outlive it.  It is for one thread.
     A tree that is not this one is taken for a student's: its processes are in a sandbox (sandbox.py), and end
-    with the nursery.  Raises BadInput for a `root` that is no source tree.
+    with the pool.  Raises BadInput for a `root` that is no source tree.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
@@ -63,8 +63,8 @@ class Nursery:
             raise BadInput(
                 f"{root}: not a source tree of Orrery: it has no {', '.join(missing)}; name the top of one"
             )
-        self._hatchery: HatcheryProcess | None = None
-        self._parents: Final[dict[Recipe, Wire]] = {}  # last is the one that was asked for last
+        self._server: ServerProcess | None = None
+        self._parents: Final[dict[Recipe, Channel]] = {}  # last is the one that was asked for last
 
     def machine(
         self,
@@ -148,16 +148,16 @@ class Nursery:
 
     def take_log(self) -> str:
         """What the processes have printed since the last time, as by print() in a kernel: the end of it."""
-        return self._hatchery.take_log() if self._hatchery is not None else ""
+        return self._server.take_log() if self._server is not None else ""
 
     def close(self) -> None:
         """Let the booted machines go. Closing twice is harmless."""
-        for wire in self._parents.values():
-            wire.close()
+        for channel in self._parents.values():
+            channel.close()
         self._parents.clear()
-        if self._hatchery is not None:
-            self._hatchery.close()
-            self._hatchery = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def __enter__(self) -> Self:
         return self
@@ -169,11 +169,11 @@ class Nursery:
         __tracebackhide__ = True
         patience_s = self._patience_s(limit_s)
         parent = self._parent(recipe)
-        wire, far = Wire.pair(patience_s)
+        channel, far = Channel.pair(patience_s)
         with far:
             parent.send(limit_s, far)
-        assert self._hatchery is not None, "a parent has a hatchery"
-        return ForkedMachine(wire, self._hatchery.take_log, patience_s)
+        assert self._server is not None, "a parent has a fork server"
+        return ForkedMachine(channel, self._server.take_log, patience_s)
 
     def _patience_s(self, limit_s: float | None) -> float | None:
         """Wall time for an answer. This tree's own watchdog is trusted; that of another one may be gone."""
@@ -183,17 +183,17 @@ class Nursery:
             return PATIENCE_S_MAX
         return min(PATIENCE_S + PATIENCE_OF_S * limit_s, PATIENCE_S_MAX)
 
-    def _parent(self, recipe: Recipe) -> Wire:
-        """The wire of the parent for `recipe`, which may still be booting."""
+    def _parent(self, recipe: Recipe) -> Channel:
+        """The channel of the parent for `recipe`, which may still be booting."""
         if self._foreign and not set(recipe.read_from) <= set(self._readable):
             self.close()  # a sandbox only gets smaller: a new one
             self._readable = tuple(sorted({*self._readable, *recipe.read_from}))
         parent = self._parents.pop(recipe, None)
         if parent is None or parent.hung_up:
-            if self._hatchery is None or self._hatchery.ended:
+            if self._server is None or self._server.ended:
                 self.close()
-                self._hatchery = HatcheryProcess(self._root, self._readable if self._foreign else None)
-            parent = self._hatchery.parent(recipe)
+                self._server = ServerProcess(self._root, self._readable if self._foreign else None)
+            parent = self._server.parent(recipe)
         self._parents[recipe] = parent
         if len(self._parents) > PARENTS_MAX:
             oldest = next(iter(self._parents))
@@ -209,17 +209,17 @@ def run_program(
     max_time_s: float | None = PROGRAM_S_MAX,
     submission: str | os.PathLike[str] | None = None,
 ) -> Ended:
-    """As Nursery.run_program, on a machine from a nursery that this process keeps to its end."""
-    nursery = _of_process(os.getpid())
-    return nursery.run_program(path, args, stdin=stdin, max_time_s=max_time_s, submission=submission)
+    """As MachinePool.run_program, on a machine from a pool that this process keeps to its end."""
+    pool = _of_process(os.getpid())
+    return pool.run_program(path, args, stdin=stdin, max_time_s=max_time_s, submission=submission)
 
 
 @cache
-def _of_process(pid: int) -> Nursery:
-    """The nursery of process `pid`, the caller: a fork of it must not use the same wires."""
-    nursery = Nursery()
-    atexit.register(nursery.close)
-    return nursery
+def _of_process(pid: int) -> MachinePool:
+    """The pool of process `pid`, the caller: a fork of it must not use the same channels."""
+    pool = MachinePool()
+    atexit.register(pool.close)
+    return pool
 
 
 def _drive(drive: object) -> str | bytes | None:

@@ -1,4 +1,4 @@
-"""A parcel: an exception on its way from a machine's process to the caller's, as a plain value.
+"""A serialized exception: an exception on its way from a machine's process to the caller's, as a plain value.
 
 Made by fork_server.py, opened by machine_pool.py.  What a caller may want to catch comes out as itself, with
 its attributes and notes; anything else has no class that both ends know, and comes out as CannotGoOn.
@@ -30,7 +30,7 @@ HOMES: Final = {
 """By name, the exceptions that arrive as themselves: the modules that they are in."""
 
 
-class Parcel(NamedTuple):
+class SerializedException(NamedTuple):
     """`name` is the class's; `fields` are what the exception holds beside its message."""
 
     name: str
@@ -40,14 +40,14 @@ class Parcel(NamedTuple):
 
 
 def wrap(error: BaseException) -> tuple[object, ...]:
-    """`error` as a value for Wire.send; a class that does not arrive is sent as the nearest that does."""
+    """`error` as a value for Channel.send; a class that does not arrive is sent as the nearest that does."""
     known = name_of(error)
     message = str(error) if known else f"{type(error).__name__}: {error}"
     fields: dict[str, object] = {
         name: value for name, value in vars(error).items() if isinstance(value, str | int)
     }
     notes = list(getattr(error, "__notes__", ()))
-    return tuple(Parcel(known or CannotGoOn.__name__, message, fields, notes))
+    return tuple(SerializedException(known or CannotGoOn.__name__, message, fields, notes))
 
 
 def name_of(error: BaseException) -> str | None:
@@ -58,18 +58,18 @@ def name_of(error: BaseException) -> str | None:
 def unwrap(value: object) -> Exception:
     """The exception that wrap() was given; raises BadAnswer where `value` is none of these."""
     try:
-        parcel = Parcel(*value)  # type: ignore[misc]
+        received = SerializedException(*value)  # type: ignore[misc]
     except TypeError as error:
         raise BadAnswer("no exception") from error
-    if not isinstance(parcel.name, str) or parcel.name not in HOMES:
+    if not isinstance(received.name, str) or received.name not in HOMES:
         raise BadAnswer("an exception without a known name")
-    if not isinstance(parcel.message, str) or not isinstance(parcel.fields, dict):
+    if not isinstance(received.message, str) or not isinstance(received.fields, dict):
         raise BadAnswer("an exception without a message")
-    cls = getattr(import_module(HOMES[parcel.name]), parcel.name)
+    cls = getattr(import_module(HOMES[received.name]), received.name)
     made: Exception = cls.__new__(cls)  # not its constructor: that makes the message from other things
-    made.args = (parcel.message,)
-    fields = {key: field for key, field in parcel.fields.items() if not key.startswith("_")}
+    made.args = (received.message,)
+    fields = {key: field for key, field in received.fields.items() if not key.startswith("_")}
     vars(made).update({key: field for key, field in fields.items() if isinstance(field, str | int)})
-    for note in parcel.notes if isinstance(parcel.notes, list) else ():
+    for note in received.notes if isinstance(received.notes, list) else ():
         made.add_note(str(note))
     return made

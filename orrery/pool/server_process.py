@@ -1,4 +1,4 @@
-"""The hatchery's process, as the nursery sees it: started with what it may have, asked for parents, ended.
+"""The fork server's process, as the pool sees it: started with what it may have, asked for parents, ended.
 
 Of the installed tree it is a process like others.  Of a student's tree it runs what the student wrote, so it
 is started in a sandbox: it has a directory of its own, which is its home, its place for scratch files and its
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Final
 
 from orrery.machine.debugpy_support import unfollowed
-from orrery.pool.channel import Hangup, Wire
+from orrery.pool.channel import Channel, Hangup
 from orrery.pool.forked_machine import lost
 from orrery.pool.recipe import Recipe
 from toolchain import landlock
 from toolchain.paths import ROOT, cache_dir
 
 LOG_BYTES_MAX: Final = 1 << 14  # of what the processes printed that is shown at a time
-END_S_MAX: Final = 5  # wall time that the hatchery gets to end by itself
+END_S_MAX: Final = 5  # wall time that the fork server gets to end by itself
 MEMORY_MAX: Final = 12 << 30  # bytes of address space of a student's process: two engines with 4 GiB of RAM
 PR_SET_DUMPABLE: Final = 4
 SEND_S_MAX: Final = 60  # for a student's process to take a request
@@ -38,8 +38,8 @@ SYSTEM: Final = (
 )  # fmt: skip
 
 
-class HatcheryProcess:
-    """The process that forks parents, its wire and the log to which all its offspring print.
+class ServerProcess:
+    """The process that forks parents, its channel and the log to which all its offspring print.
 
     `readable` is None for the installed tree, else what a sandbox may read beside the tree at `root`.
     """
@@ -47,7 +47,7 @@ class HatcheryProcess:
     def __init__(self, root: Path, readable: Sequence[str] | None) -> None:
         foreign = readable is not None
         self._send_s: Final = SEND_S_MAX if foreign else None
-        self._wire, far = Wire.pair(self._send_s)
+        self._channel, far = Channel.pair(self._send_s)
         self._log: Final = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process runs)
         self._log_taken = 0  # bytes
         self._own: Final = Path(tempfile.mkdtemp(prefix="orrery-")).resolve() if foreign else None
@@ -70,17 +70,17 @@ class HatcheryProcess:
 
     @property
     def ended(self) -> bool:
-        return self._wire.hung_up
+        return self._channel.hung_up
 
-    def parent(self, recipe: Recipe) -> Wire:
-        """The wire of a new parent."""
-        wire, far = Wire.pair(self._send_s)
+    def parent(self, recipe: Recipe) -> Channel:
+        """The channel of a new parent."""
+        channel, far = Channel.pair(self._send_s)
         with far:
             try:
-                self._wire.send(recipe.packed(), far)
+                self._channel.send(recipe.packed(), far)
             except Hangup:
-                raise lost("the hatchery, which forks machines, has ended", self.take_log()) from None
-        return wire
+                raise lost("the fork server, which forks machines, has ended", self.take_log()) from None
+        return channel
 
     def take_log(self) -> str:
         if self._log.closed:
@@ -91,7 +91,7 @@ class HatcheryProcess:
         return os.pread(self._log.fileno(), max(0, size - start), start).decode(errors="replace")
 
     def close(self) -> None:
-        self._wire.close()
+        self._channel.close()
         try:
             self._process.wait(END_S_MAX)
         except subprocess.TimeoutExpired:

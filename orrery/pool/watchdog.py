@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, Self
 
-from orrery.pool.channel import Wire
+from orrery.pool.channel import Channel
 from toolchain.paths import in_tree
 
 LOADING_S_MAX: Final = 20  # for loading the program and putting a machine together, which has no stages
@@ -61,16 +61,16 @@ class Patience:
 
 
 class Watchdog:
-    """A `with` statement in which `progress()` must keep changing, and `wire` must not hang up.
+    """A `with` statement in which `progress()` must keep changing, and `channel` must not hang up.
 
     Raises Stuck in the body after `patience_s` of CPU time without a change, and ends the process where that
     does not help.
     """
 
     def __init__(
-        self, wire: Wire, patience_s: float = LOADING_S_MAX, progress: Callable[[], int] = lambda: 0
+        self, channel: Channel, patience_s: float = LOADING_S_MAX, progress: Callable[[], int] = lambda: 0
     ) -> None:
-        self._wire: Final = wire
+        self._channel: Final = channel
         self._progress: Final = progress
         self._patience_s: Final = patience_s
 
@@ -85,7 +85,7 @@ class Watchdog:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
-        if self._wire.hung_up:
+        if self._channel.hung_up:
             os._exit(0)  # nobody waits for the result
         if self._patience.stucks >= STUCKS_MAX:
             os._exit(1)

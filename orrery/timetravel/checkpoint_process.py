@@ -1,4 +1,4 @@
-"""Offshoots: checkpoints that are forked from the machine of a session, which stands still for that moment.
+"""Checkpoints that are forked from the machine of a session, which stands still for that moment.
 
 The gdb server's machine runs in the process of the session, with its console and its sockets.  Its past has
 copies of that process (orrery/gdb/timeline_session.py), so that there is no need to make the run again.  A
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from orrery.pool.channel import Hangup, Wire
+from orrery.pool.channel import Channel, Hangup
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
 from orrery.timetravel.checkpoint_server import CheckpointServer
 from orrery.timetravel.input_log import Change
@@ -32,7 +32,7 @@ def can_fork() -> bool:
 
 def fork(machine: "Machine", target: Target, done: Iterable[Change]) -> CheckpointProxy:
     """A copy of `machine`, to which `done` was done from outside; raises NoRoom."""
-    wire, far = Wire.pair()
+    channel, far = Channel.pair()
     with far:
         try:
             pid = os.fork()
@@ -40,9 +40,9 @@ def fork(machine: "Machine", target: Target, done: Iterable[Change]) -> Checkpoi
             raise NoRoom(error.strerror) from error
         if not pid:
             _serve(far, machine, target, done)
-    replica = CheckpointProxy(wire, pid)
-    replica.moment, replica.current = target.moment, target.current
-    return replica
+    checkpoint = CheckpointProxy(channel, pid)
+    checkpoint.moment, checkpoint.current = target.moment, target.current
+    return checkpoint
 
 
 def _serve(far: socket.socket, machine: "Machine", target: Target, done: Iterable[Change]) -> None:
@@ -55,7 +55,7 @@ def _serve(far: socket.socket, machine: "Machine", target: Target, done: Iterabl
         machine.front = target
         target.input_log.assume(done)
         with suppress(Hangup):
-            CheckpointServer(Wire(far), machine, target).serve(0)
+            CheckpointServer(Channel(far), machine, target).serve(0)
     finally:
         os._exit(0)
 

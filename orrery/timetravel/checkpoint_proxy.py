@@ -1,7 +1,7 @@
-"""A replica: a copy of a machine in a process of its own, as its timeline sees it.
+"""A checkpoint process: a copy of a machine in a process of its own, as its timeline sees it.
 
-checkpoint_server.py is at the other end of the wire.  A replica stands still unless it is asked to run, so
-its moment is that of the last answer; one that is not asked is a checkpoint.
+checkpoint_server.py is at the other end of the channel.  A checkpoint process stands still unless it is asked
+to run, so its moment is that of the last answer; one that is not asked is a checkpoint.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any, Final
 from orrery.errors import CannotGoOn
 from orrery.machine.debugpy_support import unfollowed
 from orrery.pool import serialized_exception
-from orrery.pool.channel import Hangup, Value, Wire
+from orrery.pool.channel import Channel, Hangup, Value
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from toolchain.paths import ROOT
@@ -31,10 +31,10 @@ class NoRoom(CannotGoOn):
 
 
 class CheckpointProxy:
-    """The process `pid` at the other end of `wire`. Close it to let the process go."""
+    """The process `pid` at the other end of `channel`. Close it to let the process go."""
 
-    def __init__(self, wire: Wire, pid: int) -> None:
-        self._wire: Final = wire
+    def __init__(self, channel: Channel, pid: int) -> None:
+        self._channel: Final = channel
         self.pid: Final = pid
         self.moment = Moment(0, False, 3, 0)
         self.current = 0
@@ -50,7 +50,7 @@ class CheckpointProxy:
     @classmethod
     def start(cls, options: dict[str, Value]) -> tuple["CheckpointProxy", tuple[str, ...]]:
         """A new machine by `options`, which are Machine's, and its warnings. Raises what Machine does."""
-        wire, far = Wire.pair()
+        channel, far = Channel.pair()
         path = os.pathsep.join(filter(None, (str(Path(ROOT)), os.environ.get("PYTHONPATH"))))
         with far, unfollowed():
             try:
@@ -63,42 +63,42 @@ class CheckpointProxy:
                 )
             except OSError as error:
                 raise NoRoom(error.strerror) from error
-        replica = cls(wire, process.pid)
-        replica._greeted, replica._process = True, process
-        wire.send(options)
-        return replica, tuple(replica.answer())
+        checkpoint = cls(channel, process.pid)
+        checkpoint._greeted, checkpoint._process = True, process
+        channel.send(options)
+        return checkpoint, tuple(checkpoint.answer())
 
     def fork(self) -> "CheckpointProxy":
         """A copy, which stops at no places; raises NoRoom."""
-        wire, far = Wire.pair()
+        channel, far = Channel.pair()
         with far:
             self._greet()
             self._send(("fork", ()), far)
             pid = self.answer()
         if isinstance(pid, str):
             raise NoRoom(pid)
-        copy = CheckpointProxy(wire, pid)
+        copy = CheckpointProxy(channel, pid)
         copy.moment, copy.current, copy.future = self.moment, self.current, self.future
         return copy
 
     def call(self, name: str, *arguments: Value) -> Value:
-        """Have Inside carry out call `name`; its result."""
+        """Have CheckpointServer carry out call `name`; its result."""
         self.ask(name, *arguments)
         return self.answer()
 
     def ask(self, name: str, *arguments: Value) -> None:
-        """Have Inside begin with call `name`; then there must be an `answer`."""
+        """Have CheckpointServer begin with call `name`; then there must be an `answer`."""
         self._greet()
         self._send((name, arguments))
 
     def answers(self, patience_s: float) -> bool:
         """Whether the result of what was asked comes within so much wall time."""
-        return self._wire.answers(patience_s)
+        return self._channel.answers(patience_s)
 
     def answer(self) -> Value:
         """Wait for the result of what was asked."""
         try:
-            (done, value, state), _ = self._wire.receive()
+            (done, value, state), _ = self._channel.receive()
         except Hangup:
             raise self._lost() from None
         moment, self.current, output, self.registers = state
@@ -129,7 +129,7 @@ class CheckpointProxy:
 
     def close(self) -> None:
         """Let the process go. Closing twice is harmless."""
-        self._wire.close()
+        self._channel.close()
         process, self._process = self._process, None
         if process is not None:
             try:
@@ -148,7 +148,7 @@ class CheckpointProxy:
         if self.lost:
             raise self._lost()
         try:
-            self._wire.send(*message)
+            self._channel.send(*message)
         except Hangup:
             raise self._lost() from None
 

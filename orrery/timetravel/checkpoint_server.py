@@ -1,24 +1,12 @@
-"""Inside: the process of a machine under a timeline, and its copies, which are forks of it.
+"""The process of a machine under a timeline, and its copies, which are forks of it.
 
-Started by checkpoint_proxy.py as `python -m orrery.timetravel.checkpoint_server FD`, so that it has one
-thread whatever its caller has.  Each copy serves a wire of its own, and carries out one call after the other
-on its Target:
-
-    call      (name, arguments), for "fork" with a socket for the new copy's wire
-    answer    (whether it went well, result or parcel, (moment, current process, console output, registers))
-
-The hart's registers come with the answer to what ran, because who steps wants them next.
-
-A copy that nobody asks to run is a checkpoint.  It ends when its wire is hung up; so when the caller goes,
-all go.
+Started by checkpoint_proxy.py as `python -m orrery.timetravel.checkpoint_server FD`.  Each process is a
+worker (pool/worker.py has the protocol) that carries out calls on its Target.  The state in each answer is
+(moment, current process, console output, registers): the hart's registers come with the answer to what ran,
+because who steps wants them next.  A copy that nobody asks to run is a checkpoint.
 """
 
-import faulthandler
-import gc
 import os
-import signal
-import socket
-import sys
 import time
 import zlib
 from array import array
@@ -30,8 +18,9 @@ from emu.ram import PAGE_SIZE
 from orrery.machine.config import MachineConfig
 from orrery.machine.machine import Machine
 from orrery.pool import serialized_exception
-from orrery.pool.channel import Hangup, Value, Wire, plain
+from orrery.pool.channel import Channel, Hangup, Value, plain
 from orrery.pool.watchdog import PATIENCE_S, Watchdog
+from orrery.pool.worker import Worker, channel_of_process, freeze
 from orrery.timetravel.input_log import Change
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
@@ -48,20 +37,17 @@ NOWHERE: Final = ((0, False, 3, 0), 0, b"", None)
 
 def main() -> None:
     """Make the machine that is asked for, and serve; a fork never returns from here."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the front end
-    faulthandler.enable()
-    wire = Wire(socket.socket(fileno=int(sys.argv[1])))
+    channel = channel_of_process()
     with suppress(Hangup):
-        options, _ = wire.receive()
+        options, _ = channel.receive()
         warnings: list[str] = []
         try:
             machine = Machine(MachineConfig(**_overlaid(options)), warnings.append)
         except Exception as error:  # any: it is raised again at the caller
-            wire.send((False, serialized_exception.wrap(error), NOWHERE))
+            channel.send((False, serialized_exception.wrap(error), NOWHERE))
             return
-        gc.collect()
-        gc.freeze()
-        CheckpointServer(wire, machine).serve(warnings)
+        freeze()
+        CheckpointServer(channel, machine).serve(warnings)
     os._exit(0)
 
 
@@ -70,13 +56,12 @@ def _overlaid(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "snapshot": True} if options.get("drive") is not None else options
 
 
-class CheckpointServer:
-    """Serves `wire` with `machine`, under `target` where it has one."""
+class CheckpointServer(Worker):
+    """Serves `channel` with `machine`, under `target` where it has one."""
 
-    def __init__(self, wire: Wire, machine: Machine, target: Target | None = None) -> None:
-        self._wire = wire
+    def __init__(self, channel: Channel, machine: Machine, target: Target | None = None) -> None:
+        super().__init__(channel)
         self._machine: Final = machine
-        self._copies: list[int] = []  # processes that may have ended
         self._target: Final = target or Target(machine)
         target = self._target
         self._calls: Final[dict[str, Callable[..., Value]]] = {
@@ -105,54 +90,33 @@ class CheckpointServer:
             "walk": lambda goal, ticks: StepHistory(machine, target).walk(Moment(*goal), ticks),
         }
 
-    def serve(self, greeting: Value) -> None:
-        """Say `greeting` and answer calls. Raises Hangup, which is the usual end, when the caller lets go."""
-        self._answer(True, greeting)
-        while True:
-            (name, arguments), passenger = self._wire.receive()
-            try:
-                if passenger is not None:
-                    result: Value = self._fork(passenger)
-                else:
-                    with Watchdog(self._wire, self._patience(name), lambda: self._machine.board.clock.now):
-                        result = self._calls[name](*arguments)
-            except Exception as error:  # any: it is raised again at the caller
-                self._answer(False, serialized_exception.wrap(error))
-            else:
-                self._answer(True, result, moved=name in MOVES)
+    def call(self, name: str, arguments: tuple[Value, ...]) -> Value:
+        with Watchdog(self.channel, self._patience(name), lambda: self._machine.board.clock.now):
+            return self._calls[name](*arguments)
 
     def _patience(self, name: str) -> float:
         """In seconds of CPU time, for a call: one that moves the machine, and others may take long."""
         return PATIENCE_S[self._machine.board.engine.name] if name in (*MOVES, "scan") else LOOKING_S_MAX
 
-    def _answer(self, done: bool, value: Value, *, moved: bool = False) -> None:
+    def answer(self, done: bool, value: Value, name: str = "") -> None:
         target = self._target
-        registers = target.registers(KERNEL) if moved else None
+        registers = target.registers(KERNEL) if done and name in MOVES else None
         state = (tuple(target.moment), target.current, target.take_output(), registers)
-        self._wire.send((done, plain(value), state))
+        self.channel.send((done, plain(value), state))
 
     # --- copies ---
 
-    def _fork(self, passenger: socket.socket) -> int | str:
-        """Make a copy; the parent returns its pid or why there is none, the copy 0, each to its own wire."""
-        self._copies = [copy for copy in self._copies if not os.waitpid(copy, os.WNOHANG)[0]]
-        try:
-            pid = os.fork()
-        except OSError as error:
-            passenger.close()
-            return error.strerror or str(error)
-        if pid:
-            self._copies.append(pid)
-            passenger.close()
-            return pid
-        self._copies = []
-        gc.freeze()  # a collection would write to every page that holds an object, and so copy it
-        self._wire.close()
-        self._wire = Wire(passenger)
-        self._target.take_output()
-        self._target.set_places(())
-        self._target.catch(())
-        return 0
+    def forked(self, pid: int) -> int:
+        """The process; a copy shows nothing that was shown before, and stops nowhere."""
+        if not pid:
+            self._target.take_output()
+            self._target.set_places(())
+            self._target.catch(())
+        return pid
+
+    def not_forked(self, error: OSError) -> str:
+        """Why there is none."""
+        return error.strerror or str(error)
 
     def _change(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, int]:
         """Change the machine; whether that was done, and how many changes have been."""

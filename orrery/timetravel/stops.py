@@ -61,7 +61,7 @@ class Stopped(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> Self:
-        """One that has travelled a wire, as plain tuples."""
+        """One that has travelled a channel, as plain tuples."""
         stopped = cls(*values)
         return stopped._replace(
             moment=Moment(*stopped.moment),

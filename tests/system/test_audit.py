@@ -26,7 +26,7 @@ from kernel.mm.pagetable import PageTable, VirtualMemory
 from kernel.mm.text import TextCache
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
-from orrery.inspect.frame_owners import Census, Leaf
+from orrery.inspect.frame_owners import FrameOwners, Leaf
 from orrery.inspect.pages import target as target_of
 
 
@@ -71,7 +71,7 @@ class Broken:
         self.k = system.kernel
         holders = [p for p in self.k.procs if p.name == "holder"]
         self.parent, self.child = sorted(holders, key=lambda p: p.pid)
-        self.leaves = Census(self.k).leaves
+        self.leaves = FrameOwners(self.k).leaves
 
     def vma(self, wanted: Callable[[Vma], bool]) -> Vma:
         return next(vma for vma in self.parent.space.vmas if wanted(vma))
@@ -153,7 +153,7 @@ def writable_and_cow(b: Broken) -> str:
 
 
 def writable_in_a_shared_table(b: Broken) -> str:
-    leaf = next(x for x in b.leaves if len(Census(b.k).sharers[x.table_pa]) > 1)
+    leaf = next(x for x in b.leaves if len(FrameOwners(b.k).sharers[x.table_pa]) > 1)
     b.poke(leaf, leaf.pte & ~PTE_COW | PTE_W)
     return rf"is writable in the page table {leaf.table_pa:#x}, which is shared by .*holder\), .*holder\)"
 
@@ -331,8 +331,8 @@ STATES = (
 
 def test_the_books_are_right_while_memory_of_every_kind_is_held(held: System) -> None:
     assert held.audit() == []
-    assert {leaf.level for leaf in Census(held.kernel).leaves} == {0, 1}
-    kinds = Census(held.kernel).kinds()
+    assert {leaf.level for leaf in FrameOwners(held.kernel).leaves} == {0, 1}
+    kinds = FrameOwners(held.kernel).kinds()
     expected = {"cached files", "shared memory", "page tables, shared", "user memory in superpages"}
     assert expected <= set(kinds) and kinds["user memory in superpages"] == 2 * SUPERPGSIZE // PGSIZE
 

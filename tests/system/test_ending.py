@@ -26,7 +26,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source tree whose kernel loops in Python, in uptime(), and whose watchdog has little patience."""
     text = "    return k.timer.ticks & 0xFFFF_FFFF\n"
     top = changed_tree(tmp_path_factory.mktemp("tree"), "kernel/xv6/sysproc.py", text, LOOPS)
-    watchdog = top / "orrery" / "watchdog.py"
+    watchdog = top / "orrery" / "pool" / "watchdog.py"
     watchdog.write_text(watchdog.read_text().replace('"fast": 3', '"fast": 1'))
     (top / "calls.c").write_text(CALLS)
     return top

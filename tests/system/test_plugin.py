@@ -18,7 +18,7 @@ from orrery_cli import default_files
 from processes import descendants, left
 from source_tree import ROOT, changed_tree
 
-from orrery import Nursery, pytest_plugin
+from orrery import MachinePool, pytest_plugin
 from toolchain import mkfs
 
 LAB = ROOT / "docs" / "examples" / "lab"
@@ -337,7 +337,7 @@ def test_the_scripts_of_the_guide_run(script: str, monkeypatch: pytest.MonkeyPat
     names: dict[str, object] = {}
     exec(compile(script, GUIDE, "exec"), names)
     if "test_words" in names:
-        with Nursery() as nursery, nursery.machine() as machine:
+        with MachinePool() as pool, pool.machine() as machine:
             names["test_words"](machine)  # type: ignore[operator]
 
 

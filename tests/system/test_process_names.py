@@ -23,7 +23,7 @@ from orrery.inspect.monitor import Monitor
 from orrery.inspect.strace import Strace
 from orrery.machine import hooks
 from orrery.pool import answers
-from orrery.pool.channel import Wire
+from orrery.pool.channel import Channel
 from orrery.timetravel.target import ProcessInfo
 from orrery.timetravel.timeline import Timeline
 from toolchain import cc, image
@@ -123,8 +123,8 @@ def test_a_name_keeps_its_bytes_on_every_way(name: bytes) -> None:
     assert name_bytes(p) == name[:NAME_MAX] and process_name(name) == p.name
     assert f"{p}" == f"process 0 ({shown(p.name)})", "a report is made in the kernel and in orrery/ alike"
     event = hooks.SwitchEvent(5, 2, p.name)
-    near, far = Wire.pair()
-    other = Wire(far)
+    near, far = Channel.pair()
+    other = Channel(far)
     try:
         other.answer(("switch", 5, 2, p.name))
         assert answers.event(near.receive_answer(1 << 20)) == event

@@ -13,7 +13,7 @@ from processes import descendants, left
 from source_tree import ROOT, changed_tree
 from test_plugin import LAB, grade
 
-from orrery import CannotGoOn, Nursery, pytest_words
+from orrery import CannotGoOn, MachinePool, pytest_words
 from orrery.pool import sandbox
 from toolchain import landlock
 from toolchain.paths import cache_dir
@@ -119,10 +119,10 @@ def test_sources_that_are_no_files(tmp_path: Path) -> None:
         "\udcff.c": "No such file",
     }
     begin = time.monotonic()
-    with Nursery() as nursery:
+    with MachinePool() as pool:
         for name, message in messages.items():
             with pytest.raises(Exception, match=re.escape(message)) as error:
-                nursery.machine(programs=[top / name], submission=top)
+                pool.machine(programs=[top / name], submission=top)
             assert not isinstance(error.value, AssertionError | UnicodeError), name
     assert time.monotonic() - begin < 60
 
@@ -261,23 +261,23 @@ def test_a_changed_kernel(hostile: tuple[Path, Path, list[Path]]) -> None:
     """One machine for all: each line is tried, and nothing is done."""
     tree, secret, programs = hostile
     before = set(descendants(os.getpid()))
-    with Nursery(tree) as nursery:
-        with nursery.machine(programs=programs) as machine:
+    with MachinePool(tree) as pool:
+        with pool.machine(programs=programs) as machine:
             assert machine.sh("attacks") == ""
-            said = nursery.take_log()
+            said = pool.take_log()
             assert "DONE" not in said and "ENVIRONMENT:" in said, said
             assert "ENVIRONMENT: HOME PYTHONDONTWRITEBYTECODE PYTHONPATH TMPDIR XDG_CACHE_HOME\n" in said
             assert "DESCRIPTORS: True True\n" in said
             assert machine.sh("stays_behind") == ""
         with (
-            nursery.machine(programs=programs) as machine,
+            pool.machine(programs=programs) as machine,
             pytest.raises(CannotGoOn, match="does not answer as it should"),
         ):
             machine.sh("sends_nonsense")
-        with nursery.machine(programs=programs) as machine:
+        with pool.machine(programs=programs) as machine:
             assert machine.sh("echo still here") == "still here\n"
         below = [pid for pid in descendants(os.getpid()) if pid not in before]
-        assert len(below) >= 4, "the keeper, the hatchery, a parent, and what stays behind"
+        assert len(below) >= 4, "the keeper, the fork server, a parent, and what stays behind"
     assert left(below) == []
     assert secret.read_text() == "SECRET = 42\n" and os.listdir(secret.parent) == [secret.name]
 
@@ -287,8 +287,8 @@ def test_a_kernel_that_forks_without_end(hostile: tuple[Path, Path, list[Path]])
     tree, _, programs = hostile
     before = set(descendants(os.getpid()))
     with (
-        Nursery(tree) as nursery,
-        nursery.machine(programs=programs) as machine,
+        MachinePool(tree) as pool,
+        pool.machine(programs=programs) as machine,
         pytest.raises(CannotGoOn),
     ):
         machine.sh("forks")
@@ -307,8 +307,8 @@ def test_the_hidden_test_beside_the_sources_is_not_readable(hostile: tuple[Path,
 def test_a_grader_that_is_killed_leaves_no_kernel_behind(hostile: tuple[Path, Path, list[Path]]) -> None:
     tree, _, _ = hostile
     script = (
-        "import sys; from orrery import Nursery; nursery = Nursery(sys.argv[1]);"
-        "machine = nursery.machine(); print('begun', flush=True); input()"
+        "import sys; from orrery import MachinePool; pool = MachinePool(sys.argv[1]);"
+        "machine = pool.machine(); print('begun', flush=True); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, tree], stdout=subprocess.PIPE, stdin=subprocess.PIPE

@@ -56,8 +56,8 @@ with Machine(mem_mib=32) as machine:
 """
 FORKS = """
 from orrery.timetravel.timeline import Timeline
-from orrery.pool.machine_pool import Nursery
-with Nursery() as nursery, nursery.machine() as machine:
+from orrery.pool.machine_pool import MachinePool
+with MachinePool() as pool, pool.machine() as machine:
     print(machine.sh("echo one"), end="")
 with Timeline(mem_mib=32) as timeline:
     timeline.resume()

@@ -9,21 +9,21 @@ import pytest
 
 from emu.clock import TICKS_PER_S
 from kernel.abi.param import TICK_PS
-from orrery import Machine, Nursery
+from orrery import Machine, MachinePool
 from toolchain import cc
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def pool() -> Iterator[MachinePool]:
+    with MachinePool() as pool:
+        yield pool
 
 
-def printed(nursery: Nursery, folder: Path, source: str) -> str:
+def printed(pool: MachinePool, folder: Path, source: str) -> str:
     """What a program prints, which must end well."""
     path = folder / "program.c"
     path.write_text(orrery_cli.INCLUDES + source)
-    status, out = nursery.run_program(path, max_time_s=None)
+    status, out = pool.run_program(path, max_time_s=None)
     assert status == 0
     return out
 
@@ -72,8 +72,8 @@ int main(void)
 """
 
 
-def test_nobody_starves_beside_those_who_rewrite_files_for_ever(nursery: Nursery, tmp_path: Path) -> None:
-    longest, total = map(int, printed(nursery, tmp_path, STARVE).split())
+def test_nobody_starves_beside_those_who_rewrite_files_for_ever(pool: MachinePool, tmp_path: Path) -> None:
+    longest, total = map(int, printed(pool, tmp_path, STARVE).split())
     assert longest <= 3 and total <= 40
 
 
@@ -101,9 +101,9 @@ int main(void)
 """
 
 
-def test_naps_of_seven_hundred_years_end_in_their_order(nursery: Nursery, tmp_path: Path) -> None:
+def test_naps_of_seven_hundred_years_end_in_their_order(pool: MachinePool, tmp_path: Path) -> None:
     """A sleep may have 2^31 - 1 ticks, which are 6.8 years; uptime is a C unsigned int and wraps."""
-    lines = printed(nursery, tmp_path, NAPS).splitlines()
+    lines = printed(pool, tmp_path, NAPS).splitlines()
     assert lines == [f"{child} after {ticks} ticks" for child, ticks in (
         (2, 2**31 - 3), (1, 2**32 - 3), (0, 2**32 - 2),
     )]  # fmt: skip

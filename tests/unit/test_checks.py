@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orrery import BadInput, Machine, Nursery, run_program
+from orrery import BadInput, Machine, MachinePool, run_program
 from orrery.grading import marker
 from orrery.machine.checks import WrongType
 
@@ -63,13 +63,13 @@ ARGUMENTS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=repr)
-def test_arguments_of_machines(nursery: Nursery, arguments: dict[str, Any]) -> None:
-    for make in (Machine, nursery.machine):
+def test_arguments_of_machines(pool: MachinePool, arguments: dict[str, Any]) -> None:
+    for make in (Machine, pool.machine):
         with pytest.raises((BadInput, TypeError), match=next(iter(arguments))):
             make(**arguments)
 
 
-def test_arguments_of_one_of_them(nursery: Nursery, tmp_path: Path) -> None:
+def test_arguments_of_one_of_them(pool: MachinePool, tmp_path: Path) -> None:
     made: Callable[..., Any]
     for make, arguments in (
         (Machine, {"snapshot": "no"}),
@@ -78,24 +78,24 @@ def test_arguments_of_one_of_them(nursery: Nursery, tmp_path: Path) -> None:
         (Machine, {"init_argv": []}),
         (Machine, {"modules": {"/init": b""}}),
         (Machine, {"warn": 3}),
-        (nursery.machine, {"max_time_s": "1"}),
-        (nursery.machine, {"max_time_s": True}),
-        (nursery.machine, {"programs": "x.c"}),
-        (nursery.machine, {"files": ["f"]}),
-        (nursery.machine, {"submission": 3}),
-        (Nursery, {"root": 3}),
+        (pool.machine, {"max_time_s": "1"}),
+        (pool.machine, {"max_time_s": True}),
+        (pool.machine, {"programs": "x.c"}),
+        (pool.machine, {"files": ["f"]}),
+        (pool.machine, {"submission": 3}),
+        (MachinePool, {"root": 3}),
     ):
         made = make
         with pytest.raises(TypeError, match=next(iter(arguments))):
             made(**arguments)
     with pytest.raises(TypeError, match="args"):
-        nursery.run_program("x.c", "-c")
+        pool.run_program("x.c", "-c")
     with pytest.raises(TypeError, match="stdin"):
-        nursery.run_program("x.c", stdin=3)  # type: ignore[arg-type]
+        pool.run_program("x.c", stdin=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="path"):
         run_program(b"x.c")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="no such directory"):
-        nursery.machine(submission=tmp_path / "none")
+        pool.machine(submission=tmp_path / "none")
 
 
 CALLS: dict[str, Callable[[Any], object]] = {
@@ -120,14 +120,14 @@ CALLS: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def pool() -> Iterator[MachinePool]:
+    with MachinePool() as pool:
+        yield pool
 
 
-def test_calls_of_machines(nursery: Nursery) -> None:
+def test_calls_of_machines(pool: MachinePool) -> None:
     """None is a panic, and the machine goes on."""
-    with nursery.machine(mem_mib=16) as fork, Machine(mem_mib=16) as machine:
+    with pool.machine(mem_mib=16) as fork, Machine(mem_mib=16) as machine:
         machine.boot()
         for name, call in CALLS.items():
             for one in (fork, machine):

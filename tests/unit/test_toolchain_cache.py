@@ -384,7 +384,7 @@ def test_a_program_is_not_written_over_what_it_is_made_from(tmp_path: Path) -> N
 def test_a_machine_that_waits_for_a_program_is_another_one_then(
     tmp_path: Path, case: Callable[[Path], tuple[Path, Callable[[], object]]]
 ) -> None:
-    """The stamp by which the nursery knows a booted machine again."""
+    """The stamp by which the pool knows a booted machine again."""
     source, change = case(tmp_path)
     before = recipe.source_stamp(str(source))
     assert before == recipe.source_stamp(str(source)) != ""

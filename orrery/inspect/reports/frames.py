@@ -9,7 +9,7 @@ from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
 from kernel.dev.virtio_blk import REGION_SIZE
 from kernel.kernel import Kernel
-from orrery.inspect.frame_owners import Census
+from orrery.inspect.frame_owners import FrameOwners
 from orrery.inspect.reports.words import BadCommand, counted, not_ram, number
 
 
@@ -32,17 +32,17 @@ def frame_lines(k: Kernel, word: str | None) -> Iterator[str]:
 
 def _counts(k: Kernel) -> Iterator[str]:
     yield f"{k.frames.free_frames:>6} free"
-    for kind, count in sorted(Census(k).kinds().items()):
+    for kind, count in sorted(FrameOwners(k).kinds().items()):
         yield f"{count:>6} {kind}"
     first, end = k.frames.first_pa, k.ram.end
     yield f"{(end - first) // PGSIZE:>6} in all, from {first:#x} to {end:#x}"
 
 
 def _owners(k: Kernel, pa: int) -> Iterator[str]:
-    census = Census(k)
-    first = census.whole(pa)
-    count, owners = k.frames.owners(first), census.owners_of(first)
-    size = ", a superpage," if first in census.inside.values() else ""
+    frame_owners = FrameOwners(k)
+    first = frame_owners.whole(pa)
+    count, owners = k.frames.owners(first), frame_owners.owners_of(first)
+    size = ", a superpage," if first in frame_owners.inside.values() else ""
     yield f"frame {first:#x}{size} counts {counted(count, 'owner')}" + (":" if count else "; it is free")
     for owner in owners:
         yield f"  {owner}"

@@ -11,7 +11,7 @@ import pytest
 
 from kernel.kernel import KernelPanic
 from orrery.errors import CannotGoOn
-from orrery.pool.channel import ANSWER_BYTES_MAX, PROTOCOL, BadAnswer, Hangup, Wire
+from orrery.pool.channel import ANSWER_BYTES_MAX, PROTOCOL, BadAnswer, Channel, Hangup
 from orrery.pool.forked_machine import ForkedMachine
 
 STATE = [10**9, 0, {"bytes": ""}, [], []]
@@ -27,22 +27,22 @@ def framed(body: bytes) -> bytes:
 
 
 def sent(data: bytes) -> object:
-    wire, far = Wire.pair()
+    channel, far = Channel.pair()
     with far:
         far.sendall(data)
     try:
-        return wire.receive_answer(ANSWER_BYTES_MAX, 5)
+        return channel.receive_answer(ANSWER_BYTES_MAX, 5)
     finally:
-        wire.close()
+        channel.close()
 
 
 def test_values_arrive_as_they_were() -> None:
-    wire, far = Wire.pair()
+    channel, far = Channel.pair()
     value = [None, True, -(2**70), 1.5, "\udcff\0", b"", bytes(range(256)), {"a": [b"x"]}]
-    other = Wire(far)
+    other = Channel(far)
     other.answer((tuple(value), b"\0" * 3))
-    assert wire.receive_answer(ANSWER_BYTES_MAX) == [value, b"\0" * 3]
-    wire.close()
+    assert channel.receive_answer(ANSWER_BYTES_MAX) == [value, b"\0" * 3]
+    channel.close()
     other.close()
 
 
@@ -79,29 +79,29 @@ def test_lengths_that_lie() -> None:
 
 def test_one_that_is_silent_and_one_that_trickles() -> None:
     for trickle in (False, True):
-        wire, far = Wire.pair()
+        channel, far = Channel.pair()
         begin = time.monotonic()
         if trickle:
             far.sendall((100).to_bytes(8, "little"))
         with pytest.raises(TimeoutError):
-            wire.receive_answer(ANSWER_BYTES_MAX, 0.05)
+            channel.receive_answer(ANSWER_BYTES_MAX, 0.05)
         assert time.monotonic() - begin < 5
-        wire.close()
+        channel.close()
         far.close()
 
 
 def test_one_that_takes_nothing_has_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire, far = Wire.pair(1)
+    channel, far = Channel.pair(1)
     with far, pytest.raises(Hangup):
-        wire.send(b"x" * (1 << 23))
-    wire.close()
+        channel.send(b"x" * (1 << 23))
+    channel.close()
 
 
 def machine_that_gets(answer: object) -> tuple[ForkedMachine, socket.socket]:
     """A machine whose process says `answer` to whatever it is asked first."""
-    wire, far = Wire.pair()
+    channel, far = Channel.pair()
     far.sendall(message(GREETING) + message(answer))
-    return ForkedMachine(wire, lambda: "", 5), far
+    return ForkedMachine(channel, lambda: "", 5), far
 
 
 CALLS: dict[str, Callable[[ForkedMachine], object]] = {
@@ -162,19 +162,19 @@ def test_an_exception_has_no_attributes_but_plain_ones() -> None:
 
 
 def test_another_version_says_so() -> None:
-    wire, far = Wire.pair()
+    channel, far = Channel.pair()
     far.sendall(message([True, [PROTOCOL - 1, []], STATE]))
     with far, pytest.raises(CannotGoOn, match="of another version: bring it up to date"):
-        ForkedMachine(wire, lambda: "")
+        ForkedMachine(channel, lambda: "")
 
 
 def test_an_answer_during_which_the_caller_waits_arrives_whole() -> None:
-    wire, far = Wire.pair()
-    other = Wire(far)
+    channel, far = Channel.pair()
+    other = Channel(far)
     data = bytes(1 << 21)
     thread = threading.Thread(target=lambda: other.answer(data))
     thread.start()
-    assert wire.receive_answer(ANSWER_BYTES_MAX, 20) == data
+    assert channel.receive_answer(ANSWER_BYTES_MAX, 20) == data
     thread.join()
-    wire.close()
+    channel.close()
     other.close()
