@@ -16,7 +16,7 @@ from typing import Final
 
 from orrery.cli.session import BY_SIGNAL
 from orrery.debugger.commands import run
-from orrery.debugger.commands.table import Commands
+from orrery.debugger.commands.interpreter import Interpreter
 from orrery.debugger.debugger import Debugger
 from orrery.errors import BadInput
 from orrery.timetravel.time_commands import time_text
@@ -53,7 +53,7 @@ class Console:
     def __init__(self, debugger: Debugger, write: Callable[[str], object]) -> None:
         self._debugger: Final = debugger
         self._write: Final = write
-        self.commands: Final = Commands(debugger)
+        self.commands: Final = Interpreter(debugger)
         self.commands.on_text = self._say
         self._told_s = 0.0  # when it was told where a search is
         self._is_told = False  # that stands on the terminal
@@ -118,7 +118,7 @@ class Console:
         sys.stdout.flush()
 
 
-def _piped(commands: Commands) -> Iterator[str]:
+def _piped(commands: Interpreter) -> Iterator[str]:
     """Lines of stdin, shown behind the prompt; an empty one repeats nothing. Raises BadInput."""
     while line := sys.stdin.readline(LINE_BYTES_MAX):
         if len(line) == LINE_BYTES_MAX:
@@ -129,7 +129,7 @@ def _piped(commands: Commands) -> Iterator[str]:
     sys.stdout.write(f"{PROMPT}\n")
 
 
-def _typed(commands: Commands) -> Iterator[str]:
+def _typed(commands: Interpreter) -> Iterator[str]:
     """Lines that a person types."""
     from orrery.console.line_editor import COLOUR, make_session
 

@@ -6,7 +6,6 @@ somebody looked is the same run.  Reading a device's register may change the dev
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from emu.clock import PS_PER_TICK
@@ -18,13 +17,14 @@ from kernel.abi.param import TICK_PS
 from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
 from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_V
 from kernel.proc import Proc
+from orrery.command import BadCommand, Command, candidates, number
 from orrery.inspect import mappings, pages, stacks
 from orrery.inspect.reports.devices import device_lines
 from orrery.inspect.reports.frames import frame_lines
 from orrery.inspect.reports.interrupts import event_text, interrupt_lines
 from orrery.inspect.reports.log import log_lines
 from orrery.inspect.reports.schedule import schedule_parts
-from orrery.inspect.reports.words import MTIME_PS, PRIVILEGES, BadCommand, devices, not_ram, number, seconds
+from orrery.inspect.reports.words import MTIME_PS, PRIVILEGES, devices, not_ram, seconds
 from orrery.inspect.tables import PLAIN, Look, Table, rendered
 from orrery.machine.machine import Machine
 from toolchain.names import shown
@@ -36,7 +36,6 @@ KERNEL_PID: Final = 0  # stands for the kernel itself: its page table, the sched
 BYTES_DEFAULT: Final = 64
 BYTES_MAX: Final = 4096
 NOT_STARTED: Final = "the kernel has not started"
-ALIASES: Final = {"?": "help", "xp": "x", "physical": "x"}
 DEBUGGERS: Final = frozenset(
     ("goto", "next", "last", "when", "checkpoint", "checkpoints", "restart", "poke", "catch")
 )
@@ -47,27 +46,6 @@ CSRS: Final = (
     "satp", "stvec", "sepc", "scause", "stval", "sscratch",
 )  # fmt: skip
 X_NAMES: Final = tuple(name for name in e.NAMES if not name[1:].isdigit() or name[0] not in "xf")[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command: its name, its arguments as help shows them, what it is for, and what carries it out."""
-
-    name: str
-    arguments: str
-    about: str
-    run: "Callable[..., Iterator[Part]]"
-
-    @property
-    def usage(self) -> str:
-        return f"{self.name} {self.arguments}".rstrip()
-
-    @property
-    def counts(self) -> range:
-        """How many arguments it takes."""
-        words = self.arguments.split()
-        required = sum(not word.endswith("]") for word in words)
-        return range(required, len(words) + 1)
 
 
 class Monitor:
@@ -315,8 +293,8 @@ class Monitor:
         return f"  {max(below)[1]}+{pc - max(below)[0]:#x}" if below else ""
 
 
-COMMANDS: Final[Sequence[Command]] = (
-    Command("help", "[COMMAND]", "this list, or one line of it", Monitor.help),
+COMMANDS: Final[Sequence[Command[Callable[..., Iterator[Part]]]]] = (
+    Command("help ?", "[COMMAND]", "this list, or one line of it", Monitor.help),
     Command("ps", "", "the processes: state, size, pc, and what each waits for", Monitor.ps),
     Command("pt", "PID [VA]", "page table: what is mapped, or the walk to VA (PID 0: kernel)", Monitor.pt),
     Command("vmas", "PID", "memory mappings: rights, what is behind, how many pages are there", Monitor.vmas),
@@ -330,22 +308,27 @@ COMMANDS: Final[Sequence[Command]] = (
     Command("devices", "", "UART, PLIC, CLINT, disk: their state, and the disk's queue", Monitor.devices),
     Command("irq", "", "interrupts: the hart's, the PLIC's, and the events to come", Monitor.irq),
     Command("time", "", "virtual time, the timer, the next event", Monitor.time),
-    Command("x", "[PID:]ADDR [N]", "dump N bytes of a process's memory, or of the physical (xp)", Monitor.x),
+    Command(
+        "x xp physical",
+        "[PID:]ADDR [N]",
+        "dump N bytes of a process's memory, or of the physical (xp)",
+        Monitor.x,
+    ),
     Command("regs", "", "the hart's registers", Monitor.regs),
     Command("where", "", "time, process, pc, and its place in the sources, in a line or two", Monitor.where),
     Command("quit", "", "switch the machine off", Monitor.quit),
 )
 
 
-def find(word: str) -> Command:
+def find(word: str) -> Command[Callable[..., Iterator[Part]]]:
     """The command of this name, or the only one that begins so; raises BadCommand."""
-    word = ALIASES.get(word, word)
     if word in DEBUGGERS:
         raise BadCommand(f"{word}: a machine with a past has this: use `orrery debug`, or gdb by --gdb")
-    names = {command.name: command for command in COMMANDS}
-    found = [names[word]] if word in names else [c for c in COMMANDS if c.name.startswith(word)]
+    found = candidates(COMMANDS, word)
     if not found:
-        raise BadCommand(f"{word}: no such command; there are {', '.join(names)}")
+        raise BadCommand(
+            f"{word}: no such command; there are {', '.join(command.name for command in COMMANDS)}"
+        )
     if len(found) > 1:
         raise BadCommand(f"{word}: could be {' or '.join(command.name for command in found)}")
     return found[0]

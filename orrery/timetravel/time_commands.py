@@ -1,4 +1,4 @@
-"""The helm: commands that take a machine to another moment of its run, as `monitor` has them.
+"""Time commands: they take a machine to another moment of its run, behind `monitor`.
 
     goto TIME          next EVENT         checkpoint       when
     goto start, end    last EVENT         checkpoints      restart N
@@ -9,11 +9,12 @@ answers in a line or two: what happened, and where the machine is now.  Other li
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from emu.clock import TICKS_PER_S
 from emu.ram import RAM_BASE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE
+from orrery.command import BadCommand, Command, named, number
 from orrery.errors import CannotGoOn
 from orrery.timetravel import events
 from orrery.timetravel.moment import Moment
@@ -67,69 +68,35 @@ class ReversibleTarget(Protocol):
     def run_until(self, event: str | Place, *, backwards: bool = False) -> Stopped: ...
 
 
-class BadCommand(Exception):
-    """The line cannot be carried out; the text says why, and what to write."""
-
-
-class TimeCommand(NamedTuple):
-    """A command: its name, its arguments as help shows them, and what it is for."""
-
-    name: str
-    arguments: str
-    about: str
-
-    @property
-    def usage(self) -> str:
-        return f"{self.name} {self.arguments}".rstrip()
-
-
-TIME_COMMANDS: Final = (
-    TimeCommand(
-        "goto", "TIME", "to a time: ticks, or as in 1.5s, 20ms; start; end, which is the newest moment"
-    ),
-    TimeCommand(
-        "next", "EVENT", "to where it happens next: EVENT is fork, exec, exit, fault, crash, switch, end,"
-    ),
-    TimeCommand(
-        "last", "EVENT", "to where it happened last: syscall [NAME], free [FRAME], write PID ADDR [SIZE]"
-    ),
-    TimeCommand("when", "", "the time of this moment"),
-    TimeCommand("checkpoint", "", "give this moment a number"),
-    TimeCommand("checkpoints", "", "the moments that have one"),
-    TimeCommand("restart", "N", "to one of them"),
-    TimeCommand("poke", "ADDR HEX", "store bytes at a physical address: another future begins"),
-)
+TimeCommand: TypeAlias = Callable[["TimeCommands", list[str]], str]
+"""Carries out a command with its arguments, and gives the answer."""
 
 
 class TimeCommands:
-    """Over `vessel`. `moments` are those with a number; `moved` is why the machine has come where it is now,
-    if the last line has moved it.
+    """On `target`. `moments` are those with a number; `moved` is the stop to which the last line has led, if
+    it moved the machine.
     """
 
     def __init__(self, target: ReversibleTarget, moments: list[Moment]) -> None:
         self._target: Final = target
         self._moments: Final = moments
         self.moved: Stopped | None = None
-        self._commands: Final[dict[str, Callable[[list[str]], str]]] = {
-            "goto": self._goto, "next": self._next, "last": self._last, "when": self._when,
-            "checkpoint": self._checkpoint, "checkpoints": self._checkpoints, "restart": self._restart,
-            "poke": self._poke,
-        }  # fmt: skip
 
     def execute(self, line: str) -> str | None:
         """Carry out `line`; the answer, or None where it is not of these."""
         self.moved = None
-        words = line.split()
-        if not words or words[0] not in self._commands:
+        name, *words = line.split() or [""]
+        command = named(TIME_COMMANDS, name)
+        if command is None:
             return None
         try:
-            return self._commands[words[0]](words[1:])
+            return command.run(self, words)
         except (BadCommand, CannotGoOn) as error:
             return f"{error}\n"
 
     # --- going ---
 
-    def _goto(self, words: list[str]) -> str:
+    def goto(self, words: list[str]) -> str:
         return self._arrive(self._target.goto(goal_of(self._target, " ".join(words))))
 
     def _arrive(self, stopped: Stopped) -> str:
@@ -137,10 +104,10 @@ class TimeCommands:
         said = f"{ENDS[stopped.why].format(stopped)}\n" if stopped.why in ENDS else ""
         return said + self._target.monitor("where")
 
-    def _next(self, words: list[str]) -> str:
+    def next(self, words: list[str]) -> str:
         return self._search(words, backwards=False)
 
-    def _last(self, words: list[str]) -> str:
+    def last(self, words: list[str]) -> str:
         return self._search(words, backwards=True)
 
     def _search(self, words: list[str], *, backwards: bool) -> str:
@@ -174,19 +141,19 @@ class TimeCommands:
 
     # --- moments ---
 
-    def _when(self, words: list[str]) -> str:
+    def when(self, words: list[str]) -> str:
         _none(words, "when")
         return f"{time_text(self._target.moment)}\n"
 
-    def _checkpoint(self, words: list[str]) -> str:
+    def checkpoint(self, words: list[str]) -> str:
         _none(words, "checkpoint")
         return f"checkpoint {mark(self._moments, self._target.moment)}\n"
 
-    def _checkpoints(self, words: list[str]) -> str:
+    def checkpoints(self, words: list[str]) -> str:
         _none(words, "checkpoints")
         return marks_text(self._moments) or "no checkpoints; `checkpoint` makes one\n"
 
-    def _restart(self, words: list[str]) -> str:
+    def restart(self, words: list[str]) -> str:
         goal = marked(self._moments, words[0]) if len(words) == 1 else None
         if goal is None:
             named = f"no checkpoint {words[0]}" if words else "restart which checkpoint?"
@@ -200,10 +167,10 @@ class TimeCommands:
 
     # --- changing ---
 
-    def _poke(self, words: list[str]) -> str:
+    def poke(self, words: list[str]) -> str:
         if len(words) != 2:
             raise BadCommand("write poke ADDR HEX, as in poke 0x87000000 00ff")
-        pa = _number(words[0], "a physical address")
+        pa = number(words[0], "a physical address")
         try:
             data = bytes.fromhex(words[1])
         except ValueError:
@@ -217,9 +184,32 @@ class TimeCommands:
         return f"{len(data)} bytes stored at {pa:#x}\n"
 
 
-def help_text(console: str, more: Sequence[TimeCommand] = ()) -> str:
+TIME_COMMANDS: Final[tuple[Command[TimeCommand], ...]] = (
+    Command(
+        "goto", "TIME", "to a time: ticks, or as in 1.5s, 20ms; start; end, which is the newest moment",
+        TimeCommands.goto,
+    ),
+    Command(
+        "next", "EVENT", "to where it happens next: EVENT is fork, exec, exit, fault, crash, switch, end,",
+        TimeCommands.next,
+    ),
+    Command(
+        "last", "EVENT", "to where it happened last: syscall [NAME], free [FRAME], write PID ADDR [SIZE]",
+        TimeCommands.last,
+    ),
+    Command("when", "", "the time of this moment", TimeCommands.when),
+    Command("checkpoint", "", "give this moment a number", TimeCommands.checkpoint),
+    Command("checkpoints", "", "the moments that have one", TimeCommands.checkpoints),
+    Command("restart", "N", "to one of them", TimeCommands.restart),
+    Command(
+        "poke", "ADDR HEX", "store bytes at a physical address: another future begins", TimeCommands.poke
+    ),
+)  # fmt: skip
+
+
+def help_text(console: str, more: Sequence[Command[Any]] = ()) -> str:
     """All commands, a line for each: these, `more`, and what else `console` has, the console's help."""
-    rows = [(order.usage, order.about) for order in (*TIME_COMMANDS, *more)]
+    rows = [(one.usage, one.about) for one in (*TIME_COMMANDS, *more)]
     names = {usage.split()[0] for usage, _ in rows}
     for line in console.splitlines()[:-1]:  # the last one is about the terminal
         usage, about = re.split(" {2,}", line, maxsplit=1)
@@ -242,7 +232,7 @@ def mark(moments: list[Moment], moment: Moment) -> str:
 
 def marked(moments: Sequence[Moment], word: str) -> Moment | None:
     """The moment of this number, or None; raises Wrong for what is no number."""
-    index = _number(word, "the number of a checkpoint")
+    index = number(word, "the number of a checkpoint")
     return moments[index - 1] if 0 < index <= len(moments) else None
 
 
@@ -260,10 +250,10 @@ def ticks_of(text: str) -> int:
     found = TIME.match(text)
     if found is None:
         raise BadCommand(f"{text!r} is no time; give ticks, as `when` does, or a unit: goto 1.5s")
-    number, unit = found["number"], found["unit"]
-    if not unit and "." in number:
-        raise BadCommand(f"{text!r}: ticks are whole; or give a unit: goto {number}s")
-    whole, _, rest = number.partition(".")
+    digits, unit = found["number"], found["unit"]
+    if not unit and "." in digits:
+        raise BadCommand(f"{text!r}: ticks are whole; or give a unit: goto {digits}s")
+    whole, _, rest = digits.partition(".")
     ticks = int(whole + rest) * TICKS_PER_S // 10 ** len(rest) // UNITS_PER_S[unit] if unit else int(whole)
     if ticks > TICKS_MAX:
         raise BadCommand(f"{text}: no machine runs so long")
@@ -274,8 +264,8 @@ def place_of(words: list[str]) -> Place:
     """The place that a person wants to see written, by `PID ADDR [SIZE]`; raises Wrong."""
     if not 2 <= len(words) <= 3:
         raise BadCommand(f"{WRITE} takes PID ADDR [SIZE]; without SIZE it is the page of that address")
-    pid, va = _number(words[0], "the number of a process"), _number(words[1], "an address")
-    size = _number(words[2], "a number of bytes") if len(words) == 3 else PGSIZE
+    pid, va = number(words[0], "the number of a process"), number(words[1], "an address")
+    size = number(words[2], "a number of bytes") if len(words) == 3 else PGSIZE
     if len(words) == 2:
         va &= ~PGMASK
     if not 0 < size <= WATCHED_BYTES_MAX:
@@ -298,16 +288,6 @@ def _happened(stopped: Stopped) -> str:
         return stopped.detail.partition(" ")[2]
     at = f"the instruction at {stopped.since.pc:#x}" if stopped.since is not None else "an instruction"
     return f"{stopped.va:#x} is written by {stopped.detail or at}"
-
-
-def _number(word: str, what: str) -> int:
-    try:
-        value = int(word, 0)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise BadCommand(f"{word}: give {what}, in decimal or as 0x...")
-    return value
 
 
 def _none(words: list[str], name: str) -> None:

@@ -10,8 +10,8 @@ from orrery_cli import INCLUDES
 
 from kernel.abi import elf
 from orrery import Machine
+from orrery.debugger.commands.interpreter import Interpreter
 from orrery.debugger.commands.run import to_main
-from orrery.debugger.commands.table import Commands
 from orrery.debugger.debugger import Debugger
 from orrery.timetravel.target import Target
 from orrery.timetravel.timeline import Timeline
@@ -35,7 +35,7 @@ class Session:
     def __init__(self, timeline: Timeline, programs: Mapping[str, bytes], *folders: Path) -> None:
         self.timeline = timeline
         self.debugger = Debugger(timeline, programs, folders)
-        self.commands = Commands(self.debugger)
+        self.commands = Interpreter(self.debugger)
 
     def say(self, *lines: str) -> str:
         """What the last of these commands says."""

@@ -215,7 +215,7 @@ def test_mistakes_are_answered(session: Session) -> None:
         assert answer in session.say(command), command
     assert session.say("catch fork").startswith("Catchpoint 1")
     for one in ALL:
-        assert session.say(f"help {one.names[0]}").startswith(one.names[0])
+        assert session.say(f"help {one.name}").startswith(one.name)
 
 
 def test_backwards_from_behind_a_store_is_to_before_it(session: Session) -> None:

@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from orrery_cli import INCLUDES
 
 from emu.cpu.hart import USER
-from orrery.debugger.commands.table import Commands
+from orrery.debugger.commands.interpreter import Interpreter
 from orrery.debugger.debugger import Debugger
 from orrery.inspect.dwarf import DebugInfo
 from orrery.timetravel.moment import Moment
@@ -175,7 +175,7 @@ def talk(elf: bytes, loaded: list[tuple[int, bytes]], pc: int) -> dict[str, str]
         debugger = Debugger(target, {"prog": elf}, [Path("/nowhere")])
     except ValueError:
         return {}
-    commands = Commands(debugger)
+    commands = Interpreter(debugger)
     debugger.moved(PID)
     return {line: commands.execute(line) for line in SCRIPT}
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from orrery_cli import INCLUDES
 
+from orrery.debugger.commands.interpreter import Interpreter
 from orrery.debugger.commands.run import to_main
-from orrery.debugger.commands.table import Commands
 from orrery.debugger.debugger import Debugger
 from orrery.timetravel.timeline import Timeline
 from toolchain import cc, fsimage, image
@@ -150,7 +150,7 @@ EXPANDED = {
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interpreter]:
     source = tmp_path_factory.mktemp("values") / "prog.c"
     source.write_text(INCLUDES + PROGRAM)
     elf = cc.compile_user([source], optimize=False)
@@ -158,7 +158,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     modules = {b"/init": init, b"prog": elf}
     with Timeline(mem_mib=16, init_argv=(b"/init", b"prog"), modules=modules) as timeline:
         debugger = Debugger(timeline, {"prog": elf}, [source.parent])
-        made = Commands(debugger)
+        made = Interpreter(debugger)
         to_main(debugger)
         last = INCLUDES.count("\n") + PROGRAM[: PROGRAM.index("return pp->x")].count("\n") + 1
         made.execute(f"tbreak {last}")
@@ -166,7 +166,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
         yield made
 
 
-def test_values(commands: Commands) -> None:
+def test_values(commands: Interpreter) -> None:
     for command, wanted in SHOWN.items():
         said = commands.execute(command)
         if wanted is not None:
@@ -175,18 +175,18 @@ def test_values(commands: Commands) -> None:
             assert said.startswith("$") or "No frame is currently executing" in said, (command, said)
 
 
-def test_types(commands: Commands) -> None:
+def test_types(commands: Interpreter) -> None:
     for expression, wanted in TYPES.items():
         assert commands.execute(f"whatis {expression}") == f"type = {wanted}\n", expression
     for expression, wanted in EXPANDED.items():
         assert commands.execute(f"ptype {expression}") == f"type = {wanted}\n", expression
 
 
-def test_what_the_linker_left_out_is_said_to_be(commands: Commands) -> None:
+def test_what_the_linker_left_out_is_said_to_be(commands: Interpreter) -> None:
     assert "the linker has left it out" in commands.execute("p unused")
 
 
-def test_locals_of_each_block(commands: Commands) -> None:
+def test_locals_of_each_block(commands: Interpreter) -> None:
     commands.execute("start")
     commands.execute("tbreak shadow")
     commands.execute("continue")

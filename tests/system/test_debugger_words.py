@@ -169,7 +169,7 @@ def test_a_program_without_main_begins_at_its_first_instruction(tmp_path: Path) 
 def test_a_fault_of_the_debugger_does_not_end_the_session(
     session: ProgramSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orrery.debugger.commands import table
+    from orrery.debugger.commands import interpreter
 
     def broken(number: int) -> None:
         raise ZeroDivisionError("for a test")
@@ -177,8 +177,8 @@ def test_a_fault_of_the_debugger_does_not_end_the_session(
     monkeypatch.setattr(session.debugger.breakpoints, "delete", broken)
     with pytest.raises(ZeroDivisionError):
         session.say("delete 3")
-    assert bool(os.environ["ORRERY_STRICT"]) == table.STRICT
-    monkeypatch.setattr(table, "STRICT", False)
+    assert bool(os.environ["ORRERY_STRICT"]) == interpreter.STRICT
+    monkeypatch.setattr(interpreter, "STRICT", False)
     assert (
         session.say("delete 3") == "delete: a fault of the debugger itself: ZeroDivisionError: for a test\n"
     )

@@ -76,9 +76,7 @@ def _cache(orrery: Path) -> Path:
 
 
 def test_the_installed_packages_are_those_of_the_wheel(orrery: Path, tmp_path: Path) -> None:
-    program = (
-        "import emu, kernel, orrery; print(emu.__file__, kernel.__file__, orrery.__file__)"
-    )
+    program = "import emu, kernel, orrery; print(emu.__file__, kernel.__file__, orrery.__file__)"
     said = subprocess.run(
         [orrery.parent / "python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from kernel.abi.memlayout import PGSHIFT
+from orrery.command import BadCommand
 from orrery.debugger import python_code
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Block, Breakpoint
 from orrery.debugger.c.expressions import tree, valued
@@ -21,7 +22,7 @@ from orrery.debugger.python_code import PY_LINE
 from orrery.debugger.resolver import place_in, resolve, split
 from orrery.timetravel import events
 from orrery.timetravel.stops import KERNEL
-from orrery.timetravel.time_commands import WRITE, BadCommand, place_of
+from orrery.timetravel.time_commands import WRITE, place_of
 
 CONDITION: Final = re.compile(r"(?:^|\s+)if\s+(?P<condition>.+)$")
 WATCH_BYTES_MAX: Final = 4096

@@ -3,6 +3,7 @@
 debugger/reverse_step.py makes the steps by line.
 """
 
+from orrery.command import BadCommand
 from orrery.debugger import gates
 from orrery.debugger.commands.execution import OVER, count, position, printed, report
 from orrery.debugger.debugger import Activation, Debugger
@@ -11,7 +12,6 @@ from orrery.debugger.reverse_step import line_back, resume_back, to_call
 from orrery.timetravel.python_breakpoints import is_kind
 from orrery.timetravel.stops import Stopped
 from orrery.timetravel.time_commands import (
-    BadCommand,
     TimeCommands,
     goal_of,
     mark,

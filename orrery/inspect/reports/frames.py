@@ -9,8 +9,9 @@ from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
 from kernel.dev.virtio_blk import REGION_SIZE
 from kernel.kernel import Kernel
+from orrery.command import BadCommand, number
 from orrery.inspect.frame_owners import FrameOwners
-from orrery.inspect.reports.words import BadCommand, counted, not_ram, number
+from orrery.inspect.reports.words import counted, not_ram
 
 
 def frame_lines(k: Kernel, word: str | None) -> Iterator[str]:

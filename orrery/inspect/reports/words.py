@@ -1,7 +1,4 @@
-"""Words that the monitor's reports share: numbers as a person writes them, times, names of what is where.
-
-A line that is no command raises BadCommand; monitor.py prints it.
-"""
+"""Words that the monitor's reports share: times, numbers of things, names of what is where."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -21,21 +18,6 @@ EVENT_MAKERS: Final = {
     "VirtioBlk": "the disk",
     "Keyboard": "the keyboard",
 }
-
-
-class BadCommand(Exception):
-    """The line is no command; the text says what to write instead."""
-
-
-def number(word: str, what: str) -> int:
-    """A number, not negative, as C writes it; raises BadCommand."""
-    try:
-        value = int(word, 0)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise BadCommand(f"{word}: give {what}, in decimal or as 0x...")
-    return value
 
 
 def seconds(time_ps: int) -> str:
