@@ -16,9 +16,9 @@ from orrery.errors import BadInput
 from orrery.inspect.crash import Crashes
 from orrery.machine.machine import Machine
 from orrery.machine.output import Filter, HostOutput
-from orrery.timetravel.input_log import Change, InputLog, ReplayDiverged
+from orrery.timetravel.input_log import Change, ChangeKind, InputLog, ReplayDiverged
 from orrery.timetravel.recording import Recording, image_digest
-from orrery.timetravel.stops import Stopped
+from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.target import Target
 from toolchain.names import shown
 
@@ -60,7 +60,7 @@ def machine_for(recording: Recording, drive: str | None = None) -> Machine:
 
 def tape_of(recording: Recording) -> tuple[Change, ...]:
     """All that is to be done to the machine; a recording that was not broken off says where it ends."""
-    end = () if recording.end is None else (Change(recording.end.moment, "end", ()),)
+    end = () if recording.end is None else (Change(recording.end.moment, ChangeKind.END, ()),)
     return (*recording.changes, *end)
 
 
@@ -137,7 +137,7 @@ def _debugged(
 def _verdict(recording: Recording, stopped: Stopped, machine: Machine, say: Callable[[str], None]) -> int:
     """Whether it was the same run; its exit status."""
     end = recording.end
-    if stopped.why == "panic":
+    if stopped.why == StopKind.PANIC:
         say(f"orrery: panic: {stopped.detail}")
     if end is None and recording.doubt:
         raise BadInput(f"{shown(recording.path)}: {recording.doubt}; record it anew")

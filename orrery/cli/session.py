@@ -28,6 +28,7 @@ from orrery.machine.front import Front
 from orrery.machine.machine import Machine
 from orrery.machine.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput, Write
 from orrery.pool.watchdog import PATIENCE_S, STUCKS_MAX, Patience
+from orrery.timetravel.stops import StopKind
 
 if TYPE_CHECKING:
     from orrery.gdb.server import Server
@@ -224,9 +225,9 @@ class Session:
             return self._front.status if is_script else None
 
         stopped = server.run(limit, self._front, signals, ended, finished)
-        if stopped.why == "panic":
+        if stopped.why == StopKind.PANIC:
             self._report = stopped.detail
-        return {"limit": Stop.LIMIT, "asleep": Stop.ASLEEP}.get(stopped.why, Stop.ASKED)
+        return {StopKind.LIMIT: Stop.LIMIT, StopKind.ASLEEP: Stop.ASLEEP}.get(stopped.why, Stop.ASKED)
 
     def _status(self, stop: Stop, signals: Signals) -> int:
         """Why the run ended: the exit status, with a line on stderr where the guest did not end it."""

@@ -10,16 +10,15 @@ from typing import Final, NamedTuple
 
 from orrery.debugger.c.ctypes import VOID, CType
 from orrery.inspect.dwarf import DebugInfo
+from orrery.timetravel.events import EventKind
 from orrery.timetravel.place import ALL, Place
-from orrery.timetravel.stops import Stopped
+from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.timeline import Timeline
 
 PAGE: Final = "write catchpoint"  # whatever is stored there, and be it what was there
 WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw", PAGE: "w"}
 SP: Final = 2  # the register
 CATCH: Final = "catchpoint"
-EXEC: Final = "exec"  # the event
-CRASH: Final = "crash"  # one at which a debugger stops by itself
 
 
 class Block(NamedTuple):
@@ -133,7 +132,7 @@ class Breakpoints:
     def kinds(self) -> frozenset[str]:
         """The events at which the target is to stop."""
         kinds = frozenset(kind for one in self.all for kind in one.kinds)
-        return kinds | {EXEC for one in self.all if one.pending}
+        return kinds | {str(EventKind.EXEC) for one in self.all if one.pending}
 
     def arm(self, *more: Place, backwards: bool = False) -> None:
         """Have the target, which goes forwards or `backwards`, stop at all of them, and at `more`."""
@@ -141,7 +140,7 @@ class Breakpoints:
         ends = (self._end(one) for one in self.all)
         places = (place for one in self.all for place in one.places)
         self._target.set_places((*places, *(end for end in ends if end is not None), *more))
-        self._target.catch(self.kinds if backwards else self.kinds | {CRASH})
+        self._target.catch(self.kinds if backwards else self.kinds | {EventKind.CRASH})
 
     def remember(self) -> None:
         """Take what the watched places hold for known: the machine is about to go on."""
@@ -151,7 +150,7 @@ class Breakpoints:
 
     def judged(self, stopped: Stopped) -> Breakpoint | None:
         """The one that the person wants to stop at here, and it has been hit once more."""
-        if stopped.why == "event" and stopped.detail.startswith(EXEC):
+        if stopped.event == EventKind.EXEC:
             self._settle_pending(stopped.pid)
         for one in self.all:
             if self._is_left(one, stopped):
@@ -186,19 +185,19 @@ class Breakpoints:
 
     def _is_left(self, one: Breakpoint, stopped: Stopped) -> bool:
         """Whether the block of a watched variable has been left: not a call of its function within it."""
-        if one.block is None or stopped.why != "place" or stopped.place != self._end(one):
+        if one.block is None or stopped.why != StopKind.PLACE or stopped.place != self._end(one):
             return False
         sp = self._target.registers(one.pid)[SP]
         return sp == one.block.sp if self._backwards else sp >= one.block.sp
 
     def _concerns(self, one: Breakpoint, stopped: Stopped) -> bool:
-        if stopped.why == "event":
+        if stopped.why == StopKind.EVENT:
             if one.lines:
                 return stopped.detail in one.kinds
-            happened = stopped.detail.partition(" ")[0]
+            happened = stopped.event
             return one.kind == CATCH and one.text in (happened, happened.partition(":")[0])
         here = stopped.moment.pc in one.addresses
-        if stopped.why != "place" or not (here or stopped.place in one.places):
+        if stopped.why != StopKind.PLACE or not (here or stopped.place in one.places):
             return False
         if one.kind not in WATCHES:
             return here and (one.info is None or self._program_of(stopped.pid) is one.info)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orrery.debugger.frames import frames
 from orrery.debugger.trace_cursor import Stops, TraceCursor
 from orrery.timetravel.python_trace import PythonLine
-from orrery.timetravel.stops import Stopped
+from orrery.timetravel.stops import StopKind, Stopped
 
 if TYPE_CHECKING:
     from orrery.debugger.debugger import Debugger
@@ -26,8 +26,8 @@ def enter(debugger: "Debugger") -> Stopped:
     behind, lines = target.trace()
     if any(not one.waits for one in lines):
         debugger.walk = TraceCursor(lines, outer, since, behind, kinds)
-        return Stopped("step", target.moment, behind.pid)
-    return behind._replace(why="step") if behind.why in ("place", "event") else behind
+        return Stopped(StopKind.STEP, target.moment, behind.pid)
+    return behind._replace(why=StopKind.STEP) if behind.why in (StopKind.PLACE, StopKind.EVENT) else behind
 
 
 def entered_at_stop(debugger: "Debugger", stopped: Stopped, *, backwards: bool = False) -> Stopped | None:
@@ -53,7 +53,7 @@ def entered_at_stop(debugger: "Debugger", stopped: Stopped, *, backwards: bool =
     at_line = walk.line.wanted and stops(walk.line)
     if at_line or (walk.back if backwards else walk.forward)(to_stop=True, stops=stops):
         debugger.walked()
-        return entered._replace(why="event")
+        return entered._replace(why=StopKind.EVENT)
     if not backwards:
         return leave(debugger)
     debugger.walk = None
@@ -67,7 +67,7 @@ def wanted(debugger: "Debugger") -> Stops:
     def stops(line: PythonLine) -> bool:
         target = debugger.target
         for kind in line.wanted:
-            judged = debugger.breakpoints.judged(Stopped("event", target.moment, target.current, kind))
+            judged = debugger.breakpoints.judged(Stopped(StopKind.EVENT, target.moment, target.current, kind))
             if judged is not None:
                 debugger.stepper.judged = judged
                 return True
@@ -103,7 +103,7 @@ def refresh(debugger: "Debugger") -> None:
 def leave(debugger: "Debugger") -> Stopped | None:
     """The walk is over; if the machine has come to something that the person wants behind the gate, that."""
     walk, debugger.walk = debugger.walk, None
-    if walk is None or walk.behind.why not in ("place", "event"):
+    if walk is None or walk.behind.why not in (StopKind.PLACE, StopKind.EVENT):
         return None
     debugger.stepper.judged = debugger.breakpoints.judged(walk.behind)
     return walk.behind if debugger.stepper.judged is not None else None

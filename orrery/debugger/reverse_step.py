@@ -15,7 +15,7 @@ from orrery.debugger.stepper import RETURNS
 from orrery.inspect.dwarf import Function
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
-from orrery.timetravel.stops import KERNEL, Stopped
+from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 
 Line: TypeAlias = tuple[Any, ...]
 
@@ -49,10 +49,10 @@ def _out_of_beginning(debugger: Debugger) -> Stopped | None:
         stopped = target.reverse_step_of(debugger.pid, user=True)
         before = spot(info, target.moment.pc, None)
         target.goto(here)
-        if stopped.why != "step" or (before is not None and before.key == outer.key):
+        if stopped.why != StopKind.STEP or (before is not None and before.key == outer.key):
             return None
     debugger.stepper.hidden = (here, debugger.hidden + 1)
-    return Stopped("step", here, debugger.pid)
+    return Stopped(StopKind.STEP, here, debugger.pid)
 
 
 class _Way:
@@ -83,13 +83,13 @@ class _Way:
             return interrupted
         here, now = self._target.moment, self._spot
         stopped = self._target.reverse_step_of(self._pid, user=True)
-        if stopped.why == "step" and self._has_returned(here, now):
+        if stopped.why == StopKind.STEP and self._has_returned(here, now):
             if self._is_to_enter:
                 return self._enter(here)
             stopped = self._pass_call(stopped)
-        if stopped.why == "step" and self._is_in_opening:
+        if stopped.why == StopKind.STEP and self._is_in_opening:
             stopped = self._leave_opening()
-        return self._judge(here, now) if stopped.why == "step" else stopped
+        return self._judge(here, now) if stopped.why == StopKind.STEP else stopped
 
     @property
     def _spot(self) -> Spot | None:
@@ -117,7 +117,7 @@ class _Way:
     def _enter(self, here: Moment) -> Stopped | None:
         """Look for the beginning of the last line in what was called, unless `here` the goal begins."""
         if self._goal is not None and _line(self._seen(here.pc - 1)) != self._goal:
-            return self._target.goto(here)._replace(why="step")  # it is another line that called
+            return self._target.goto(here)._replace(why=StopKind.STEP)  # it is another line that called
         self._goal = _line(self._spot)
         return None
 
@@ -153,7 +153,7 @@ class _Way:
         if self._goal is None or (in_line and before != self._goal):
             self._goal = before
         elif before != self._goal:
-            return self._target.goto(here)._replace(why="step")
+            return self._target.goto(here)._replace(why=StopKind.STEP)
         return None
 
     def _to_call(self, function: Function) -> Stopped:
@@ -166,11 +166,11 @@ def to_call(debugger: Debugger, low: int, sp: int) -> Stopped:
     target.set_places([Place(pid, low)])
     try:
         stopped = resume_back(debugger)
-        while stopped.why == "place" and target.registers(pid)[SP] < sp:
+        while stopped.why == StopKind.PLACE and target.registers(pid)[SP] < sp:
             stopped = resume_back(debugger)
     finally:
         debugger.breakpoints.arm()
-    return target.reverse_step() if stopped.why == "place" else stopped
+    return target.reverse_step() if stopped.why == StopKind.PLACE else stopped
 
 
 def resume_back(debugger: Debugger) -> Stopped:

@@ -12,15 +12,16 @@ from typing import Final
 
 from emu.cpu.hart import USER
 from orrery.debugger import inline_calls
-from orrery.debugger.breakpoints import CRASH, Breakpoint, Breakpoints
+from orrery.debugger.breakpoints import Breakpoint, Breakpoints
 from orrery.debugger.frames import SP
 from orrery.debugger.linespec import Linespecs
 from orrery.inspect.dwarf import RA, DebugInfo, Function
+from orrery.timetravel.events import EventKind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from orrery.timetravel.program_symbols import ProgramSymbols
 from orrery.timetravel.python_breakpoints import is_kind
-from orrery.timetravel.stops import Stopped
+from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.timeline import Timeline
 
 ECALL: Final = 0x0000_0073
@@ -60,7 +61,7 @@ class Stepper:
     def interrupted(self) -> Stopped | None:
         """A stop between steps that somebody wanted; once."""
         asked, self.asked = self.asked, False
-        return self._target_stopped()._replace(why="interrupt") if asked else None
+        return self._target_stopped()._replace(why=StopKind.INTERRUPT) if asked else None
 
     def resume(self, *places: Place, arrived: Callable[[Stopped], bool] = lambda stopped: True) -> Stopped:
         """Run to a breakpoint, or to one of `places` when it has `arrived`."""
@@ -70,12 +71,12 @@ class Stepper:
         try:
             while True:
                 stopped = self._typed_for(self._target.resume)
-                if stopped.why not in ("place", "event"):
+                if stopped.why not in (StopKind.PLACE, StopKind.EVENT):
                     return stopped
                 if (judged := self._wanted(stopped)) is not None:
                     return judged
                 if stopped.place in places and arrived(stopped):
-                    return stopped._replace(why="step")
+                    return stopped._replace(why=StopKind.STEP)
         finally:
             self._breakpoints.arm()
 
@@ -86,14 +87,14 @@ class Stepper:
             return interrupted
         self._breakpoints.remember()
         stopped = self._typed_for(lambda: self._target.step(1, pid or None))
-        if stopped.why in ("place", "event"):
-            return self._wanted(stopped) or stopped._replace(why="step")
+        if stopped.why in (StopKind.PLACE, StopKind.EVENT):
+            return self._wanted(stopped) or stopped._replace(why=StopKind.STEP)
         return stopped
 
     def _typed_for(self, go: Callable[[], Stopped]) -> Stopped:
         """Where that leads to, with the lines typed that it waits for."""
         stopped = go()
-        while stopped.why == "asleep" and (keys := self._next_keys()):
+        while stopped.why == StopKind.ASLEEP and (keys := self._next_keys()):
             self._target.type(keys)
             stopped = go()
         return self.interrupted or stopped
@@ -110,12 +111,12 @@ class Stepper:
         if is_call(word) and self.in_program:
             return self._until_returned(pid, pc + (2 if word & 3 != 3 else 4))
         stopped = self.instruction(pid)
-        return self.leave_kernel(pid) if stopped.why == "step" else stopped
+        return self.leave_kernel(pid) if stopped.why == StopKind.STEP else stopped
 
     def leave_kernel(self, pid: int) -> Stopped:
         """Run until the process is in its program."""
         stopped = self._target_stopped()
-        while stopped.why == "step" and not self.in_program:
+        while stopped.why == StopKind.STEP and not self.in_program:
             stopped = self.instruction(pid)
         return stopped
 
@@ -123,7 +124,7 @@ class Stepper:
         """Run until the process is in its program, or at a gate."""
         stopped = self._target_stopped()
         while (
-            stopped.why == "step"
+            stopped.why == StopKind.STEP
             and not self.in_program
             and self._target.moment.pc not in self._programs.gates
         ):
@@ -139,7 +140,7 @@ class Stepper:
 
     def is_crash(self, stopped: Stopped) -> bool:
         """Whether a program was killed that the person debugs: the one given, or one with a breakpoint."""
-        if stopped.why != "event" or not stopped.detail.startswith(f"{CRASH} "):
+        if stopped.event != EventKind.CRASH:
             return False
         info = self._programs.find(stopped.pid)
         debugged = (self._programs.first, *(one.info for one in self._breakpoints.all))
@@ -161,7 +162,7 @@ class Stepper:
         while True:
             word, pc = self.word(pid), self._target.moment.pc
             stopped = self._one(pid, word, over=over)
-            if stopped.why != "step":
+            if stopped.why != StopKind.STEP:
                 return stopped
             if not self.in_program:
                 return stopped  # at a gate
@@ -174,7 +175,7 @@ class Stepper:
                 continue
             if here is None and not begin.function.low <= now < begin.function.high:
                 stopped = self.out(pid, None)
-                if stopped.why != "step":
+                if stopped.why != StopKind.STEP:
                     return stopped
                 here = inline_calls.spot(info, self._target.moment.pc, None, begin.within)
             elif here is not None and here.is_within(begin):
@@ -197,7 +198,7 @@ class Stepper:
         if is_call(word) and (over or not self._leads_to_lines(pid, word, pc)):
             return self._until_returned(pid, pc + (2 if word & 3 != 3 else 4))
         stopped = self.instruction(pid)
-        if stopped.why != "step" or self.in_program:
+        if stopped.why != StopKind.STEP or self.in_program:
             return stopped
         if word == ECALL and not over:
             return self.to_gate(pid)
@@ -222,7 +223,7 @@ class Stepper:
         while True:
             stopped = self._one(pid, self.word(pid), over=True)
             here = inline_calls.spot(info, self._target.moment.pc, 0)
-            if stopped.why != "step" or here is None:
+            if stopped.why != StopKind.STEP or here is None:
                 return stopped
             if here.function != function or here.within[: len(within)] != within:
                 return stopped
@@ -261,7 +262,7 @@ class Stepper:
         return self._target.moment.priv == USER
 
     def _target_stopped(self) -> Stopped:
-        return Stopped("step", self._target.moment, self._target.current)
+        return Stopped(StopKind.STEP, self._target.moment, self._target.current)
 
 
 def is_call(word: int) -> bool:

@@ -15,10 +15,14 @@ from orrery.gdb.stop_replies import StopReplies
 from orrery.gdb.symbol_files import SymbolFiles
 from orrery.gdb.timeline_session import TimelineSession
 from orrery.timetravel import events
+from orrery.timetravel.events import EventKind
+from orrery.timetravel.stops import StopKind
 from orrery.timetravel.target import KERNEL, Stopped
 
 LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
-OURS: Final = frozenset(("fork", "exec", "end", "crash"))  # events that gdb is told of by itself
+OURS: Final = frozenset(
+    (EventKind.FORK, EventKind.EXEC, EventKind.END, EventKind.CRASH)
+)  # events that gdb is told of by itself
 
 
 class Runner:
@@ -107,12 +111,12 @@ class Runner:
         while True:
             stopped = self._session.step(left, only)
             # What happens to others may come before this process's step, or behind it.
-            left = 1 if stopped.why == "step" else left - self._session.steps_made
-            goes_on = stopped.why == "step" and stopped.moment.pc in within
+            left = 1 if stopped.why == StopKind.STEP else left - self._session.steps_made
+            goes_on = stopped.why == StopKind.STEP and stopped.moment.pc in within
             answer = None if goes_on else self.stop_replies.of(stopped)
-            if stopped.why == "event" and self.stop_replies.has_more:
+            if stopped.why == StopKind.EVENT and self.stop_replies.has_more:
                 self.stop_replies.add_stop(pid)  # gdb forgets at an exec that it steps
-            if answer is None and stopped.why == "event" and only in (None, stopped.pid):
+            if answer is None and stopped.why == StopKind.EVENT and only in (None, stopped.pid):
                 return self.stop_replies.stopped_in(stopped.pid)  # the step is made, whatever happened in it
             if answer is not None:
                 return answer

@@ -28,7 +28,7 @@ from orrery.gdb.symbol_files import SymbolFiles
 from orrery.gdb.timeline_session import TimelineSession
 from orrery.machine.machine import Machine
 from orrery.timetravel.moment import Moment
-from orrery.timetravel.stops import KERNEL, Stopped
+from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 from toolchain.names import shown
 
 LOOPBACK: Final = "127.0.0.1"
@@ -116,16 +116,16 @@ class Server:
                 break
             else:
                 stopped = self._session.resume(self._limit)
-                if stopped.why != "interrupt":
+                if stopped.why != StopKind.INTERRUPT:
                     return stopped
-        return Stopped("interrupt", Moment.of(self._machine.board.hart), KERNEL)
+        return Stopped(StopKind.INTERRUPT, Moment.of(self._machine.board.hart), KERNEL)
 
     def _enter_program(self) -> None:
         """Run to the first instruction of the first program that a process executes."""
         self._session.catch(("exec",))
         stopped = self._session.resume(self._limit)
         self._session.catch(())
-        while stopped.why in ("event", "step") and stopped.moment.priv != USER:
+        while stopped.why in (StopKind.EVENT, StopKind.STEP) and stopped.moment.priv != USER:
             stopped = self._session.step(1, stopped.pid)
 
     def pause_for_copy(self) -> None:

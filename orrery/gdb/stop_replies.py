@@ -30,6 +30,8 @@ from orrery.gdb.symbol_files import SymbolFiles
 from orrery.gdb.target_description import expedited
 from orrery.gdb.timeline_session import TimelineSession
 from orrery.timetravel import events
+from orrery.timetravel.events import EventKind
+from orrery.timetravel.stops import StopKind
 from orrery.timetravel.target import KERNEL, Stopped
 
 SIGINT: Final = 2
@@ -38,9 +40,9 @@ SIGABRT: Final = 6
 SIGSEGV: Final = 11
 SIGWINCH: Final = 28  # gdb goes on behind this one, and says nothing
 FINISHED: Final = {
-    "exit": "the machine is switched off, with status {}",
-    "end": "the recording ends here",
-    "asleep": "all processes wait for ever",
+    StopKind.EXIT: "the machine is switched off, with status {}",
+    StopKind.END: "the recording ends here",
+    StopKind.ASLEEP: "all processes wait for ever",
 }
 LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, and goes on by itself
 INTRODUCTIONS: Final = ("exec:", LIBRARIES)  # stops that are not for a person
@@ -237,23 +239,27 @@ class StopReplies:
 
     def of(self, stopped: Stopped) -> bytes | None:
         """What gdb is told of a stop; None where it is not to know."""
-        if stopped.why == "event":
+        if stopped.why == StopKind.EVENT:
             return self._event(stopped)
-        if stopped.why == "place":
+        if stopped.why == StopKind.PLACE:
             return self._place(stopped)
         if stopped.why in FINISHED and not self._off:
             self._off = True
             self._say(f"{FINISHED[stopped.why].format(stopped.status)}; to go on is to leave it\n")
-            return self.stopped_in(stopped.pid, attribute="replaylog:end;" if stopped.why == "end" else "")
-        if stopped.why in (*FINISHED, "limit") or (stopped.why == "interrupt" and self.has_ended()):
+            return self.stopped_in(
+                stopped.pid, attribute="replaylog:end;" if stopped.why == StopKind.END else ""
+            )
+        if stopped.why in (*FINISHED, StopKind.LIMIT) or (
+            stopped.why == StopKind.INTERRUPT and self.has_ended()
+        ):
             self.over = stopped
             return self._end(self._last(), f"W{stopped.status:02x}")
-        if stopped.why == "panic":
+        if stopped.why == StopKind.PANIC:
             self._say(f"the kernel has panicked: {stopped.detail}\n")
             return self.stopped_in(stopped.pid, SIGABRT)
-        if stopped.why == "begin":
+        if stopped.why == StopKind.BEGIN:
             return self.stopped_in(stopped.pid, SIGTRAP, "replaylog:begin;")
-        return self.stopped_in(stopped.pid, SIGINT if stopped.why == "interrupt" else SIGTRAP)
+        return self.stopped_in(stopped.pid, SIGINT if stopped.why == StopKind.INTERRUPT else SIGTRAP)
 
     def _last(self) -> int:
         """An inferior that gdb knows, to tell it that the machine is off."""
@@ -283,16 +289,16 @@ class StopReplies:
         if kind in self.kinds or kind.partition(":")[0] in self.kinds:
             self._say(f"{kind}: {text}\n")
             return self.stopped_in(stopped.pid)
-        if kind == "exec" and self.tells_exec:
+        if kind == EventKind.EXEC and self.tells_exec:
             self._breakpoints.disinherit(stopped.pid)
             return self._exec(stopped.pid)
-        if kind == "fork" and self.tells_exec:
+        if kind == EventKind.FORK and self.tells_exec:
             self._breakpoints.inherit(stopped.pid, int(text.rpartition(" ")[2]))
-        if kind == "crash":
+        if kind == EventKind.CRASH:
             return self._crash(stopped.pid, text)
-        if kind == "exit":  # nobody asked for these: it is the one that was to step
+        if kind == EventKind.EXIT:  # nobody asked for these: it is the one that was to step
             return self.stopped_in(stopped.pid)
-        return self._ending(stopped.pid, int(text.rpartition(" ")[2])) if kind == "end" else None
+        return self._ending(stopped.pid, int(text.rpartition(" ")[2])) if kind == EventKind.END else None
 
     def _exec(self, pid: int) -> bytes | None:
         """Process `pid` runs another program."""

@@ -26,12 +26,12 @@ from orrery.machine.machine import Machine
 from orrery.pool.channel import Value
 from orrery.timetravel.checkpoint_process import can_fork, fork
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
-from orrery.timetravel.input_log import Change
+from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.mutations import Mutations
 from orrery.timetravel.navigation import SPACING_S
 from orrery.timetravel.place import ALL, Place
-from orrery.timetravel.stops import KERNEL, Stopped
+from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 from orrery.timetravel.target import ProcessInfo, Target
 from orrery.timetravel.timeline import Timeline
 
@@ -54,7 +54,7 @@ class TimelineSession(Mutations):
         self._changes: Final = list(changes or ())
         self._is_replay: Final = changes is not None
         if not self._is_replay:
-            machine.keyboard.on_type.append(lambda keys: self._note("type", keys))
+            machine.keyboard.on_type.append(lambda keys: self._note(ChangeKind.TYPE, keys))
         self._machine: Final = machine
         self._past: Timeline | None = None
         self._copies: list[int] = []  # processes that may have ended
@@ -122,7 +122,7 @@ class TimelineSession(Mutations):
         """Be in the present."""
         self._here = self._present
 
-    def _note(self, name: str, *arguments: Value) -> None:
+    def _note(self, name: ChangeKind, *arguments: Value) -> None:
         self._changes.append(Change(self._present.moment, name, arguments))
 
     # --- looking ---
@@ -167,7 +167,7 @@ class TimelineSession(Mutations):
     @property
     def newest(self) -> Moment:
         """Where the recording ends, or the present."""
-        ends = [change.moment for change in self._changes if change.name == "end"]
+        ends = [change.moment for change in self._changes if change.name == ChangeKind.END]
         return max((*ends, self._present.moment), key=lambda moment: moment.ticks)
 
     def read_physical(self, pa: int, n: int) -> bytes:
@@ -181,7 +181,7 @@ class TimelineSession(Mutations):
         self._present.type(keys)  # which is noted, as if it had come from the console
         return True
 
-    def change(self, name: str, *arguments: Value) -> bool:
+    def change(self, name: ChangeKind, *arguments: Value) -> bool:
         """As Changing.change; nothing can be changed in the past."""
         if self._here is not self._present:
             return False
@@ -220,10 +220,12 @@ class TimelineSession(Mutations):
         """As Target.resume; from the past at most to the present, and on from there."""
         if self._past is not None and self._here is self._past:
             stopped = self._met(self._past, lambda past: past.resume(self._present.moment))
-            if stopped.why in ("place", "event", "interrupt") and not self._has_arrived(self._past):
+            if stopped.why in (StopKind.PLACE, StopKind.EVENT, StopKind.INTERRUPT) and not self._has_arrived(
+                self._past
+            ):
                 return stopped
             self.come_back()
-            if stopped.why != "limit":
+            if stopped.why != StopKind.LIMIT:
                 return stopped
         return self._over() or self._last_word(self._run(limit))
 
@@ -231,7 +233,7 @@ class TimelineSession(Mutations):
         """Let the present run, and keep copies of it."""
         while True:
             stopped = self._present.resume(limit)
-            if stopped.why != "interrupt" or self._stop_asked:
+            if stopped.why != StopKind.INTERRUPT or self._stop_asked:
                 self._stop_asked = False
                 return stopped
             self._plant()
@@ -252,14 +254,14 @@ class TimelineSession(Mutations):
         """The stop of a present that does not go on."""
         status, now = self.finished(), self._present.moment
         if status is not None:
-            return Stopped("exit", now, self._present.current, status=status)
+            return Stopped(StopKind.EXIT, now, self._present.current, status=status)
         last = self._present.input_log.last
-        is_end = last is not None and (last.name, last.moment) == ("end", now)
-        return Stopped("end", now, self._present.current) if is_end else None
+        is_end = last is not None and (last.name, last.moment) == (ChangeKind.END, now)
+        return Stopped(StopKind.END, now, self._present.current) if is_end else None
 
     def _last_word(self, stopped: Stopped) -> Stopped:
         """`stopped`, or that the console has finished the run meanwhile, which asks the machine to stop."""
-        return (self._over() or stopped) if stopped.why in ("interrupt", "asleep") else stopped
+        return (self._over() or stopped) if stopped.why in (StopKind.INTERRUPT, StopKind.ASLEEP) else stopped
 
     def _has_arrived(self, past: Timeline) -> bool:
         now = self._present.moment
@@ -277,7 +279,7 @@ class TimelineSession(Mutations):
             with self._only():
                 self.come_back()
                 if goal == now:
-                    return Stopped("limit", now, self.current)
+                    return Stopped(StopKind.LIMIT, now, self.current)
                 return self._over() or self._last_word(self._run(goal))
         past = self._go_back()
         stopped = self._caught_up(past) or past.goto(goal)
@@ -335,7 +337,7 @@ class TimelineSession(Mutations):
         past.set_places(())
         past.catch(())
         past.foresee(self._changes)
-        if past.goto(self._present.moment).why == "interrupt":
+        if past.goto(self._present.moment).why == StopKind.INTERRUPT:
             return self._interrupted(past)
         if past.moment != self._present.moment or past.registers(KERNEL) != self._present.registers(KERNEL):
             self.close()
@@ -346,7 +348,7 @@ class TimelineSession(Mutations):
 
     def _interrupted(self, past: Timeline) -> Stopped:
         self.come_back()
-        return Stopped("interrupt", self._present.moment, self._present.current)
+        return Stopped(StopKind.INTERRUPT, self._present.moment, self._present.current)
 
     def _met(self, past: Timeline, go: Callable[[Timeline], Stopped]) -> Stopped:
         """Where the past stops at what is asked for. A place in a program is none before the program ran."""

@@ -22,6 +22,7 @@ import select
 import socket
 import struct
 import time
+from enum import StrEnum
 from typing import Any, Final, Self, TypeAlias
 
 Value: TypeAlias = Any
@@ -37,8 +38,10 @@ PIECE_BYTES: Final = 1 << 20  # read at a time: memory is taken for what came, n
 
 
 def plain(value: Value) -> Value:
-    """`value` as it can be sent where it has tuples with names: those are of classes of ours."""
-    return tuple(plain(part) for part in value) if isinstance(value, tuple | list) else value
+    """`value` as it can be sent where it has named tuples or members of an enum: those are of our classes."""
+    if isinstance(value, tuple | list):
+        return tuple(plain(part) for part in value)
+    return value.value if isinstance(value, StrEnum) else value
 
 
 class Hangup(Exception):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from orrery.errors import CannotGoOn
 from orrery.machine.debugpy_support import unfollowed
 from orrery.pool import serialized_exception
-from orrery.pool.channel import Channel, Hangup, Value
+from orrery.pool.channel import Channel, Hangup, Value, plain
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from toolchain.paths import ROOT
@@ -82,14 +82,14 @@ class CheckpointProxy:
         return copy
 
     def call(self, name: str, *arguments: Value) -> Value:
-        """Have CheckpointServer carry out call `name`; its result."""
+        """Have the server carry out call `name`; its result."""
         self.ask(name, *arguments)
         return self.answer()
 
     def ask(self, name: str, *arguments: Value) -> None:
-        """Have CheckpointServer begin with call `name`; then there must be an `answer`."""
+        """Have the server begin with call `name`; then there must be an `answer`."""
         self._greet()
-        self._send((name, arguments))
+        self._send((name, plain(arguments)))
 
     def answers(self, patience_s: float) -> bool:
         """Whether the result of what was asked comes within so much wall time."""
@@ -112,7 +112,7 @@ class CheckpointProxy:
         """Have it stop at these places and events, and at no others."""
         places = tuple(places)
         if places != self._places:
-            self.call("set_places", tuple(tuple(place) for place in places))
+            self.call("set_places", places)
             self._places = places
         if kinds != self._kinds:
             self.call("catch", tuple(kinds))

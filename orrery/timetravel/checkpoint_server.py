@@ -21,11 +21,11 @@ from orrery.pool import serialized_exception
 from orrery.pool.channel import Channel, Hangup, Value, plain
 from orrery.pool.watchdog import PATIENCE_S, Watchdog
 from orrery.pool.worker import Worker, channel_of_process, freeze
-from orrery.timetravel.input_log import Change
+from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from orrery.timetravel.step_history import StepHistory
-from orrery.timetravel.stops import KERNEL, Stopped
+from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 from orrery.timetravel.target import Target
 from orrery.timetravel.write_origin import who_writes
 
@@ -120,11 +120,13 @@ class CheckpointServer(Worker):
 
     def _change(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, int]:
         """Change the machine; whether that was done, and how many changes have been."""
-        return self._target.change(name, *arguments), self._target.input_log.done
+        return self._target.change(ChangeKind(name), *arguments), self._target.input_log.done
 
     def _load(self, changes: Iterable[tuple[Any, ...]]) -> None:
         """Let these be all that is done to the machine from its power-on."""
-        self._target.input_log.load(Change(Moment(*moment), *more) for moment, *more in changes)
+        self._target.input_log.load(
+            Change(Moment(*moment), ChangeKind(name), arguments) for moment, name, arguments in changes
+        )
         self._target.settle()
 
     def _page_sums(self) -> bytes:
@@ -169,18 +171,18 @@ class CheckpointServer(Worker):
         found, count = None, 0
         while True:
             stopped = self._run(limit, end - time.monotonic())
-            if stopped.why not in ("place", "event"):
+            if stopped.why not in (StopKind.PLACE, StopKind.EVENT):
                 return found, count, stopped
             at_limit = stopped.moment == limit
             if inclusive or not at_limit or stopped.since is not None:  # the access was before the limit
                 found, count = stopped, count + 1
             if at_limit or count == stops_max:
-                return found, count, stopped._replace(why="limit" if at_limit else "slice")
+                return found, count, stopped._replace(why=StopKind.LIMIT if at_limit else StopKind.SLICE)
 
 
 def _sliced(stopped: Stopped) -> Stopped:
     """In here nobody asks for a stop but patience."""
-    return stopped._replace(why="slice") if stopped.why == "interrupt" else stopped
+    return stopped._replace(why=StopKind.SLICE) if stopped.why == StopKind.INTERRUPT else stopped
 
 
 if __name__ == "__main__":

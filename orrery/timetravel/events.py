@@ -12,6 +12,7 @@ The machine stops behind the gate in which it happened.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from emu.ram import RAM_BASE
@@ -25,14 +26,29 @@ from orrery.timetravel import python_breakpoints
 from orrery.timetravel.frame_release import FrameReleases
 from toolchain.names import shown
 
-SYSCALL: Final = "syscall"
-FREE: Final = "free"
-KINDS: Final = ("fork", "exec", "exit", "fault", "crash", "switch", "end", SYSCALL, FREE)
+
+class EventKind(StrEnum):
+    """The kinds, in the order in which they are listed for a person."""
+
+    FORK = "fork"
+    EXEC = "exec"
+    EXIT = "exit"
+    FAULT = "fault"
+    CRASH = "crash"
+    SWITCH = "switch"
+    END = "end"
+    SYSCALL = "syscall"
+    FREE = "free"
+
+    __repr__ = str.__repr__  # a person who prints one sees the text
+
+
+KINDS: Final = tuple(EventKind)
 KILLED: Final = 0xFF  # the status of a process that did not exit by itself
 
 
 class Happening(NamedTuple):
-    """What happened: a kind (of KINDS, syscall:NAME, free:NUMBER), to which process, and a few words."""
+    """What happened: a kind (an EventKind, syscall:NAME, free:NUMBER), to which process, and a few words."""
 
     kind: str
     pid: int
@@ -56,54 +72,54 @@ class Catcher(Watcher):
     @kinds.setter
     def kinds(self, kinds: frozenset[str]) -> None:
         self._kinds = kinds
-        self._freeing.on = any(kind.partition(":")[0] == FREE for kind in kinds)
+        self._freeing.on = any(kind.partition(":")[0] == EventKind.FREE for kind in kinds)
 
     def syscall_enter(self, p: Proc, call: Syscall) -> None:
-        self._tell(f"{SYSCALL}:{call.name}", p, f"{p} calls {call.name}")
+        self._tell(f"{EventKind.SYSCALL}:{call.name}", p, f"{p} calls {call.name}")
         if call.noreturn:
-            self._tell("exit", p, f"{p} calls {call.name}")
+            self._tell(EventKind.EXIT, p, f"{p} calls {call.name}")
             self._end(p, p.thread.tf[TF_A0] & 0xFF)
 
     def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
         if call.name == "fork" and result > 0:
-            self._tell("fork", p, f"{p} has a child, process {result}")
+            self._tell(EventKind.FORK, p, f"{p} has a child, process {result}")
         elif call.name == "exec" and result >= 0:
-            self._tell("exec", p, f"process {p.pid} runs {shown(p.name)}")
+            self._tell(EventKind.EXEC, p, f"process {p.pid} runs {shown(p.name)}")
         if p.killed:
             self._end(p, KILLED)
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
         what = f"exception {scause} at {va:#x} in {p}"
-        self._tell("fault", p, f"{what}: {'its page is mapped now' if mapped else 'it is killed'}")
+        self._tell(EventKind.FAULT, p, f"{what}: {'its page is mapped now' if mapped else 'it is killed'}")
         if not mapped:
-            self._tell("crash", p, f"{what}: it is killed")
+            self._tell(EventKind.CRASH, p, f"{what}: it is killed")
             self._end(p, KILLED)
 
     def switch(self, p: Proc) -> None:
-        self._tell("switch", p, f"the scheduler chose {p}")
+        self._tell(EventKind.SWITCH, p, f"the scheduler chose {p}")
         if p.killed:
             self._end(p, KILLED)
 
     def _freed(self, pa: int, size: int) -> None:
         p = self._kernel.sched.process
-        frames = {f"{FREE}:{number:#x}" for number in range(pa >> PGSHIFT, pa + size >> PGSHIFT)}
-        kind = min(frames & self.kinds, default=f"{FREE}:{pa >> PGSHIFT:#x}")
+        frames = {f"{EventKind.FREE}:{number:#x}" for number in range(pa >> PGSHIFT, pa + size >> PGSHIFT)}
+        kind = min(frames & self.kinds, default=f"{EventKind.FREE}:{pa >> PGSHIFT:#x}")
         by = f", given back by {p}" if p is not None else ""
-        if FREE in self.kinds or kind in self.kinds:
+        if EventKind.FREE in self.kinds or kind in self.kinds:
             frame = int(kind.partition(":")[2], 16) << PGSHIFT
             self._caught(Happening(kind, p.pid if p is not None else 0, f"frame {frame:#x} is free{by}"))
 
     def _end(self, p: Proc, status: int) -> None:
-        self._tell("end", p, f"{p} ends with status {status}")
+        self._tell(EventKind.END, p, f"{p} ends with status {status}")
 
     def _tell(self, kind: str, p: Proc, text: str) -> None:
         if kind in self.kinds or kind.partition(":")[0] in self.kinds:
-            self._caught(Happening(kind, p.pid, text))
+            self._caught(Happening(str(kind), p.pid, text))
 
 
 def check(kinds: Iterable[str]) -> None:
     """Raise ValueError where one of `kinds` is no event."""
-    calls = {f"{SYSCALL}:{call.name}" for call in SYSCALLS}
+    calls = {f"{EventKind.SYSCALL}:{call.name}" for call in SYSCALLS}
     unknown = [kind for kind in kinds if not (kind in KINDS or kind in calls or _is_more(kind))]
     if unknown:
         raise ValueError(f"no such event: {', '.join(unknown)}; there are {', '.join(KINDS)}")
@@ -118,10 +134,10 @@ def named(words: Sequence[str]) -> list[str]:
     rest = list(words)
     while rest:
         kind = rest.pop(0)
-        if kind == SYSCALL and rest and rest[0] not in KINDS:
-            kind = f"{SYSCALL}:{rest.pop(0)}"
-        elif kind == FREE and rest and rest[0][:1].isdigit():
-            kind = f"{FREE}:{frame_number(rest.pop(0)):#x}"
+        if kind == EventKind.SYSCALL and rest and rest[0] not in KINDS:
+            kind = f"{EventKind.SYSCALL}:{rest.pop(0)}"
+        elif kind == EventKind.FREE and rest and rest[0][:1].isdigit():
+            kind = f"{EventKind.FREE}:{frame_number(rest.pop(0)):#x}"
         found.append(kind)
     check(found)
     return found
@@ -138,4 +154,6 @@ def frame_number(word: str) -> int:
 
 def _is_more(kind: str) -> bool:
     """Whether it is one of a certain frame, or a breakpoint in the kernel's Python."""
-    return python_breakpoints.is_kind(kind) or re.fullmatch(rf"{FREE}:0x[0-9a-f]+", kind) is not None
+    return (
+        python_breakpoints.is_kind(kind) or re.fullmatch(rf"{EventKind.FREE}:0x[0-9a-f]+", kind) is not None
+    )

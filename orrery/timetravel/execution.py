@@ -13,11 +13,12 @@ from emu.events import NEVER
 from emu.loop import Stop
 from kernel.proc import Proc
 from orrery.inspect import postmortem
+from orrery.timetravel.events import EventKind
 from orrery.timetravel.input_log import Change, InputLog, ReplayDiverged
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
-from orrery.timetravel.stops import KERNEL, Stopped, Stops
+from orrery.timetravel.stops import KERNEL, StopKind, Stopped, Stops
 
 if TYPE_CHECKING:
     from orrery.machine.machine import Machine
@@ -84,17 +85,19 @@ class Execution(ABC):
             if stopped is None:
                 continue
             if (
-                stopped.why == "asleep"
+                stopped.why == StopKind.ASLEEP
                 and self.input_log.next is not None
                 and self.input_log.next_ticks <= ticks
             ):
                 self._pass_time()
-            elif stopped.why != "limit":
+            elif stopped.why != StopKind.LIMIT:
                 return stopped
             if (met := self._met(moved=True) or self._to_change()) is not None:
                 return met
             if self.moment.ticks >= ticks:
-                return self._step_to(limit) if isinstance(limit, Moment) else self._stops.stopped("limit")
+                return (
+                    self._step_to(limit) if isinstance(limit, Moment) else self._stops.stopped(StopKind.LIMIT)
+                )
 
     def step(self, n: int = 1, pid: int | None = None, *, limit: int = NEVER) -> Stopped:
         """Make `n` steps: an instruction, a trap's entry, a gate or a wait (not beyond `limit` ticks) each.
@@ -110,14 +113,14 @@ class Execution(ABC):
                 stopped = self._step(limit)
                 self.steps_made += 1
             elif stopped is None:
-                return self._stops.stopped("step")
+                return self._stops.stopped(StopKind.STEP)
             if stopped is not None:
                 return stopped
 
     def _run(self, limit: int, begin: Moment) -> Stopped | None:
         """Run once; None where nothing was met that anybody asked for."""
         if self._panic:
-            return self._stops.stopped("panic", detail=self._panic)
+            return self._stops.stopped(StopKind.PANIC, detail=self._panic)
         try:
             stop = self._machine.run(limit)
         except Exception as error:  # any: the kernel or the hardware has broken a rule of its own
@@ -125,12 +128,12 @@ class Execution(ABC):
         self.settle()
         if (met := self._met(moved=self.moment != begin)) is not None:
             return met
-        why = {Stop.LIMIT: "limit", Stop.ASLEEP: "asleep"}.get(stop)
+        why = {Stop.LIMIT: StopKind.LIMIT, Stop.ASLEEP: StopKind.ASLEEP}.get(stop)
         return self._stops.stopped(why) if why is not None else None
 
     def _step(self, limit: int = NEVER) -> Stopped | None:
         if self._panic:
-            return self._stops.stopped("panic", detail=self._panic)
+            return self._stops.stopped(StopKind.PANIC, detail=self._panic)
         loop, hart = self._machine.board.loop, self._hart
         waited_at = hart.clock.now if hart.waiting else None
         loop.hit = None
@@ -147,7 +150,7 @@ class Execution(ABC):
         if not stuck or self._machine.board.events.next_ticks != NEVER:
             return None
         if self.input_log.next is None:
-            return self._stops.stopped("asleep")
+            return self._stops.stopped(StopKind.ASLEEP)
         self._pass_time()
         return self._met(moved=True)
 
@@ -164,7 +167,7 @@ class Execution(ABC):
             stopped = self._step()
             if stopped is not None:
                 return stopped
-        return self._stops.stopped("limit")
+        return self._stops.stopped(StopKind.LIMIT)
 
     def _to_change(self) -> Stopped | None:
         """At the tick of a change, step to its moment, at which it is done."""
@@ -185,15 +188,19 @@ class Execution(ABC):
     def _run_to(self, pid: int) -> Stopped | None:
         """Run until the hart works for process `pid` again; None when it does."""
         kinds = self._stops.kinds
-        self.catch({*kinds, "switch"})
+        self.catch({*kinds, EventKind.SWITCH})
         try:
             while self._kernel.procs.find(pid) is not None:
                 stopped = self.resume()
-                if stopped.why != "event" or not stopped.detail.startswith("switch") or "switch" in kinds:
+                if (
+                    stopped.why != StopKind.EVENT
+                    or stopped.event != EventKind.SWITCH
+                    or EventKind.SWITCH in kinds
+                ):
                     return stopped
                 if stopped.pid == pid:
                     return None
-            return self._stops.stopped("event", detail=f"exit process {pid} has ended")
+            return self._stops.stopped(StopKind.EVENT, detail=f"{EventKind.EXIT} process {pid} has ended")
         finally:
             self.catch(kinds)
 
@@ -216,19 +223,19 @@ class Execution(ABC):
     def _met(self, *, moved: bool) -> Stopped | None:
         code = self._machine.board.exit_code
         if code is not None:
-            return self._stops.stopped("exit", status=code & 0xFF)
+            return self._stops.stopped(StopKind.EXIT, status=code & 0xFF)
         ended, self.input_log.ended = self.input_log.ended, False
         if ended and self.heeds_end:
-            return self._stops.stopped("end")
+            return self._stops.stopped(StopKind.END)
         met = self._stops.met(moved=moved)
         if met is None and self._interrupted:
             self._interrupted = False
-            return self._stops.stopped("interrupt")
+            return self._stops.stopped(StopKind.INTERRUPT)
         return met
 
     def _broken(self, error: Exception) -> Stopped:
         self._panic = postmortem.report(self._machine, error)
-        return self._stops.stopped("panic", detail=self._panic)
+        return self._stops.stopped(StopKind.PANIC, detail=self._panic)
 
     def take_output(self) -> bytes:
         """What the console has shown since the last time."""

@@ -5,6 +5,7 @@ the same run, to the instruction.  So does a timeline with an older copy of a ma
 """
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from emu.events import NEVER
@@ -15,14 +16,27 @@ class ReplayDiverged(Exception):
     """The run does not come to where something was done to it: it is the recording of another run."""
 
 
-class Change(NamedTuple):
-    """Something that was done to a machine: a method of Target that changes it, and its arguments.
+class ChangeKind(StrEnum):
+    """What can be done to a machine from outside; `end` marks where a recording ends, and does nothing."""
 
-    The moment is that before it was done.
+    SET_REGISTER = "set_register"
+    WRITE = "write"
+    WRITE_PHYSICAL = "write_physical"
+    KILL = "kill"
+    TYPE = "type"
+    END = "end"
+
+    __repr__ = str.__repr__  # a person who prints one sees the text
+
+
+class Change(NamedTuple):
+    """Something that was done to a machine: the method of Target by its name, and its arguments.
+
+    The moment is the one before it was done.
     """
 
     moment: Moment
-    name: str
+    name: ChangeKind
     arguments: tuple[Any, ...]
 
 

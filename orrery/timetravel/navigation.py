@@ -15,16 +15,16 @@ from functools import wraps
 from typing import Final, ParamSpec, Self
 
 from orrery.errors import CannotGoOn
-from orrery.pool.channel import Value, plain
+from orrery.pool.channel import Value
 from orrery.timetravel import events
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
 from orrery.timetravel.checkpoints import Checkpoints
-from orrery.timetravel.input_log import Change
+from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.kernel_writes import ELSEWHERE
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from orrery.timetravel.python_trace import PythonLine
-from orrery.timetravel.stops import Stopped
+from orrery.timetravel.stops import StopKind, Stopped
 
 _P = ParamSpec("_P")
 
@@ -55,7 +55,7 @@ def interruptible(go: Callable[_P, Stopped]) -> Callable[_P, Stopped]:
         except Interrupted:
             journey = args[0]
             assert isinstance(journey, Navigation), "only its methods are decorated"
-            return journey.stopped("interrupt")
+            return journey.stopped(StopKind.INTERRUPT)
 
     return going
 
@@ -138,7 +138,7 @@ class Navigation:
     @property
     def newest(self) -> Moment:
         """The last one that is known: where a recording ends, or as far as anybody has been."""
-        ends = (change.moment for change in self._changes if change.name == "end")
+        ends = (change.moment for change in self._changes if change.name == ChangeKind.END)
         return max((*ends, self._checkpoints.moments[-1], self.moment), key=lambda moment: moment.ticks)
 
     # --- going forward, as Target ---
@@ -173,7 +173,7 @@ class Navigation:
             n -= made
             self.steps_made += made
             stopped = Stopped.of(value)
-            if stopped.why not in ("slice", "step") or (stopped.why == "step" and not n):
+            if stopped.why not in (StopKind.SLICE, StopKind.STEP) or (stopped.why == StopKind.STEP and not n):
                 return self._explained(stopped)
             self._look_up()
 
@@ -201,27 +201,27 @@ class Navigation:
         """Let `runner` run as it is equipped, and leave checkpoints on its way; raises Interrupted."""
         while True:
             began = time.monotonic()
-            runner.ask("run", plain(limit), SLICE_S, heeds_end)
+            runner.ask("run", limit, SLICE_S, heeds_end)
             if not runner.answers(PATIENCE_S) or self._checkpoints.must_measure:
                 self._checkpoints.measure(runner)  # while the machine runs
             stopped = Stopped.of(runner.answer())
             self._ran_s += time.monotonic() - began
             if self._ran_s > self._spacing_s and self._is_far(runner.moment.ticks, APPROACH_TICKS[-1]):
                 self._checkpoint(runner)
-            if stopped.why != "slice":
+            if stopped.why != StopKind.SLICE:
                 return stopped
             self._look_up()
 
     def _explained(self, stopped: Stopped) -> Stopped:
         """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
-        if stopped.why != "place" or stopped.detail in ("", ELSEWHERE):
+        if stopped.why != StopKind.PLACE or stopped.detail in ("", ELSEWHERE):
             return stopped
         assert stopped.since is not None and stopped.place is not None, "who writes has begun to do so"
         copy = self._copy_before(stopped.since.ticks)
         assert copy is not None, "nothing is written before there is a checkpoint"
         try:
             self._run(copy, stopped.since)
-            line = copy.call("who_writes", plain(stopped.place))
+            line = copy.call("who_writes", stopped.place)
         finally:
             copy.close()
         return stopped._replace(detail=f"{line}, {stopped.detail}") if line else stopped
@@ -300,11 +300,11 @@ class Navigation:
     def _go(self, goal: Moment | int) -> Stopped:
         ticks = goal.ticks if isinstance(goal, Moment) else goal
         if self.moment == goal and not self._cursor.lost:
-            return self.stopped("limit")
+            return self.stopped(StopKind.LIMIT)
         there = self._checkpoints.at(goal) if isinstance(goal, Moment) else None
         if there is not None and (copy := self._copy(there)) is not None:
             self._take(copy)
-            return self.stopped("limit")
+            return self.stopped(StopKind.LIMIT)
         base = self._checkpoints.before(ticks) or self._checkpoints.first
         if self._cursor.lost or not base.moment.ticks <= self.moment.ticks < ticks:
             copy = self._copy_before(ticks) or self._copy(self._checkpoints.first)
@@ -321,14 +321,14 @@ class Navigation:
         while n:
             if not self._find_step_history(goal):
                 self._go(self._checkpoints.first.moment)
-                return self.stopped("begin")
+                return self.stopped(StopKind.BEGIN)
             at = self._step_history.index(goal)
             count = min(n, at)
             goal = self._step_history[at - count]
             n -= count
             self._look_up()
         self._go(goal)
-        return self.stopped("step")
+        return self.stopped(StopKind.STEP)
 
     @interruptible
     def reverse_to(self, priv: int) -> Stopped:
@@ -339,11 +339,11 @@ class Navigation:
             found = next((moment for moment in reversed(before) if moment.priv == priv), None)
             if found is not None:
                 self._go(found)
-                return self.stopped("step")
+                return self.stopped(StopKind.STEP)
             goal = self.sought = before[0]
             self._look_up()
         self._go(self._checkpoints.first.moment)
-        return self.stopped("begin")
+        return self.stopped(StopKind.BEGIN)
 
     def _take(self, copy: CheckpointProxy) -> None:
         """Go on with `copy`; the newest moment that has been reached is kept."""
@@ -358,7 +358,7 @@ class Navigation:
     def _informed(self, copy: CheckpointProxy) -> CheckpointProxy:
         """`copy`, told what is to come in from outside."""
         if copy.future != self._future:
-            copy.call("load", plain(self._changes))
+            copy.call("load", self._changes)
             copy.future = self._future
         return copy
 
@@ -379,13 +379,13 @@ class Navigation:
             return False
         try:
             self._approach(walker, goal.ticks)
-            trail = walker.call("walk", tuple(goal), goal.ticks - STEP_HISTORY_TICKS)
+            trail = walker.call("walk", goal, goal.ticks - STEP_HISTORY_TICKS)
         finally:
             walker.close()
         self._step_history = [Moment(*one) for one in trail]
         assert len(trail) > 1, "a trail begins before the moment to which it leads"
         return True
 
-    def stopped(self, why: str) -> Stopped:
+    def stopped(self, why: StopKind) -> Stopped:
         """Stopped, where the cursor is."""
         return Stopped(why, self.moment, self.current)

@@ -30,7 +30,7 @@ from orrery import __version__
 from orrery.errors import BadInput
 from orrery.machine.config import MachineConfig
 from orrery.machine.program import check, check_argv
-from orrery.timetravel.input_log import Change
+from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.moment import Moment
 from toolchain import hostfile
 from toolchain.names import shown
@@ -259,7 +259,7 @@ def _recording(path: str, header: dict[str, Any], lines: list[dict[str, Any]], d
             end = End(moment, line["end"], line["digest"])
         else:
             _check(line, KEYS)
-            changes.append(Change(moment, "type", (line["type"].encode("latin-1"),)))
+            changes.append(Change(moment, ChangeKind.TYPE, (line["type"].encode("latin-1"),)))
     config = MachineConfig(**machine)
     return Recording(path, config, header["image"], header["shown"], tuple(changes), end, doubt)
 

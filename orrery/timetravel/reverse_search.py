@@ -20,7 +20,7 @@ from orrery.timetravel.kernel_writes import ELSEWHERE
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.navigation import SLICE_S, Navigation, interruptible
 from orrery.timetravel.place import ALL, Place
-from orrery.timetravel.stops import KERNEL, Stopped
+from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 
 STOPS_MAX: Final = 200
 """How many stops a copy makes before it looks further on."""
@@ -51,11 +51,11 @@ class ReverseSearch(Navigation):
         back: Callable[[], Stopped] = (lambda: self.reverse_to(USER)) if user else self.reverse_step
         stopped = back()
         try:
-            while stopped.why == "step" and pid not in (KERNEL, self.current):
+            while stopped.why == StopKind.STEP and pid not in (KERNEL, self.current):
                 if self.current != KERNEL:
                     self._places, self._kinds = (), frozenset((SWITCH,))
                     stopped = self.reverse_resume()  # to where the scheduler took who is running
-                if stopped.why in ("step", "event"):
+                if stopped.why in (StopKind.STEP, StopKind.EVENT):
                     stopped = back()
         finally:
             self._places, self._kinds = places, kinds
@@ -77,7 +77,7 @@ class ReverseSearch(Navigation):
             limit, inclusive = begin, True
         if found is None:
             self._go(self._checkpoints.first.moment)
-            return self.stopped("begin")
+            return self.stopped(StopKind.BEGIN)
         self._go(found.since or found.moment)
         if found.place is not None and found.detail == ELSEWHERE:
             self._go_before_write(found.place, self.current, found.moment.ticks)
@@ -113,9 +113,9 @@ class ReverseSearch(Navigation):
         try:
             while True:
                 runner.equip(self._places, self._kinds)
-                scan = runner.call("scan", tuple(limit), inclusive, STOPS_MAX, SLICE_S)
+                scan = runner.call("scan", limit, inclusive, STOPS_MAX, SLICE_S)
                 found = Stopped.of(scan[0]) if scan[0] is not None else found
-                if Stopped.of(scan[2]).why != "slice":
+                if Stopped.of(scan[2]).why != StopKind.SLICE:
                     return found
                 self.sought = runner.moment
                 self._look_up()

@@ -14,7 +14,7 @@ from emu.events import NEVER
 from emu.loop import Stop
 from orrery.machine.config import INIT_ARGV, DriveSource, MachineConfig
 from orrery.machine.machine import Machine
-from orrery.timetravel.input_log import Change, InputLog
+from orrery.timetravel.input_log import Change, ChangeKind, InputLog
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.target import Target
 from orrery.timetravel.timeline import Timeline
@@ -86,11 +86,11 @@ class RewindableMachine(Machine):
     def write(self, pa: int, data: bytes) -> None:
         """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
         super().write(pa, data)
-        self._tape.record(Change(self._moment, "write_physical", (pa, bytes(data))))
+        self._tape.record(Change(self._moment, ChangeKind.WRITE_PHYSICAL, (pa, bytes(data))))
 
     def _on_type(self, keys: bytes) -> None:
         if not self._following:
-            self._tape.record(Change(self._moment, "type", (keys,)))
+            self._tape.record(Change(self._moment, ChangeKind.TYPE, (keys,)))
 
     @property
     def _moment(self) -> Moment:
@@ -167,7 +167,7 @@ class RewindableMachine(Machine):
         `future` is what would be done behind a moment.
         """
         front = self.front
-        end = (Change(goal, "end", ()),) if isinstance(goal, Moment) else ()
+        end = (Change(goal, ChangeKind.END, ()),) if isinstance(goal, Moment) else ()
         tape = InputLog((*changes, *end))
         self._following = True
         try:

@@ -6,6 +6,7 @@ this adds what only Python sees: events of the kernel, and what the kernel write
 
 import sys
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from emu.cpu import engine as e
@@ -28,28 +29,52 @@ KERNEL: Final = 0
 """As a pid: the kernel and no process; its page table, the hart's registers."""
 
 
-ENDS: Final = ("asleep", "exit", "panic")
+class StopKind(StrEnum):
+    """Why a machine stands still."""
+
+    PLACE = "place"
+    """At a breakpoint, or behind an access to a watched place."""
+    EVENT = "event"
+    """Behind the gate in which something happened."""
+    STEP = "step"
+    """All steps were made."""
+    LIMIT = "limit"
+    """The time or the moment up to which to go has come."""
+    INTERRUPT = "interrupt"
+    """Somebody asked for a stop."""
+    ASLEEP = "asleep"
+    """All processes wait, and nothing will happen by itself."""
+    BEGIN = "begin"
+    """There is nothing before this."""
+    END = "end"
+    """The recording ends here."""
+    SLICE = "slice"
+    """A good occasion to do something else."""
+    EXIT = "exit"
+    """The guest has switched the machine off."""
+    PANIC = "panic"
+    """The kernel or the hardware is broken, for good."""
+
+    __repr__ = str.__repr__  # a person who prints one sees the text
+
+
+ENDS: Final = (StopKind.ASLEEP, StopKind.EXIT, StopKind.PANIC)
 """Why a machine stands still that will not go on by itself."""
 
 
 class Stopped(NamedTuple):
     """Why the machine stands still, and where.
 
-    place      at a breakpoint, or behind an access to a watched `place`: `va` is what was touched, `access`
-               "r", "w" or "rw"; where the kernel wrote in Python, `detail` says in what.  The access began at
-               `since`: its instruction, or the gate; or some time before that of a device, which nobody sees
-    event      behind the gate in which something happened: `detail` is its kind, a blank and what it was;
-               for a line of the kernel's Python (python_breakpoints.py) the kind alone, and the gate began at
-               `since`
-    step       all steps were made               limit      the limit has come
-    interrupt  somebody asked for a stop         asleep     all wait, and nothing will happen by itself
-    begin      there is nothing before this      end        the recording ends here
-    slice      a good occasion to do something else
-    exit       the guest switched the machine off, with `status`
-    panic      the kernel or the hardware is broken, for good; `detail` is the report
+    PLACE   `place` is the breakpoint, or what is watched: `va` was touched, by an `access` "r", "w" or "rw".
+            Where the kernel wrote in Python, `detail` says in what.  The access began at `since`: its
+            instruction, or the gate; or some time before that of a device, which nobody sees
+    EVENT   `detail` is its kind, a blank and what happened; for a line of the kernel's Python
+            (python_breakpoints.py) the kind alone, and the gate began at `since`
+    EXIT    with `status`
+    PANIC   `detail` is the report
     """
 
-    why: str
+    why: StopKind
     moment: Moment
     pid: int  # of the process that the hart works for, or KERNEL
     detail: str = ""
@@ -59,11 +84,17 @@ class Stopped(NamedTuple):
     status: int = 0
     since: Moment | None = None
 
+    @property
+    def event(self) -> str:
+        """The kind of the event that it is, see events.py; empty where it is none."""
+        return self.detail.partition(" ")[0] if self.why == StopKind.EVENT else ""
+
     @classmethod
     def of(cls, values: Iterable[Any]) -> Self:
         """One that has travelled a channel, as plain tuples."""
         stopped = cls(*values)
         return stopped._replace(
+            why=StopKind(stopped.why),
             moment=Moment(*stopped.moment),
             place=stopped.place and Place(*stopped.place),
             since=stopped.since and Moment(*stopped.since),
@@ -132,25 +163,27 @@ class Stops:
         happening, self._happening = self._happening, None
         written, hit, line = self._writers.take(), self._loop.hit, self._lines.take()
         if line:
-            return self.stopped("event", detail=line, since=self._gate_since)
+            return self.stopped(StopKind.EVENT, detail=line, since=self._gate_since)
         if happening is not None:
-            return self.stopped("event", detail=f"{happening.kind} {happening.text}")
+            return self.stopped(StopKind.EVENT, detail=f"{happening.kind} {happening.text}")
         if written is not None:
             return self.stopped(
-                "place", detail=written.by, place=written.place, va=written.place.va, access="w",
+                StopKind.PLACE, detail=written.by, place=written.place, va=written.place.va, access="w",
                 since=written.since or self._gate_since,
             )  # fmt: skip
         if hit is not None and (place := self._place(hit.va, hit.size_bytes, hit.kind)) is not None:
             access = ("r" if hit.kind & e.LOADS else "") + ("w" if hit.kind & e.STORES else "")
-            return self.stopped("place", place=place, va=hit.va, access=access, since=self._before(hit.pc))
+            return self.stopped(
+                StopKind.PLACE, place=place, va=hit.va, access=access, since=self._before(hit.pc)
+            )
         # An interrupt comes first; the hart will be back at the breakpoint.
         if moved and self._loop.at_break() and self._hart.takeable_interrupt() is None:
             place = self._place(self._hart.regs[e.PC], 1, e.FETCHES)
             if place is not None:
-                return self.stopped("place", place=place, va=place.va, access="x")
+                return self.stopped(StopKind.PLACE, place=place, va=place.va, access="x")
         return None
 
-    def stopped(self, why: str, **more: Any) -> Stopped:
+    def stopped(self, why: StopKind, **more: Any) -> Stopped:
         """Stopped, here."""
         p = self._kernel.sched.process
         return Stopped(why, Moment.of(self._hart), p.pid if p is not None else KERNEL, **more)

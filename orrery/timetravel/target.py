@@ -12,7 +12,7 @@ from kernel.abi.ps import STATE_NAMES
 from kernel.proc import Proc
 from orrery.inspect.stacks import Programs
 from orrery.timetravel.execution import Execution
-from orrery.timetravel.input_log import Change, InputLog
+from orrery.timetravel.input_log import Change, ChangeKind, InputLog
 from orrery.timetravel.mutations import Mutations
 from orrery.timetravel.python_trace import PythonLine, PythonTrace, PythonValue
 from orrery.timetravel.registers import ProcessRegisters
@@ -107,7 +107,7 @@ class Target(Execution, Mutations):
 
     # --- changing; what fails changes nothing ---
 
-    def change(self, name: str, *arguments: Any) -> bool:
+    def change(self, name: ChangeKind, *arguments: Any) -> bool:
         """As Changing.change."""
         change = Change(self.moment, name, arguments)
         done = self._do(change)
@@ -117,18 +117,18 @@ class Target(Execution, Mutations):
 
     def _do(self, change: Change) -> bool:
         match change.name, *change.arguments:
-            case "set_register", int(pid), int(index), int(value):
+            case ChangeKind.SET_REGISTER, int(pid), int(index), int(value):
                 return self._registers.write(self._away(pid), index, value)
-            case "write", int(pid), int(va), bytes(data):
+            case ChangeKind.WRITE, int(pid), int(va), bytes(data):
                 return self._memory.write(self._process(pid), va, data)
-            case "write_physical", int(pa), bytes(data):
+            case ChangeKind.WRITE_PHYSICAL, int(pa), bytes(data):
                 return self._memory.write_physical(pa, data)
-            case "kill", int(pid):
+            case ChangeKind.KILL, int(pid):
                 return self._kernel.procs.kill(pid) == 0
-            case "type", bytes(keys):
+            case ChangeKind.TYPE, bytes(keys):
                 self._machine.type(keys)
                 return True
-            case ("end",):
+            case (ChangeKind.END,):
                 self.input_log.ended = True
                 return True
         raise ValueError(f"no such change to a machine: {change}")

@@ -17,9 +17,10 @@ from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE
 from orrery.command import BadCommand, Command, named, number
 from orrery.errors import CannotGoOn
 from orrery.timetravel import events
+from orrery.timetravel.events import EventKind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import ALL, Place
-from orrery.timetravel.stops import Stopped
+from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.target import ProcessInfo
 
 TIME: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|ms|us|ns|)$")
@@ -29,20 +30,20 @@ WRITE: Final = "write"
 WATCHED_BYTES_MAX: Final = 1 << 16
 POKED_BYTES_MAX: Final = 256
 NONE: Final = {
-    "begin": "none behind this: the machine is where it was switched on",
-    "asleep": "none ahead: all processes wait, and nothing will happen by itself",
-    "exit": "none ahead: the machine is switched off, with status {0.status}",
-    "panic": "none ahead: the kernel has panicked: {0.detail}",
-    "end": "none ahead: the recording ends here",
-    "limit": "none ahead: the time of this run is over",
-    "interrupt": "interrupted, before one was found",
+    StopKind.BEGIN: "none behind this: the machine is where it was switched on",
+    StopKind.ASLEEP: "none ahead: all processes wait, and nothing will happen by itself",
+    StopKind.EXIT: "none ahead: the machine is switched off, with status {0.status}",
+    StopKind.PANIC: "none ahead: the kernel has panicked: {0.detail}",
+    StopKind.END: "none ahead: the recording ends here",
+    StopKind.LIMIT: "none ahead: the time of this run is over",
+    StopKind.INTERRUPT: "interrupted, before one was found",
 }
 ENDS: Final = {
-    "asleep": "there is no more: all processes wait, and nothing will happen by itself",
-    "exit": "there is no more: the machine is switched off, with status {0.status}",
-    "panic": "there is no more: the kernel has panicked: {0.detail}",
-    "end": "there is no more: the recording ends here",
-    "interrupt": "interrupted, on the way",
+    StopKind.ASLEEP: "there is no more: all processes wait, and nothing will happen by itself",
+    StopKind.EXIT: "there is no more: the machine is switched off, with status {0.status}",
+    StopKind.PANIC: "there is no more: the kernel has panicked: {0.detail}",
+    StopKind.END: "there is no more: the recording ends here",
+    StopKind.INTERRUPT: "interrupted, on the way",
 }
 
 
@@ -128,7 +129,7 @@ class TimeCommands:
         if len(found) != 1:
             raise BadCommand(f"give one event: {', '.join(events.KINDS)}, {WRITE}")
         kind, _, frame = found[0].partition(":")
-        if kind == events.FREE and frame and not self._target.read_physical(int(frame, 16) << PGSHIFT, 1):
+        if kind == EventKind.FREE and frame and not self._target.read_physical(int(frame, 16) << PGSHIFT, 1):
             raise BadCommand(f"{words[1]}: no such page frame: there is no RAM")
         return found[0]
 
@@ -159,7 +160,7 @@ class TimeCommands:
             named = f"no checkpoint {words[0]}" if words else "restart which checkpoint?"
             raise BadCommand(f"{named}; `checkpoints` lists them")
         stopped = self._target.goto(goal)
-        if stopped.why != "interrupt" and self._target.moment != goal:
+        if stopped.why != StopKind.INTERRUPT and self._target.moment != goal:
             return (
                 f"what was done to the machine has made it another: it is near there\n{self._arrive(stopped)}"
             )
@@ -284,7 +285,7 @@ def time_text(moment: Moment) -> str:
 
 def _happened(stopped: Stopped) -> str:
     """What was looked for, in words."""
-    if stopped.why == "event":
+    if stopped.why == StopKind.EVENT:
         return stopped.detail.partition(" ")[2]
     at = f"the instruction at {stopped.since.pc:#x}" if stopped.since is not None else "an instruction"
     return f"{stopped.va:#x} is written by {stopped.detail or at}"

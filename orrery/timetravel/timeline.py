@@ -6,7 +6,7 @@ change made at a moment that is not the newest begins another future: what was r
 """
 
 from orrery.pool.channel import Value
-from orrery.timetravel.input_log import Change
+from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.mutations import Mutations
 from orrery.timetravel.reverse_search import ReverseSearch
 from orrery.timetravel.stops import KERNEL
@@ -80,7 +80,7 @@ class Timeline(ReverseSearch, Mutations):
 
     # --- changing, as Target; another future begins ---
 
-    def change(self, name: str, *arguments: Value) -> bool:
+    def change(self, name: ChangeKind, *arguments: Value) -> bool:
         """As Changing.change."""
         before = self.moment
         done, count = self._cursor.call("change", name, arguments)

@@ -21,6 +21,7 @@ from orrery.debugger.linespec import plain
 from orrery.debugger.python_code import PY_LINE
 from orrery.debugger.resolver import place_in, resolve, split
 from orrery.timetravel import events
+from orrery.timetravel.events import EventKind
 from orrery.timetravel.stops import KERNEL
 from orrery.timetravel.time_commands import WRITE, place_of
 
@@ -169,7 +170,7 @@ def catch(debugger: Debugger, argument: str) -> str:
     if len(kinds) != 1:
         raise Unavailable(f"catch what? There are {', '.join(events.KINDS)}, {WRITE}; and syscall NAME")
     (kind,) = kinds
-    frame = kind.partition(":")[2] if kind.startswith(events.FREE) else ""
+    frame = kind.partition(":")[2] if kind.startswith(EventKind.FREE) else ""
     if frame and not debugger.target.read_physical(int(frame, 16) << PGSHIFT, 1):
         raise Unavailable(f"{words[1]}: no such page frame: there is no RAM")
     made = debugger.breakpoints.add(Breakpoint(CATCH, kind))

@@ -6,6 +6,7 @@ goes on from behind the gate.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from orrery.debugger import gates, inline_calls
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Breakpoint
@@ -18,7 +19,7 @@ from orrery.debugger.frames import Frame
 from orrery.debugger.resolver import resolve
 from orrery.timetravel.place import Place
 from orrery.timetravel.registers import NAMES, PRIV
-from orrery.timetravel.stops import KERNEL, Stopped
+from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 from toolchain.names import shown
 
 A0, FA0 = NAMES.index("x10"), NAMES.index("f10")
@@ -27,15 +28,17 @@ Watchpoint {} deleted because the program has left the block in
 which its expression is valid.
 """
 SILENT = "silent"
-OVER = ("exit", "panic")
+OVER: Final = (StopKind.EXIT, StopKind.PANIC)
 SIGNALS = {2: "SIGILL, Illegal instruction", 3: "SIGTRAP, Trace/breakpoint trap"}  # by exception
 SEGMENTATION_FAULT = "SIGSEGV, Segmentation fault"
 ENDS = {
-    "asleep": "All processes wait, and nothing will happen by itself; `type TEXT` types on the console.",
-    "interrupt": "\nInterrupted.",
-    "limit": "The time has come.",
-    "end": "The recording ends here.",
-    "begin": "No more history: the machine has just been switched on.",
+    StopKind.ASLEEP: (
+        "All processes wait, and nothing will happen by itself; `type TEXT` types on the console."
+    ),
+    StopKind.INTERRUPT: "\nInterrupted.",
+    StopKind.LIMIT: "The time has come.",
+    StopKind.END: "The recording ends here.",
+    StopKind.BEGIN: "No more history: the machine has just been switched on.",
 }
 
 
@@ -43,7 +46,7 @@ def continue_(debugger: Debugger, argument: str) -> str:
     """Go on to a breakpoint."""
     for _ in range(count(argument)):
         stopped = _to_stop(debugger)
-        if stopped.why not in ("place", "event"):
+        if stopped.why not in (StopKind.PLACE, StopKind.EVENT):
             break
     return report(debugger, stopped)
 
@@ -52,7 +55,7 @@ def _to_stop(debugger: Debugger) -> Stopped:
     """To the next one, in Python too."""
     if debugger.walk is not None:
         if gates.on(debugger, to_stop=True):
-            return Stopped("event", debugger.target.moment, debugger.pid)
+            return Stopped(StopKind.EVENT, debugger.target.moment, debugger.pid)
         if (behind := gates.leave(debugger)) is not None:
             return behind
     return debugger.stepper.resume()
@@ -90,7 +93,7 @@ def finish(debugger: Debugger, argument: str) -> str:
         debugger.stepper.judged = None
         if debugger.walk.forward(out=True, stops=gates.wanted(debugger)):
             debugger.walked()
-            why = "step" if debugger.stepper.judged is None else "event"
+            why = StopKind.STEP if debugger.stepper.judged is None else StopKind.EVENT
             return said + report(
                 debugger, Stopped(why, debugger.target.moment, debugger.pid), everything=True
             )
@@ -106,7 +109,7 @@ def finish(debugger: Debugger, argument: str) -> str:
     debugger.walk = None
     stopped = debugger.stepper.out(debugger.pid, (caller.pc, caller.sp))
     said += report(debugger, stopped, everything=True)
-    return said + (_returned(debugger, frame) if stopped.why == "step" else "")
+    return said + (_returned(debugger, frame) if stopped.why == StopKind.STEP else "")
 
 
 def _out_of_inlined(debugger: Debugger, frame: Frame) -> Stopped:
@@ -114,7 +117,7 @@ def _out_of_inlined(debugger: Debugger, frame: Frame) -> Stopped:
     debugger.walk = None
     if frame.pc != debugger.frames[0].pc or frame.sp != debugger.frames[0].sp:
         stopped = debugger.stepper.out(debugger.pid, (frame.pc, frame.sp))
-        if stopped.why != "step":
+        if stopped.why != StopKind.STEP:
             return stopped
     return debugger.stepper.out_of_inlined(debugger.pid, frame.within)
 
@@ -125,7 +128,7 @@ def until(debugger: Debugger, argument: str) -> str:
         return advance(debugger, argument)
     begin, before = debugger.frame, debugger.activation
     stopped = _step(debugger, over=True)
-    while stopped.why == "step" and debugger.walk is None and _is_earlier(debugger, begin):
+    while stopped.why == StopKind.STEP and debugger.walk is None and _is_earlier(debugger, begin):
         stopped = _step(debugger, over=True)
     return report(debugger, stopped, before=before)
 
@@ -154,7 +157,7 @@ def _step(debugger: Debugger, *, over: bool) -> Stopped:
     target, stepper, pid = debugger.target, debugger.stepper, debugger.pid
     if debugger.walk is not None:
         if gates.on(debugger, over=over):
-            return Stopped("step" if stepper.judged is None else "event", target.moment, pid)
+            return Stopped(StopKind.STEP if stepper.judged is None else StopKind.EVENT, target.moment, pid)
         if (behind := gates.leave(debugger)) is not None:
             return behind
         stopped = stepper.to_gate(pid)
@@ -162,12 +165,12 @@ def _step(debugger: Debugger, *, over: bool) -> Stopped:
         stopped = stepper.leave_kernel(pid) if over else stepper.to_gate(pid)
     else:
         stopped = stepper.line(pid, over=over, hidden=debugger.hidden)
-    if stopped.why == "step" and not over and target.moment.pc in debugger.programs.gates:
+    if stopped.why == StopKind.STEP and not over and target.moment.pc in debugger.programs.gates:
         stopped = gates.enter(debugger)
         debugger.walked()
         walk = debugger.walk
         if walk is not None and walk.line.wanted and gates.wanted(debugger)(walk.line):
-            return stopped._replace(why="event")
+            return stopped._replace(why=StopKind.EVENT)
     return stopped
 
 
@@ -176,7 +179,7 @@ def _repeated(debugger: Debugger, argument: str, one: Callable[[], Stopped], *, 
     before = debugger.activation
     for left in reversed(range(count(argument))):
         stopped = one()
-        if stopped.why != "step":
+        if stopped.why != StopKind.STEP:
             break
         if left:
             debugger.moved(debugger.pid)
@@ -209,14 +212,14 @@ def report(
     debugger.ended = stopped.why in OVER
     switched = "" if stopped.pid in (debugger.pid, KERNEL) else f"[Switching to process {stopped.pid}]\n"
     debugger.moved(stopped.pid or (debugger.pid if _lives(debugger) else KERNEL))
-    if stopped.why == "exit":
+    if stopped.why == StopKind.EXIT:
         debugger.walk = None
         debugger.moved(KERNEL)
         return f"{said}[The machine is switched off, exit status {stopped.status}]\n"
-    if stopped.why == "panic":
+    if stopped.why == StopKind.PANIC:
         return f"{said}[Kernel panic]\n{stopped.detail}\n"
     judged = debugger.stepper.judged
-    if stopped.why in ("place", "event") and judged is not None:
+    if stopped.why in (StopKind.PLACE, StopKind.EVENT) and judged is not None:
         inline_calls.show_breakpoint(debugger, judged)
         debugger.reached = judged
         if judged.commands[:1] == [SILENT]:

@@ -10,7 +10,7 @@ from orrery.debugger.debugger import Activation, Debugger
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.reverse_step import line_back, resume_back, to_call
 from orrery.timetravel.python_breakpoints import is_kind
-from orrery.timetravel.stops import Stopped
+from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.time_commands import (
     TimeCommands,
     goal_of,
@@ -26,10 +26,10 @@ def continue_(debugger: Debugger, argument: str) -> str:
     breakpoints, stepper, target = debugger.breakpoints, debugger.stepper, debugger.target
     if (walk := debugger.walk) is not None:
         if gates.on(debugger, backwards=True, to_stop=True):
-            return report(debugger, Stopped("event", target.moment, debugger.pid))
+            return report(debugger, Stopped(StopKind.EVENT, target.moment, debugger.pid))
         debugger.walk = None
         target.goto(walk.since)
-        gate = Stopped("place", target.moment, target.current)
+        gate = Stopped(StopKind.PLACE, target.moment, target.current)
         stepper.judged = breakpoints.judged(gate)
         if stepper.judged is not None:
             return _back(debugger, gate)
@@ -41,7 +41,9 @@ def continue_(debugger: Debugger, argument: str) -> str:
             stopped = gates.entered_at_stop(debugger, stopped, backwards=True)
         elif stopped is not None:
             stepper.judged = breakpoints.judged(stopped)
-        if stopped is not None and (stopped.why not in ("place", "event") or stepper.judged is not None):
+        if stopped is not None and (
+            stopped.why not in (StopKind.PLACE, StopKind.EVENT) or stepper.judged is not None
+        ):
             return _back(debugger, stopped)
 
 
@@ -76,16 +78,16 @@ def finish(debugger: Debugger, argument: str) -> str:
 def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
     debugger.stepper.judged = None
     before = debugger.activation
-    stopped = Stopped("step", debugger.target.moment, debugger.pid)
+    stopped = Stopped(StopKind.STEP, debugger.target.moment, debugger.pid)
     for _ in range(count(argument)):
         if debugger.walk is not None and gates.on(debugger, backwards=True, over=over):
             if debugger.stepper.judged is not None:
-                stopped = Stopped("event", debugger.target.moment, debugger.pid)
+                stopped = Stopped(StopKind.EVENT, debugger.target.moment, debugger.pid)
                 break
             continue
         debugger.walk = None
         stopped = line_back(debugger, over=over)
-        if stopped.why != "step":
+        if stopped.why != StopKind.STEP:
             break
     return _back(debugger, stopped, before=before)
 
@@ -159,7 +161,7 @@ def steered(debugger: Debugger, line: str) -> str | None:
 
 def _moved(debugger: Debugger, stopped: Stopped) -> str:
     debugger.walk, debugger.stepper.judged = None, None
-    if stopped.why in ("limit", "step"):
+    if stopped.why in (StopKind.LIMIT, StopKind.STEP):
         debugger.moved(stopped.pid)
         debugger.target.take_output()
         return position(debugger, changed=True)

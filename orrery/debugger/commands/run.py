@@ -3,11 +3,12 @@
 The run is the same each time: what was typed, or changed, in this future is done again at its moment.
 """
 
-from orrery.debugger.breakpoints import CATCH, EXEC, Breakpoint
+from orrery.debugger.breakpoints import CATCH, Breakpoint
 from orrery.debugger.commands import execution
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.resolver import place_in
+from orrery.timetravel.events import EventKind
 from orrery.timetravel.stops import KERNEL
 
 
@@ -20,7 +21,7 @@ def at_power_on(debugger: Debugger) -> str:
 def to_main(debugger: Debugger) -> str:
     """Run until the program that the debugger was given is in main."""
     breakpoints, stepper, program = debugger.breakpoints, debugger.stepper, debugger.programs.first
-    catch = breakpoints.add(Breakpoint(CATCH, EXEC), internal=True)
+    catch = breakpoints.add(Breakpoint(CATCH, EventKind.EXEC), internal=True)
     stopped = stepper.resume()
     while stepper.judged is catch and debugger.programs.find(stopped.pid) is not program:
         stopped = stepper.resume()
