@@ -24,7 +24,8 @@ from orrery.debugger.c.ctypes import (
 )
 from orrery.debugger.c.expressions import evaluate, typed
 from orrery.debugger.c.format import formatted, shown
-from orrery.debugger.c.syntax import is_constant, parse
+from orrery.debugger.c.syntax import parse
+from orrery.debugger.c.tree import is_constant
 from orrery.debugger.c.values import Value
 from orrery.debugger.errors import Unavailable
 

@@ -1,4 +1,4 @@
-"""Expressions of C: what the trees of syntax.py are worth, over the types of DWARF.
+"""Expressions of C: the evaluation of trees (tree.py), over the types of DWARF.
 
 Memory is read when a value is needed, and not for its address, size or type.  There are no calls, for a call
 would change the machine.  An assignment changes it too, but is asked for by its sign.  What names, registers
@@ -9,23 +9,23 @@ from typing import Final, Protocol
 
 from orrery.debugger.c.arithmetic import combined, complemented, converted, negated, truth, widened
 from orrery.debugger.c.ctypes import INT, ULONG, VOID, CType, array_of, pointer_to
-from orrery.debugger.c.syntax import (
+from orrery.debugger.c.syntax import parse
+from orrery.debugger.c.tokens import ExpressionSyntaxError
+from orrery.debugger.c.tree import (
     Assignment,
     Binary,
-    Call,
     Cast,
     Conditional,
     Constant,
+    FunctionCall,
     Member,
     Name,
     Node,
     Register,
-    SyntaxTrouble,
     TypeName,
     Unary,
     is_constant,
-    parse,
-)  # fmt: skip
+)
 from orrery.debugger.c.values import Value, storage_bytes
 from orrery.debugger.errors import Unavailable
 
@@ -61,7 +61,7 @@ def tree(text: str, scope: Scope) -> Node:
     """
     try:
         return parse(text, scope.type)
-    except SyntaxTrouble as error:
+    except ExpressionSyntaxError as error:
         for name in error.names:
             scope.variable(name)
         raise
@@ -116,7 +116,7 @@ class _Evaluation:
                 return self._cast(self.value(operand), type_)
             case Member(operand, name, is_pointer):
                 return self._member(self.value(operand), name, is_pointer=is_pointer)
-            case Call(operand, _):
+            case FunctionCall(operand, _):
                 name = operand.name if isinstance(operand, Name) else "a function"
                 self.value(operand)
                 raise Unavailable(
@@ -274,7 +274,7 @@ class _Typing(_Evaluation):
         match node:
             case TypeName(type_):
                 return _any(type_)
-            case Call(operand, _):
+            case FunctionCall(operand, _):
                 called = self.value(operand).type
                 function = called.of if called.kind == "pointer" else called
                 if function.kind != "function":

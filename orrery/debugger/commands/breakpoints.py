@@ -12,7 +12,7 @@ from orrery.command import BadCommand
 from orrery.debugger import python_code
 from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Block, Breakpoint
 from orrery.debugger.c.expressions import tree, valued
-from orrery.debugger.c.syntax import Name, TypeName, is_constant, parts
+from orrery.debugger.c.tree import Name, TypeName, is_constant, parts
 from orrery.debugger.c.values import storage_bytes
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable

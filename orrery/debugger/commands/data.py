@@ -12,7 +12,7 @@ from orrery.debugger.c.ctypes import DOUBLE, ULONG, CType, Field
 from orrery.debugger.c.expressions import evaluate, tree, typed
 from orrery.debugger.c.format import LETTERS as VALUE_LETTERS
 from orrery.debugger.c.format import formatted, text_at
-from orrery.debugger.c.syntax import TypeName
+from orrery.debugger.c.tree import TypeName
 from orrery.debugger.c.values import Value
 from orrery.debugger.debugger import ABI_NAMES, Debugger
 from orrery.debugger.disassembly import disassembled
