@@ -18,10 +18,10 @@ from typing import Any, Final
 from bench.terminal import BenchError
 from kernel.abi import elf
 from orrery import Machine
-from orrery.timetravel.navigation import SPACING_S
 from orrery.timetravel.place import Place
 from orrery.timetravel.target import Target
 from orrery.timetravel.timeline import Timeline
+from orrery.timetravel.timeline_execution import SPACING_S
 from toolchain import cc, fsimage, image
 
 ROUNDS: Final = 150  # of some 7 million instructions

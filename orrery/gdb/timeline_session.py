@@ -1,11 +1,8 @@
-"""A traveller: the machine of a session under gdb, and its past.
+"""A gdb session on a timeline: the machine under gdb, which goes on from the present, and its past.
 
 The machine runs in this process, with the person's console, as it would without gdb: that is the present.
-The past is a Timeline of the same run, whose checkpoints are copies of this process, made now and then while
-the machine runs.  Where there can be none, because the process has threads, it is made when gdb first goes
-back: of a machine that is made in the same way, to which the same is done at the same moments.  It is brought
-up to the present when gdb goes back from there.  Going on from the past leads to the present again, and then
-the machine goes on.
+The past is a Timeline of the same run (session_past.py).  It is brought up to the present when gdb goes back
+from there.  Going on from the past leads to the present again, and then the machine goes on.
 
         present   o------------------------------->x
         past      o---------------------->|            gdb is here: looks, steps, runs either way
@@ -13,23 +10,18 @@ the machine goes on.
 Nothing can be changed in the past: the machine of the session has gone on from there already.
 """
 
-import gc
-import os
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 from kernel.abi.memlayout import KERNBASE
 from orrery.errors import CannotGoOn
+from orrery.gdb.session_past import SessionPast
 from orrery.machine.machine import Machine
 from orrery.pool.channel import Value
-from orrery.timetravel.checkpoint_process import can_fork, fork
-from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
 from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.mutations import Mutations
-from orrery.timetravel.navigation import SPACING_S
 from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 from orrery.timetravel.target import ProcessInfo, Target
@@ -51,15 +43,7 @@ class TimelineSession(Mutations):
         changes: Iterable[Change] | None = None,
     ) -> None:
         self._present: Final = target
-        self._changes: Final = list(changes or ())
-        self._is_replay: Final = changes is not None
-        if not self._is_replay:
-            machine.keyboard.on_type.append(lambda keys: self._note(ChangeKind.TYPE, keys))
-        self._machine: Final = machine
-        self._past: Timeline | None = None
-        self._copies: list[int] = []  # processes that may have ended
-        self._plants = False  # whether the past grows while the machine runs
-        self._planted_s = 0.0
+        self._past: Final = SessionPast(machine, target, changes, self._look)
         self._stop_asked = False
         self._here: Target | Timeline = target
         self._places: tuple[Place, ...] = ()
@@ -76,54 +60,23 @@ class TimelineSession(Mutations):
     def close(self) -> None:
         """Let the past go."""
         self.come_back()
-        if self._past is not None:
-            self._past.close()
-            self._past = None
-        self._plants = False
+        self._past.close()
 
     def begin(self) -> None:
         """The machine is about to make its first step: from now on its past is kept."""
-        if not can_fork():
-            return
-        gc.collect()
-        gc.freeze()
-        with suppress(NoRoom):
-            first = self._fork()
-            self._past = Timeline(changes=self._changes, first=first)
-            self._past.on_slice = self._look
-            self._plants = True
-            self._planted_s = time.monotonic()
+        self._past.begin()
 
     def pause(self) -> None:
-        """To be called now and then while the machine runs: let it stand still where a copy is due."""
-        if self._plants and self._past is not None and time.monotonic() > self._planted_s + SPACING_S:
+        """To be called now and then while the machine runs: let it stand still where a checkpoint is due."""
+        if self._past.is_due:
             self._present.ask_stop()
-
-    def _plant(self) -> None:
-        """Keep a copy of the present, but not in the middle of a wait, which is a single step."""
-        past = self._past
-        if past is None or not self._plants or self._present.moment.waiting:
-            return
-        if not can_fork():
-            self._plants = False
-            return
-        with suppress(NoRoom):
-            past.plant(self._fork())
-        self._planted_s = time.monotonic()
-
-    def _fork(self) -> CheckpointProxy:
-        self._copies = [copy for copy in self._copies if not os.waitpid(copy, os.WNOHANG)[0]]
-        done = self._changes if not self._is_replay else self._changes[: self._present.input_log.done]
-        replica = fork(self._machine, self._present, done)
-        self._copies.append(replica.pid)
-        return replica
 
     def come_back(self) -> None:
         """Be in the present."""
         self._here = self._present
 
-    def _note(self, name: ChangeKind, *arguments: Value) -> None:
-        self._changes.append(Change(self._present.moment, name, arguments))
+    def _look(self) -> None:
+        self.on_slice()
 
     # --- looking ---
 
@@ -167,7 +120,7 @@ class TimelineSession(Mutations):
     @property
     def newest(self) -> Moment:
         """Where the recording ends, or the present."""
-        ends = [change.moment for change in self._changes if change.name == ChangeKind.END]
+        ends = [change.moment for change in self._past.changes if change.name == ChangeKind.END]
         return max((*ends, self._present.moment), key=lambda moment: moment.ticks)
 
     def read_physical(self, pa: int, n: int) -> bytes:
@@ -176,7 +129,7 @@ class TimelineSession(Mutations):
     # --- changing ---
 
     def type(self, keys: bytes) -> bool:
-        if self._is_replay or self._here is not self._present:
+        if self._past.is_replay or self._here is not self._present:
             return super().type(keys)
         self._present.type(keys)  # which is noted, as if it had come from the console
         return True
@@ -187,11 +140,11 @@ class TimelineSession(Mutations):
             return False
         change = Change(self._present.moment, name, arguments)
         done = self._present.change(name, *arguments)
-        if done and self._is_replay:  # what was to come does not
-            self._changes[:] = self._present.input_log.changes()
+        if done and self._past.is_replay:  # what was to come does not
+            self._past.changes[:] = self._present.input_log.changes()
             self.close()
         elif done:
-            self._changes.append(change)
+            self._past.changes.append(change)
         return done
 
     # --- going forward ---
@@ -218,11 +171,10 @@ class TimelineSession(Mutations):
 
     def resume(self, limit: int | None = None) -> Stopped:
         """As Target.resume; from the past at most to the present, and on from there."""
-        if self._past is not None and self._here is self._past:
-            stopped = self._met(self._past, lambda past: past.resume(self._present.moment))
-            if stopped.why in (StopKind.PLACE, StopKind.EVENT, StopKind.INTERRUPT) and not self._has_arrived(
-                self._past
-            ):
+        if isinstance(past := self._here, Timeline):
+            stopped = self._met(past, lambda past: past.resume(self._present.moment))
+            here = (StopKind.PLACE, StopKind.EVENT, StopKind.INTERRUPT)
+            if stopped.why in here and not self._has_arrived(past):
                 return stopped
             self.come_back()
             if stopped.why != StopKind.LIMIT:
@@ -230,23 +182,23 @@ class TimelineSession(Mutations):
         return self._over() or self._last_word(self._run(limit))
 
     def _run(self, limit: Moment | int | None) -> Stopped:
-        """Let the present run, and keep copies of it."""
+        """Let the present run, with checkpoints on the way."""
         while True:
             stopped = self._present.resume(limit)
             if stopped.why != StopKind.INTERRUPT or self._stop_asked:
                 self._stop_asked = False
                 return stopped
-            self._plant()
+            self._past.add_checkpoint()
 
     def step(self, n: int = 1, pid: int | None = None) -> Stopped:
-        if self._past is None or self._here is not self._past:
+        if not isinstance(past := self._here, Timeline):
             stopped = self._over() or self._last_word(self._present.step(n, pid))
             self.steps_made = self._present.steps_made
             return stopped
-        self._equip(self._past)
-        stopped = self._past.step(n, pid)
-        self.steps_made = self._past.steps_made
-        if self._has_arrived(self._past):
+        self._equip(past)
+        stopped = past.step(n, pid)
+        self.steps_made = past.steps_made
+        if self._has_arrived(past):
             self.come_back()
         return stopped
 
@@ -281,7 +233,7 @@ class TimelineSession(Mutations):
                 if goal == now:
                     return Stopped(StopKind.LIMIT, now, self.current)
                 return self._over() or self._last_word(self._run(goal))
-        past = self._go_back()
+        past = self._past.opened()
         stopped = self._caught_up(past) or past.goto(goal)
         if self._has_arrived(past):
             self.come_back()
@@ -306,37 +258,26 @@ class TimelineSession(Mutations):
 
     def reverse_step(self, pid: int) -> Stopped:
         """Back by one step, or more up to the last that was made for process `pid`."""
-        past = self._go_back()
+        past = self._past.opened()
         return self._caught_up(past) or past.reverse_step_of(pid)
 
     def reverse_resume(self) -> Stopped:
         """Back to the last stop."""
-        past = self._go_back()
+        past = self._past.opened()
         stopped = self._caught_up(past)
         if stopped is not None:
             return stopped
         return self._met(past, Timeline.reverse_resume)
 
-    def _go_back(self) -> Timeline:
-        """The past, which is made where there is none."""
-        if self._past is None:
-            self._past = Timeline(changes=self._changes, **self._machine.config.options())
-            self._plants = False
-            self._past.on_slice = self._look
-        return self._past
-
-    def _look(self) -> None:
-        self.on_slice()
-
     def _caught_up(self, past: Timeline) -> Stopped | None:
         """Be in the past, level with the present if we were there; a stop if that was interrupted."""
         if self._here is past:
             return None
-        self._plant()
+        self._past.add_checkpoint()
         self._here = past
         past.set_places(())
         past.catch(())
-        past.foresee(self._changes)
+        past.foresee(self._past.changes)
         if past.goto(self._present.moment).why == StopKind.INTERRUPT:
             return self._interrupted(past)
         if past.moment != self._present.moment or past.registers(KERNEL) != self._present.registers(KERNEL):

@@ -65,13 +65,9 @@ class MachineConfig:
         if self.lab is not None and self.lab not in LAB_YEARS:
             raise BadInput(f"lab {self.lab}: no such year; give from {LAB_YEARS[0]} to {LAB_YEARS[-1]}")
         if not 0 <= self.columns <= TTY_COLUMNS_MAX:
-            raise BadInput(
-                f"{self.columns} columns: no terminal has that; give from 0 to {TTY_COLUMNS_MAX}"
-            )
+            raise BadInput(f"{self.columns} columns: no terminal has that; give from 0 to {TTY_COLUMNS_MAX}")
         if self.ustack is not None and not 1 <= self.ustack <= USTACK_MAX:
-            raise BadInput(
-                f"ustack {self.ustack}: no stack has that many pages; give from 1 to {USTACK_MAX}"
-            )
+            raise BadInput(f"ustack {self.ustack}: no stack has that many pages; give from 1 to {USTACK_MAX}")
         check_layout(self.layout)
 
     def options(self) -> dict[str, Any]:

@@ -1,296 +1,23 @@
-"""A journey through the time of a machine: forward, to any moment, and back by steps.
+"""Navigation: going to any moment of a timeline, and back by steps.
 
-The part of Timeline (timeline.py) that moves; reverse_search.py builds on it.  The machine is in processes of
-its own (checkpoint_server.py): the cursor, which runs, and checkpoints, forks of it that stand still.
-Nothing runs backwards.  To go back is to fork the nearest checkpoint before the goal and let that run up to
-it, which is exact: a run is decided by its beginning and by what came in from outside, and that was recorded.
-
-        o----------o----------o-----o--o--oo--->  cursor
-        beginning                 checkpoints, closer near the cursor
+The part of Timeline (timeline.py) that goes back; reverse_search.py builds on it.  Nothing runs backwards.
+To go back is to fork the nearest checkpoint before the goal and let that run up to it, which is exact: a run
+is decided by its beginning and by what came in from outside, and that was recorded.
 """
 
-import time
-from collections.abc import Callable, Iterable
-from functools import wraps
-from typing import Final, ParamSpec, Self
+from typing import Final
 
-from orrery.errors import CannotGoOn
-from orrery.pool.channel import Value
-from orrery.timetravel import events
-from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
-from orrery.timetravel.checkpoints import Checkpoints
-from orrery.timetravel.input_log import Change, ChangeKind
-from orrery.timetravel.kernel_writes import ELSEWHERE
+from orrery.timetravel.checkpoint_proxy import CheckpointProxy
 from orrery.timetravel.moment import Moment
-from orrery.timetravel.place import Place
-from orrery.timetravel.python_trace import PythonLine
 from orrery.timetravel.stops import StopKind, Stopped
-
-_P = ParamSpec("_P")
-
-MEMORY_BYTES_MAX: Final = 1 << 30
-CHECKPOINTS_MAX: Final = 256
-SLICE_S: Final = 0.03  # of wall time, between two looks at what else there is to do
-PATIENCE_S: Final = 0.005  # a run that takes longer is used for something else
-SPACING_S: Final = 0.09  # of wall time between checkpoints of a machine that goes on
-APPROACH_TICKS: Final = (40_000_000, 4_000_000, 200_000)
-"""How far before a goal checkpoints are left on the way to it: going back from there takes little time."""
+from orrery.timetravel.timeline_execution import APPROACH_TICKS, TimelineExecution, interruptible
 
 APPROACH_FACTOR: Final = 4  # one that is so many times as far is as good
 STEP_HISTORY_TICKS: Final = 1_000
-STEPS_MAX: Final = 2_000  # at a time; they take some 10 us each
 
 
-class Interrupted(Exception):
-    """Somebody asked for a stop."""
-
-
-def interruptible(go: Callable[_P, Stopped]) -> Callable[_P, Stopped]:
-    """A method of Journey that ends where the cursor is when somebody asks for a stop."""
-
-    @wraps(go)
-    def going(*args: _P.args, **keywords: _P.kwargs) -> Stopped:
-        try:
-            return go(*args, **keywords)
-        except Interrupted:
-            journey = args[0]
-            assert isinstance(journey, Navigation), "only its methods are decorated"
-            return journey.stopped(StopKind.INTERRUPT)
-
-    return going
-
-
-class Navigation:
-    """Of a machine by `options`, which are those of orrery.Machine as plain values; see Timeline.
-
-    `first` is a copy of such a machine before its first step, where somebody has one.
-    """
-
-    def __init__(
-        self,
-        *,
-        memory_bytes_max: int = MEMORY_BYTES_MAX,
-        checkpoints_max: int = CHECKPOINTS_MAX,
-        spacing_s: float = SPACING_S,
-        changes: Iterable[Change] = (),
-        first: CheckpointProxy | None = None,
-        **options: Value,
-    ) -> None:
-        self.warnings: tuple[str, ...] = ()
-        if first is None:
-            first, self.warnings = CheckpointProxy.start(options)
-        self._checkpoints: Final = Checkpoints(first, memory_bytes_max, checkpoints_max)
-        self._changes: Final = list(changes)  # all of this future
-        self._future = 1  # its number
-        self._cursor = self._informed(first.fork())
-        self._spacing_s: Final = spacing_s
-        self._ran_s = 0.0  # wall time since the last checkpoint
-        self._step_history: list[Moment] = []  # moments that follow each other, step by step
-        self._places: tuple[Place, ...] = ()
-        self._kinds: frozenset[str] = frozenset()
-        self._interrupted = False
-        self.steps_made = 0  # by the last call of step
-        self.sought = self._cursor.moment  # where somebody who looks back looks now
-        self.on_slice: Callable[[], None] = lambda: None
-
-    def close(self) -> None:
-        """Let all processes go. Closing twice is harmless."""
-        self._cursor.close()
-        self._checkpoints.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def moment(self) -> Moment:
-        """Where the cursor is."""
-        return self._cursor.moment
-
-    @property
-    def current(self) -> int:
-        """The process that the hart works for, or KERNEL."""
-        return self._cursor.current
-
-    def take_output(self) -> bytes:
-        """What the console has shown since the last time, or since the cursor was taken back."""
-        taken = bytes(self._cursor.output)
-        self._cursor.output.clear()
-        return taken
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """All that was done to the machine from outside, in this future."""
-        return tuple(self._changes)
-
-    @property
-    def checkpoints(self) -> tuple[Moment, ...]:
-        """Where there are checkpoints now."""
-        return self._checkpoints.moments
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The processes that there are for it now."""
-        return (self._cursor.pid, *self._checkpoints.pids)
-
-    @property
-    def newest(self) -> Moment:
-        """The last one that is known: where a recording ends, or as far as anybody has been."""
-        ends = (change.moment for change in self._changes if change.name == ChangeKind.END)
-        return max((*ends, self._checkpoints.moments[-1], self.moment), key=lambda moment: moment.ticks)
-
-    # --- going forward, as Target ---
-
-    def set_places(self, places: Iterable[Place]) -> None:
-        """From now on stop at these places, and at no others."""
-        self._places = tuple(places)
-
-    def catch(self, kinds: Iterable[str]) -> None:
-        """From now on stop at these events, see events.py; raises ValueError for one that there is not."""
-        kinds = frozenset(kinds)
-        events.check(kinds)
-        self._kinds = kinds
-
-    def ask_stop(self) -> None:
-        """Make what runs return; for another thread, a signal handler, or on_slice."""
-        self._interrupted = True
-
-    @interruptible
-    def resume(self, limit: Moment | int | None = None) -> Stopped:
-        """Run until something happens, or until `limit`, a moment or ticks. A place at pc does not count."""
-        self._cursor.equip(self._places, self._kinds)
-        return self._explained(self._run(self._cursor, limit, heeds_end=True))
-
-    @interruptible
-    def step(self, n: int = 1, pid: int | None = None) -> Stopped:
-        """Make `n` steps: an instruction, a trap's entry, a gate or a wait each; as in Target."""
-        self._cursor.equip(self._places, self._kinds)
-        self.steps_made = 0
-        while True:
-            value, made = self._cursor.call("step", min(n, STEPS_MAX), pid, SLICE_S)
-            n -= made
-            self.steps_made += made
-            stopped = Stopped.of(value)
-            if stopped.why not in (StopKind.SLICE, StopKind.STEP) or (stopped.why == StopKind.STEP and not n):
-                return self._explained(stopped)
-            self._look_up()
-
-    def trace(self) -> tuple[Stopped, tuple[PythonLine, ...]]:
-        """Make one step, and tell which lines of the kernel's Python ran in it; as in Target."""
-        self._cursor.equip(self._places, self._kinds)
-        stopped, lines = self._cursor.call("trace")
-        return Stopped.of(stopped), tuple(PythonLine(*one) for one in lines)
-
-    def python_value(self, since: Moment, *arguments: Value) -> str:
-        """As Target, in a copy that goes to the gate at `since` again."""
-        base = self._checkpoints.at(since) or self._checkpoints.before(since.ticks)
-        assert base is not None, "there is a checkpoint before each gate"
-        copy = self._informed(base.fork())
-        try:
-            self._run(copy, since)
-            value: str = copy.call("python_value", *arguments)
-            return value
-        finally:
-            copy.close()
-
-    def _run(
-        self, runner: CheckpointProxy, limit: Moment | int | None, *, heeds_end: bool = False
-    ) -> Stopped:
-        """Let `runner` run as it is equipped, and leave checkpoints on its way; raises Interrupted."""
-        while True:
-            began = time.monotonic()
-            runner.ask("run", limit, SLICE_S, heeds_end)
-            if not runner.answers(PATIENCE_S) or self._checkpoints.must_measure:
-                self._checkpoints.measure(runner)  # while the machine runs
-            stopped = Stopped.of(runner.answer())
-            self._ran_s += time.monotonic() - began
-            if self._ran_s > self._spacing_s and self._is_far(runner.moment.ticks, APPROACH_TICKS[-1]):
-                self._checkpoint(runner)
-            if stopped.why != StopKind.SLICE:
-                return stopped
-            self._look_up()
-
-    def _explained(self, stopped: Stopped) -> Stopped:
-        """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
-        if stopped.why != StopKind.PLACE or stopped.detail in ("", ELSEWHERE):
-            return stopped
-        assert stopped.since is not None and stopped.place is not None, "who writes has begun to do so"
-        copy = self._copy_before(stopped.since.ticks)
-        assert copy is not None, "nothing is written before there is a checkpoint"
-        try:
-            self._run(copy, stopped.since)
-            line = copy.call("who_writes", stopped.place)
-        finally:
-            copy.close()
-        return stopped._replace(detail=f"{line}, {stopped.detail}") if line else stopped
-
-    def _is_far(self, ticks: int, distance: int) -> bool:
-        """Whether there is no checkpoint within `distance` before a time."""
-        base = self._checkpoints.before(ticks)
-        return base is None or base.moment.ticks < ticks - distance
-
-    def _checkpoint(self, runner: CheckpointProxy) -> None:
-        """Leave one where `runner` is; not in the middle of a wait, which is a single step."""
-        if not runner.moment.waiting:
-            self._ran_s = 0.0
-            try:
-                checkpoint = runner.fork()
-            except NoRoom:
-                self._checkpoints.give_way()
-            else:
-                self._checkpoints.add(checkpoint, self.moment.ticks)
-
-    # --- what is known of another machine that makes the same run ---
-
-    def plant(self, checkpoint: CheckpointProxy) -> None:
-        """Keep a copy of it."""
-        self._checkpoints.add(checkpoint, checkpoint.moment.ticks)
-        if self._checkpoints.must_measure:
-            self._checkpoints.measure(self._cursor)
-
-    def foresee(self, changes: Iterable[Change]) -> None:
-        """Let `changes` be all that is done; those that were done before are the first of them."""
-        changes = list(changes)
-        if changes != self._changes:
-            self._changes[:] = changes
-            self._future += 1
-            self._informed(self._cursor)
-
-    # --- copies ---
-
-    def _copy_before(self, ticks: int) -> CheckpointProxy | None:
-        """A copy of the last checkpoint earlier than `ticks`; None at the beginning."""
-        while (base := self._checkpoints.before(ticks)) is not None:
-            if (copy := self._copy(base)) is not None:
-                return copy
-        return None
-
-    def _copy(self, base: CheckpointProxy) -> CheckpointProxy | None:
-        """A copy of a checkpoint, told what is to come in; None where that has gone.
-
-        Somebody has killed it, or it gave way to the copy.
-        """
-        while base in self._checkpoints:
-            try:
-                return self._informed(base.fork())
-            except NoRoom:
-                if not self._checkpoints.give_way():
-                    raise
-            except CannotGoOn:
-                if not self._checkpoints.lose(base):
-                    raise
-        return None
-
-    def _look_up(self) -> None:
-        """See what else there is to do; raises Interrupted."""
-        self.on_slice()
-        if self._interrupted:
-            self._interrupted = False
-            raise Interrupted
-
-    # --- going back ---
+class Navigation(TimelineExecution):
+    """Moves the cursor."""
 
     @interruptible
     def goto(self, goal: Moment | int) -> Stopped:
@@ -355,13 +82,6 @@ class Navigation:
         else:
             old.close()
 
-    def _informed(self, copy: CheckpointProxy) -> CheckpointProxy:
-        """`copy`, told what is to come in from outside."""
-        if copy.future != self._future:
-            copy.call("load", self._changes)
-            copy.future = self._future
-        return copy
-
     def _approach(self, runner: CheckpointProxy, ticks: int) -> None:
         """Run to shortly before `ticks`, and leave checkpoints on the way where there are none."""
         for distance in APPROACH_TICKS:
@@ -371,7 +91,7 @@ class Navigation:
                 self._checkpoint(runner)
 
     def _find_step_history(self, goal: Moment) -> bool:
-        """Have the moments that lead to `goal` in the trail; False at the beginning."""
+        """Have the moments that lead to `goal` in the step history; False at the beginning."""
         if goal in self._step_history[1:]:
             return True
         walker = self._copy_before(goal.ticks)
@@ -379,13 +99,9 @@ class Navigation:
             return False
         try:
             self._approach(walker, goal.ticks)
-            trail = walker.call("walk", goal, goal.ticks - STEP_HISTORY_TICKS)
+            found = walker.call("walk", goal, goal.ticks - STEP_HISTORY_TICKS)
         finally:
             walker.close()
-        self._step_history = [Moment(*one) for one in trail]
-        assert len(trail) > 1, "a trail begins before the moment to which it leads"
+        self._step_history = [Moment(*one) for one in found]
+        assert len(found) > 1, "a step history begins before the moment to which it leads"
         return True
-
-    def stopped(self, why: StopKind) -> Stopped:
-        """Stopped, where the cursor is."""
-        return Stopped(why, self.moment, self.current)

@@ -18,9 +18,10 @@ from emu.cpu.hart import USER
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy
 from orrery.timetravel.kernel_writes import ELSEWHERE
 from orrery.timetravel.moment import Moment
-from orrery.timetravel.navigation import SLICE_S, Navigation, interruptible
+from orrery.timetravel.navigation import Navigation
 from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import KERNEL, StopKind, Stopped
+from orrery.timetravel.timeline_execution import SLICE_S, interruptible
 
 STOPS_MAX: Final = 200
 """How many stops a copy makes before it looks further on."""
@@ -30,7 +31,7 @@ SWITCH: Final = "switch"
 
 
 class ReverseSearch(Navigation):
-    """A journey that can go to where something happened."""
+    """Goes to where something happens next, or happened last."""
 
     def run_until(self, event: str | Place, *, backwards: bool = False) -> Stopped:
         """Go to where `event` (see events.py) happens next, or happened last; or an access to a place."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orrery.gdb import timeline_session as module
+from orrery.gdb import session_past as module
 from orrery.gdb.timeline_session import TimelineSession
 from orrery.machine.config import MachineConfig
 from orrery.machine.machine import Machine
@@ -61,8 +61,8 @@ def test_the_present_goes_on_from_the_past_and_its_copies_end(
     assert session.resume().why == "asleep"
     session.goto(seen[1][0])
     assert session._here.digest() == seen[1][1]
-    copies = list(session._copies)
+    copies = list(session._past._copies)
     session.close()
     for copy in copies:
         assert os.waitpid(copy, 0)[1] == 0
-    session._copies.clear()
+    session._past._copies.clear()
