@@ -70,7 +70,7 @@ def test_who_writes_a_page_the_program_and_the_kernel(session: Session) -> None:
     kernel = session.say(f"monitor next write 2 {page}")
     assert f"{int(page, 16) + 8:#x}" not in kernel and "read of process 2 (prog)" in kernel
     assert re.search(
-        r"kernel/\w+\.py:\d+ in [\w.]+, the kernel behind gate usertrap, read of process 2", kernel
+        r"kernel/[\w/]+\.py:\d+ in [\w.]+, the kernel behind gate usertrap, read of process 2", kernel
     )
     same = session.say(f"monitor next write 2 {page} 1")
     assert re.search(AT, same), "what is stored is what was there"
