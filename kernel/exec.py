@@ -153,7 +153,6 @@ class _Program:
                 self._map_text(va, offset, size)
             elif size:
                 self._fill(va, self._read_exactly(offset, size))
-        self._grow_to(end, perm)
 
     def _grow_to(self, sz: int, perm: int) -> None:
         if sz > self.space.sz:

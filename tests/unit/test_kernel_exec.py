@@ -10,11 +10,18 @@ from exec_bench import Bench
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kernel import exec as kernel_exec
 from kernel.abi import elf
+from kernel.abi.fcntl import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
 from kernel.abi.param import MAXARG, USERSTACK
+from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress
+from kernel.exec import fetch_argv
+from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.mmap import sys_mmap
 from kernel.thread import TF_A1, TF_EPC, TF_SP
+from kernel.xv6.lab import sys_sigalarm
 from toolchain import cc
 
 SH = cc.compile_user([Path(__file__).resolve().parents[2] / "user" / "bin" / "sh.c"])
@@ -185,6 +192,8 @@ _bench: Bench | None = None
         ([b"echo"] * MAXARG, MAXARG),
         ([b"echo"] * (MAXARG + 1), -1),
         ([b"x" * (STACK - 40)], 1),
+        ([b"x" * (STACK - 17)], 1),  # all of it: the string with its NUL, and 16 bytes of argv
+        ([b"x" * (STACK - 16)], -1),
         ([b"x" * (STACK - 1)], -1),
         ([b"x" * STACK], -1),
         ([b"x" * 1000] * (4 * USERSTACK), 4 * USERSTACK),
@@ -194,6 +203,84 @@ _bench: Bench | None = None
 )
 def test_arguments_fit_on_the_stack_or_not(bench: Bench, argv: list[bytes], expected: int) -> None:
     assert bench.exec(SH, argv) == expected
+
+
+@pytest.mark.parametrize("argc", [1, 2, 3, 4])
+def test_argv_ends_with_a_null(bench: Bench, argc: int) -> None:
+    """The last word, be there padding behind it or a string."""
+    bench.exec(SH, [b"an argument"] * argc)
+    pointers = struct.unpack(
+        f"<{argc + 1}Q", bench.k.copyin(bench.p.space, bench.p.thread.tf[TF_A1], 8 * argc + 8)
+    )
+    assert all(pointers[:-1]) and pointers[-1] == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "fits"),
+    [
+        (0, 0, True),
+        (MAXARG - 1, 4, True),
+        (MAXARG, 4, False),
+        (1, PGSIZE - 1, True),
+        (1, PGSIZE, False),
+    ],
+)
+def test_argv_is_fetched_up_to_its_limits(bench: Bench, count: int, length: int, fits: bool) -> None:
+    """MAXARG words with the NULL, each string within a page with its NUL."""
+    k, p = bench.k, bench.p
+    bench.exec(SH)
+    old = p.space.sz
+    k.vm.grow(p.space, old, old + 3 * PGSIZE, PTE_R | PTE_W)
+    p.space.sz = old + 3 * PGSIZE
+    k.copyout(p.space, old, b"".join(struct.pack("<Q", old + PGSIZE) for _ in range(count)) + bytes(8))
+    k.copyout(p.space, old + PGSIZE, b"x" * length + bytes(1))
+    if fits:
+        assert fetch_argv(k, p, old) == [b"x" * length] * count
+    else:
+        with pytest.raises(BadAddress):
+            fetch_argv(k, p, old)
+    bench.exec(SH)
+
+
+def test_of_the_old_program_nothing_goes_on(bench: Bench) -> None:
+    """Neither its mappings nor its alarm."""
+    k, p = bench.k, bench.p
+    bench.exec(SH)
+    sys_sigalarm(k, p, 1, 0x100)
+    at = sys_mmap(k, p, 0, PGSIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
+    k.copyout(p.space, at, b"x")
+    assert bench.exec(SH) == 1
+    assert p.alarm is None and not p.space.vmas
+    with pytest.raises(BadAddress):
+        k.copyin(p.space, at, 1)
+
+
+def test_bit_0_of_the_entry_does_not_count(bench: Bench) -> None:
+    assert bench.exec(patched((24, "<Q", HEADER.entry | 1))) == 1  # type: ignore[union-attr]
+    assert bench.p.thread.tf[TF_EPC] == HEADER.entry  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("stored_to", [False, True])
+def test_text_of_a_file_that_programs_may_store_to_is_not_shared(bench: Bench, stored_to: bool) -> None:
+    k, p = bench.k, bench.p
+    ip = Inode(k, 1, 9)
+    ip.writable_mappings = int(stored_to)
+    new = kernel_exec._build(k, p, [b"sh"], ip, lambda offset, n: SH[offset : offset + n])
+    assert bool(k.text.inodes.get(ip)) != stored_to
+    k.vm.free_user(new.space, new.space.sz)
+    k.text.drop(ip)
+
+
+def test_the_machines_own_program_is_that_of_process_1_and_of_its_child_till_that_execs(bench: Bench) -> None:
+    class Family:
+        def __init__(self, name: str, parent: "Family | None") -> None:
+            self.name, self.parent = name, parent
+
+    init = Family("init", None)
+    child, other = Family("init", init), Family("sh", init)
+    cases = [(init, True), (child, True), (other, False), (Family("init", child), False)]
+    for p, starts in cases:
+        assert kernel_exec._is_start(p) == starts  # type: ignore[arg-type]
 
 
 def test_out_of_memory_at_every_allocation(bench: Bench) -> None:
