@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from orrery.debugger.c.ctypes import VOID, CType
 from orrery.inspect.dwarf import DebugInfo
-from orrery.timetravel.events import EventKind
+from orrery.machine.events import EventKind
 from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.timeline import Timeline

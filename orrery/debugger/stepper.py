@@ -16,11 +16,11 @@ from orrery.debugger.breakpoints import Breakpoint, Breakpoints
 from orrery.debugger.frames import SP
 from orrery.debugger.linespec import Linespecs
 from orrery.inspect.dwarf import RA, DebugInfo, Function
-from orrery.timetravel.events import EventKind
+from orrery.machine.events import EventKind
+from orrery.machine.python_breakpoints import is_kind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from orrery.timetravel.program_symbols import ProgramSymbols
-from orrery.timetravel.python_breakpoints import is_kind
 from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.timeline import Timeline
 

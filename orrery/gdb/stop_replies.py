@@ -17,8 +17,8 @@ from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.reply_queue import SIGINT, SIGTRAP, ReplyQueue
 from orrery.gdb.symbol_files import SymbolFiles
 from orrery.gdb.timeline_session import TimelineSession
-from orrery.timetravel import events
-from orrery.timetravel.events import EventKind
+from orrery.machine import events
+from orrery.machine.events import EventKind
 from orrery.timetravel.stops import StopKind
 from orrery.timetravel.target import KERNEL, Stopped
 

@@ -11,13 +11,13 @@ from emu.loop import Stop
 from orrery.errors import Deadlock, ExpectTimeout, PoweredOff
 
 if TYPE_CHECKING:
+    from orrery.machine.events import Happening
     from orrery.machine.machine import Machine
-    from orrery.timetravel.events import Happening
 
 
 def run_until(machine: "Machine", event: str, timeout_s: float | None) -> "Happening":
     """See Machine.run_until."""
-    from orrery.timetravel.events import Catcher, check
+    from orrery.machine.events import Catcher, check
 
     check((event,))
     found: list[Happening] = []

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from orrery.machine.dialogue import Dialogue
-    from orrery.timetravel.events import Happening
+    from orrery.machine.events import Happening
 
 
 class Machine:
@@ -126,7 +126,7 @@ class Machine:
         return self._dialogue.sh(checks.text("cmd", cmd), timeout_s)
 
     def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
-        """Run until an event of orrery/timetravel/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
+        """Run until an event of orrery/machine/events.py: fork, exec, exit, fault, crash, syscall:NAME ...
 
         What the console shows is waited for with expect; a Timeline stops at places of memory and code, too.
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from orrery.pool.channel import PROTOCOL, BadAnswer, Value
 
 if TYPE_CHECKING:
+    from orrery.machine.events import Happening
     from orrery.machine.hooks import Event
-    from orrery.timetravel.events import Happening
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def ram(value: Value, size: int) -> bytes:
 
 
 def happening(value: Value) -> "Happening":
-    from orrery.timetravel.events import Happening
+    from orrery.machine.events import Happening
 
     kind, pid, what = parts(value, 3)
     return Happening(typed(kind, str), typed(pid, int), typed(what, str))

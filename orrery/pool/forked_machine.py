@@ -20,8 +20,8 @@ from orrery.pool import answers, serialized_exception
 from orrery.pool.channel import ANSWER_BYTES_MAX, BadAnswer, Channel, Hangup, Value
 
 if TYPE_CHECKING:
+    from orrery.machine.events import Happening
     from orrery.machine.hooks import Hook
-    from orrery.timetravel.events import Happening
 
 CONSOLE_CHARS_MAX: Final = 1 << 18
 CRASHES_MAX: Final = 1000  # that are kept
@@ -119,7 +119,7 @@ class ForkedMachine:
         return digest
 
     def run_until(self, event: str, timeout_s: float | None = None) -> "Happening":
-        """Run until an event of orrery/timetravel/events.py: fork, exec, exit, fault, syscall:NAME ..."""
+        """Run until an event of orrery/machine/events.py: fork, exec, exit, fault, syscall:NAME ..."""
         __tracebackhide__ = True
         timeout = checks.seconds("timeout_s", timeout_s, zero=True)
         happening: Happening = self.call("run_until", checks.text("event", event), timeout)

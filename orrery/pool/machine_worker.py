@@ -14,13 +14,13 @@ from typing import Any, Final
 from kernel.kernel import KernelPanic
 from orrery.errors import BadInput, CannotGoOn, MachineStopped
 from orrery.inspect import postmortem
+from orrery.machine import events
 from orrery.machine.hooks import Event
 from orrery.pool.booted_machine import BootedMachine
 from orrery.pool.channel import PROTOCOL, Channel, Value
 from orrery.pool.recipe import Recipe
 from orrery.pool.watchdog import PATIENCE_S, Watchdog
 from orrery.pool.worker import Worker
-from orrery.timetravel import events
 from toolchain.paths import in_tree
 
 

@@ -13,7 +13,7 @@ from emu.events import NEVER
 from emu.loop import Stop
 from kernel.proc import Proc
 from orrery.inspect import postmortem
-from orrery.timetravel.events import EventKind
+from orrery.machine.events import EventKind
 from orrery.timetravel.input_log import Change, InputLog, ReplayDiverged
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.moment import Moment
@@ -64,7 +64,7 @@ class Execution(ABC):
         self._stops.set_places(places)
 
     def catch(self, kinds: Iterable[str]) -> None:
-        """From now on stop at these events, see events.py; raises ValueError for one that there is not."""
+        """From now on stop at these events (machine/events.py); raises ValueError for one that is none."""
         self._stops.catch(kinds)
 
     def ask_stop(self) -> None:

@@ -6,7 +6,7 @@ sys.settrace, and what is kept of each line can be walked through afterwards, fo
 
 A thread of the kernel that goes on in the middle of its functions has callers of which no line runs: they
 are kept too, as lines that `waits`, with what they were then.  Lines at which the person wants to stop
-(python_breakpoints.py) are marked.
+(machine/python_breakpoints.py) are marked.
 """
 
 import reprlib
@@ -15,8 +15,8 @@ from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from kernel.sched import Scheduler
-from orrery.timetravel.python_breakpoints import PythonBreakpoints
-from orrery.timetravel.tracer import Tracer, is_kernels
+from orrery.machine.python_breakpoints import PythonBreakpoints
+from orrery.machine.tracer import Tracer, is_kernels
 from toolchain.paths import in_tree
 
 PROCESS: Final = Scheduler._begin.__code__
@@ -31,8 +31,8 @@ _T = TypeVar("_T")
 class PythonLine(NamedTuple):
     """A line that is about to run: of the activation `frame` of a function, which `caller` called (0: none).
 
-    `variables` are names and values as they were then; `wanted` are the stops of python_breakpoints.py that
-    it is.
+    `variables` are names and values as they were then; `wanted` are the stops of
+    machine/python_breakpoints.py that it is.
     """
 
     frame: int
@@ -46,7 +46,7 @@ class PythonLine(NamedTuple):
 
 
 class PythonTrace(Tracer):
-    """Records while `watched` runs; `kinds` are stops of python_breakpoints.py."""
+    """Records while `watched` runs; `kinds` are stops of machine/python_breakpoints.py."""
 
     def __init__(self, kinds: Iterable[str] = ()) -> None:
         super().__init__()

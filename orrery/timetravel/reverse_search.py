@@ -34,7 +34,7 @@ class ReverseSearch(Navigation):
     """Goes to where something happens next, or happened last."""
 
     def run_until(self, event: str | Place, *, backwards: bool = False) -> Stopped:
-        """Go to where `event` (see events.py) happens next, or happened last; or an access to a place."""
+        """Go to where `event` (machine/events.py) happens next, or happened last; or an access to a place."""
         places, kinds = self._places, self._kinds
         self.catch(() if isinstance(event, Place) else {event})
         self._places = (event,) if isinstance(event, Place) else ()

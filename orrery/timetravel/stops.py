@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from emu.cpu import engine as e
 from emu.loop import GATE_TICKS
 from kernel.proc import Proc
+from orrery.machine import events
 from orrery.machine.hooks import Watcher
-from orrery.timetravel import events
+from orrery.machine.python_breakpoints import PythonBreakpoints
 from orrery.timetravel.kernel_writes import KernelWrites
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place, spots
-from orrery.timetravel.python_breakpoints import PythonBreakpoints
 
 if TYPE_CHECKING:
     from emu.cpu.engine import Spot
@@ -69,7 +69,7 @@ class Stopped(NamedTuple):
             Where the kernel wrote in Python, `detail` says in what.  The access began at `since`: its
             instruction, or the gate; or some time before that of a device, which nobody sees
     EVENT   `detail` is its kind, a blank and what happened; for a line of the kernel's Python
-            (python_breakpoints.py) the kind alone, and the gate began at `since`
+            (machine/python_breakpoints.py) the kind alone, and the gate began at `since`
     EXIT    with `status`
     PANIC   `detail` is the report
     """
@@ -86,7 +86,7 @@ class Stopped(NamedTuple):
 
     @property
     def event(self) -> str:
-        """The kind of the event that it is, see events.py; empty where it is none."""
+        """The kind of the event that it is, see machine/events.py; empty where it is none."""
         return self.detail.partition(" ")[0] if self.why == StopKind.EVENT else ""
 
     @classmethod

@@ -16,8 +16,8 @@ from emu.ram import RAM_BASE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE
 from orrery.command import BadCommand, Command, named, number
 from orrery.errors import CannotGoOn
-from orrery.timetravel import events
-from orrery.timetravel.events import EventKind
+from orrery.machine import events
+from orrery.machine.events import EventKind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import StopKind, Stopped

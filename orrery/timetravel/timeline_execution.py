@@ -13,8 +13,8 @@ from functools import wraps
 from typing import Final, ParamSpec, Self
 
 from orrery.errors import CannotGoOn
+from orrery.machine import events
 from orrery.pool.channel import Value
-from orrery.timetravel import events
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
 from orrery.timetravel.checkpoints import Checkpoints
 from orrery.timetravel.input_log import Change, ChangeKind
@@ -144,7 +144,7 @@ class TimelineExecution:
         self._places = tuple(places)
 
     def catch(self, kinds: Iterable[str]) -> None:
-        """From now on stop at these events, see events.py; raises ValueError for one that there is not."""
+        """From now on stop at these events (machine/events.py); raises ValueError for one that is none."""
         kinds = frozenset(kinds)
         events.check(kinds)
         self._kinds = kinds

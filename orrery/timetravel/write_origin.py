@@ -9,9 +9,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from orrery.machine.tracer import Tracer
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.place import ALL, Place
-from orrery.timetravel.tracer import Tracer
 from toolchain.paths import in_tree
 
 if TYPE_CHECKING:

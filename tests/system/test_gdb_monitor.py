@@ -10,7 +10,7 @@ from gdbs import SPIN, WALL_S_MAX, Client, Served, gdb_path, in_order, source
 from orrery_cli import ORRERY, orrery
 
 from orrery.gdb.client import FOLLOW
-from orrery.timetravel import events
+from orrery.machine import events
 
 BEGINS_S = 1.0  # what was sent before has begun
 AT = r"^at [\d.]+ s, tick \d+: "

@@ -20,8 +20,8 @@ from orrery.debugger.inline_calls import place_for
 from orrery.debugger.linespec import plain
 from orrery.debugger.python_code import PY_LINE
 from orrery.debugger.resolver import place_in, resolve, split
-from orrery.timetravel import events
-from orrery.timetravel.events import EventKind
+from orrery.machine import events
+from orrery.machine.events import EventKind
 from orrery.timetravel.stops import KERNEL
 from orrery.timetravel.time_commands import WRITE, place_of
 

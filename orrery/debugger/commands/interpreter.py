@@ -16,7 +16,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable
 from orrery.errors import CannotGoOn
 from orrery.inspect.monitor import COMMANDS as CONSOLE
-from orrery.timetravel.events import KINDS
+from orrery.machine.events import KINDS
 from orrery.timetravel.input_log import ReplayDiverged
 from orrery.timetravel.time_commands import TIME_COMMANDS, WRITE
 from toolchain import image

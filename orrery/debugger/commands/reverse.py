@@ -9,7 +9,7 @@ from orrery.debugger.commands.execution import OVER, count, position, printed, r
 from orrery.debugger.debugger import Activation, Debugger
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.reverse_step import line_back, resume_back, to_call
-from orrery.timetravel.python_breakpoints import is_kind
+from orrery.machine.python_breakpoints import is_kind
 from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.time_commands import (
     TimeCommands,

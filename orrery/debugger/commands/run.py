@@ -8,7 +8,7 @@ from orrery.debugger.commands import execution
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.resolver import place_in
-from orrery.timetravel.events import EventKind
+from orrery.machine.events import EventKind
 from orrery.timetravel.stops import KERNEL
 
 

@@ -5,9 +5,9 @@ A stop is a kind of event (events.py), as text, for it travels to the machine's 
     line:kernel/mm/pagetable.py:451
     line:kernel/mm/pagetable.py:451 if p.pid == 3
 
-While there are any, stops.py has each gate traced, but only the functions that have such a line.  A
-condition is an expression of Python over the variables there that only looks: without calls, so that the run
-stays the same.
+While there are any, timetravel/stops.py has each gate traced, but only the functions that have such a line.
+A condition is an expression of Python over the variables there that only looks: without calls, so that the
+run stays the same.
 """
 
 import ast
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from types import CodeType, FrameType
 from typing import Final, NamedTuple
 
-from orrery.timetravel.tracer import Tracer, is_kernels
+from orrery.machine.tracer import Tracer, is_kernels
 from toolchain.paths import in_tree
 
 KIND: Final = re.compile(r"line:(?P<file>[^:]+):(?P<line>\d+)(?: if (?P<condition>.+))?$")

@@ -21,9 +21,9 @@ from kernel.abi.syscalls import SYSCALLS, Syscall
 from kernel.kernel import Kernel
 from kernel.proc import Proc
 from kernel.thread import TF_A0
+from orrery.machine import python_breakpoints
+from orrery.machine.frame_release import FrameReleases
 from orrery.machine.hooks import Watcher
-from orrery.timetravel import python_breakpoints
-from orrery.timetravel.frame_release import FrameReleases
 from toolchain.names import shown
 
 
