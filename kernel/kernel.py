@@ -50,6 +50,7 @@ from kernel.syscall import Dispatcher
 from kernel.thread import TF_A0, KernelStack, Thread
 from kernel.timer import Timer
 from kernel.trap import Trap
+from kernel.wait import Waits
 
 RW: Final = PTE_R | PTE_W | PTE_A | PTE_D
 RX: Final = PTE_R | PTE_X | PTE_A
@@ -120,6 +121,9 @@ class Kernel:
         self.drop_code: Final = board.engine.drop_code
         self.counts: Final = MemoryCounts()
         self.vm: Final = VirtualMemory(board.ram, self.frames, self.drop_code, self.counts)
+        self.timer: Final = Timer(board.timer)
+        self.sched: Final = Scheduler(self, board.hart)
+        self.waits: Final = Waits(self.sched, self.timer)
         self.pager: Final = Pager(self)
         self.usercopy: Final = UserCopy(self)
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
@@ -136,8 +140,6 @@ class Kernel:
         self.procs: Final = ProcTable(self)
         self.mmap: Final = Mmap(self)
         self.pages.on_truncate = self.mmap.truncated
-        self.timer: Final = Timer(self, board.timer)
-        self.sched: Final = Scheduler(self, board.hart)
         self.trap: Final = Trap(self, board.hart)
         self.syscalls: Final = Dispatcher(self)
         self.satp = 0  # of the kernel's own page table
@@ -145,9 +147,10 @@ class Kernel:
         board.loop.on_gate = self.sched.enter
 
         # The calls of the file side and of each other that are used most, without a step between.
-        self.sleep: Final = self.procs.sleep
-        self.wakeup: Final = self.procs.wakeup
-        self.wake: Final = self.procs.wake
+        self.sleep: Final = self.waits.sleep
+        self.wakeup: Final = self.waits.wakeup
+        self.wake: Final = self.waits.wake
+        self.pause: Final = self.waits.pause
         self.copyin: Final = self.usercopy.copyin
         self.copyout: Final = self.usercopy.copyout
         self.printf: Final = self.console.putstr
@@ -167,7 +170,7 @@ class Kernel:
         self.timer.start()
         first = self.procs.allocproc()
         first.name = "init"
-        self.procs.make_runnable(first.thread)
+        self.sched.make_runnable(first.thread)
 
     def _map_kernel(self) -> None:
         """The kernel's page table: devices and RAM at their own addresses, the trampoline at the top."""
@@ -215,8 +218,7 @@ class Kernel:
 
     def mythread(self) -> Thread:
         """The thread that is running."""
-        thread = self.sched.current
-        assert thread is not None, "no thread is running"
+        thread: Thread = self.waits.mythread()
         return thread
 
     def devintr(self) -> None:

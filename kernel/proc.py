@@ -1,11 +1,11 @@
-"""Processes: the table, and fork, exit, wait, kill, sleep and wakeup on it.
+"""Processes: the table, and fork, exit, wait and kill on it.
 
 A process is what has an address space, descriptors and a number; what runs in it is its thread
 (kernel/thread.py, where the states are drawn).
 
     allocproc --> fork --> the thread runs, sleeps, ... --> exit: a ZOMBIE --> wait of the parent: freeproc
 
-Kernel code is atomic between two blocking points, so nothing here needs a lock: only sleep, yield_ and
+Kernel code is atomic between two blocking points, so nothing here needs a lock: only waits, yield_ and
 exit give the hart away (kernel/sched.py).
 """
 
@@ -14,7 +14,7 @@ from errno import EAGAIN
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import NPROC
-from kernel.abi.ps import RUNNABLE, SLEEPING, STATE_NAMES, UNUSED, USYSCALL_DATA, ZOMBIE
+from kernel.abi.ps import STATE_NAMES, UNUSED, USYSCALL_DATA, ZOMBIE
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.fs.descriptors import DescriptorTable
 from kernel.mm.space import AddressSpace
@@ -97,7 +97,6 @@ class ProcTable:
         self.slots: Final[list[Process | None]] = [None] * NPROC
         self.stacks: Final[list[KernelStack]] = []  # one for each slot, made at boot
         self._next_pid = INIT_PID
-        self._sleepers: Final[dict[object, list[Thread]]] = {}
 
     def __iter__(self) -> Iterator[Process]:
         """The processes, in the order of their slots."""
@@ -188,7 +187,7 @@ class ProcTable:
         child.watch = parent.watch
         child.alarm = parent.alarm and parent.alarm.forked()
         child.parent = parent
-        self.make_runnable(child.thread)
+        k.sched.make_runnable(child.thread)
         return child.pid
 
     def exit(self, p: Process, status: int) -> None:
@@ -207,7 +206,7 @@ class ProcTable:
             k.fs.iput(p.files.cwd)
         p.files.cwd = None
         self._reparent(p)
-        self.wakeup(p.parent)
+        k.waits.wakeup(p.parent)
         p.xstate = status
         p.thread.state = ZOMBIE
         raise ThreadExit
@@ -217,7 +216,7 @@ class ProcTable:
         for child in [child for child in self if child.parent is p]:
             child.parent = self.init
             if child.state == ZOMBIE:
-                self.wakeup(child.parent)
+                self._k.waits.wakeup(child.parent)
 
     def wait(self, p: Process, status_va: int) -> int:
         """Wait for a child of `p` to exit; its pid, or -1 where there is none or `p` was killed.
@@ -237,7 +236,7 @@ class ProcTable:
                 return pid
             if not children or p.killed:
                 return -1
-            self.sleep(p)
+            k.waits.sleep(p)
 
     def kill(self, pid: int) -> int:
         """Mark the process; it exits at its next trap return, and a sleep of it ends.
@@ -249,39 +248,8 @@ class ProcTable:
             return -1
         p.killed = True
         for thread in p.threads:
-            self.wake(thread)
+            self._k.waits.interrupt(thread)
         return 0
-
-    # --- waiting ---
-
-    def sleep(self, chan: object) -> None:
-        """Suspend the running thread until wakeup(chan), or wake of this thread or kill of its process."""
-        thread = self._k.sched.current
-        assert thread is not None, f"only a thread can sleep, on {chan!r}"
-        thread.chan = chan
-        thread.state = SLEEPING
-        self._sleepers.setdefault(chan, []).append(thread)
-        self._k.sched.sched()
-        thread.chan = None
-
-    def wakeup(self, chan: object) -> None:
-        """Make all that sleep on `chan` runnable, in the order in which they went to sleep."""
-        for thread in self._sleepers.pop(chan, ()):
-            self.make_runnable(thread)
-
-    def wake(self, thread: Thread) -> None:
-        """Make `thread` runnable if it sleeps, and none of the others that sleep on the same."""
-        if thread.state == SLEEPING:
-            waiting = self._sleepers[thread.chan]
-            waiting.remove(thread)
-            if not waiting:
-                del self._sleepers[thread.chan]
-            self.make_runnable(thread)
-
-    def make_runnable(self, thread: Thread) -> None:
-        """Let the scheduler choose `thread`."""
-        thread.state = RUNNABLE
-        self._k.sched.ready.append(thread)
 
     # --- reports ---
 
@@ -291,9 +259,11 @@ class ProcTable:
 
     def sleepers_report(self) -> str:
         """Who sleeps and on what, for the report of a deadlock."""
-        sleeping = [t for p in self for t in p.threads if t.state == SLEEPING]
-        return ", ".join(f"{t} waits for {self.describe(t.chan)}" for t in sleeping)
+        return ", ".join(f"{t} waits for {self.waits_for(t)}" for p in self for t in p.threads if t.waits_for)
 
-    def describe(self, chan: object) -> str:
-        """In words, what a thread waits for that sleeps on `chan`."""
-        return f"a child of {chan}" if isinstance(chan, Process) else str(chan)
+    def waits_for(self, thread: Thread) -> str:
+        """In words, what a thread waits for."""
+        return " or ".join(map(self._describe, thread.waits_for))
+
+    def _describe(self, subject: object) -> str:
+        return f"a child of {subject}" if isinstance(subject, Process) else str(subject)

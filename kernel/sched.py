@@ -120,6 +120,11 @@ class Scheduler:
         self.call(self._k.image.idle)
         self._k.timer.start()
 
+    def make_runnable(self, thread: Thread) -> None:
+        """Let `thread` have its turn, behind all that wait for theirs."""
+        thread.state = RUNNABLE
+        self.ready.append(thread)
+
     # --- a thread of a process ---
 
     def sched(self) -> None:
@@ -130,7 +135,7 @@ class Scheduler:
 
     def yield_(self, thread: Thread) -> None:
         """Let the others have their turn."""
-        self._k.procs.make_runnable(thread)
+        self.make_runnable(thread)
         self.sched()
 
     def _begin(self, gate: int) -> None:

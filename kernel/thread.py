@@ -18,6 +18,7 @@ from greenlet import GreenletExit, greenlet
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSIZE, kstack
 from kernel.abi.ps import USED
+from kernel.wait import Wait
 
 if TYPE_CHECKING:
     from kernel.proc import Process
@@ -63,8 +64,18 @@ class Thread:
         offset = trapframe_pa - ram.base >> 3
         self.tf: Final = ram.u64[offset : offset + TF_WORDS]  # the trapframe
         self.state = USED
-        self.chan: object = None  # what it sleeps on
+        self.wait: Wait | None = None  # while it is SLEEPING
         self.greenlet: greenlet | None = None  # its kernel code, from its first turn to its exit
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it must end rather than wait: its process was killed."""
+        return self.process.killed
+
+    @property
+    def waits_for(self) -> tuple[object, ...]:
+        """What it waits for."""
+        return self.wait.subjects if self.wait is not None else ()
 
     def begin_at(self, function: int) -> None:
         """Let its first turn begin at this address of the kernel, on an empty stack."""

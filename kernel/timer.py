@@ -1,21 +1,18 @@
-"""The kernel's clock: ticks, sleeping for some of them, and the end of a process's turn.
+"""The kernel's clock: ticks, what is to be done at a time, and the end of a turn.
 
 A tick is TICK_PS of virtual time, counted and not interrupted for: `ticks` is read off the clock.  The
-timer (Sstc's stimecmp) is armed for the next tick while a process runs, so that its turn ends, and while
-nothing runs only for the first sleeper, or not at all: then nothing is pending, and a machine in which all
-sleep for ever can be told from one that waits.
+timer (Sstc's stimecmp) is armed for the next tick while a process runs, so that its turn ends, and for the
+first alarm if that is earlier; while nothing runs for the first alarm alone, or not at all: then nothing is
+pending, and a machine in which all sleep for ever can be told from one that waits.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from emu.clock import PS_PER_TICK
 from emu.cpu.csr import MTIME_TICKS, SupervisorTimer
 from emu.cpu.hart import MASK64
 from kernel.abi.param import TICK_PS
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
-    from kernel.proc import Proc
 
 NEVER: Final = MASK64
 MTIME_PS: Final = MTIME_TICKS * PS_PER_TICK
@@ -24,7 +21,7 @@ assert TICK_PS % MTIME_PS == 0, "a tick is a whole number of the timer's counts"
 
 
 class Ticks:
-    """What processes in sleep() wait on; one for each of them."""
+    """What a process in sleep() waits for."""
 
     def __init__(self, until: int) -> None:
         self.until: Final = until
@@ -33,41 +30,68 @@ class Ticks:
         return f"tick {self.until}"
 
 
-class Timer:
-    """Ticks and sleepers, over one hart's timer."""
+class Alarm:
+    """`function` is to be called at `time`."""
 
-    def __init__(self, k: "Kernel", comparator: SupervisorTimer) -> None:
-        self._k = k
+    __slots__ = ("function", "time")
+
+    def __init__(self, time: int, function: Callable[[], None]) -> None:
+        self.time: Final = time
+        self.function: Final = function
+
+
+class Timer:
+    """Ticks and alarms, over one hart's timer. Times are in counts of the time CSR (MTIME_PS)."""
+
+    def __init__(self, comparator: SupervisorTimer) -> None:
         self._comparator: Final = comparator
-        self._sleeping: Final[list[Ticks]] = []
+        self._alarms: Final[list[Alarm]] = []  # in the order in which they were set
+        self._turn_ends = 0
 
     @property
     def ticks(self) -> int:
         """Ticks since power-on."""
         return self._comparator.time // MTIME_PER_TICK
 
+    # --- alarms ---
+
+    def call_at(self, time: int, function: Callable[[], None]) -> Alarm:
+        """Call function() in the first interrupt at or after `time`."""
+        alarm = Alarm(time, function)
+        self._alarms.append(alarm)
+        if time < self._turn_ends:
+            self._arm()
+        return alarm
+
+    def cancel(self, alarm: Alarm) -> None:
+        """Forget an alarm; nothing happens if it has gone off."""
+        if alarm in self._alarms:
+            self._alarms.remove(alarm)
+
+    def _first(self) -> int:
+        return min((alarm.time for alarm in self._alarms), default=NEVER)
+
+    # --- the hart's timer ---
+
     def start(self) -> None:
-        """Arm the timer for the next tick: something may run, and turns have to end."""
-        self._comparator.set_compare((self.ticks + 1) * MTIME_PER_TICK)
+        """Something may run: a turn ends at the next tick."""
+        self._turn_ends = (self.ticks + 1) * MTIME_PER_TICK
+        self._arm()
+
+    def _arm(self) -> None:
+        self._comparator.set_compare(min(self._turn_ends, self._first()))
 
     def before_idle(self) -> None:
-        """Nothing runs: no tick is of interest before the first sleeper's."""
-        first = min((ticks.until for ticks in self._sleeping), default=None)
-        self._comparator.set_compare(NEVER if first is None else first * MTIME_PER_TICK)
+        """Nothing runs: no tick is of interest before the first alarm."""
+        self._comparator.set_compare(self._first())
 
-    def intr(self) -> None:
-        """The timer's interrupt: wake who has slept long enough."""
+    def intr(self) -> bool:
+        """The timer's interrupt: alarms go off in the order in which they were set; whether a turn ends."""
+        now, turn_ends = self._comparator.time, self._turn_ends
+        due = [alarm for alarm in self._alarms if alarm.time <= now]
+        for alarm in due:
+            self._alarms.remove(alarm)
         self.start()
-        now = self.ticks
-        for ticks in self._sleeping:
-            if ticks.until <= now:
-                self._k.wakeup(ticks)
-
-    def sleep(self, p: "Proc", count: int) -> int:
-        """Suspend `p` for so many ticks, at least; -1 if it was killed meanwhile."""
-        ticks = Ticks(self.ticks + max(count, 0))
-        self._sleeping.append(ticks)
-        while self.ticks < ticks.until and not p.killed:
-            self._k.sleep(ticks)
-        self._sleeping.remove(ticks)
-        return 0 if self.ticks >= ticks.until else -1
+        for alarm in due:
+            alarm.function()
+        return now >= turn_ends

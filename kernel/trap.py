@@ -128,8 +128,8 @@ class Trap:
         if scause == EXTERNAL:
             k.devintr()
         elif scause == TIMER:
-            k.timer.intr()
-            if thread is not None:
+            turn_ends = k.timer.intr()
+            if thread is not None and turn_ends:
                 alarm = thread.process.alarm
                 if alarm is not None:
                     alarm.tick(thread.process)

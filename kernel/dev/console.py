@@ -28,10 +28,12 @@ from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
 from kernel.dev.uart import UartDriver
 from kernel.errors import SyscallError
 from kernel.mm.usercopy import copyin_most, copyout_most
+from kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
     from kernel.proc import Proc
+    from kernel.thread import Thread
 
 CTRL_D, CTRL_H, CTRL_P, CTRL_U = 0x04, 0x08, 0x10, 0x15
 NEWLINE, RETURN, DELETE = 0x0A, 0x0D, 0x7F
@@ -42,7 +44,7 @@ ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
 
 
 class Console:
-    """The console on `uart`. Sleepers for input sleep on this object.
+    """The console on `uart`.
 
     `columns` are those of the terminal at its other end; 0: there is a pipe, or nobody.
     """
@@ -59,10 +61,18 @@ class Console:
         # Called with the bytes that go out, in order, and the pid of the process that writes them
         # (ECHO: echo of keys, None: the kernel's own messages).
         self.on_output: Callable[[int | None, bytes], None] | None = None
-        # Processes that wait for a line, in the order in which they began to; on_read_wait is called when
-        # one joins them, before it sleeps.
-        self.readers: Final[list[Proc]] = []
-        self.on_read_wait: Callable[[Proc], None] | None = None
+        self._lines: Final = WaitQueue(k, self)  # for finished input
+        self._lines.on_pause = self._told_of_wait
+        self.on_read_wait: Callable[[Proc], None] | None = None  # called before a process waits for a line
+
+    @property
+    def readers(self) -> list["Proc"]:
+        """Processes that wait for a line, in the order in which they began to."""
+        return [thread.process for thread, _ in self._lines.waiting]
+
+    def _told_of_wait(self, thread: "Thread") -> None:
+        if self.on_read_wait is not None:
+            self.on_read_wait(thread.process)
 
     # --- input ---
 
@@ -76,7 +86,7 @@ class Console:
         if self._raw_for is not None:
             if self.room > 0:
                 self._finished += bytes((NEWLINE if key == RETURN else key,))
-                self._k.wakeup(self)
+                self._lines.notify()
         elif key == CTRL_P:
             self._k.procdump()
         elif key in (CTRL_H, DELETE, CTRL_U):
@@ -91,7 +101,7 @@ class Console:
             if key in (NEWLINE, RETURN, CTRL_D) or not self.room:
                 self._finished += self._line
                 self._line = b""
-                self._notify()
+                self._lines.notify()
 
     def read(self, p: "Proc", va: int, n: int) -> int:
         """Give `p` the next line, or as much of it as fits in `n` bytes at `va`; returns the length.
@@ -101,7 +111,7 @@ class Console:
         """
         done = 0
         while done < n:
-            self._wait_for_line(p)
+            self._wait_for_line()
             if self._raw_for is not None:
                 return done + self._read_keys(p, va + done, n - done)
             if self._finished[0] == CTRL_D:
@@ -121,7 +131,7 @@ class Console:
                 break
             if line[-1] == NEWLINE:
                 break
-        self._notify()
+        self._lines.notify()
         return done
 
     def _read_keys(self, p: "Proc", va: int, n: int) -> int:
@@ -140,8 +150,7 @@ class Console:
             self._finished += self._line  # and no longer to be edited here
             self._line = b""
             self._raw_for = p
-            if self._finished:
-                self._k.wakeup(self)
+            self._lines.notify()
         elif mode == TTY_COOKED:
             self._cook()
         elif mode != TTY_ASK:
@@ -162,24 +171,12 @@ class Console:
         for key in keys:
             self.intr(key)
 
-    def _wait_for_line(self, p: "Proc") -> None:
+    def _wait_for_line(self) -> None:
         """Sleep until finished input is there, and those who waited before have had a line each."""
-        if self._finished and (self._in_line or not self.readers):
+        if self._finished and self._in_line:
             return
-        self.readers.append(p)
-        while not p.killed and (not self._finished or self.readers[0] is not p):
-            if self.on_read_wait is not None:
-                self.on_read_wait(p)
-            self._k.sleep(self)
-        self.readers.remove(p)
-        if p.killed:
-            self._notify()
+        if not self._lines.wait(lambda: bool(self._finished), killable=True):
             raise SyscallError(EINTR, "killed while it waited for the console")
-
-    def _notify(self) -> None:
-        """Wake who waits longest for what is there."""
-        if self._finished and self.readers:
-            self._k.wake(self.readers[0].thread)
 
     # --- output ---
 

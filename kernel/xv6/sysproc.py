@@ -8,6 +8,8 @@ from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.exec import exec_, fetch_argv
 from kernel.mm.pagetable import pgroundup
 from kernel.proc import INIT_PID, Proc, name_bytes
+from kernel.timer import MTIME_PER_TICK, Ticks
+from kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -80,7 +82,11 @@ def _at_once(year: int, n: int, mode: int) -> bool:
 
 def sys_sleep(k: "Kernel", p: Proc, ticks: int) -> int:
     """0 after so many ticks, -1 if killed before."""
-    return k.timer.sleep(p, ticks)
+    until = k.timer.ticks + max(ticks, 0)
+    queue = WaitQueue(k.waits, Ticks(until))
+    while k.timer.ticks < until and not p.killed:
+        k.waits.wait(queue, until=until * MTIME_PER_TICK)
+    return 0 if k.timer.ticks >= until else -1
 
 
 def sys_uptime(k: "Kernel", p: Proc) -> int:

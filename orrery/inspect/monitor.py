@@ -14,7 +14,7 @@ from emu.cpu.hart import MASK64, USER
 from emu.events import NEVER
 from kernel.abi.memlayout import MAXVA, PGSHIFT, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.param import TICK_PS
-from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
+from kernel.abi.ps import STATE_NAMES, ZOMBIE
 from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_V
 from kernel.proc import Proc
 from orrery.command import BadCommand, Command, candidates, number
@@ -211,7 +211,7 @@ class Monitor:
         """What `p` waits for, or how it ended."""
         if p.state == ZOMBIE:
             return f"its parent to wait: it has exited with status {p.xstate}"
-        chan = self.kernel.procs.describe(p.thread.chan) if p.state == SLEEPING else ""
+        chan = self.kernel.procs.waits_for(p.thread)
         return f"{chan} (killed)".lstrip() if p.killed else chan
 
     # --- page tables ---

@@ -56,7 +56,7 @@ def process_table() -> Lines:
         machine.run()
         lines = ["pid  name  state   waits for                     trapframe    context      kernel stack"]
         for p in machine.kernel.procs:
-            chan = machine.kernel.procs.describe(p.thread.chan)
+            chan = machine.kernel.procs.waits_for(p.thread)
             names = f"{p.pid:3}  {p.name:<4}  {STATE_NAMES[p.state]:<6}  {chan:<28}"
             trapframe_pa, stack = p.thread.trapframe_pa, p.thread.stack
             lines.append(f"{names}  {trapframe_pa:#x}   {stack.context_pa:#x}   {stack.va:#x}")
@@ -70,10 +70,9 @@ def context_before_and_after() -> Lines:
         kernel, regs = machine.kernel, machine.board.hart.regs
 
         def shell_gives_up(hart: Hart) -> bool:
-            p = kernel.sched.process
-            return (
-                p is not None and p.name == "sh" and regs[e.PC] == kernel.image.swtch and bool(p.thread.chan)
-            )
+            thread = kernel.sched.current
+            sleeps = thread is not None and thread.process.name == "sh" and bool(thread.waits_for)
+            return sleeps and regs[e.PC] == kernel.image.swtch
 
         run_until(machine, shell_gives_up)
         stack = the(machine, "sh").thread.stack

@@ -100,7 +100,7 @@ def test_power_off_at_any_moment_ends_every_thread() -> None:
     for i in range(30):
         with System(argv=("/init", "/workload")) as system:
             system.run(limit_s=rng.uniform(0, 0.22 if i % 2 else 0.013))  # the disk is busy at the start
-            seen |= {type(p.thread.chan).__name__ for p in system.kernel.procs if p.thread.chan is not None}
+            seen |= {type(what).__name__ for p in system.kernel.procs for what in p.thread.waits_for}
             greenlets = [p.thread.greenlet for p in system.kernel.procs if p.thread.greenlet is not None]
         assert not system.kernel.sched.threads
         assert all(thread.dead for thread in greenlets)

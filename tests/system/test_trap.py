@@ -164,7 +164,7 @@ def suspended(change: Callable[[System], None] = lambda system: None) -> System:
     """A machine on which `resume` sleeps, after `change`."""
     system = alone("resume.S")
     stop = system.run(limit_s=0.1)
-    assert stop is Stop.LIMIT and system.process("program").thread.chan is not None, "it sleeps"
+    assert stop is Stop.LIMIT and system.process("program").thread.waits_for, "it sleeps"
     change(system)
     return system
 

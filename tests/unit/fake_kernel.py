@@ -25,6 +25,7 @@ from emu.ram import Ram
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSIZE, UART0, VIRTIO0
 from kernel.abi.param import CONSOLE, ROOTDEV, ROOTINO
+from kernel.abi.ps import RUNNABLE
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.block import bio
 from kernel.block.bio import BufferCache
@@ -41,6 +42,8 @@ from kernel.fs.xv6fs.log import Log
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.pagecache import PageCache
 from kernel.mm.pagetable import MemoryCounts
+from kernel.timer import Timer
+from kernel.wait import Wait, Waits
 
 MEMORY_SIZE = 64 * PGSIZE
 Panic = KernelPanic  # the kernel under test found that one of its rules is broken
@@ -86,7 +89,7 @@ class FakeSpace:
 
 
 class FakeProc:
-    """A process: `run` is its greenlet, `result` what its function returned."""
+    """A process and its thread: `greenlet` is its code, `result` what its function returned."""
 
     def __init__(self, pid: int, name: str) -> None:
         self.pid = pid
@@ -94,10 +97,27 @@ class FakeProc:
         self.killed = False
         self.files = DescriptorTable()
         self.thread = self.process = self  # the one thread that it has
-        self.chan: object = None
+        self.greenlet: greenlet
+        self.state = RUNNABLE
+        self.wait: Wait | None = None
         self.space = FakeSpace()
         self.memory = self.space.memory
         self.result: Any = None
+
+    @property
+    def interrupted(self) -> bool:
+        return self.killed
+
+
+class Comparator:
+    """The hart's timer: `time` is set by the test, `armed` is for when the driver asked."""
+
+    def __init__(self) -> None:
+        self.time = 0
+        self.armed = 0
+
+    def set_compare(self, value: int) -> None:
+        self.armed = value
 
 
 class FakeKernel:
@@ -128,10 +148,14 @@ class FakeKernel:
         self.bus.attach(VIRTIO0, PGSIZE, self.device)
         self.bus.attach(UART0, PGSIZE, self.uart_device)
         self._irqs: deque[Callable[[], None]] = deque()
-        self._ready: deque[tuple[greenlet, FakeProc]] = deque()
-        self._asleep: list[tuple[greenlet, FakeProc]] = []
-        self._current: FakeProc | None = None
+        self.ready: deque[FakeProc] = deque()
+        self.procs: list[FakeProc] = []  # those that have not ended
+        self.current: FakeProc | None = None
         self._scheduler = getcurrent()
+        self.waits = Waits(self, Timer(Comparator()))  # type: ignore[arg-type]
+        self.sleep, self.wakeup = self.waits.sleep, self.waits.wakeup
+        self.wake, self.pause = self.waits.wake, self.waits.pause
+        self.myproc = self.mythread = self.waits.mythread
         self._next_pid = 1
         self.texts_dropped: list[int] = []
         self.procdumps = 0
@@ -161,28 +185,12 @@ class FakeKernel:
 
     # --- what the kernel's modules call ---
 
-    def sleep(self, chan: object) -> None:
-        proc = self.myproc()
-        proc.chan = chan
-        self._asleep.append((getcurrent(), proc))
+    def sched(self) -> None:
         self._scheduler.switch()
-        proc.chan = None
 
-    def wakeup(self, chan: object) -> None:
-        woken = [pair for pair in self._asleep if pair[1].chan == chan]
-        self._asleep = [pair for pair in self._asleep if pair[1].chan != chan]
-        self._ready.extend(woken)
-
-    def wake(self, proc: FakeProc) -> None:
-        woken = [pair for pair in self._asleep if pair[1] is proc]
-        self._asleep = [pair for pair in self._asleep if pair[1] is not proc]
-        self._ready.extend(woken)
-
-    def mythread(self) -> FakeProc:
-        assert self._current is not None, "a process must be running"
-        return self._current
-
-    myproc = mythread
+    def make_runnable(self, proc: FakeProc) -> None:
+        proc.state = RUNNABLE
+        self.ready.append(proc)
 
     def panic(self, message: str) -> NoReturn:
         panic(message)
@@ -237,18 +245,22 @@ class FakeKernel:
         def body() -> None:
             proc.result = function(self, proc, *args)
 
-        self._ready.append((greenlet(body), proc))
+        proc.greenlet = greenlet(body)
+        self.procs.append(proc)
+        self.ready.append(proc)
         return proc
 
     def run(self) -> None:
         """Run all processes to their ends, and let the disk finish."""
-        while self._ready or self._asleep:
-            while self._ready:
-                thread, self._current = self._ready.popleft()
+        while self.procs:
+            while self.ready:
+                self.current = proc = self.ready.popleft()
                 self._scheduler = getcurrent()
-                thread.switch()
-                self._current = None
-            if self._asleep:
+                proc.greenlet.switch()
+                self.current = None
+                if proc.greenlet.dead:
+                    self.procs.remove(proc)
+            if self.procs:
                 self._wait_for_event()
         while self.events.next_ticks != NEVER:
             self._wait_for_event()
@@ -277,7 +289,7 @@ class FakeKernel:
     def kill(self, proc: FakeProc) -> None:
         """As kill() does: a sleeping process wakes up."""
         proc.killed = True
-        self.wake(proc)
+        self.waits.interrupt(proc)
 
     def type(self, keys: bytes) -> None:
         """Keys come in on the serial line."""
@@ -287,7 +299,8 @@ class FakeKernel:
 
     def _wait_for_event(self) -> None:
         if self.events.next_ticks == NEVER:
-            raise Deadlock([f"{proc.name} waits for {proc.chan!r}" for _, proc in self._asleep])
+            sleeping = [(p.name, p.wait) for p in self.procs if p.wait is not None]
+            raise Deadlock([f"{name} waits for {wait.subjects}" for name, wait in sleeping])
         self.clock.advance_to(self.events.next_ticks)
         self.events.run_due(self.clock.now)
         self._serve_irqs()

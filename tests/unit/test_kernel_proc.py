@@ -60,8 +60,7 @@ def sleep(k: Kernel, p: Process, chan: object) -> None:
     """What p.sleep(chan) does up to the switch."""
     run(k, p)
     k.sched.sched = lambda: None  # type: ignore[method-assign]
-    k.procs.sleep(chan)
-    p.thread.chan = chan  # the real one is still in sleep() and clears it on its way out
+    k.waits.sleep(chan)
 
 
 def running_order(k: Kernel) -> list[Process]:
@@ -178,8 +177,8 @@ def test_wake_means_one_sleeper_and_leaves_the_others_in_their_order(k: Kernel) 
     for p in (a, b, c):
         sleep(k, p, "here")
     k.sched.ready.clear()
-    k.procs.wake(b.thread)
-    k.procs.wake(b.thread)
+    k.waits.wake(b.thread)
+    k.waits.wake(b.thread)
     assert running_order(k) == [b], "one who runs already is not woken again"
     k.wakeup("here")
     assert running_order(k) == [b, a, c]
@@ -191,7 +190,7 @@ def test_turns_are_had_in_the_order_in_which_processes_became_runnable(k: Kernel
     sleep(k, d, "here")
     k.sched.ready.clear()
     for p in (a, b, c):
-        k.procs.make_runnable(p.thread)
+        k.sched.make_runnable(p.thread)
     turns: list[Process] = []
     k.sched.sched = lambda: None  # type: ignore[method-assign]
 
@@ -237,7 +236,7 @@ def test_init_cannot_be_killed(k: Kernel) -> None:
 
 def test_only_a_process_can_sleep(k: Kernel) -> None:
     k.sched.current = None
-    with pytest.raises(AssertionError, match="only a thread can sleep"):
+    with pytest.raises(AssertionError, match="only a thread can wait"):
         k.sleep("chan")
 
 

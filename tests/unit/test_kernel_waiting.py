@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt
+from fake_kernel import Comparator, CutDrive, FakeKernel, FakeProc, attempt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,8 @@ from kernel.errors import SyscallError
 from kernel.fs.pipe import Pipe
 from kernel.fs.xv6fs.log import Log
 from kernel.sleeplock import SleepLock
-from kernel.wait import WaitQueue
+from kernel.timer import NEVER, Timer
+from kernel.wait import Cause, WaitQueue, Waits
 from kernel.xv6 import sysfile
 from toolchain.mkfs import build
 
@@ -35,6 +36,123 @@ def kernel() -> FakeKernel:
 
 def in_root(k: FakeKernel, function: Callable[..., Any], *args: Any) -> FakeProc:
     return k.spawn(function, *args, cwd=k.fs.iget(ROOTDEV, 1))
+
+
+# --- a wait ---
+
+
+def waiter(k: Any, *queues: WaitQueue, until: int | None = None) -> tuple[FakeProc, list[Cause]]:
+    """A process that waits in these queues, and what became of that."""
+    causes: list[Cause] = []
+    p = k.spawn(lambda k, p: causes.append(k.waits.wait(*queues, until=until)))
+    k.run_until_idle()
+    return p, causes
+
+
+def with_timer(k: Any) -> tuple[Timer, Any]:
+    comparator = Comparator()
+    timer: Timer = Timer(comparator)  # type: ignore[arg-type]
+    k.waits = Waits(k, timer)
+    return timer, comparator
+
+
+def test_the_first_of_several_queues_ends_a_wait_and_the_others_forget_it() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    first, second = WaitQueue(k.waits, "first"), WaitQueue(k.waits, "second")
+    p, causes = waiter(k, first, second)
+    assert p.wait is not None and p.wait.subjects == ("first", "second") and not causes
+    second.notify()
+    assert p.wait is None and first.waits == second.waits == []
+    first.notify()  # it runs already
+    assert list(k.ready) == [p]
+    k.run()
+    assert causes == [Cause.NOTIFIED]
+
+
+def test_a_wait_ends_at_its_time_and_not_before() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    timer, comparator = with_timer(k)
+    queue = WaitQueue(k.waits, "it")
+    p, causes = waiter(k, queue, until=1000)
+    assert comparator.armed <= 1000
+    comparator.time = 999
+    timer.intr()
+    k.run_until_idle()
+    assert not causes and comparator.armed == 1000
+    comparator.time = 1000
+    timer.intr()
+    assert queue.waits == [] and list(k.ready) == [p]
+    queue.notify()
+    k.run()
+    assert causes == [Cause.LIMIT]
+
+
+def test_a_wait_that_ends_in_time_takes_its_alarm_along() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    timer, comparator = with_timer(k)
+    queue = WaitQueue(k.waits, "it")
+    _, causes = waiter(k, queue, until=1000)
+    queue.notify()
+    k.run()
+    timer.before_idle()
+    assert causes == [Cause.NOTIFIED] and comparator.armed == NEVER
+
+
+def test_a_kill_interrupts_a_wait_and_forbids_the_next() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    with_timer(k)
+    queue, other = WaitQueue(k.waits, "it"), WaitQueue(k.waits, "other")
+    p, causes = waiter(k, queue, other, until=1000)
+    p2, causes2 = waiter(k, queue)
+    k.kill(p)
+    assert [wait.thread for wait in queue.waits] == [p2] and other.waits == []
+    k.run_until_idle()
+    assert causes == [Cause.INTERRUPTED] and not causes2
+    late = k.spawn(lambda k, p: causes.append(k.waits.wait(queue)))
+    k.kill(late)
+    k.run_until_idle()
+    assert causes == [Cause.INTERRUPTED] * 2, "who is killed already does not wait at all"
+
+
+def test_waits_end_in_the_order_in_which_they_began() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    first, second = WaitQueue(k.waits, "first"), WaitQueue(k.waits, "second")
+    a, b, c = (waiter(k, *queues)[0] for queues in ((second, first), (first,), (second,)))
+    first.notify()
+    second.notify()
+    assert list(k.ready) == [a, b, c]
+
+
+def test_who_only_looks_takes_no_turn_from_those_who_wait_for_theirs() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    queue, units, got = WaitQueue(k.waits, "units"), 0, list[str]()
+
+    def take(k: Any, p: FakeProc) -> None:
+        nonlocal units
+        queue.wait(lambda: units > 0)
+        units -= 1
+        got.append("taken")
+
+    k.spawn(take)
+    _, causes = waiter(k, queue)
+    queue.notify()
+    k.run_until_idle()
+    assert causes == [Cause.NOTIFIED] and not got, "something happened, but there is nothing to take"
+    units = 1
+    queue.notify()
+    k.run()
+    assert got == ["taken"] and units == 0
+
+
+def test_sleepers_on_a_channel_are_forgotten_when_they_are_woken_or_killed() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    a, b = (k.spawn(lambda k, p: k.sleep("channel")) for _ in range(2))
+    k.run_until_idle()
+    k.kill(a)
+    assert [wait.thread for wait in k.waits._channels["channel"].waits] == [b]
+    k.wakeup("channel")
+    k.run()
+    assert k.waits._channels == {}
 
 
 # --- a lock ---

@@ -167,7 +167,7 @@ def _request(k: Kernel, device: VirtioBlk, request: virtio_blk.Request) -> str:
     what = KINDS.get(kind, f"type {kind}")
     size = request.chain.readable_size + request.chain.writable_size - virtio_blk.HEADER.size - 1
     asked = k.disk.requests.get(head)
-    waiting = [str(p) for p in k.procs if asked is not None and p.thread.chan is asked]
+    waiting = [str(p) for p in k.procs if asked is not None and asked in p.thread.waits_for]
     who = f"; {', '.join(waiting)} waits" if waiting else ""
     when = in_seconds(max(request.done_ticks - k.clock.now, 0))
     first = sector * SECTOR_SIZE // BSIZE

@@ -39,7 +39,7 @@ def _operations(k: Kernel) -> Iterator[str]:
     for p, room in log.room.items():
         done = "has changed something" if log.has_changed_something(p) else "has changed nothing"
         yield f"  {p} {done}, and may write {counted(room, 'block')} more"
-    waiting = [str(p) for p in k.procs if p.thread.chan is log]
+    waiting = [str(p) for p in k.procs if log in p.thread.waits_for]
     if waiting:
         yield f"  waiting to begin: {', '.join(waiting)}"
 

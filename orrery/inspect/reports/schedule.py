@@ -11,7 +11,7 @@ from emu.clock import PS_PER_TICK
 from emu.cpu import engine as e
 from emu.cpu.hart import MASK64, USER
 from kernel.abi.param import TICK_PS
-from kernel.abi.ps import SLEEPING, STATE_NAMES, ZOMBIE
+from kernel.abi.ps import STATE_NAMES, ZOMBIE
 from kernel.kernel import Kernel
 from kernel.proc import Proc
 from kernel.thread import CONTEXT_RA, CONTEXT_SP
@@ -47,9 +47,10 @@ def waits_for(k: Kernel, p: Proc) -> str:
     """What a process waits for, with the time where that is a tick; how it ended if it has."""
     if p.state == ZOMBIE:
         return f"its parent to wait: it has exited with status {p.xstate}"
-    chan = k.procs.describe(p.thread.chan) if p.state == SLEEPING else ""
-    if p.state == SLEEPING and isinstance(p.thread.chan, Ticks):
-        chan += f", in {seconds(max(p.thread.chan.until * TICK_PS - k.clock.time_ps, 0))}"
+    chan = k.procs.waits_for(p.thread)
+    for subject in p.thread.waits_for:
+        if isinstance(subject, Ticks):
+            chan += f", in {seconds(max(subject.until * TICK_PS - k.clock.time_ps, 0))}"
     return f"{chan} (killed)".lstrip() if p.killed else chan
 
 

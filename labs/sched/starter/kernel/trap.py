@@ -5,8 +5,8 @@ class Trap:
         if scause == EXTERNAL:
             k.devintr()
         elif scause == TIMER:
-            k.timer.intr()
-            if thread is not None and thread.process.alarm is not None:
+            turn_ends = k.timer.intr()
+            if thread is not None and turn_ends and thread.process.alarm is not None:
                 thread.process.alarm.tick(thread.process)
         else:
             k.panic(f"unexpected interrupt, scause {scause:#x}")
