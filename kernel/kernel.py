@@ -125,7 +125,15 @@ class Kernel:
         self.sched: Final = Scheduler(self, board.hart)
         self.waits: Final = Waits(self.sched, self.timer)
         self.pager: Final = Pager(self)
-        self.usercopy: Final = UserCopy(self)
+        self.usercopy: Final = UserCopy(
+            board.ram,
+            board.clock,
+            self.frames,
+            self.vm,
+            self.drop_code,
+            self.pager.fault,
+            self.sched.rest,
+        )
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
         self.uart: Final = UartDriver(self)
         self.console: Final = Console(self, self.uart, columns)

@@ -20,14 +20,13 @@ must not change anything in here.
 import re
 from collections.abc import Callable
 from errno import EINTR, EINVAL, ENOTTY
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import INPUT_BUF_SIZE
 from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
 from kernel.dev.uart import UartDriver
 from kernel.errors import SyscallError
-from kernel.mm.usercopy import copyin_most, copyout_most
+from kernel.mm.usercopy import UserBuffer
 from kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
@@ -109,38 +108,37 @@ class Console:
         0 means end of input (^D).  A bad `va` ends the read after the bytes before it.  Fails where `p` is
         killed while it waits.
         """
-        done = 0
-        while done < n:
+        buf = UserBuffer(self._k.usercopy, p.space, (va, n))
+        while buf.remaining:
             self._wait_for_line()
             if self._raw_for is not None:
-                return done + self._read_keys(p, va + done, n - done)
+                self._read_keys(buf)
+                return buf.done
             if self._finished[0] == CTRL_D:
-                if not done:
+                if not buf.done:
                     self._finished = self._finished[1:]  # otherwise the next read returns 0
                     self._in_line = False
                 break
-            found = LINE.match(self._finished, 0, n - done)
+            found = LINE.match(self._finished, 0, buf.remaining)
             assert found, "finished input begins with a line or ^D"
             line = found[0]
             self._finished = self._finished[len(line) :]  # before the copy, which may sleep
             self._in_line = line[-1] != NEWLINE
-            copied = copyout_most(self._k, p.space, va + done, line)
-            done += copied
-            if copied < len(line):
+            copied = buf.put(line)
+            if buf.bad:
                 self._finished = line[copied + 1 :] + self._finished  # the byte at the bad address is lost
                 break
             if line[-1] == NEWLINE:
                 break
         self._lines.notify()
-        return done
+        return buf.done
 
-    def _read_keys(self, p: "Proc", va: int, n: int) -> int:
+    def _read_keys(self, buf: UserBuffer) -> None:
         """In raw mode: the keys that are there, as many as fit."""
-        keys = self._finished[:n]
-        self._finished = self._finished[n:]
-        copied = copyout_most(self._k, p.space, va, keys)
+        keys = self._finished[: buf.remaining]
+        self._finished = self._finished[len(keys) :]
+        copied = buf.put(keys)
         self._finished = keys[copied + 1 :] + self._finished  # the byte at a bad address is lost
-        return copied
 
     def set_mode(self, p: "Proc", mode: int) -> int:
         """Let `p` have the keys (TTY_RAW), or edit lines here again; returns the terminal's columns."""
@@ -183,7 +181,10 @@ class Console:
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Send the `n` bytes at `va` of `p`; returns how many, fewer where `va` goes bad on the way."""
         unit = WRITE_UNIT if self._k.lab >= WRITE_UNIT_SINCE else 1
-        return copyin_most(self._k, p.space, va, n, partial(self._put, p.pid), unit)
+        buf = UserBuffer(self._k.usercopy, p.space, (va, n))
+        for piece in buf.pieces(unit):
+            self._put(p.pid, piece)
+        return buf.done
 
     def putstr(self, text: str) -> None:
         """The kernel's own messages. Never blocks, needs no process, works in a panic.

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kernel.abi.disk import BSIZE, STAT
 from kernel.abi.param import MAXOPBLOCKS, NFILE
-from kernel.errors import BadAddress, SyscallError
+from kernel.errors import SyscallError
 from kernel.fs.xv6fs.inode import Inode
-from kernel.mm.usercopy import copyin_good
+from kernel.mm.usercopy import UserBuffer
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -82,12 +82,11 @@ class InodeFile(File):
         with fs.locked(ip):
             data = fs.readi(ip, self.off, n & 0xFFFF_FFFF)  # xv6's readi takes an unsigned length
             self.off += len(data)
-        if data:
-            try:
-                self._k.copyout(p.space, va, data)
-            except BadAddress:
-                self.off -= len(data)
-                raise
+        buf = UserBuffer(self._k.usercopy, p.space, (va, len(data)))
+        buf.put(data)
+        if buf.bad:
+            self.off -= len(data)
+            raise buf.bad
         return len(data)
 
     def write(self, p: "Proc", va: int, n: int) -> int:
@@ -95,16 +94,18 @@ class InodeFile(File):
             raise SyscallError(EINVAL, "negative length")
         start, room = self.off, self._k.fs.layout.blocks_max * BSIZE - self.off
         fits = n if n <= room else room // WRITE_STEP * WRITE_STEP
+        buf = UserBuffer(self._k.usercopy, p.space, (va, fits))
         done = 0
         while done < fits:  # what was written before a failure stays
-            wanted = min(fits - done, WRITE_MAX)
-            data = copyin_good(self._k, p.space, va + done, wanted)
-            if len(data) < wanted:
+            data = buf.take(min(fits - done, WRITE_MAX))
+            if buf.bad:
                 good = done + len(data)
                 whole = max(good - (start + good) % BSIZE, good // WRITE_STEP * WRITE_STEP, done)
                 self._write_before_bad(data, whole - done)
-                raise BadAddress(va + good)
-            done += self._put(data)
+                raise buf.bad
+            written = self._put(data)
+            buf.give_back(len(data) - written)
+            done += written
         if fits < n:
             raise SyscallError(EFBIG, f"{n} bytes at {start}")
         return n

@@ -9,13 +9,12 @@ As programs see it bytes move one at a time: a bad buffer address ends a transfe
 """
 
 from errno import EFAULT, EINTR, EPIPE
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import PIPESIZE
 from kernel.errors import SyscallError
 from kernel.fs.file import File
-from kernel.mm.usercopy import copyin_most, copyout_most
+from kernel.mm.usercopy import UserBuffer
 from kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Pipe:
             raise SyscallError(EINTR, "killed while the pipe was empty")
         n = max(n, 0)
         chunk, self.data = self.data[:n], self.data[n:]  # out of the pipe first: the copy may sleep
-        copied = copyout_most(self._k, p.space, va, chunk) if chunk else 0
+        copied = UserBuffer(self._k.usercopy, p.space, (va, n)).put(chunk)
         if copied < len(chunk):
             self.data = chunk[copied:] + self.data
         self.notify()
@@ -50,11 +49,13 @@ class Pipe:
 
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Put in `n` bytes, waiting for room. Fails where the last reader goes or `p` is killed first."""
-        done = copyin_most(self._k, p.space, va, n, partial(self._put, p))
-        if done < n:
+        buf = UserBuffer(self._k.usercopy, p.space, (va, n))
+        for piece in buf.pieces():
+            self._put(p, piece)
+        if buf.bad:
             self._wait_for_room(p)  # for the byte whose address then is found to be bad
         self.notify()
-        return done
+        return buf.done
 
     def _put(self, p: "Proc", piece: bytes) -> None:
         """Append `piece` bit by bit as room comes up."""

@@ -2,40 +2,57 @@
 
 Every pointer that a program hands the kernel goes through here: the page must be the user's and allow the
 access.  `copyin` and `copyout` treat a page that is not there as the hart would, by a page fault: it may be
-promised, copied on write, or part of a mapped file, and reading that may sleep.  So who copies holds no lock
-and is in no operation of the log.
+promised, copied on write, or part of a mapped file, and reading that may sleep.  So the caller holds no locks
+and has no transaction open.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
 
+from emu.clock import Clock
+from emu.ram import Ram
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSIZE, SUPERPGMASK
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress
+from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.pagetable import VirtualMemory
 from kernel.mm.space import AddressSpace
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
 READABLE: Final = PTE_V | PTE_U | PTE_R
 WRITABLE: Final = PTE_V | PTE_U | PTE_W
 PIECE_MAX: Final = 4096  # bytes fetched from a program at a time; divides REST_IN_BYTES
-REST_IN_BYTES: Final = 1 << 16  # copied for one call, after which the machine may be stopped: who takes
-REST_OUT_BYTES: Final = 1 << 20  # them may be slow, and storing is not
+REST_IN_BYTES: Final = 1 << 16  # taken by one call, after which the machine may be stopped: who takes it
+REST_OUT_BYTES: Final = 1 << 20  # may be slow, and storing is not
 DIRTY: Final = PTE_A | PTE_D
 
 
 class UserCopy:
-    """Copying between the kernel and processes. A byte costs a tick of virtual time."""
+    """Copying between the kernel and address spaces. A byte costs a tick of virtual time.
 
-    def __init__(self, k: "Kernel") -> None:
-        self._k = k
-        self._clock: Final = k.clock
-        self._bytes: Final = k.ram.bytes
-        self._u64: Final = k.ram.u64
-        self._base: Final = k.ram.base
-        self._walk: Final = k.vm.walk
-        self._owners: Final = k.frames.owners
+    `fault(space, va, access)` faults a page in, and says whether it could.  `rest` lets whoever watches the
+    machine stop it in the middle of a long copy.
+    """
+
+    def __init__(
+        self,
+        ram: Ram,
+        clock: Clock,
+        frames: FrameAllocator,
+        vm: VirtualMemory,
+        drop_code: Callable[[int, int], None],
+        fault: Callable[[AddressSpace, int, int], bool],
+        rest: Callable[[], None],
+    ) -> None:
+        self._clock: Final = clock
+        self._bytes: Final = ram.bytes
+        self._u64: Final = ram.u64
+        self._base: Final = ram.base
+        self._walk: Final = vm.walk
+        self._peek: Final = vm.peek
+        self._owners: Final = frames.owners
+        self._drop_code: Final = drop_code
+        self._fault: Final = fault
+        self.rest: Final = rest
 
     def _offset(self, space: AddressSpace, va: int, need: int) -> int:
         """Offset in RAM of address `va` of `space`, whose PTE must have the bits `need`."""
@@ -44,7 +61,7 @@ class UserCopy:
         index = self._walk(space, va)
         pte = self._u64[index] if index >= 0 else 0
         if pte & need != need:
-            if not self._k.pager.fault(space, va, need & (PTE_R | PTE_W)):
+            if not self._fault(space, va, need & (PTE_R | PTE_W)):
                 raise BadAddress(va)
             index = self._walk(space, va)
             pte = self._u64[index]
@@ -55,7 +72,7 @@ class UserCopy:
                 self._u64[index] = pte | DIRTY  # as the hart does
             page = pa & ~PGMASK
             if pte & PTE_X or self._owners(page) > 1:  # here or elsewhere these may be instructions
-                self._k.drop_code(page, page + PGSIZE)
+                self._drop_code(page, page + PGSIZE)
         return pa - self._base
 
     def copyin(self, space: AddressSpace, va: int, n: int) -> bytes:
@@ -84,7 +101,7 @@ class UserCopy:
             done += step
             if done >= rest_at:
                 rest_at += REST_OUT_BYTES
-                self._k.sched.rest()
+                self.rest()
 
     def copyinstr(self, space: AddressSpace, va: int, limit: int) -> bytes:
         """The string at address `va` of `space` without its NUL, which is among the first `limit` bytes.
@@ -94,9 +111,9 @@ class UserCopy:
         parts = []
         at = va
         while at < va + limit:
-            chunk = self._k.vm.peek(space, at, min(va + limit - at, PGSIZE - (at & PGMASK)))
+            chunk = self._peek(space, at, min(va + limit - at, PGSIZE - (at & PGMASK)))
             if chunk is None:
-                if not self._k.pager.fault(space, at, PTE_R):
+                if not self._fault(space, at, PTE_R):
                     break
                 continue
             head, end, _ = chunk.partition(b"\0")
@@ -107,43 +124,97 @@ class UserCopy:
         raise BadAddress(at)
 
 
-# What moves data for a program does so up to the first bad address.
+class Memory(Protocol):
+    """What a `UserBuffer` copies with: a UserCopy."""
+
+    def copyin(self, space: AddressSpace, va: int, n: int) -> bytes: ...
+
+    def copyout(self, space: AddressSpace, va: int, data: bytes) -> None: ...
+
+    def rest(self) -> object: ...
 
 
-def copyin_good(k: "Kernel", space: AddressSpace, va: int, n: int) -> bytes:
-    """The `n` bytes at user address `va`, or those before the first bad one."""
-    try:
-        return k.copyin(space, va, n)
-    except BadAddress as bad:
-        return k.copyin(space, va, bad.va - va)
+class UserBuffer:
+    """Where a system call reads what a program sends, or stores what it receives: ranges of its memory.
 
-
-def copyin_most(
-    k: "Kernel", space: AddressSpace, va: int, n: int, take: Callable[[bytes], object], unit: int = 1
-) -> int:
-    """Hand the `n` bytes at user address `va` piece by piece to `take`, up to a bad one; gives how many.
-
-    They come in units of `unit` bytes, a divisor of PIECE_MAX, and one with a bad address in it does not.
+    Bytes move in order and up to the first bad address.  Where `take` or `put` moves fewer than asked,
+    `bad` says why, and whoever calls decides whether that fails the call.
     """
-    done = 0
-    while done < n:
-        size = min(n - done, PIECE_MAX)
-        data = copyin_good(k, space, va + done, size)
-        if len(data) < size:
-            data = data[: len(data) // unit * unit]
-            take(data)
-            return done + len(data)
-        take(data)
-        done += size
-        if not done % REST_IN_BYTES:
-            k.sched.rest()
-    return done
 
+    def __init__(self, memory: Memory, space: AddressSpace, *ranges: tuple[int, int]) -> None:
+        """`ranges` are (address, length); those with a negative length count as empty."""
+        self._memory: Final = memory
+        self._space: Final = space
+        self._ranges: Final = ranges
+        self._end: Final = sum(n for _, n in ranges if n > 0)
+        self.done = 0  # bytes moved
+        self.bad: BadAddress | None = None
 
-def copyout_most(k: "Kernel", space: AddressSpace, va: int, data: bytes) -> int:
-    """Store `data` at user address `va` up to the first page that cannot be written; gives how much."""
-    try:
-        k.copyout(space, va, data)
-    except BadAddress as bad:
-        return bad.va - va
-    return len(data)
+    @property
+    def remaining(self) -> int:
+        """How many bytes are still to be moved."""
+        return self._end - self.done
+
+    def _next(self) -> tuple[int, int]:
+        """Address and length of what remains of the present range."""
+        at = self.done
+        for va, n in self._ranges:
+            if at < n:
+                return va + at, n - at
+            at -= max(n, 0)
+        return 0, 0
+
+    def take(self, n: int) -> bytes:
+        """The next `n` bytes, or as many as there are."""
+        parts = []
+        left = min(n, self.remaining)
+        while left > 0 and self.bad is None:
+            va, size = self._next()
+            part = self._copyin(va, min(left, size))
+            parts.append(part)
+            self.done += len(part)
+            left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _copyin(self, va: int, n: int) -> bytes:
+        try:
+            return self._memory.copyin(self._space, va, n)
+        except BadAddress as bad:
+            self.bad = bad
+            return self._memory.copyin(self._space, va, bad.va - va)
+
+    def give_back(self, n: int) -> None:
+        """The last `n` bytes taken were not used: they come again."""
+        self.done -= n
+
+    def put(self, data: bytes) -> int:
+        """Store `data`, or as much of it as there is room for; gives how much."""
+        before = self.done
+        left = min(len(data), self.remaining)
+        while left > 0 and self.bad is None:
+            va, size = self._next()
+            start, step = self.done - before, min(left, size)
+            try:
+                self._memory.copyout(self._space, va, data[start : start + step])
+            except BadAddress as bad:
+                self.bad = bad
+                step = bad.va - va
+            self.done += step
+            left -= step
+        return self.done - before
+
+    def pieces(self, unit: int = 1) -> Iterator[bytes]:
+        """What remains, piece by piece, up to a bad address; after some the machine may be stopped.
+
+        They come in units of `unit` bytes, a divisor of PIECE_MAX, and one with a bad address in it does not.
+        """
+        begin = self.done
+        while self.remaining:
+            data = self.take(PIECE_MAX)
+            if self.bad:
+                self.give_back(len(data) % unit)
+                yield data[: len(data) // unit * unit]
+                return
+            yield data
+            if not (self.done - begin) % REST_IN_BYTES:
+                self._memory.rest()

@@ -179,6 +179,7 @@ class FakeKernel:
         self.fs = FileSystem(k, layout)
         self.files = FileTable()
         self.uart = UartDriver(k)
+        self.usercopy = self
         self.uart.init()
         self.console = Console(k, self.uart)
         self.files.devices[CONSOLE] = self.console
@@ -216,6 +217,9 @@ class FakeKernel:
         space.memory[va : va + good] = data[:good]
         if good < len(data):
             raise BadAddress(va + good)
+
+    def rest(self) -> None:
+        """Nobody watches."""
 
     def sleep_in_copyout(self, va: int) -> object:
         """Let each copyout to `va` sleep first, on what is returned, as if a page had to be read for it."""

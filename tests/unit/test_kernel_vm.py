@@ -18,7 +18,7 @@ from kernel.mm.fault import Pager
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.pagetable import MemoryCounts, PageTable, VirtualMemory, pgroundup
 from kernel.mm.space import AddressSpace
-from kernel.mm.usercopy import UserCopy
+from kernel.mm.usercopy import UserBuffer, UserCopy
 
 RW = PTE_R | PTE_W
 RX = PTE_R | PTE_X
@@ -46,7 +46,9 @@ class Machine:
         self.drop_code = lambda low, high: self.dropped.append(low)
         self.vm = VirtualMemory(self.ram, self.frames, self.drop_code, self.counts)
         self.pager = Pager(self)  # type: ignore[arg-type]
-        self.usercopy = UserCopy(self)  # type: ignore[arg-type]
+        self.usercopy = UserCopy(
+            self.ram, self.clock, self.frames, self.vm, self.drop_code, self.pager.fault, lambda: None
+        )
         self.trampoline = self.ram.base
         self.trapframe = self.ram.base + PGSIZE
         self.all_frames = self.frames.free_frames
@@ -648,6 +650,50 @@ def test_leaves_costs_what_is_mapped_and_not_the_range() -> None:
     assert [va for va, _, _ in pieces] == [0, 0x20_0000, 0x4000_0000, TRAPFRAME & -SUPERPGSIZE]
     found = [va for va, _, _ in m.vm.leaves(pagetable, 0, TRAPFRAME)]
     assert found == [0, 0x20_0000, 0x4000_0000, TRAPFRAME - PGSIZE]
+
+
+# --- buffers ---
+
+
+def buffer(m: Machine, *ranges: tuple[int, int]) -> UserBuffer:
+    """A buffer in a space of three pages of bytes 0, 1, 2 ..., of which the last cannot be used."""
+    space = m.space()
+    m.vm.grow(space, 0, 3 * PGSIZE, RW)
+    m.usercopy.copyout(space, 0, bytes(i % 251 for i in range(2 * PGSIZE)))
+    m.vm.forbid(space, 2 * PGSIZE)
+    return UserBuffer(m.usercopy, space, *ranges)
+
+
+def test_a_buffer_goes_through_its_ranges_in_order() -> None:
+    buf = buffer(Machine(), (5, 3), (100, 0), (50, -7), (20, 4))
+    assert buf.remaining == 7
+    assert (buf.take(2), buf.take(3), buf.done) == (b"\5\6", b"\7\x14\x15", 5)
+    buf.give_back(3)
+    assert (buf.take(100), buf.remaining, buf.take(1), buf.bad) == (b"\7\x14\x15\x16\x17", 0, b"", None)
+
+
+def test_a_buffer_stores_no_more_than_it_has_room_for() -> None:
+    m = Machine()
+    buf = buffer(m, (5, 3), (20, 4))
+    assert (buf.put(b"abcde"), buf.put(b"fghij"), buf.put(b"k")) == (5, 2, 0)
+    read = UserBuffer(m.usercopy, buf._space, (4, 20))
+    assert read.take(20) == b"\4abc" + bytes(range(8, 20)) + b"defg"
+
+
+def test_a_buffer_ends_at_a_bad_address() -> None:
+    end = 2 * PGSIZE
+    taken, stored = buffer(Machine(), (end - 6, 10), (0, 10)), buffer(Machine(), (end - 6, 10), (0, 10))
+    assert len(taken.take(20)) == 6 and taken.bad is not None and taken.bad.va == end
+    assert (taken.take(1), taken.remaining) == (b"", 14)
+    assert stored.put(bytes(20)) == 6 and stored.bad is not None and stored.bad.va == end
+
+
+@pytest.mark.parametrize(("n", "unit", "sizes"), [(PGSIZE + 3, 1, [PGSIZE, 3]), (PGSIZE + 3, 2, [PGSIZE, 3])])
+def test_the_pieces_of_a_buffer(n: int, unit: int, sizes: list[int]) -> None:
+    assert [len(piece) for piece in buffer(Machine(), (0, n)).pieces(unit)] == sizes
+    bad = buffer(Machine(), (2 * PGSIZE - 7, 20))
+    assert [len(piece) for piece in bad.pieces(unit)] == [7 // unit * unit]
+    assert bad.done == 7 // unit * unit
 
 
 # --- memory runs out ---
