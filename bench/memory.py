@@ -74,14 +74,14 @@ def copying_eagerly(machine: Machine) -> None:
                 if not new:
                     raise OutOfMemory
                 ram.view(new, PGSIZE)[:] = ram.view(pa_of(pte), PGSIZE)
-                ram.u64[vm.walk(target, va, own=True)] = new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
+                vm.write(vm.walk(target, va, own=True), new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS)
 
     def copy_superpage(target: PageTable, va: int, pte: int) -> None:
-        if not vm.map_super(target, va, pte & PTE_FLAGS):
+        if not machine.kernel.superpages.map(target, va, pte & PTE_FLAGS):
             raise OutOfMemory
         ram.view(pa_of(vm.pte(target, va)), SUPERPGSIZE)[:] = ram.view(pa_of(pte), SUPERPGSIZE)
 
-    cast(Any, vm).copy = copy
+    cast(Any, machine.kernel.cow).copy = copy
 
 
 class _Forgetful(Watcher):

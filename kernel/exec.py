@@ -175,8 +175,8 @@ class _Program:
 
     def _fill(self, va: int, data: bytes) -> None:
         """Store at a mapped page, whatever its rights. Text that it overlaps belongs to others too."""
-        self._k.vm.own_page(self.space, va)
-        self._k.vm.store(self.space, va, data)
+        self._k.cow.own_page(self.space, va)
+        self._k.usercopy.store(self.space, va, data)
 
     def push_stack(self, argv: list[bytes]) -> None:
         """Make the guard page and the stack, and push `argv`."""
@@ -191,7 +191,7 @@ class _Program:
         self.sp = top
         pointers = [self._push(arg + b"\0") for arg in argv]
         self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
-        k.vm.store(self.space, self.sp, self._pushed)
+        k.usercopy.store(self.space, self.sp, self._pushed)
 
     def _stack_pages(self) -> int:
         k = self._k

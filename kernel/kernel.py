@@ -37,11 +37,14 @@ from kernel.fs.file import FileTable
 from kernel.fs.xv6fs.filesystem import FileSystem
 from kernel.fs.xv6fs.log import Log
 from kernel.image import KernelImage
+from kernel.mm.counts import MemoryCounts
+from kernel.mm.cow import CopyOnWrite
 from kernel.mm.fault import Pager
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.mmap import Mmap
 from kernel.mm.pagecache import PageCache
-from kernel.mm.pagetable import MemoryCounts, PageTable, VirtualMemory
+from kernel.mm.pagetable import PageTable, VirtualMemory
+from kernel.mm.superpage import Superpages
 from kernel.mm.text import TextCache
 from kernel.mm.usercopy import UserCopy
 from kernel.proc import Proc, ProcTable
@@ -120,7 +123,10 @@ class Kernel:
         self.frames: Final = FrameAllocator(board.ram, frames_pa)
         self.drop_code: Final = board.engine.drop_code
         self.counts: Final = MemoryCounts()
-        self.vm: Final = VirtualMemory(board.ram, self.frames, self.drop_code, self.counts)
+        self.vm: Final = VirtualMemory(board.ram, self.frames, self.drop_code)
+        self.superpages: Final = Superpages(board.ram, self.frames, self.vm, self.counts)
+        self.vm.superpages = self.superpages
+        self.cow: Final = CopyOnWrite(board.ram, self.frames, self.vm, self.superpages, self.counts)
         self.timer: Final = Timer(board.timer)
         self.sched: Final = Scheduler(self, board.hart)
         self.waits: Final = Waits(self.sched, self.timer)

@@ -172,7 +172,7 @@ class ProcTable:
         k = self._k
         child = self.allocproc()
         try:
-            k.vm.copy(parent.space, child.space, 0, parent.space.sz, parent.thread.tf[TF_SP])
+            k.cow.copy(parent.space, child.space, 0, parent.space.sz, parent.thread.tf[TF_SP])
             k.mmap.fork(parent.space, child.space, parent.thread.tf[TF_SP])
         except SyscallError:
             self.freeproc(child)

@@ -37,7 +37,7 @@ class Pager:
             if pte & PTE_V:
                 if access != PTE_W or pte & (PTE_COW | PTE_U) != PTE_COW | PTE_U:
                     return False
-                vm.break_cow(space, va)
+                self._k.cow.break_cow(space, va)
                 return True
             if va < space.sz and access != PTE_X:
                 vm.map_new(space, va & ~PGMASK, PTE_R | PTE_W)
@@ -60,9 +60,9 @@ class Pager:
         try:
             pte = vm.pte(space, va)
             if pte & PTE_SUPER and pte & PTE_COW:
-                vm.break_cow(space, va)
+                self._k.cow.break_cow(space, va)
             elif not pte and piece + SUPERPGSIZE <= pgroundup(space.sz):
-                vm.map_super(space, piece, PTE_R | PTE_W)
+                self._k.superpages.map(space, piece, PTE_R | PTE_W)
         except OutOfMemory:
             return 0
         if not vm.pte(space, va):

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, SUPERPGSHIFT, SUPERPGSIZE
+from kernel.errors import OutOfMemory
 
 ZERO_PAGE: Final = bytes(PGSIZE)
 ZERO_SUPERPAGE: Final = bytes(SUPERPGSIZE)
@@ -93,6 +94,15 @@ class FrameAllocator:
             offset = pa - self._base
             self._bytes[offset : offset + PGSIZE] = ZERO_PAGE
         return pa
+
+    def alloc_copy(self, pa: int) -> int:
+        """A frame with the same bytes as the one at `pa`, which has an owner; raises OutOfMemory."""
+        new = self.alloc()
+        if not new:
+            raise OutOfMemory
+        old, at = pa - self._base, new - self._base
+        self._bytes[at : at + PGSIZE] = self._bytes[old : old + PGSIZE]
+        return new
 
     def share(self, pa: int) -> None:
         """Give the frame, or the superpage that begins with it, one more owner."""

@@ -15,16 +15,17 @@ So a frame that nobody maps holds nothing that is not in the file, and the cache
 Write-back, and giving up an inode, begin operations of the log: who calls is in none and has no inode locked.
 """
 
+from collections.abc import Sequence
 from errno import EACCES, EINVAL, ENODEV, ENOMEM, EOVERFLOW
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi import fcntl
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE, TRAPFRAME, USYSCALL
 from kernel.abi.param import MAXOPBLOCKS
-from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_W, PTE_X
+from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.fs.file import InodeFile
-from kernel.mm.pagetable import pa_of, pgroundup
+from kernel.mm.pagetable import LEAF, PA_FROM_PTE_SHIFT, pa_of, pgroundup
 from kernel.mm.space import AddressSpace
 from kernel.mm.vma import Vma, VmaList
 
@@ -37,6 +38,7 @@ MMAP_TOP: Final = USYSCALL - PGSIZE
 UNMAPPED_MAX: Final = 8  # ranges that a process remembers
 AROUND: Final = 16 * PGSIZE  # the window around a fault in which pages that are in memory are mapped too
 OFFSET_MAX: Final = (1 << 63) - 1  # what a signed 64-bit offset can say
+RIGHTS: Final = LEAF | PTE_U | PTE_COW  # of an entry
 KIND: Final = fcntl.MAP_SHARED | fcntl.MAP_PRIVATE
 WRITE_EXEC: Final = fcntl.PROT_WRITE | fcntl.PROT_EXEC
 SYNC_ASYNC: Final = fcntl.MS_SYNC | fcntl.MS_ASYNC
@@ -107,14 +109,27 @@ class Mmap:
             perm ^= PTE_W | PTE_COW
         k.vm.map_shared(space, page, pa, perm)
         if not perm & access:
-            k.vm.break_cow(space, page)
+            k.cow.break_cow(space, page)
         low, high = max(page & -AROUND, vma.start), min((page & -AROUND) + AROUND, vma.end)
         frames = [vma.pages.get(i, 0) for i in range(vma.page_index(low), vma.page_index(high))]
-        mapped = k.vm.map_missing(space, low, frames, perm)
+        mapped = self.map_missing(space, low, frames, perm)
         for new in (pa, *mapped) if perm & PTE_X else ():
             k.drop_code(new, new + PGSIZE)
         k.counts.paged_in += vma.ip is not None
         k.counts.mapped_around += len(mapped)
+
+    def map_missing(self, space: AddressSpace, va: int, frames: Sequence[int], perm: int) -> list[int]:
+        """Map frames (0: none) at the pages from `va` on where nothing is mapped; gives those it mapped.
+
+        All are in one table, in which something was mapped just before. Each frame has another owner.
+        """
+        k, mapped = self._k, []
+        for index, pa in enumerate(frames, k.vm.walk(space, va)):
+            if pa and not k.ram.u64[index]:
+                k.frames.share(pa)
+                k.vm.write(index, pa >> PA_FROM_PTE_SHIFT | perm | PTE_U | PTE_V)
+                mapped.append(pa)
+        return mapped
 
     # --- write-back ---
 
@@ -182,8 +197,25 @@ class Mmap:
 
     def protect(self, space: AddressSpace, part: Vma, prot: int) -> None:
         """Give a mapping or a part of one the rights `prot`."""
-        self._k.vm.protect(space, part.start, part.end, rights(prot), private=not part.shared)
+        self.protect_pages(space, part.start, part.end, rights(prot), private=not part.shared)
         self._set(space, space.vmas.protect(part.start, part.end, prot))
+
+    def protect_pages(self, space: AddressSpace, low: int, high: int, perm: int, *, private: bool) -> None:
+        """Give the pages of [low, high) that are mapped the rights `perm` (0: nobody's); raises OutOfMemory.
+
+        A private page that could not be written before becomes writable by copying.
+        """
+        k = self._k
+        rights = perm | PTE_U if perm else PTE_R  # an entry without R, W and X would point to a table
+        for va, _, old in list(k.vm.leaves(space, low, high)):
+            assert not old & PTE_SUPER, "superpages are the heap's"
+            new = old & ~RIGHTS | rights
+            if private and perm & PTE_W and not old & PTE_W:
+                new = new & ~PTE_W | PTE_COW
+            k.vm.write(k.vm.walk(space, va, own=True), new)
+            if perm & PTE_X:
+                k.drop_code(pa_of(new), pa_of(new) + PGSIZE)
+            space.generation += 1
 
     def _set(self, space: AddressSpace, vmas: VmaList) -> None:
         """Make `vmas` the mappings of `space`; may sleep where a reference is given up."""
@@ -215,7 +247,7 @@ class Mmap:
     # --- processes and files that come and go ---
 
     def fork(self, parent: AddressSpace, child: AddressSpace, sp: int) -> None:
-        """Give `child` the mappings of `parent`; `sp` is as in VirtualMemory.copy.
+        """Give `child` the mappings of `parent`; `sp` is as in CopyOnWrite.copy.
 
         Pages of a shared mapping need no copying: the child finds them as its parent did.  On OutOfMemory it
         is left without memory, its heap included.
@@ -224,7 +256,7 @@ class Mmap:
         try:
             for vma in parent.vmas:
                 if not vma.shared:
-                    vm.copy(parent, child, vma.start, vma.end, sp)
+                    self._k.cow.copy(parent, child, vma.start, vma.end, sp)
         except OutOfMemory:
             vm.unmap(child, 0, MMAP_TOP)
             raise

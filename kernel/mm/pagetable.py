@@ -1,20 +1,18 @@
-"""Virtual memory: Sv39 page tables in guest RAM.
+"""Page tables: Sv39 tables in guest RAM, the walk through them, and the one place where an entry is written.
 
-The page tables are the only record of what is mapped: the emulated MMU walks them, so they are read and
-written in RAM, by the 64-bit word.  An index into `ram.u64` stands for the address of a PTE.
+The tables are the only record of what is mapped: the emulated MMU walks them, so they are read and written in
+RAM, by the 64-bit word.  An index into `ram.u64` stands for the address of an entry (PTE).
 
     va    38      30 29      21 20      12 11           0
          +----------+----------+----------+--------------+
          | VPN[2]   | VPN[1]   | VPN[0]   | page offset  |      a piece: the 2 MiB of one entry of level 1
          +----------+----------+----------+--------------+
 
-Fork copies no page.  Both processes keep the frame, neither may write, PTE_COW says that the program may;
-`break_cow` then copies it for the one that writes, and the last owner takes it as it is.  Where a table maps
-a whole piece, fork does not even copy the table: it is shared, all its pages being read-only, and who wants
-to change an entry gets its own first (`walk` with own=True).
+Called for the kernel's own table (kernel.py), by exec and sbrk, and by the layers above, which read entries
+for themselves and have them written here: fault.py, cow.py (memory that fork shares), superpage.py, mmap.py.
 
-A heap that grows by whole pieces gets superpages, leaves of level 1 marked by PTE_SUPER.  They are shared
-by fork too, and split when only a part is given back.
+A table may have several owners after a fork.  Whoever writes an entry gets its index from `walk` with
+own=True, which first gives the address space a table of its own.
 
 A new mapping needs no TLB flush, because the engine does not cache misses; one that is taken away, changes
 its frame or loses rights does: this raises `PageTable.generation`, and a hart that returns to user mode then
@@ -22,9 +20,8 @@ flushes (trap.py).  Nothing is both writable and executable, except a segment wh
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol, TypeAlias
 
 from emu.ram import Ram
 from kernel.abi.memlayout import (
@@ -37,19 +34,7 @@ from kernel.abi.memlayout import (
     SUPERPGSIZE,
     TRAMPOLINE,
 )
-from kernel.abi.riscv import (
-    PTE_A,
-    PTE_COW,
-    PTE_D,
-    PTE_FLAGS,
-    PTE_R,
-    PTE_SUPER,
-    PTE_U,
-    PTE_V,
-    PTE_W,
-    PTE_X,
-    SATP_SV39,
-)
+from kernel.abi.riscv import PTE_A, PTE_D, PTE_FLAGS, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X, SATP_SV39
 from kernel.errors import OutOfMemory
 from kernel.mm.kalloc import ZERO_PAGE, FrameAllocator
 
@@ -57,13 +42,9 @@ PPN_SHIFT: Final = 10
 TABLE_WORDS: Final = 512
 ROOT_WORDS: Final = MAXVA >> 30  # entries of a root; the rest would be for addresses that Sv39 sign-extends
 LEAF: Final = PTE_R | PTE_W | PTE_X
-RIGHTS: Final = LEAF | PTE_U | PTE_COW
 PA_FROM_PTE_SHIFT: Final = 2  # (pte >> 10) << 12, once the flags are masked off
-COW_FROM_W_SHIFT: Final = 6  # from bit PTE_W to bit PTE_COW
-TABLE_W: Final = sum(PTE_W << 64 * i for i in range(TABLE_WORDS))  # PTE_W in each entry of a table
 NO_ENTRIES: Final = memoryview(array("Q", bytes(PGSIZE)))
 END_WORDS: Final = 4  # of a table, at either end: most tables are used nowhere else
-TAKE_AROUND: Final = 16  # pages whose last owner takes them at one fault
 
 
 def pgroundup(n: int) -> int:
@@ -86,19 +67,6 @@ def byte_at(pte: int, va: int) -> int:
     return (pte >> PPN_SHIFT << PGSHIFT) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
 
 
-@dataclass
-class MemoryCounts:
-    """What the memory system has done since power-on, in pages."""
-
-    zero_filled: int = 0  # promised pages that were touched
-    cow_copied: int = 0  # pages that fork shared and a write separated
-    cow_taken: int = 0  # pages that their last owner took without copying
-    paged_in: int = 0  # pages of mapped files that were touched
-    mapped_around: int = 0  # their neighbours that were mapped with them
-    pages_read: int = 0  # pages of files that the page cache brought in
-    pages_written: int = 0  # dirty pages of shared mappings that were written back
-
-
 class PageTable:
     """A page table: where its root is, and how often it took something away.
 
@@ -118,24 +86,33 @@ Entry: TypeAlias = tuple[int, int, int]
 """(va, index, pte): the address that the entry is for, where it stands, what it is."""
 
 
+class LargePages(Protocol):
+    """What is to be known here about superpages: a heap may have some, and a part of one may be unmapped."""
+
+    def map(self, pagetable: PageTable, va: int, perm: int) -> bool:
+        """Map 2 MiB of zeroes at `va` for the user; False where that cannot be."""
+
+    def split(self, pagetable: PageTable, index: int) -> None:
+        """Put a table with single pages in place of this leaf of level 1; raises OutOfMemory."""
+
+
 class VirtualMemory:
     """Operations on page tables.
 
-    `drop_code(low_pa, high_pa)` makes the hart forget instructions that it has seen in these addresses;
-    it is called for every frame that becomes executable.
+    `drop_code(low_pa, high_pa)` makes the hart forget instructions that it has seen there, and is called for
+    every frame that becomes executable.  `superpages` is set by kernel.py; without it all pages are single.
     """
 
-    def __init__(
-        self, ram: Ram, frames: FrameAllocator, drop_code: Callable[[int, int], None], counts: MemoryCounts
-    ) -> None:
+    def __init__(self, ram: Ram, frames: FrameAllocator, drop_code: Callable[[int, int], None]) -> None:
+        self._ram: Final = ram
         self._u64: Final = ram.u64
         self._bytes: Final = ram.bytes
         self._base: Final = ram.base
         self._frames: Final = frames
         self._drop_code: Final = drop_code
-        self._counts: Final = counts
+        self.superpages: LargePages | None = None
 
-    # --- page tables ---
+    # --- the walk, and writing entries ---
 
     def walk(self, pagetable: PageTable, va: int, *, own: bool = False) -> int:
         """Index of the leaf PTE for `va` (of level 1 for a superpage), or -1 where a table is missing.
@@ -160,28 +137,34 @@ class VirtualMemory:
         elif pte & LEAF:
             return index
         elif own and self._frames.owners(pte >> PPN_SHIFT << PGSHIFT) > 1:
-            pte = self._unshare(index)
+            pte = self.unshare(index)
         return ((pte >> PPN_SHIFT << PGSHIFT) - base >> 3) + (va >> PGSHIFT & 0x1FF)
 
     def _add_table(self, index: int) -> int:
         pte = self._u64[index] = self.create() >> PA_FROM_PTE_SHIFT | PTE_V
         return pte
 
-    def _unshare(self, index: int) -> int:
+    def unshare(self, index: int) -> int:
         """Give the address space with this entry of level 1 its own copy of the table behind it."""
         shared = pa_of(self._u64[index])
-        own = self._frames.alloc()
-        if not own:
-            raise OutOfMemory
-        self._copy(shared, own, PGSIZE)
-        self._frames.share_all(self._ptes(own, TABLE_WORDS))
+        own = self._frames.alloc_copy(shared)
+        self._frames.share_all(self.ptes(own, TABLE_WORDS))
         self._frames.free(shared)
         pte = self._u64[index] = own >> PA_FROM_PTE_SHIFT | PTE_V
         return pte
 
-    def _copy(self, source: int, target: int, size: int) -> None:
-        data, source, target = self._bytes, source - self._base, target - self._base
-        data[target : target + size] = data[source : source + size]
+    def write(self, index: int, pte: int) -> None:
+        """Write one entry. For the layers above; whoever takes something away raises `generation`."""
+        self._u64[index] = pte
+
+    def write_row(self, index: int, ptes: Iterable[int]) -> None:
+        """Write the entries from `index` on, which are in one table."""
+        row = memoryview(array("Q", ptes))
+        self._u64[index : index + len(row)] = row
+
+    def write_table(self, table: int, words: bytes) -> None:
+        """Write a whole table."""
+        self._ram.view(table, PGSIZE)[:] = words
 
     def pte(self, pagetable: PageTable, va: int) -> int:
         """The leaf PTE for `va`; 0 where there is none."""
@@ -208,15 +191,16 @@ class VirtualMemory:
         while done < size:
             index = self.walk(pagetable, va + done, own=True)
             pages = min(TABLE_WORDS - (va + done >> PGSHIFT) % TABLE_WORDS, (size - done) >> PGSHIFT)
-            self._fill_table(index, pa + done, pages, perm)
+            self.map_run(index, pa + done, pages, perm)
             done += pages << PGSHIFT
 
-    def _fill_table(self, index: int, pa: int, pages: int, perm: int) -> None:
+    def map_run(self, index: int, pa: int, pages: int, perm: int) -> None:
+        """Write entries from `index` on, in one table, for `pages` frames that follow each other."""
         step = PGSIZE >> PA_FROM_PTE_SHIFT
         first = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
-        self._u64[index : index + pages] = memoryview(array("Q", range(first, first + pages * step, step)))
+        self.write_row(index, range(first, first + pages * step, step))
 
-    def _pieces(self, pagetable: PageTable, low: int, high: int) -> list[Entry]:
+    def pieces(self, pagetable: PageTable, low: int, high: int) -> list[Entry]:
         """The entries of level 1 that there are for [low, high), in order of va."""
         root, found = pagetable.root - self._base >> 3, []
         first, last = low >> SUPERPGSHIFT, high + SUPERPGMASK >> SUPERPGSHIFT if low < high else 0
@@ -224,7 +208,7 @@ class VirtualMemory:
         for i, middle in enumerate(self._u64[root + top : root + end].tolist(), top):
             if middle:
                 zero = (pa_of(middle) - self._base >> 3) - i * TABLE_WORDS  # where piece 0 would be
-                if last - first == 1:  # in a hurry: so it is for most processes
+                if last - first == 1:  # the fast path: so it is for most processes
                     pte = self._u64[zero + first]
                     return [(first << SUPERPGSHIFT, zero + first, pte)] if pte else []
                 begin, stop = max(first, i * TABLE_WORDS), min(last, (i + 1) * TABLE_WORDS)
@@ -249,21 +233,21 @@ class VirtualMemory:
 
         The cost is that of what is mapped and not of the range. A superpage is one leaf, at its first page.
         """
-        for piece, index, entry in self._pieces(pagetable, low, high):
+        for piece, index, entry in self.pieces(pagetable, low, high):
             if entry & LEAF:
                 yield piece, index, entry
             else:
-                first, last = self._rows(piece, low, high)
+                first, last = self.rows(piece, low, high)
                 table = pa_of(entry) - self._base >> 3
                 for at, pte in self._used(table + first, table + last):
                     yield piece + (at - table << PGSHIFT), at, pte
 
-    def _rows(self, piece: int, low: int, high: int) -> tuple[int, int]:
+    def rows(self, piece: int, low: int, high: int) -> tuple[int, int]:
         """First and last + 1 of the entries for [low, high) in the table of a piece."""
         first = low - piece >> PGSHIFT if low > piece else 0
         return first, high - piece + PGMASK >> PGSHIFT if high < piece + SUPERPGSIZE else TABLE_WORDS
 
-    # --- user memory: making and freeing ---
+    # --- user memory ---
 
     def create_user(self, trapframe_pa: int, trampoline_pa: int, usyscall_pa: int = 0) -> int:
         """The root of a table with what the kernel maps for a process, and no user memory.
@@ -294,15 +278,15 @@ class VirtualMemory:
 
     def _free_tables(self, root: int) -> None:
         """Free all tables. Leaves of level 0 are left alone: they are what create_user mapped."""
-        middles = self._ptes(root, ROOT_WORDS)
+        middles = self.ptes(root, ROOT_WORDS)
         for middle in middles:
-            tables = self._ptes(pa_of(middle), TABLE_WORDS)
+            tables = self.ptes(pa_of(middle), TABLE_WORDS)
             assert not any(table & LEAF for table in tables), "a page table is freed with memory in it"
             self._frames.free_all(tables)
         self._frames.free_all(middles)
         self._frames.free(root)
 
-    def _ptes(self, table: int, count: int) -> list[int]:
+    def ptes(self, table: int, count: int) -> list[int]:
         """The first `count` entries of a table but for those that are 0."""
         first = table - self._base >> 3
         return [pte for a, b in self._spans(first, first + count) for pte in self._u64[a:b].tolist() if pte]
@@ -315,13 +299,18 @@ class VirtualMemory:
         unmapped then.
         """
         u64, frames = self._u64, self._frames
-        pieces = self._pieces(pagetable, low, high)
-        for piece, index, _ in pieces:
-            if piece < low or high < piece + SUPERPGSIZE:
-                self._split(pagetable, index)
+        pieces = self.pieces(pagetable, low, high)
+        for piece, index, entry in pieces:
+            if low <= piece and piece + SUPERPGSIZE <= high:
+                continue
+            if entry & LEAF:
+                assert self.superpages, "there is a superpage"
+                self.superpages.split(pagetable, index)
+            elif frames.owners(pa_of(entry)) > 1:
+                self.unshare(index)
         for piece, index, _ in pieces:
             pagetable.generation += 1
-            entry = u64[index]
+            entry = u64[index]  # it may have been split
             pa = entry >> PPN_SHIFT << PGSHIFT
             if entry & LEAF:
                 u64[index] = 0
@@ -330,7 +319,7 @@ class VirtualMemory:
                 u64[index] = 0
                 frames.free(pa)
             else:
-                first, last = self._rows(piece, low, high)
+                first, last = self.rows(piece, low, high)
                 table = pa - self._base >> 3
                 for begin, end in self._spans(table + first, table + last):
                     frames.free_all(u64[begin:end].tolist())
@@ -346,7 +335,7 @@ class VirtualMemory:
         try:
             while va < end:
                 whole = not (va & SUPERPGMASK or perm & PTE_X) and va + SUPERPGSIZE <= end
-                if whole and self.map_super(pagetable, va, perm):
+                if whole and self.superpages and self.superpages.map(pagetable, va, perm):
                     va += SUPERPGSIZE
                 else:
                     self.map_new(pagetable, va, perm)
@@ -367,30 +356,18 @@ class VirtualMemory:
             self._drop_code(pa, pa + PGSIZE)
         return pa
 
-    def map_super(self, pagetable: PageTable, va: int, perm: int) -> bool:
-        """Map a zeroed superpage at `va` for the user, where nothing of the piece is mapped; else False."""
-        assert not va & SUPERPGMASK and not perm & PTE_X, "superpages are aligned, and hold no text"
-        index = self._entry(pagetable, va)
-        entry = self._u64[index]
-        table = pa_of(entry)
-        empty = not entry or (not entry & LEAF and self._bytes_at(table, PGSIZE) == ZERO_PAGE)
-        pa = self._frames.alloc_super() if empty else 0
-        if not pa:
-            return False
-        if entry:
-            self._frames.free(table)
-            pagetable.generation += 1
-        self._u64[index] = pa >> PA_FROM_PTE_SHIFT | perm | PTE_U | PTE_V | PTE_SUPER
-        return True
-
-    def _entry(self, pagetable: PageTable, va: int) -> int:
+    def entry(self, pagetable: PageTable, va: int) -> int:
         """Index of the entry of level 1 for `va`; raises OutOfMemory."""
         index = (pagetable.root - self._base >> 3) + (va >> 30)
         entry = self._u64[index] or self._add_table(index)
         return (pa_of(entry) - self._base >> 3) + (va >> SUPERPGSHIFT & 0x1FF)
 
-    def _bytes_at(self, pa: int, n: int) -> memoryview:
-        return self._bytes[pa - self._base : pa - self._base + n]
+    def copy_page(self, pte: int) -> int:
+        """An entry as `pte` for a new frame with the same bytes; raises OutOfMemory."""
+        new = self._frames.alloc_copy(pte >> PPN_SHIFT << PGSHIFT)
+        if pte & PTE_X:
+            self._drop_code(new, new + PGSIZE)
+        return new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
 
     def map_shared(self, pagetable: PageTable, va: int, pa: int, perm: int) -> None:
         """Map a frame that has another owner too at `va` for the user; raises OutOfMemory."""
@@ -401,31 +378,6 @@ class VirtualMemory:
             self._frames.free(pa)
             raise
 
-    def map_missing(self, pagetable: PageTable, va: int, frames: Sequence[int], perm: int) -> list[int]:
-        """Map frames (0: none) at the pages from `va` on where nothing is mapped; gives those it mapped.
-
-        All are in one table, in which something was mapped just before. Each frame has another owner.
-        """
-        mapped = []
-        for index, pa in enumerate(frames, self.walk(pagetable, va)):
-            if pa and not self._u64[index]:
-                self._frames.share(pa)
-                self._u64[index] = pa >> PA_FROM_PTE_SHIFT | perm | PTE_U | PTE_V
-                mapped.append(pa)
-        return mapped
-
-    def store(self, pagetable: PageTable, va: int, data: bytes) -> None:
-        """Store at mapped pages, whatever their rights: for exec, which fills what nobody else has yet."""
-        done = 0
-        while done < len(data):
-            step = min(PGSIZE - (va + done & PGMASK), len(data) - done)
-            pte = self.pte(pagetable, va + done)
-            pa = byte_at(pte, va + done)
-            self._bytes_at(pa, step)[:] = data[done : done + step]
-            if pte & PTE_X:
-                self._drop_code(pa, pa + step)
-            done += step
-
     def peek(self, pagetable: PageTable, va: int, n: int) -> bytes | None:
         """The `n` bytes at user address `va`, all in one page, or None; changes nothing."""
         if not 0 <= va < MAXVA:
@@ -433,25 +385,9 @@ class VirtualMemory:
         pte = self.pte(pagetable, va)
         if pte & (PTE_V | PTE_U | PTE_R) != PTE_V | PTE_U | PTE_R:
             return None
-        return bytes(self._bytes_at(byte_at(pte, va), n))
+        return bytes(self._ram.view(byte_at(pte, va), n))
 
     # --- rights ---
-
-    def protect(self, pagetable: PageTable, low: int, high: int, perm: int, *, private: bool) -> None:
-        """Give the pages of [low, high) that are mapped the rights `perm` (0: nobody's); raises OutOfMemory.
-
-        A private page that could not be written before becomes writable by copying.
-        """
-        rights = perm | PTE_U if perm else PTE_R  # an entry without R, W and X would point to a table
-        for va, _, old in list(self.leaves(pagetable, low, high)):
-            assert not old & PTE_SUPER, "superpages are the heap's"
-            new = old & ~RIGHTS | rights
-            if private and perm & PTE_W and not old & PTE_W:
-                new = new & ~PTE_W | PTE_COW
-            self._u64[self.walk(pagetable, va, own=True)] = new
-            if perm & PTE_X:
-                self._drop_code(pa_of(new), pa_of(new) + PGSIZE)
-            pagetable.generation += 1
 
     def forbid(self, pagetable: PageTable, va: int) -> None:
         """Take the page at `va` from the user: the guard below the stack."""
@@ -462,162 +398,3 @@ class VirtualMemory:
         """Clear A or D in an entry that `leaves` gave: the hart sets it again at the next access."""
         self._u64[index] &= ~bits
         pagetable.generation += 1
-
-    # --- fork, and what it leaves behind ---
-
-    def copy(self, source: PageTable, target: PageTable, low: int, high: int, sp: int = -1) -> None:
-        """Give `target` the memory [low, high) of `source`, copied on write, as fork does.
-
-        The page at `sp` is copied at once: both processes will write there next. On OutOfMemory `target`
-        is left without memory.
-        """
-        try:
-            for piece, index, entry in self._pieces(source, low, high):
-                if entry & LEAF:
-                    self._share_superpage(source, target, piece, index)
-                elif low <= piece and piece + SUPERPGSIZE <= high and not piece <= sp < piece + SUPERPGSIZE:
-                    self._share_table(source, target, piece, entry)
-                else:
-                    self._share_pages(source, target, piece, entry, self._rows(piece, low, high))
-            if low <= sp < high and self.pte(target, sp) & (PTE_COW | PTE_SUPER) == PTE_COW:
-                self.break_cow(target, sp)
-                self.break_cow(source, sp)
-        except OutOfMemory:
-            self.unmap(target, low, high)
-            raise
-
-    def _share_superpage(self, source: PageTable, target: PageTable, va: int, index: int) -> None:
-        at = self._entry(target, va)
-        pte = self._u64[index]
-        self._frames.share(pa_of(pte))
-        self._u64[at] = self._u64[index] = pte & ~PTE_W | (pte & PTE_W) << COW_FROM_W_SHIFT
-        source.generation += 1
-
-    def _share_table(self, source: PageTable, target: PageTable, va: int, entry: int) -> None:
-        """Share a table whole: what could be written in it becomes COW, in all entries at once."""
-        at = self._entry(target, va)
-        table = pa_of(entry)
-        self._frames.share(table)
-        self._u64[at] = entry
-        data = self._bytes_at(table, PGSIZE)
-        words = int.from_bytes(data, "little")
-        writable = words & TABLE_W
-        if writable:
-            data[:] = (words ^ writable | writable << COW_FROM_W_SHIFT).to_bytes(PGSIZE, "little")
-            source.generation += 1
-
-    def _share_pages(
-        self, source: PageTable, target: PageTable, piece: int, entry: int, rows: tuple[int, int]
-    ) -> None:
-        """Share the pages of some rows of a table, which the target then has a table for."""
-        u64, count = self._u64, rows[1] - rows[0]
-        there = self.walk(target, piece, own=True) + rows[0]
-        here = (pa_of(entry) - self._base >> 3) + rows[0]
-        old = u64[here : here + count].tolist()
-        new = [pte ^ PTE_W | PTE_COW if pte & PTE_W else pte for pte in old]
-        self._frames.share_all(new)
-        row = memoryview(array("Q", new))
-        u64[there : there + count] = row
-        if new != old:
-            u64[here : here + count] = row
-            source.generation += 1
-
-    def _copy_page(self, pte: int) -> int:
-        """An entry as `pte` for a new frame with the same bytes; raises OutOfMemory."""
-        new = self._frames.alloc()
-        if not new:
-            raise OutOfMemory
-        self._copy(pte >> PPN_SHIFT << PGSHIFT, new, PGSIZE)
-        if pte & PTE_X:
-            self._drop_code(new, new + PGSIZE)
-        return new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
-
-    def break_cow(self, pagetable: PageTable, va: int) -> None:
-        """Let the COW page at `va` be written: the last owner takes the frame, another gets a copy.
-
-        Raises OutOfMemory.
-        """
-        index = self.walk(pagetable, va, own=True)
-        pte = self._u64[index]
-        assert pte & PTE_COW, f"{va:#x} is not copied on write"
-        if pte & PTE_SUPER:
-            self._break_cow_super(pagetable, index)
-        elif self._frames.owners(pte >> PPN_SHIFT << PGSHIFT) == 1:
-            self._take_around(index, va)
-        else:
-            self._u64[index] = self._copy_page(pte) ^ PTE_COW | PTE_W
-            self._frames.free(pa_of(pte))
-            self._counts.cow_copied += 1
-            pagetable.generation += 1
-
-    def own_page(self, pagetable: PageTable, va: int) -> None:
-        """Give the address space a frame of its own for the page at `va`, as it is; raises OutOfMemory."""
-        index = self.walk(pagetable, va, own=True)
-        pte = self._u64[index]
-        if not pte & PTE_SUPER and self._frames.owners(pa_of(pte)) > 1:
-            self._u64[index] = self._copy_page(pte)
-            self._frames.free(pa_of(pte))
-            pagetable.generation += 1
-
-    def _take_around(self, index: int, va: int) -> None:
-        """Take the page with this entry, and those of its neighbours that have no other owner either."""
-        u64, owners = self._u64, self._frames.owners
-        first = index - (va >> PGSHIFT) % TAKE_AROUND
-        for at, pte in enumerate(u64[first : first + TAKE_AROUND].tolist(), first):
-            if pte & PTE_COW and owners(pte >> PPN_SHIFT << PGSHIFT) == 1:
-                u64[at] = pte ^ PTE_COW | PTE_W
-                self._counts.cow_taken += 1
-
-    def _break_cow_super(self, pagetable: PageTable, index: int) -> None:
-        """As break_cow; where there are no 2 MiB in one piece for the copy, it is one of single pages."""
-        pte = self._u64[index]
-        pa = pa_of(pte)
-        if self._frames.owners(pa) > 1:
-            copy = self._frames.alloc_super()
-            if not copy:
-                self._split(pagetable, index)
-                return
-            self._copy(pa, copy, SUPERPGSIZE)
-            self._frames.free_super(pa)
-            self._counts.cow_copied += TABLE_WORDS
-            pte = copy >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
-            pagetable.generation += 1
-        else:
-            self._counts.cow_taken += TABLE_WORDS
-        self._u64[index] = pte ^ PTE_COW | PTE_W
-
-    def _split(self, pagetable: PageTable, index: int) -> None:
-        """Let the piece with this entry have a table of its own, with single pages; raises OutOfMemory.
-
-        A superpage that others share is copied, because its owners are counted for the whole of it.
-        """
-        pte = self._u64[index]
-        pa = pa_of(pte)
-        if not pte & PTE_SUPER:
-            if self._frames.owners(pa) > 1:
-                self._unshare(index)
-            return
-        table = self.create()
-        at = table - self._base >> 3
-        if self._frames.owners(pa) == 1:
-            self._frames.split_super(pa)
-            self._fill_table(at, pa, TABLE_WORDS, pte & PTE_FLAGS & ~PTE_SUPER)
-        else:
-            self._copy_superpage(pte, table)
-            self._frames.free_super(pa)
-        self._u64[index] = table >> PA_FROM_PTE_SHIFT | PTE_V
-        pagetable.generation += 1
-
-    def _copy_superpage(self, pte: int, table: int) -> None:
-        """Fill an empty table with copies of the pages of a superpage; on OutOfMemory it is freed."""
-        at = table - self._base >> 3
-        page = pte & ~PTE_SUPER
-        if page & PTE_COW:
-            page = page ^ PTE_COW | PTE_W
-        try:
-            for i in range(TABLE_WORDS):
-                self._u64[at + i] = self._copy_page(page + (i << PPN_SHIFT))
-        except OutOfMemory:
-            self._frames.free_all(self._ptes(table, TABLE_WORDS))
-            self._frames.free(table)
-            raise

@@ -15,7 +15,7 @@ from kernel.abi.memlayout import MAXVA, PGMASK, PGSIZE, SUPERPGMASK
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress
 from kernel.mm.kalloc import FrameAllocator
-from kernel.mm.pagetable import VirtualMemory
+from kernel.mm.pagetable import VirtualMemory, byte_at
 from kernel.mm.space import AddressSpace
 
 READABLE: Final = PTE_V | PTE_U | PTE_R
@@ -49,6 +49,7 @@ class UserCopy:
         self._base: Final = ram.base
         self._walk: Final = vm.walk
         self._peek: Final = vm.peek
+        self._write: Final = vm.write
         self._owners: Final = frames.owners
         self._drop_code: Final = drop_code
         self._fault: Final = fault
@@ -69,7 +70,7 @@ class UserCopy:
         pa = (pte >> 10 << 12) + (va & (SUPERPGMASK if pte & PTE_SUPER else PGMASK))
         if need == WRITABLE:
             if pte & DIRTY != DIRTY:
-                self._u64[index] = pte | DIRTY  # as the hart does
+                self._write(index, pte | DIRTY)  # as the hart does
             page = pa & ~PGMASK
             if pte & PTE_X or self._owners(page) > 1:  # here or elsewhere these may be instructions
                 self._drop_code(page, page + PGSIZE)
@@ -102,6 +103,18 @@ class UserCopy:
             if done >= rest_at:
                 rest_at += REST_OUT_BYTES
                 self.rest()
+
+    def store(self, space: AddressSpace, va: int, data: bytes) -> None:
+        """Store at mapped pages, whatever their rights: for exec, which fills what nobody else has yet."""
+        done = 0
+        while done < len(data):
+            step = min(PGSIZE - (va + done & PGMASK), len(data) - done)
+            pte = self._u64[self._walk(space, va + done)]
+            pa = byte_at(pte, va + done)
+            self._bytes[pa - self._base : pa - self._base + step] = data[done : done + step]
+            if pte & PTE_X:
+                self._drop_code(pa, pa + step)
+            done += step
 
     def copyinstr(self, space: AddressSpace, va: int, limit: int) -> bytes:
         """The string at address `va` of `space` without its NUL, which is among the first `limit` bytes.

@@ -2,10 +2,10 @@
 
 The sources are compiled, not imported, so what is read here is what a machine's process has.
 
-    VirtualMemory.copy     a method; copy alone is every function of that name; pagetable.copy, that file's
+    CopyOnWrite.copy       a method; copy alone is every function of that name; cow.copy, that file's
     uvmcopy                what xv6 calls it, where the names have nothing in common
-    pagetable.py:copy      the one in that file
-    mm/pagetable.py:451    a line, or the next one that has code; pagetable.py:451 is enough
+    cow.py:copy            the one in that file
+    mm/pagetable.py:251    a line, or the next one that has code; pagetable.py:251 is enough
 """
 
 import re
@@ -19,7 +19,7 @@ from toolchain.paths import KERNEL_SOURCES, in_tree
 
 PY_LINE: Final = re.compile(r"(?P<file>[^:\s]+\.py):(?P<line>\d+)$")
 XV6: Final = {
-    "uvmcopy": "VirtualMemory.copy", "uvmalloc": "VirtualMemory.grow", "mappages": "VirtualMemory.map_range",
+    "uvmcopy": "CopyOnWrite.copy", "uvmalloc": "VirtualMemory.grow", "mappages": "VirtualMemory.map_range",
     "uvmunmap": "VirtualMemory.unmap", "uvmfree": "VirtualMemory.free_user",
 }  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 A stop is a kind of event (events.py), as text, for it travels to the machine's process:
 
-    line:kernel/mm/pagetable.py:451
-    line:kernel/mm/pagetable.py:451 if p.pid == 3
+    line:kernel/mm/pagetable.py:251
+    line:kernel/mm/pagetable.py:251 if p.pid == 3
 
 While there are any, timetravel/stops.py has each gate traced, but only the functions that have such a line.
 A condition is an expression of Python over the variables there that only looks: without calls, so that the

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from emu.cpu import engine as e
 from emu.cpu.hart import MACHINE
-from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, SUPERPGMASK
-from kernel.abi.riscv import PTE_COW, PTE_FLAGS, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
+from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, SUPERPGMASK
+from kernel.abi.riscv import PTE_COW, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory
-from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, PageTable, pa_of
+from kernel.mm.pagetable import PageTable, pa_of
 from kernel.proc import Proc
 
 if TYPE_CHECKING:
@@ -101,19 +101,11 @@ class Memory:
 
     def _separate(self, p: Proc, va: int) -> None:
         """Let `p` have the page at `va` for itself, unless sharing it is the point; raises OutOfMemory."""
-        vm, frames = self._kernel.vm, self._kernel.frames
-        pte = vm.pte(p.space, va)
+        pte = self._kernel.vm.pte(p.space, va)
         if pte & PTE_COW:
-            vm.break_cow(p.space, va)
-        elif not pte & PTE_W and frames.owners(pa_of(pte)) > 1:  # text
-            index = vm.walk(p.space, va, own=True)
-            copy = frames.alloc()
-            if not copy:
-                raise OutOfMemory
-            self._ram.view(copy, PGSIZE)[:] = self._ram.view(pa_of(pte), PGSIZE)
-            self._ram.u64[index] = copy >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
-            self._kernel.drop_code(copy, copy + PGSIZE)
-            frames.free(pa_of(pte))
+            self._kernel.cow.break_cow(p.space, va)
+        elif not pte & PTE_W:  # text
+            self._kernel.cow.own_page(p.space, va)
         self._hart.engine.flush_tlb()
 
 

@@ -19,10 +19,11 @@ from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_SUPER, PTE_U, PTE_W
 from kernel.fs.xv6fs.filesystem import FileSystem
 from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.cow import CopyOnWrite
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.mmap import Mmap
 from kernel.mm.pagecache import PageCache
-from kernel.mm.pagetable import PageTable, VirtualMemory
+from kernel.mm.pagetable import PageTable
 from kernel.mm.text import TextCache
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
@@ -362,17 +363,18 @@ def keep_text(text: TextCache, ip: Inode) -> None:
     text.inodes[ip] = text.inodes.pop(ip, {})
 
 
-def take_what_others_have(vm: VirtualMemory, pagetable: PageTable, va: int) -> None:
+def take_what_others_have(cow: CopyOnWrite, pagetable: PageTable, va: int) -> None:
     """break_cow, but it does not copy."""
-    vm._u64[vm.walk(pagetable, va, own=True)] ^= PTE_COW | PTE_W
+    index = cow._vm.walk(pagetable, va, own=True)
+    cow._vm.write(index, cow._u64[index] ^ (PTE_COW | PTE_W))
 
 
 def share_table_writable(
-    vm: VirtualMemory, source: PageTable, target: PageTable, va: int, entry: int
+    cow: CopyOnWrite, source: PageTable, target: PageTable, va: int, entry: int
 ) -> None:
     """_share_table, but what could be written still can."""
-    vm._u64[vm._entry(target, va)] = entry
-    vm._frames.share(target_of(entry))
+    cow._vm.write(cow._vm.entry(target, va), entry)
+    cow._frames.share(target_of(entry))
 
 
 def forget_the_pages_but_not_the_mappings(pages: PageCache, ip: Inode) -> None:
@@ -402,14 +404,14 @@ def free_twice(frames: FrameAllocator, pa: int) -> None:
 HOLD = "holder &"
 MISTAKES: Final[dict[str, tuple[type, str, Callable[..., Any], tuple[str, ...], str]]] = {
     "not copied": (
-        VirtualMemory, "break_cow", take_what_others_have, (HOLD,),
+        CopyOnWrite, "break_cow", take_what_others_have, (HOLD,),
         r"is writable, but its frame 0x\w+ counts \d owners, not 1",
     ),
     "table shared as it is": (
-        VirtualMemory, "_share_table", share_table_writable, (HOLD,),
+        CopyOnWrite, "_share_table", share_table_writable, (HOLD,),
         r"is writable in the page table 0x\w+, which is shared by",
     ),
-    "rights stay": (VirtualMemory, "protect", nothing, (HOLD,), r"has the rights 0x12, but .* are 0x2"),
+    "rights stay": (Mmap, "protect_pages", nothing, (HOLD,), r"has the rights 0x12, but .* are 0x2"),
     "file referred to twice": (
         FileSystem, "idup", wrong_reference, (HOLD,), r"inode \d+ counts \d+ references, but \d are there",
     ),

@@ -413,7 +413,7 @@ def test_a_line_typed_at_the_terminal_is_the_programs_that_waits_for_one(tmp_pat
 def test_source_is_listed_around_a_function_of_c_or_python(session: Session) -> None:
     first = line("static int total") - 4  # the line of its brace is in the middle
     assert session.say("list total").startswith(f"{first}\t")
-    assert "def copy(self, source: PageTable" in session.say("list VirtualMemory.copy")
+    assert "def copy(self, source: PageTable" in session.say("list CopyOnWrite.copy")
     assert session.say("list pagetable.py:20").startswith("15\t")
 
 

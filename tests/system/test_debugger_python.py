@@ -34,9 +34,9 @@ def session() -> Iterator[Booting]:
 
 
 def test_a_function_of_the_kernel_is_found_by_each_of_its_names() -> None:
-    (copy,) = python_code.named("VirtualMemory.copy")
-    assert python_code.named("vm.copy") == python_code.named("uvmcopy") == [copy]
-    assert python_code.at_line("pagetable.py", copy.body - 1) == copy
+    (copy,) = python_code.named("CopyOnWrite.copy")
+    assert python_code.named("cow.copy") == python_code.named("uvmcopy") == [copy]
+    assert python_code.at_line("cow.py", copy.body - 1) == copy
     assert not python_code.named("copie") and python_code.at_line("kernel/mm/pagetable.py", 99999) is None
 
 
@@ -65,7 +65,7 @@ def test_stops_backwards_are_those_forwards(session: Booting) -> None:
 def test_a_loop_in_one_gate_is_stopped_in_again_and_again(session: Booting) -> None:
     text = (Path(KERNEL_SOURCES) / "exec.py").read_text().splitlines()
     loop = 1 + next(i for i, line in enumerate(text) if line.strip().startswith("size = max(0"))
-    assert session.say(f"b exec.py:{loop}").startswith("Breakpoint 1 in _AddressSpace._load_segment at ")
+    assert session.say(f"b exec.py:{loop}").startswith("Breakpoint 1 in _Program._load_segment at ")
     assert "Breakpoint 1, " in session.say("c 3")
     moment, variables = session.say("when"), session.say("info locals")
     assert "Breakpoint 1, " in session.say("c")
@@ -115,7 +115,7 @@ def test_an_expression_is_evaluated_in_python_and_changes_nothing(session: Booti
     session.say("b ProcTable.fork if parent.pid > 2", "c")
     digest = session.timeline.digest()
     assert session.say("p parent.pid * 1000") == "4000 (0xfa0)\n"
-    assert session.say("p [one.name for one in self.slots if one.pid == parent.pid]") == "['sh']\n"
+    assert session.say("p [one.name for one in self if one.pid == parent.pid]") == "['sh']\n"
     assert session.say("p self.slots.clear()", "p len(self.slots)") == "64 (0x40)\n"
     assert session.say("up", "p k.procs.find(2)") == "<process 2 (sh)>\n"
     assert session.say("p nothing").startswith("NameError: ")

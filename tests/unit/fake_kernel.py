@@ -39,9 +39,9 @@ from kernel.fs.file import FileTable
 from kernel.fs.xv6fs.filesystem import FileSystem
 from kernel.fs.xv6fs.inode import Inode
 from kernel.fs.xv6fs.log import Log
+from kernel.mm.counts import MemoryCounts
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.pagecache import PageCache
-from kernel.mm.pagetable import MemoryCounts
 from kernel.timer import Timer
 from kernel.wait import Wait, Waits
 

@@ -138,7 +138,7 @@ def live_on(bench: Bench, expected: Expected) -> None:
     child = Proc(2)
     child.space = AddressSpace(k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline))
     try:
-        k.vm.copy(p.space, child.space, 0, p.space.sz)
+        k.cow.copy(p.space, child.space, 0, p.space.sz)
         child.space.sz = p.space.sz
         for page in sample(expected)[:8]:
             store(bench, child, page, expected)

@@ -121,7 +121,7 @@ def test_the_access_decides_whether_a_fault_is_a_mistake(rig: Rig) -> None:
     rig.k.vm.grow(space, 0, PGSIZE, PTE_R | PTE_W)
     for cause in (CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE):
         other = AddressSpace(rig.k.vm.create_user(rig.thread.trapframe_pa, rig.k.image.trampoline))
-        rig.k.vm.copy(space, other, 0, PGSIZE)
+        rig.k.cow.copy(space, other, 0, PGSIZE)
         if cause == CAUSE_STORE_PAGE:
             assert rig.trap(cause, stval=8) == []
         else:

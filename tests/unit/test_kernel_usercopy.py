@@ -9,25 +9,17 @@ from emu.cpu.sv39 import Access
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_X
 from kernel.errors import BadAddress
-from kernel.mm.usercopy import (
-    PIECE_MAX,
-    REST_IN_BYTES,
-    REST_OUT_BYTES,
-    copyin_good,
-    copyin_most,
-    copyout_most,
-)
+from kernel.mm.usercopy import PIECE_MAX, REST_IN_BYTES, REST_OUT_BYTES, UserBuffer
 
 
 class Kernel(Machine):
-    """A machine with one process, whose `pages` pages are mapped, and one promised; it counts its rests."""
+    """A machine with one space, whose `pages` pages are mapped, and one promised; it counts its rests."""
 
     def __init__(self, pages: int = 4, perm: int = RW) -> None:
         super().__init__()
         self.p: Any = Space(self.space(), (pages + 1) * PGSIZE)
         self.vm.grow(self.p, 0, pages * PGSIZE, perm)
         self.dropped.clear()
-        self.sched = self
         self.rests = 0
         self.copyin, self.copyout = self.usercopy.copyin, self.usercopy.copyout
 
@@ -101,30 +93,30 @@ def test_up_to_the_first_bad_address(k: Any, before: int) -> None:
         with pytest.raises(BadAddress) as error:
             call()
         assert error.value.va == END
-    assert copyin_good(k, k.p, va, before + 8) == data[:before]
-    assert copyout_most(k, k.p, va, data) == before
-    assert copyout_most(k, k.p, va, data[:before]) == before
+    assert UserBuffer(k.usercopy, k.p, (va, before + 8)).take(before + 8) == data[:before]
+    assert UserBuffer(k.usercopy, k.p, (va, before + 8)).put(data) == before
+    assert UserBuffer(k.usercopy, k.p, (va, before + 8)).put(data[:before]) == before
 
 
 @pytest.mark.parametrize("unit", [1, 8])
 @pytest.mark.parametrize("before", [0, 3, 8, 4095, 4096, 4101, 9000])
 def test_bytes_are_handed_on_in_whole_units_up_to_a_bad_address(k: Any, before: int, unit: int) -> None:
-    taken: list[bytes] = []
-    done = copyin_most(k, k.p, END - before, before + 100, taken.append, unit)
-    assert done == before // unit * unit == sum(map(len, taken))
+    buf = UserBuffer(k.usercopy, k.p, (END - before, before + 100))
+    taken = list(buf.pieces(unit))
+    assert buf.done == before // unit * unit == sum(map(len, taken))
     assert all(len(data) <= PIECE_MAX for data in taken)
 
 
-def test_who_copies_much_rests_now_and_then() -> None:
+def test_a_long_copy_rests_now_and_then() -> None:
     size = 2 * REST_OUT_BYTES
     k: Any = Kernel(size // PGSIZE)
     k.copyout(k.p, 0, bytes(REST_OUT_BYTES - 1))
     assert k.rests == 0
     k.copyout(k.p, 0, bytes(size))
     assert k.rests == 2
-    assert copyin_most(k, k.p, 0, REST_IN_BYTES - 1, len) == REST_IN_BYTES - 1
-    assert k.rests == 2
-    assert copyin_most(k, k.p, 0, 3 * REST_IN_BYTES + 1, len) == 3 * REST_IN_BYTES + 1
+    for n in (REST_IN_BYTES - 1, 3 * REST_IN_BYTES + 1):
+        assert k.rests == 2
+        assert sum(map(len, UserBuffer(k.usercopy, k.p, (0, n)).pieces())) == n
     assert k.rests == 5
 
 

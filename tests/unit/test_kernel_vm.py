@@ -14,10 +14,14 @@ from emu.ram import Ram
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import BadAddress, OutOfMemory
+from kernel.mm.counts import MemoryCounts
+from kernel.mm.cow import CopyOnWrite
 from kernel.mm.fault import Pager
 from kernel.mm.kalloc import FrameAllocator
-from kernel.mm.pagetable import MemoryCounts, PageTable, VirtualMemory, pgroundup
+from kernel.mm.mmap import Mmap
+from kernel.mm.pagetable import PageTable, VirtualMemory, pgroundup
 from kernel.mm.space import AddressSpace
+from kernel.mm.superpage import Superpages
 from kernel.mm.usercopy import UserBuffer, UserCopy
 
 RW = PTE_R | PTE_W
@@ -44,14 +48,21 @@ class Machine:
         self.clock = Clock()
         self.counts = MemoryCounts()
         self.drop_code = lambda low, high: self.dropped.append(low)
-        self.vm = VirtualMemory(self.ram, self.frames, self.drop_code, self.counts)
+        self.vm = VirtualMemory(self.ram, self.frames, self.drop_code)
+        self.superpages = Superpages(self.ram, self.frames, self.vm, self.counts)
+        self.vm.superpages = self.superpages
+        self.cow = CopyOnWrite(self.ram, self.frames, self.vm, self.superpages, self.counts)
+        self.mmap = Mmap(self)  # type: ignore[arg-type]
         self.pager = Pager(self)  # type: ignore[arg-type]
         self.usercopy = UserCopy(
-            self.ram, self.clock, self.frames, self.vm, self.drop_code, self.pager.fault, lambda: None
+            self.ram, self.clock, self.frames, self.vm, self.drop_code, self.pager.fault, self.rest
         )
         self.trampoline = self.ram.base
         self.trapframe = self.ram.base + PGSIZE
         self.all_frames = self.frames.free_frames
+
+    def rest(self) -> None:
+        """Nobody watches."""
 
     def space(self) -> AddressSpace:
         return AddressSpace(self.vm.create_user(self.trapframe, self.trampoline))
@@ -173,7 +184,7 @@ class AddressSpaces(RuleBasedStateMachine):
     @rule(space=spaces, target=spaces, sp=SIZES)
     def fork(self, space: Space, sp: int) -> Space:
         child = Space(self.m.space())
-        self.m.vm.copy(space, child, 0, space.sz, sp)
+        self.m.cow.copy(space, child, 0, space.sz, sp)
         child.sz = space.sz
         child.pages = {
             page: (bytearray(data) if perm & PTE_W else data, perm)
@@ -317,7 +328,7 @@ def test_fork_shares_all_pages_but_the_one_of_the_stack_pointer() -> None:
     parent, child = Space(m.space(), 3 * PGSIZE), Space(m.space(), 3 * PGSIZE)
     m.vm.grow(parent, 0, PGSIZE, RX)
     m.vm.grow(parent, PGSIZE, 3 * PGSIZE, RW)
-    m.vm.copy(parent, child, 0, parent.sz, sp=2 * PGSIZE + 8)
+    m.cow.copy(parent, child, 0, parent.sz, sp=2 * PGSIZE + 8)
 
     def frames(page: int) -> list[int]:
         return [m.pages(space, space.sz)[page][1] for space in (parent, child)]
@@ -342,7 +353,7 @@ def test_fork_shares_the_tables_of_a_large_heap_whole() -> None:
     for va in range(0, sz, PGSIZE):
         m.vm.map_new(parent, va, RW)
     before = m.frames.free_frames
-    m.vm.copy(parent, child, 0, sz, sp=100)
+    m.cow.copy(parent, child, 0, sz, sp=100)
     assert before - m.frames.free_frames == 4, "the table with sp, its page, the last table, one of level 1"
     m.usercopy.copyout(child, 3 * SUPERPGSIZE, b"own")
     assert before - m.frames.free_frames == 6, "one table and one page more"
@@ -364,7 +375,7 @@ def test_a_superpage_splits_where_a_part_is_given_back(forked: bool) -> None:
     m.usercopy.copyout(space, sz - SUPERPGSIZE // 2 - 4, b"kept")
     child = m.space()
     if forked:
-        m.vm.copy(space, child, 0, sz)
+        m.cow.copy(space, child, 0, sz)
     m.vm.unmap(space, sz - SUPERPGSIZE // 2, sz)
     leaves = list(m.vm.leaves(space, 0, sz))
     assert len(leaves) == 1 + PIECE // 2 and not any(pte & PTE_SUPER for _, _, pte in leaves[1:])
@@ -389,7 +400,7 @@ def test_guard_page_is_nobodys() -> None:
     space = Space(pagetable, 2 * PGSIZE)
     with pytest.raises(BadAddress):
         m.usercopy.copyout(space, 0, b"x")
-    m.vm.copy(pagetable, m.space(), 0, 2 * PGSIZE)
+    m.cow.copy(pagetable, m.space(), 0, 2 * PGSIZE)
     assert not m.pager.fault(space, 0, PTE_W), "it stays so after a fork"
 
 
@@ -403,11 +414,11 @@ def test_a_mapping_that_goes_asks_for_a_flush(what: str) -> None:
     if what == "unmap":
         m.vm.unmap(pagetable, 0, PGSIZE)
     elif what == "copy":
-        m.vm.copy(pagetable, m.space(), 0, PGSIZE)
+        m.cow.copy(pagetable, m.space(), 0, PGSIZE)
     elif what == "break_cow":
-        m.vm.copy(pagetable, m.space(), 0, PGSIZE)
+        m.cow.copy(pagetable, m.space(), 0, PGSIZE)
         generation = pagetable.generation
-        m.vm.break_cow(pagetable, 0)
+        m.cow.break_cow(pagetable, 0)
     elif what == "forbid":
         m.vm.forbid(pagetable, 0)
     else:
@@ -433,7 +444,7 @@ def test_of_a_piece_that_is_shared_a_part_goes_and_the_rest_stays(shared: str, l
     else:
         for va in range(0, SUPERPGSIZE, PGSIZE):
             m.vm.map_new(parent, va, RW)
-    m.vm.copy(parent, child, 0, SUPERPGSIZE)
+    m.cow.copy(parent, child, 0, SUPERPGSIZE)
     m.vm.unmap(parent, low, low + SUPERPGSIZE // 2)
     half = {page for page in range(PIECE) if not low <= page * PGSIZE < low + SUPERPGSIZE // 2}
     assert set(m.pages(parent, SUPERPGSIZE)) == half
@@ -447,10 +458,10 @@ def test_a_superpage_takes_the_place_of_an_empty_table() -> None:
     m = Machine()
     pagetable = m.space()
     m.vm.map_new(pagetable, 0, RW)
-    assert not m.vm.map_super(pagetable, 0, RW), "a page is mapped in the piece"
+    assert not m.superpages.map(pagetable, 0, RW), "a page is mapped in the piece"
     m.vm.unmap(pagetable, 0, PGSIZE)
     generation = pagetable.generation
-    assert m.vm.map_super(pagetable, 0, RW)
+    assert m.superpages.map(pagetable, 0, RW)
     assert pagetable.generation > generation, "the hart may know the table"
     m.vm.free_user(pagetable, SUPERPGSIZE)
     assert m.frames.free_frames == m.all_frames, "and the table is free"
@@ -463,9 +474,9 @@ def test_code_is_dropped_whenever_a_frame_becomes_executable() -> None:
     m.vm.grow(parent, PGSIZE, 2 * PGSIZE, RW | PTE_X)
     m.vm.grow(parent, 2 * PGSIZE, 3 * PGSIZE, RW)
     assert m.dropped == [m.physical(parent, va, Access.LOAD) for va in (0, PGSIZE)]
-    m.vm.copy(parent, child, 0, 3 * PGSIZE)
+    m.cow.copy(parent, child, 0, 3 * PGSIZE)
     assert len(m.dropped) == 2, "shared frames hold what they held"
-    m.vm.break_cow(child, PGSIZE)
+    m.cow.break_cow(child, PGSIZE)
     assert m.dropped[2:] == [m.physical(child, PGSIZE, Access.LOAD)]
 
 
@@ -476,11 +487,11 @@ def test_code_is_dropped_where_bytes_are_stored_or_rights_are_given() -> None:
     m.vm.grow(pagetable, PGSIZE, 3 * PGSIZE, RW)
     text, data, more = (m.physical(pagetable, va, Access.LOAD) for va in (0, PGSIZE, 2 * PGSIZE))
     m.dropped.clear()
-    m.vm.store(pagetable, PGSIZE - 4, b"12345678")
+    m.usercopy.store(pagetable, PGSIZE - 4, b"12345678")
     assert m.dropped == [(text or 0) + PGSIZE - 4], "data may be stored as it is"
     m.dropped.clear()
-    m.vm.protect(pagetable, PGSIZE, 2 * PGSIZE, RX, private=True)
-    m.vm.protect(pagetable, 2 * PGSIZE, 3 * PGSIZE, PTE_R, private=True)
+    m.mmap.protect_pages(pagetable, PGSIZE, 2 * PGSIZE, RX, private=True)
+    m.mmap.protect_pages(pagetable, 2 * PGSIZE, 3 * PGSIZE, PTE_R, private=True)
     assert m.dropped == [data] and m.physical(pagetable, 2 * PGSIZE, Access.LOAD) == more
 
 
@@ -493,7 +504,7 @@ def test_rights_are_taken_and_given_back(private: bool) -> None:
 
     def may(perm: int) -> tuple[int, bool]:
         generation = pagetable.generation
-        m.vm.protect(pagetable, 0, PGSIZE, perm, private=private)
+        m.mmap.protect_pages(pagetable, 0, PGSIZE, perm, private=private)
         return m.vm.pte(pagetable, 0) & (RW | PTE_X | PTE_COW | PTE_U), pagetable.generation > generation
 
     assert may(RW) == (RW | PTE_U, True)
@@ -523,7 +534,7 @@ def test_only_what_is_missing_is_mapped_around() -> None:
     m.vm.map_new(pagetable, PGSIZE, RW)
     there = m.vm.pte(pagetable, PGSIZE)
     kept = [m.frames.alloc() for _ in range(3)]
-    assert m.vm.map_missing(pagetable, 0, [kept[0], kept[1], 0, kept[2]], PTE_R) == [kept[0], kept[2]]
+    assert m.mmap.map_missing(pagetable, 0, [kept[0], kept[1], 0, kept[2]], PTE_R) == [kept[0], kept[2]]
     assert m.vm.pte(pagetable, PGSIZE) == there and not m.vm.pte(pagetable, 2 * PGSIZE)
     assert [m.frames.owners(pa) for pa in kept] == [2, 1, 2]
     assert m.physical(pagetable, 3 * PGSIZE, Access.LOAD) == kept[2]
@@ -535,10 +546,10 @@ def test_a_page_gets_a_frame_of_its_own_once() -> None:
     kept = m.frames.alloc()
     m.vm.map_shared(pagetable, 0, kept, RX)
     generation = pagetable.generation
-    m.vm.own_page(pagetable, 0)
+    m.cow.own_page(pagetable, 0)
     own = m.physical(pagetable, 0, Access.FETCH)
     assert own != kept and pagetable.generation > generation and m.frames.owners(kept) == 1
-    m.vm.own_page(pagetable, 0)
+    m.cow.own_page(pagetable, 0)
     assert m.physical(pagetable, 0, Access.FETCH) == own
 
 
@@ -552,7 +563,7 @@ def test_what_fork_takes_the_right_from_asks_for_a_flush(page: str) -> None:
     else:
         m.vm.grow(pagetable, 0, size, RW)
     generation = pagetable.generation
-    m.vm.copy(pagetable, m.space(), 0, size)
+    m.cow.copy(pagetable, m.space(), 0, size)
     assert pagetable.generation > generation
 
 
@@ -561,19 +572,19 @@ def test_a_superpage_that_is_shared_is_copied_whole_or_by_single_pages(room: boo
     m = Machine()
     parent, child = m.space(), m.space()
     m.vm.grow(parent, 0, SUPERPGSIZE, RW)
-    m.vm.store(parent, 7 * PGSIZE, b"seven")
-    m.vm.copy(parent, child, 0, SUPERPGSIZE)
+    m.usercopy.store(parent, 7 * PGSIZE, b"seven")
+    m.cow.copy(parent, child, 0, SUPERPGSIZE)
     if not room:
         m.frames.alloc_super = lambda: 0  # type: ignore[method-assign]
     generation = child.generation
-    m.vm.break_cow(child, 0)
+    m.cow.break_cow(child, 0)
     assert child.generation > generation, "the frame is another"
     leaves = list(m.vm.leaves(child, 0, SUPERPGSIZE))
     assert len(leaves) == (1 if room else PIECE)
     assert all(pte & (RW | PTE_COW) == RW and bool(pte & PTE_SUPER) == room for _, _, pte in leaves)
     assert m.vm.peek(child, 7 * PGSIZE, 5) == b"seven"
     before = m.frames.free_frames
-    m.vm.break_cow(parent, 0)
+    m.cow.break_cow(parent, 0)
     assert m.frames.free_frames == before, "the last owner takes it as it is"
     for pagetable in (parent, child):
         m.vm.free_user(pagetable, SUPERPGSIZE)
@@ -585,12 +596,12 @@ def test_a_copy_by_single_pages_for_which_there_is_no_memory_leaves_nothing(n: i
     m = Machine()
     parent, child = m.space(), m.space()
     m.vm.grow(parent, 0, SUPERPGSIZE, RW)
-    m.vm.copy(parent, child, 0, SUPERPGSIZE)
+    m.cow.copy(parent, child, 0, SUPERPGSIZE)
     before, was = m.frames.free_frames, m.vm.pte(child, 0)
     m.out_of_memory_after(n)
     m.frames.alloc_super = lambda: 0  # type: ignore[method-assign]
     with pytest.raises(OutOfMemory):
-        m.vm.break_cow(child, 0)
+        m.cow.break_cow(child, 0)
     assert m.frames.free_frames == before and m.vm.pte(child, 0) == was
 
 
@@ -646,7 +657,7 @@ def test_leaves_costs_what_is_mapped_and_not_the_range() -> None:
     pagetable = m.space()
     for va in (0, 0x20_0000, 0x4000_0000, TRAPFRAME - PGSIZE):
         m.vm.map_new(pagetable, va, RW)
-    pieces = list(m.vm._pieces(pagetable, 0, TRAPFRAME))
+    pieces = list(m.vm.pieces(pagetable, 0, TRAPFRAME))
     assert [va for va, _, _ in pieces] == [0, 0x20_0000, 0x4000_0000, TRAPFRAME & -SUPERPGSIZE]
     found = [va for va, _, _ in m.vm.leaves(pagetable, 0, TRAPFRAME)]
     assert found == [0, 0x20_0000, 0x4000_0000, TRAPFRAME - PGSIZE]
@@ -708,7 +719,7 @@ def scenario(m: Machine, what: str, parent: AddressSpace) -> None:
     elif what == "copy":
         child = m.space()
         try:
-            m.vm.copy(parent, child, 0, 0x4000_2000, sp=0x1000)
+            m.cow.copy(parent, child, 0, 0x4000_2000, sp=0x1000)
         finally:
             m.vm.free_user(child, 0)
     elif what == "fault":

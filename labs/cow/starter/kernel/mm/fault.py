@@ -38,7 +38,7 @@ class Pager:
             return 0
         try:
             if not vm.pte(space, va) and piece + SUPERPGSIZE <= pgroundup(space.sz):
-                vm.map_super(space, piece, PTE_R | PTE_W)
+                self._k.superpages.map(space, piece, PTE_R | PTE_W)
         except OutOfMemory:
             return 0
         if not vm.pte(space, va):

@@ -31,7 +31,7 @@ class Mmap:
         self._set(space, space.vmas.remove(low, high).insert(*vmas))
 
     def fork(self, parent: AddressSpace, child: AddressSpace, sp: int) -> None:
-        """Give `child` the mappings of `parent`; `sp` is as in VirtualMemory.copy. For you to write."""
+        """Give `child` the mappings of `parent`; `sp` is as in CopyOnWrite.copy. For you to write."""
 
     def drop_all(self, space: AddressSpace) -> None:
         """End the mappings of `space`, which exits or begins another program. For you to write."""
