@@ -367,7 +367,7 @@ NO_BOOT = {
     ),
     "a declaration that is wrong": (
         "kernel/abi/syscalls.py",
-        ("LAB_YEARS", "nosuch, LAB_YEARS"),
+        ("LAB_YEARS: Final = range", "LAB_YEARS: Final = nosuch"),
         (CannotBoot, r"the kernel cannot be loaded: \w+Error: .* \(kernel/abi/syscalls.py, line \d+\)"),
     ),
     "a kernel that cannot be put together": (
