@@ -6,6 +6,8 @@ Names are imported when they are asked for, so that the command line starts with
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from orrery.version import VERSION
+
 if TYPE_CHECKING:
     from kernel.kernel import KernelPanic
     from orrery.errors import (
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from orrery.timetravel.rewindable import Snapshot
     from orrery.timetravel.timeline import Timeline
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "BadInput",
     "CannotBoot",

@@ -23,10 +23,6 @@ MAX_TIME_S: Final = 60.0
 SHOWN_CHARS_MAX: Final = 2000  # of a console, in the report of a test
 CRASHES_MAX: Final = 5
 PATH_OPTIONS: Final = ("--orrery-programs", "--orrery-root", "--orrery-gradescope")
-SETTINGS: Final = (
-    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "points", "programs", "seed",
-    "ustack", "usyscall",
-)  # fmt: skip
 MARKER: Final = (
     "orrery(programs=[...], files={...}, drive=..., mem_mib=..., engine=..., seed=..., max_time=..., "
     "lab=..., usyscall=..., ustack=..., layout=..., points=...): what the fixture `machine` is made of, "

@@ -9,6 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+# What the command line takes for a source, and for something that is linked.
+SOURCES = (".c", ".S", ".s")
+LINKED = (*SOURCES, ".o")
+
 # Flags whose value may stand in a word of its own.
 VALUED = ("-D", "-U", "-I", "-include", "-isystem")
 _ONE_WORD = re.compile(

@@ -8,9 +8,9 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
-from orrery import __version__
 from orrery.cli.words import MACHINE_OPTIONS, RECORDED, TO_STDERR, arrange
 from orrery.errors import BadInput
+from orrery.version import VERSION
 
 __all__ = ["MACHINE_OPTIONS", "RECORDED", "TO_STDERR", "Command", "parse"]
 
@@ -84,7 +84,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The grammar of the whole command line."""
     about = "A RISC-V computer in Python: a board, a kernel, a shell."
     parser = _Parser(prog="orrery", description=about)
-    parser.add_argument("--version", action="version", version=f"orrery {__version__}")
+    parser.add_argument("--version", action="version", version=f"orrery {VERSION}")
     known = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     for name, (text, add_arguments) in GRAMMAR.items():
         about = f"{text[0].upper()}{text[1:]}."

@@ -1,6 +1,6 @@
 """Completion of the command line in a shell: `orrery completion bash`, made by shtab from the arguments.
 
-Called by command_line.py.  What the shell is told is the parser of arguments.py itself, so no command or
+Called by commands.py.  What the shell is told is the parser of arguments.py itself, so no command or
 option can be missing from it.
 """
 

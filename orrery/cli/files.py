@@ -1,6 +1,6 @@
 """The commands about files: programs that are compiled, and disk images that are made and listed.
 
-Called by command_line.py.  A file that is written has its old content or the new; what cannot be is a
+Called by commands.py.  A file that is written has its old content or the new; what cannot be is a
 BadInput or its like.
 """
 

@@ -1,6 +1,6 @@
 """The commands that copy between a disk image and this computer: `orrery get` and `orrery put`.
 
-Called by command_line.py.  The image is checked before anything is read from it, and belongs to this command
+Called by commands.py.  The image is checked before anything is read from it, and belongs to this command
 alone meanwhile: one that a machine runs on is refused.  What is written, on either side, is there whole or
 not at all.  What cannot be is a BadInput or its like, of one line.
 """

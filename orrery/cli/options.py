@@ -1,7 +1,7 @@
 """What the options of a command line say: how a machine is made, and how the session with it goes.
 
-Called by command_line.py, with what arguments.py has parsed.  A value that makes no sense is a BadInput.
-Imports are in the functions, as in command_line.py.
+Called by commands.py, with what arguments.py has parsed.  A value that makes no sense is a BadInput.
+Imports are in the functions, as in commands.py.
 """
 
 import argparse
@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Final
 from kernel.abi.tty import TTY_COLUMNS_MAX
 from orrery.cli.arguments import GDB_PORT, RECORDED, TO_STDERR
 from orrery.errors import BadInput
+from orrery.machine.checks import option_seconds
 from orrery.machine.config import MachineConfig
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from orrery.cli.outfile import Name
     from orrery.cli.session import Options
+    from orrery.gdb.owner import GdbOwner
 
 STDIN: Final = 0
 COLUMNS_DEFAULT: Final = 80  # of a terminal that does not say
 PORT_MAX: Final = 65535
 LOOPBACK: Final = "127.0.0.1"
-SECONDS_MAX: Final = 10**8  # three years: the timers of host and guest both hold it
 
 
 def command_lines(texts: Sequence[str]) -> tuple[bytes, ...]:
@@ -77,7 +76,7 @@ def session_options(
     """The options of a run, but for strace's file."""
     from orrery.cli.session import Options
 
-    timeout_s = seconds_of("--timeout", options.timeout)
+    timeout_s = option_seconds("--timeout", options.timeout)
     return Options(
         commands=commands,
         program=program,
@@ -86,8 +85,16 @@ def session_options(
         digest=options.digest,
         gdb=gdb_address(options),
         gdb_wait=options.gdb_wait,
-        gdb_owner=getattr(options, "for_gdb", None),
+        gdb_owner=_gdb_owner(options),
     )
+
+
+def _gdb_owner(options: argparse.Namespace) -> "GdbOwner | None":
+    """Who is at the gdb that has started this command, if one has."""
+    from orrery.gdb.owner import GdbOwner
+
+    owner = getattr(options, "for_gdb", None)
+    return None if owner is None else GdbOwner(owner)
 
 
 def gdb_address(options: argparse.Namespace) -> tuple[str, int] | None:
@@ -122,20 +129,5 @@ def check_outputs(options: argparse.Namespace, inputs: "Iterable[Name | None]") 
 def _virtual_ticks(text: str | None) -> int | None:
     from emu.clock import TICKS_PER_S
 
-    seconds = seconds_of("--max-time", text)
+    seconds = option_seconds("--max-time", text)
     return None if seconds is None else int(seconds * TICKS_PER_S)
-
-
-def seconds_of(option: str, text: str | None) -> "Decimal | None":
-    """A positive decimal number of seconds, or None where the option was not given."""
-    if text is None:
-        return None
-    from decimal import Decimal, InvalidOperation
-
-    try:
-        seconds = Decimal(text)
-    except InvalidOperation:
-        seconds = Decimal("nan")
-    if seconds.is_nan() or not 0 < seconds < SECONDS_MAX:
-        raise BadInput(f"{option} {text}: no time; give a number of seconds, as in {option} 2.5")
-    return seconds

@@ -1,6 +1,6 @@
 """Recording: a session whose input is written down, for `orrery record`.
 
-Called by command_line.py.  What comes in from outside is what is typed, so the keyboard tells of it; the
+Called by commands.py.  What comes in from outside is what is typed, so the keyboard tells of it; the
 drive is an overlay, so that the image stays as it was when the run began.
 """
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from emu.events import NEVER
 from kernel.proc import Proc
-from orrery.cli.session import BY_SIGNAL, FILTERS, STDOUT
+from orrery.cli.session import FILTERS, STDOUT
+from orrery.console.exit_status import BY_SIGNAL
 from orrery.console.signals import Signals
 from orrery.errors import BadInput
 from orrery.inspect.crash import Crashes
@@ -99,7 +100,7 @@ def play(
         return _verdict(recording, stopped, machine, say)
 
 
-class _Console:
+class _NobodyAtConsole:
     """What a server takes for the console's front: there is nobody, and `replay` is it."""
 
     def __init__(self, replay: Replay) -> None:
@@ -124,7 +125,7 @@ def _debugged(
 
     session = TimelineSession(machine, replay, tape_of(recording))
     server = Server(machine, session, address, say, wait=True, replays=True)
-    console = _Console(replay)
+    console = _NobodyAtConsole(replay)
     try:
         stopped = server.run(NEVER, console, signals, lambda: signals.came or console.status is not None)
     finally:

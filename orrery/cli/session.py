@@ -1,11 +1,8 @@
 """A session: one run of a machine for the command line, from power-on to an exit status.
 
-Called by command_line.py, with a machine and the options of boot and run.  It gives the machine a terminal or
+Called by commands.py, with a machine and the options of boot and run.  It gives the machine a terminal or
 a script for a console, watches the limits, and says on stderr why a run ended that did not end by itself.
-
-    exit status   0-255  the guest's        2    the output cannot be written
-                  124    out of time        125  kernel panic       126  all asleep for ever
-                  128+n  signal n
+What the exit statuses mean is in console/exit_status.py.
 """
 
 import os
@@ -20,11 +17,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 from emu.clock import PS_PER_TICK
 from emu.events import NEVER
 from emu.loop import Stop
+from orrery.console.exit_status import BAD_INPUT, BY_SIGNAL, DEADLOCK, PANIC, TIMEOUT
 from orrery.console.script import Lines, Script
-from orrery.console.signals import TIMEOUT, Halted, Signals
+from orrery.console.signals import Halted, Signals
+from orrery.gdb.owner import GdbOwner
 from orrery.inspect.crash import Crashes
 from orrery.inspect.strace import Strace
-from orrery.machine.front import Front
+from orrery.machine.front import EndingFront
 from orrery.machine.machine import Machine
 from orrery.machine.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput, Write
 from orrery.pool.watchdog import PATIENCE_S, STUCKS_MAX, Patience
@@ -33,17 +32,9 @@ from orrery.timetravel.stops import StopKind
 if TYPE_CHECKING:
     from orrery.gdb.server import Server
 
-BAD_INPUT: Final = 2
-PANIC: Final = 125
-DEADLOCK: Final = 126
-BY_SIGNAL: Final = 128
 STDIN, STDOUT = 0, 1
 KEYS: Final = "C-a x switches the machine off, C-a h tells of other keys"
 PS_PER_S: Final = 10**12
-AT_TERMINAL: Final = "terminal"
-BY_SCRIPT: Final = "script"
-"""Who tells the gdb of `orrery gdb` what to do. At its terminal a person can type lines for the guest too."""
-
 FILTERS: Final[dict[str, Callable[[Machine, Write], Filter]]] = {
     "console": lambda machine, write: Everything(write),
     "commands": CommandOutput,
@@ -52,10 +43,8 @@ FILTERS: Final[dict[str, Callable[[Machine, Write], Filter]]] = {
 }
 
 
-class Console(Front, Protocol):
-    """A front end that may end the run: `status` is then the exit status."""
-
-    status: int | None
+class SessionFront(EndingFront, Protocol):
+    """The front end of a session: a terminal or a script."""
 
     def peek(self, frame: FrameType | None) -> None:
         """The machine does not come back; in a handler of signals, which was given `frame`."""
@@ -68,8 +57,7 @@ class Options:
     `commands` are -c lines; `again` are typed at a terminal before the person types.  `program` says that
     the machine is for one program (run), not for a shell.  `strace_fd` is a file descriptor for strace; the
     limits are in virtual ticks and seconds of wall time.  `gdb` is the address of a gdb server; with
-    `gdb_wait` the machine waits for a gdb, and with a `gdb_owner`, AT_TERMINAL or BY_SCRIPT, it ends with
-    it.
+    `gdb_wait` the machine waits for a gdb, and with a `gdb_owner` it ends with its gdb.
     """
 
     commands: tuple[bytes, ...] = ()
@@ -81,7 +69,7 @@ class Options:
     timeout_s: float | None = None
     gdb: tuple[str, int] | None = None
     gdb_wait: bool = False
-    gdb_owner: str | None = None
+    gdb_owner: GdbOwner | None = None
 
 
 class Session:
@@ -92,7 +80,7 @@ class Session:
         self._options: Final = options
         self._say: Final = say
         self._host: Final = HostOutput(STDOUT, machine.ask_stop)
-        self._front: Console
+        self._front: SessionFront
         self._server: Server | None = None
         self._trace = self._host  # where strace goes
         self._report = ""  # of a panic
@@ -198,7 +186,7 @@ class Session:
             return Lines(STDIN, signals)
         from orrery.gdb.terminal_lines import GdbLines
 
-        return GdbLines(self._server.read_line if owner == AT_TERMINAL else self._server.miss_line)
+        return GdbLines(self._server.read_line if owner is GdbOwner.TERMINAL else self._server.miss_line)
 
     def _listen(self, address: tuple[str, int]) -> "Server":
         from orrery.gdb.server import Server

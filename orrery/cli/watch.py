@@ -17,16 +17,17 @@ import os
 import socket
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import Enum
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from orrery.console.exit_status import BY_SIGNAL
 from orrery.console.signals import Signals
+from orrery.console.terminal_mode import STDIN, keys_at_once, restored_terminal
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 WATCHED: Final = ("emu", "kernel", "toolchain", "user")
@@ -35,8 +36,6 @@ POLL_S: Final = 0.2
 SETTLE_S: Final = 0.05  # how long the sources must stay as they are: an editor may write in several steps
 STOP_S_MAX: Final = 0.9  # after which a child that does not end is killed
 LINES_MAX: Final = 10  # typed again
-BY_SIGNAL: Final = 128
-STDIN: Final = 0
 QUIT: Final = (b"\x01x", b"\x01X")
 
 Stamp: TypeAlias = tuple[int, int, int]
@@ -65,7 +64,7 @@ def file_line(path: str) -> bytes:
     return f"+ {text} {os.fsencode(path).hex()}".encode()
 
 
-class Tree:
+class SourceTree:
     """The sources below `root`, and other files."""
 
     def __init__(self, root: Path) -> None:
@@ -116,7 +115,7 @@ def _files(directory: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
                     yield entry, entry.stat()
 
 
-class End(Enum):
+class ChildEnd(Enum):
     """Why a child is not there any more."""
 
     CHANGED = "changed"  # it was stopped, because a source had changed
@@ -138,7 +137,7 @@ class Watch:
         self._doing: Final = "booting" if words[0] == "boot" else "running"
         self._say: Final = say
         self._again: Final = again
-        self._tree: Final = Tree(ROOT)
+        self._tree: Final = SourceTree(ROOT)
         self._lines: list[bytes] = []  # to type
         self._status = 0  # of the last child
 
@@ -147,16 +146,16 @@ class Watch:
         with Signals(None) as signals:
             self._tree.take()
             while True:
-                with terminal_as_it_is():
+                with restored_terminal():
                     end = self._boot(signals)
-                if end is End.CHANGED:
+                if end is ChildEnd.CHANGED:
                     self._say("")  # the guest's line is not finished
-                elif end in (End.OVER, End.BROKEN):
-                    status = f"status {self._status}; " if end is End.OVER else ""
+                elif end in (ChildEnd.OVER, ChildEnd.BROKEN):
+                    status = f"status {self._status}; " if end is ChildEnd.OVER else ""
                     self._say(f"orrery: {status}{self._doing} again when a source changes, C-a x ends this")
                     end = self._wait(signals)
-                if end is not End.CHANGED:
-                    return BY_SIGNAL + signals.terminated if end is End.SIGNAL else self._status
+                if end is not ChildEnd.CHANGED:
+                    return BY_SIGNAL + signals.terminated if end is ChildEnd.SIGNAL else self._status
                 self._renew()
 
     def _renew(self) -> None:
@@ -174,7 +173,7 @@ class Watch:
 
     # --- a child ---
 
-    def _boot(self, signals: Signals) -> End:
+    def _boot(self, signals: Signals) -> ChildEnd:
         """Run a child until it ends, or has to."""
         ours, theirs = socket.socketpair()
         with ours:
@@ -190,12 +189,14 @@ class Watch:
             theirs.close()
             told = _Told(self._tree)
             end = self._attend(ours, told, signals)
-            self._status = _end(child) if end in (End.CHANGED, End.SIGNAL) else _status(child.wait())
+            self._status = (
+                _end(child) if end in (ChildEnd.CHANGED, ChildEnd.SIGNAL) else _status(child.wait())
+            )
         if self._again:
             self._lines = (told.lines + self._lines[len(told.lines) :])[-LINES_MAX:]
         return end
 
-    def _attend(self, link: socket.socket, told: "_Told", signals: Signals) -> End:
+    def _attend(self, link: socket.socket, told: "_Told", signals: Signals) -> ChildEnd:
         """Talk to the child, and look at the sources meanwhile."""
         with suppress(ConnectionError):  # a child that has ended
             link.sendall(b"".join(line + b"\n" for line in self._lines))
@@ -207,18 +208,18 @@ class Watch:
                         break
                     told.take(data)
                 elif self._tree.changed():
-                    return End.CHANGED
-        return End.SIGNAL if signals.came else told.end
+                    return ChildEnd.CHANGED
+        return ChildEnd.SIGNAL if signals.came else told.end
 
     # --- without a child ---
 
-    def _wait(self, signals: Signals) -> End:
+    def _wait(self, signals: Signals) -> ChildEnd:
         """Wait for a source to change, or for C-a x."""
         keys = b""
-        with _keys_at_once() as interactive:
+        with keys_at_once() as interactive:
             while not self._tree.changed():
                 if signals.came:
-                    return End.SIGNAL
+                    return ChildEnd.SIGNAL
                 if not interactive:
                     time.sleep(POLL_S)
                 elif signals.wait(STDIN, POLL_S):
@@ -226,8 +227,8 @@ class Watch:
                     keys = keys[-1:] + typed
                     if not typed or any(quit_keys in keys for quit_keys in QUIT):
                         self._status = 0
-                        return End.LEFT
-        return End.CHANGED
+                        return ChildEnd.LEFT
+        return ChildEnd.CHANGED
 
 
 def _file(line: bytes) -> tuple[str, Stamp | None]:
@@ -247,10 +248,10 @@ def _near(path: str) -> str:
 class _Told:
     """What a child has said; the files go to `tree`."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: SourceTree) -> None:
         self._tree: Final = tree
         self.lines: list[bytes] = []
-        self.end = End.REFUSED
+        self.end = ChildEnd.REFUSED
         self._unfinished = b""
 
     def take(self, data: bytes) -> None:
@@ -260,8 +261,8 @@ class _Told:
                 self.lines.append(message[2:])
             elif message.startswith(b"+ "):
                 self._tree.add(*_file(message))
-            elif self.end is End.REFUSED:
-                self.end = End(message.decode())
+            elif self.end is ChildEnd.REFUSED:
+                self.end = ChildEnd(message.decode())
 
 
 def _end(child: "subprocess.Popen[bytes]") -> int:
@@ -277,26 +278,3 @@ def _end(child: "subprocess.Popen[bytes]") -> int:
 def _status(returned: int) -> int:
     """The exit status of a child, as a shell gives it: 128+n where signal n ended it."""
     return returned if returned >= 0 else BY_SIGNAL - returned
-
-
-@contextmanager
-def terminal_as_it_is() -> Iterator[None]:
-    """The terminal is the same afterwards, even if a child was killed."""
-    before = termios.tcgetattr(STDIN) if os.isatty(STDIN) else None
-    try:
-        yield
-    finally:
-        if before is not None:
-            termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
-
-
-@contextmanager
-def _keys_at_once() -> Iterator[bool]:
-    """Get keys without Enter, and show none; False where there is no terminal."""
-    with terminal_as_it_is():
-        if os.isatty(STDIN):
-            mode = termios.tcgetattr(STDIN)
-            mode[3] &= ~(termios.ICANON | termios.ECHO)
-            mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-            termios.tcsetattr(STDIN, termios.TCSADRAIN, mode)
-        yield os.isatty(STDIN)

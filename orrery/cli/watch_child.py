@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orrery.cli import command_line
-from orrery.cli.watch import BY_SIGNAL, ROOT, WATCHED, file_line
+from orrery.cli.messages import say
+from orrery.cli.watch import ROOT, WATCHED, file_line
 from orrery.console import shutdown
+from orrery.console.exit_status import BY_SIGNAL
 from orrery.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,10 +36,10 @@ def main() -> int:
         with shutdown.in_order([command], own=True):
             _load()
             return command_line.main([command, f"--watched={fd}", *words])
-    except shutdown.Ended as ended:
+    except shutdown.CommandEnded as ended:
         return ended.status
     except Exception as error:  # any: the sources are being edited
-        command_line.say(f"orrery: {trouble(error)}")
+        say(f"orrery: {trouble(error)}")
         _teller(int(fd))(b"broken")
         return BROKEN
 
@@ -89,7 +91,7 @@ def _in_tree(file: str) -> str:
 
 
 def play(machine: "Machine", options: "Options", fd: int, say: Callable[[str], None]) -> int:
-    """One session of `machine`, as command_line.py's, in touch with the parent through socket `fd`."""
+    """One session of `machine`, as commands.py's, in touch with the parent through socket `fd`."""
     from orrery.cli.session import Session
     from orrery.cli.shell_lines import GivenLines
 

@@ -12,8 +12,6 @@ from typing import Any, Final
 RECORDED: Final = ("boot", "run")  # the commands that run a machine
 WITH_PROGRAM: Final = ("run", "gdb", "debug")
 TO_STDERR: Final = "-"  # the value of --strace without a file
-SOURCES: Final = (".c", ".S", ".s")
-LINKED: Final = (*SOURCES, ".o")
 SHORT_WITH_VALUE: Final = ("-m", "-c")
 FILE_COMMANDS: Final = {"cc": ("-o",), "mkfs": ("--layout", "--size"), "lsfs": ("--layout",)}
 """Those whose options may stand between their files: which options have values."""
@@ -90,11 +88,13 @@ def _sources(program: Sequence[str]) -> tuple[list[str], list[str]]:
 
     `--` ends the sources, so that an argument may be called as one.
     """
+    from toolchain import flags
+
     if not program:
         return [], []
     end = 1
-    if program[0].endswith(LINKED):
-        while end < len(program) and program[end].endswith(LINKED) and not program[end].startswith("-"):
+    if program[0].endswith(flags.LINKED):
+        while end < len(program) and program[end].endswith(flags.LINKED) and not program[end].startswith("-"):
             end += 1
     rest = list(program[end:])
     return list(program[:end]), rest[1:] if rest[:1] == ["--"] else rest

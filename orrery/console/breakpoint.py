@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Final
 
 
-class Breakpoint(pdb.Pdb):
+class BreakpointPdb(pdb.Pdb):
     """A pdb that asks its questions inside a `with cooked()`, and whose quit calls `switch_off`."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """How a command ends that is told to: by an exception that unwinds it, and if that does not help, by force.
 
-Called by command_line.py around every command.  A signal becomes `Ended`, so that files are removed and
+Called by command_line.py around every command.  A signal becomes CommandEnded, so that files are removed and
 children are ended by the `with` and `finally` that they were made in.  Who waits, or runs a machine, asks
 first (signals.py).  Beside a command that runs a machine in its own process there is a guardian
 (guardian.py).
@@ -14,13 +14,13 @@ from types import FrameType
 from typing import Final
 
 from orrery.console import guardian
+from orrery.console.exit_status import BY_SIGNAL
 
-BY_SIGNAL: Final = 128
 SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)  # SIGINT is Python's KeyboardInterrupt
 GUARDED: Final = ("boot", "run", "record", "replay")  # they run a machine, and so the kernel's Python
 
 
-class Ended(BaseException):
+class CommandEnded(BaseException):
     """The command is to end, with this exit status, wherever it is; nobody but command_line.py catches it."""
 
     def __init__(self, status: int) -> None:
@@ -47,4 +47,4 @@ def in_order(words: Sequence[str], *, own: bool) -> Iterator[None]:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    raise Ended(BY_SIGNAL + number)
+    raise CommandEnded(BY_SIGNAL + number)

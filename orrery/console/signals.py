@@ -21,16 +21,16 @@ from types import FrameType
 from typing import Any, Final, Self
 
 from orrery.console import guardian
-from orrery.console.shutdown import BY_SIGNAL, Ended
+from orrery.console.exit_status import BY_SIGNAL, TIMEOUT
+from orrery.console.shutdown import CommandEnded
 
 TERMINATING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-TIMEOUT: Final = 124
 TICK_S: Final = 0.25
 HALT_S: Final = 0.45  # of wall time, for a machine to stop that was asked to
 LEAVE_S: Final = 0.75  # and for what follows
 
 
-class Halted(Ended):
+class Halted(CommandEnded):
     """The machine has not stopped when it was asked to; `where` it was in Python, for a person."""
 
     def __init__(self, status: int, where: str) -> None:

@@ -25,7 +25,7 @@ from orrery.machine.machine import Machine
 from orrery.machine.output import Filter, Write
 
 if TYPE_CHECKING:
-    from orrery.console.breakpoint import Breakpoint
+    from orrery.console.breakpoint import BreakpointPdb
     from orrery.console.prompt import Prompt
 
 READ_MAX: Final = 4096  # keys read at a time
@@ -80,7 +80,7 @@ class Terminal:
         self._prompt: Prompt | None = None  # the monitor's
         self._monitor_is_open = False  # the person is there, or was when somebody else wanted the machine
         self._unfinished = b""  # the console's last line, which has no newline yet
-        self._breakpoint: Breakpoint | None = None  # one for all, as it knows what was set in it
+        self._breakpoint: BreakpointPdb | None = None  # one for all, as it knows what was set in it
         self.status: int | None = None
 
     def __enter__(self) -> Self:
@@ -120,10 +120,10 @@ class Terminal:
 
     def _stop_python(self) -> None:
         """Somebody's code has called breakpoint()."""
-        from orrery.console.breakpoint import Breakpoint
+        from orrery.console.breakpoint import BreakpointPdb
 
         if self._breakpoint is None:
-            self._breakpoint = Breakpoint(self.cooked, self._switch_off)
+            self._breakpoint = BreakpointPdb(self.cooked, self._switch_off)
         self._breakpoint.stop_in(sys._getframe(1))
 
     # --- as a front end ---

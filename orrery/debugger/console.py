@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Final
 
-from orrery.cli.session import BY_SIGNAL
+from orrery.console.exit_status import BY_SIGNAL
 from orrery.debugger.commands import run
 from orrery.debugger.commands.interpreter import Interpreter
 from orrery.debugger.debugger import Debugger

@@ -13,7 +13,8 @@ from typing import Final
 from emu.cpu.hart import USER
 from kernel.abi.memlayout import TRAMPOLINE, TRAPFRAME
 from kernel.thread import TF_EPC, TF_KERNEL_SP, TF_RA
-from orrery.inspect.dwarf import RA, S0, DebugInfo, Function, Place
+from orrery.inspect.code_unit import Function
+from orrery.inspect.dwarf import RA, S0, DebugInfo, Place
 from orrery.timetravel.program_symbols import ProgramSymbols
 from orrery.timetravel.registers import NAMES, PC, PRIV
 from orrery.timetravel.stops import KERNEL

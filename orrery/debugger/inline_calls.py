@@ -10,7 +10,8 @@ told.
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emu.cpu.hart import USER
-from orrery.inspect.dwarf import DebugInfo, Function, Place
+from orrery.inspect.code_unit import Function
+from orrery.inspect.dwarf import DebugInfo, Place
 from orrery.inspect.entries import Entry
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from orrery.debugger.errors import Unavailable
-from orrery.inspect.dwarf import INLINED, DebugInfo, Function, Line
+from orrery.inspect.code_unit import Function
+from orrery.inspect.dwarf import INLINED, DebugInfo, Line
 
 ASSEMBLY: Final = (".S", ".s")  # has no prologues
 FILE_LINE: Final = re.compile(r"(?:(?P<file>[^:]+):)?(?P<line>\d+)$")

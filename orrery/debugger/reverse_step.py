@@ -12,7 +12,7 @@ from orrery.debugger.debugger import Debugger
 from orrery.debugger.frames import SP
 from orrery.debugger.inline_calls import Spot, calling, spot
 from orrery.debugger.stepper import RETURNS
-from orrery.inspect.dwarf import Function
+from orrery.inspect.code_unit import Function
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from orrery.timetravel.stops import KERNEL, StopKind, Stopped

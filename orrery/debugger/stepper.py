@@ -15,7 +15,8 @@ from orrery.debugger import inline_calls
 from orrery.debugger.breakpoints import Breakpoint, Breakpoints
 from orrery.debugger.frames import SP
 from orrery.debugger.linespec import Linespecs
-from orrery.inspect.dwarf import RA, DebugInfo, Function
+from orrery.inspect.code_unit import Function
+from orrery.inspect.dwarf import RA, DebugInfo
 from orrery.machine.events import EventKind
 from orrery.machine.python_breakpoints import is_kind
 from orrery.timetravel.moment import Moment

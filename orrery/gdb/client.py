@@ -1,6 +1,6 @@
 """`orrery gdb`: a program, a machine that runs it, and a stock gdb on that machine, stopped in main.
 
-Called by command_line.py.  The machine is `orrery run` in a process of its own, in a process group of its
+Called by commands.py.  The machine is `orrery run` in a process of its own, in a process group of its
 own, so that ^C is for gdb; it reads nothing from the terminal, which is gdb's, and ends with it.
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from orrery.cli.session import AT_TERMINAL, BY_SCRIPT, STDIN
-from orrery.cli.watch import terminal_as_it_is
+from orrery.console.terminal_mode import STDIN, restored_terminal
 from orrery.errors import BadInput
+from orrery.gdb.owner import GdbOwner
 from toolchain import headers
 from toolchain.paths import ROOT, TOP
 
@@ -89,7 +89,7 @@ def run(words: Sequence[str], program: str) -> int:
     if gdb is None:
         chosen = os.environ.get("GDB")
         raise BadInput(f"GDB={chosen}: {NOT_THAT}" if chosen else NONE_FOUND)
-    owner = AT_TERMINAL if os.isatty(STDIN) else BY_SCRIPT
+    owner = GdbOwner.TERMINAL if os.isatty(STDIN) else GdbOwner.SCRIPT
     machine = subprocess.Popen(
         [sys.executable, "-m", "orrery", "run", f"--for-gdb={owner}", "--gdb", "0", "-S", *words],
         stdin=subprocess.PIPE,  # which stays open and empty
@@ -118,7 +118,7 @@ def _debug(gdb: str, port: int, program: str) -> int:
     """Run `gdb` on the machine that waits for it; its exit status."""
     before = signal.signal(signal.SIGINT, lambda *_: None)  # gdb takes ^C
     try:
-        with TemporaryDirectory(prefix="orrery-gdb-") as directory, terminal_as_it_is():
+        with TemporaryDirectory(prefix="orrery-gdb-") as directory, restored_terminal():
             scripts = _scripts(port, program, Path(directory))
             words = [word for path in (*scripts, FOLLOW) for word in ("-x", str(path))]
             # All symbols come from the machine.

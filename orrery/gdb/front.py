@@ -5,25 +5,19 @@ slice, and where it is idle.  It must not run the machine, and carries out no pa
 something, the server asks the machine to stop.
 """
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from emu.events import NEVER
-from orrery.machine.front import Front
+from orrery.machine.front import EndingFront
 
 if TYPE_CHECKING:
     from orrery.gdb.server import Server
 
 
-class Console(Front, Protocol):
-    """Who sits at the machine's console; `status` is set when they have switched it off."""
-
-    status: int | None
-
-
 class ServedFront:
     """The machine's front end under `server`, with `console` to show and to wait."""
 
-    def __init__(self, server: "Server", console: Console) -> None:
+    def __init__(self, server: "Server", console: EndingFront) -> None:
         self._server: Final = server
         self._console: Final = console
         self.output: Final = console.output

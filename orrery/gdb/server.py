@@ -23,9 +23,10 @@ from emu.events import NEVER
 from orrery.console.signals import Signals
 from orrery.errors import BadInput
 from orrery.gdb.connection import Connection
-from orrery.gdb.front import Console, ServedFront
+from orrery.gdb.front import ServedFront
 from orrery.gdb.symbol_files import SymbolFiles
 from orrery.gdb.timeline_session import TimelineSession
+from orrery.machine.front import EndingFront
 from orrery.machine.machine import Machine
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.stops import KERNEL, StopKind, Stopped
@@ -85,7 +86,7 @@ class Server:
     def run(
         self,
         limit: int,
-        console: Console,
+        console: EndingFront,
         signals: Signals,
         ended: Callable[[], bool],
         finished: Callable[[], int | None] = lambda: None,

@@ -7,9 +7,6 @@ docs/threat-model.md).  For each there is a folder with results.json, junit.xml 
 table and grades.csv.
 """
 
-import argparse
-import csv
-import json
 import os
 import shutil
 import signal
@@ -18,33 +15,30 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from orrery.cli.options import seconds_of
 from orrery.errors import BadInput
-from orrery.grading import overlay
-from orrery.inspect.tables import Table, lines, look_of
+from orrery.grading import overlay, results
+from orrery.grading.results import Grade
 from toolchain.names import shown
 
 RESULTS: Final = "results.json"
 JUNIT: Final = "junit.xml"
 OUTPUT: Final = "output.txt"
 CSV: Final = "grades.csv"
-JOBS_MAX: Final = 256
 OUTPUT_BYTES_MAX: Final = 1 << 24
 GRADED, NOT_GRADED, INTERRUPTED = 0, 1, 130
 ENDED_BY_TESTS: Final = (0, 1)  # pytest's statuses: all passed, some failed
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would carry out
 
 
 @dataclass(frozen=True)
-class Class:
+class GradingJob:
     """What is to be graded, and how."""
 
     submissions: list[Path]
@@ -58,54 +52,7 @@ class Class:
     tree: Path | None = None  # what the students were given, over which each submission is laid
 
 
-@dataclass
-class Grade:
-    """What a submission has got; `why` it could not be graded, if so."""
-
-    name: str
-    tests: dict[str, float] = field(default_factory=dict)
-    passed: int = 0
-    points: float = 0
-    possible: float = 0
-    why: str = ""
-
-
-def wanted(options: argparse.Namespace) -> Class:
-    """What the command line asks for; raises BadInput."""
-    jobs = os.cpu_count() or 1 if options.jobs is None else options.jobs
-    if not 1 <= jobs <= JOBS_MAX:
-        raise BadInput(f"-j {jobs}: give from 1 to {JOBS_MAX}")
-    timeout_s = seconds_of("--timeout", options.timeout)
-    seconds_of("--max-time", options.max_time)
-    assert timeout_s is not None, "it has a default"
-    tests = [Path(name) for name in options.test] or sorted(Path().glob("test_*.py"))
-    if not tests:
-        raise BadInput("no test_*.py in the current directory; name the hidden test with --test")
-    kernel = options.kernel or options.tree is not None
-    if options.programs is not None and not kernel:
-        raise BadInput("--programs: goes with --kernel or --tree; without, the sources are in each DIR")
-    return Class(
-        [Path(name) for name in options.submissions],
-        tests,
-        Path(options.out),
-        jobs,
-        float(timeout_s),
-        options.max_time,
-        kernel,
-        None if options.programs is None else Path(options.programs),
-        None if options.tree is None else _tree(options.tree),
-    )
-
-
-def _tree(name: str) -> Path:
-    """The tree that students were given; raises BadInput."""
-    missing = [part for part in overlay.TREE if not Path(name, part).is_dir()]
-    if missing:
-        raise BadInput(f"--tree {shown(name)}: not a source tree of Orrery: it has no {', '.join(missing)}")
-    return Path(name).resolve()
-
-
-def main(wanted: Class, say: Callable[[str], None]) -> int:
+def main(wanted: GradingJob, say: Callable[[str], None]) -> int:
     """Grade a class: prints the table, and returns the exit status. Raises BadInput."""
     submissions = _checked(wanted, say)
     grader = _Grader(wanted)
@@ -117,8 +64,8 @@ def main(wanted: Class, say: Callable[[str], None]) -> int:
     most = max((grade.possible for grade in grades), default=0)
     for grade in grades:
         grade.possible = grade.possible or most
-    _write_csv(wanted.out / CSV, grades)
-    for line in _table(grades):
+    results.write_csv(wanted.out / CSV, grades)
+    for line in results.table(grades):
         print(line)
     missing = [grade for grade in grades if grade.why]
     if missing:
@@ -126,7 +73,7 @@ def main(wanted: Class, say: Callable[[str], None]) -> int:
     return NOT_GRADED if missing else GRADED
 
 
-def _checked(wanted: Class, say: Callable[[str], None]) -> dict[str, Path]:
+def _checked(wanted: GradingJob, say: Callable[[str], None]) -> dict[str, Path]:
     """The submissions by the names of their folders; raises BadInput for what cannot be."""
     if find_spec("pytest") is None:
         raise BadInput("grade: pytest is missing; `make dev` fetches it")
@@ -173,7 +120,7 @@ def _named(directories: Iterable[Path]) -> dict[str, Path]:
 class _Grader:
     """Runs a pytest for each submission, several at a time."""
 
-    def __init__(self, wanted: Class) -> None:
+    def __init__(self, wanted: GradingJob) -> None:
         self._wanted: Final = wanted
         self._running: Final[set[subprocess.Popen[bytes]]] = set()
         self._lock: Final = threading.Lock()
@@ -207,9 +154,9 @@ class _Grader:
                     why = self._run(self._laid(directory, Path(scratch)), Path(scratch))
                 except overlay.CannotLay as error:
                     why = str(error)
-                grade = _read(name, Path(scratch) / RESULTS, why)
+                grade = results.read(name, Path(scratch) / RESULTS, why)
                 if grade.why:
-                    _write_failure(Path(scratch) / RESULTS, grade.why)
+                    results.write_failure(Path(scratch) / RESULTS, grade.why)
                 for file in (RESULTS, JUNIT, OUTPUT):
                     (folder / file).unlink(missing_ok=True)
                     if Path(scratch, file).exists():
@@ -296,62 +243,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a pytest, if it still runs, and what it has started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-# --- results ---
-
-
-def _read(name: str, path: Path, why: str) -> Grade:
-    """The grade that pytest has written."""
-    if why:
-        return Grade(name, why=why)
-    try:
-        document: dict[str, Any] = json.loads(path.read_text())
-        tests = document["tests"]
-        return Grade(
-            name,
-            {test["name"]: test["score"] for test in tests},
-            sum(test["status"] == "passed" for test in tests),
-            document["score"],
-            sum(test["max_score"] for test in tests),
-            "" if tests else "no test ran",
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Grade(name, why=f"no results: {type(error).__name__}: {error}")
-
-
-def _write_failure(path: Path, why: str) -> None:
-    """Results for Gradescope where there are none."""
-    text = f"The submission could not be graded: {why}."
-    path.write_text(json.dumps({"score": 0, "output": text, "visibility": "visible", "tests": []}) + "\n")
-
-
-def _table(grades: Sequence[Grade]) -> list[str]:
-    rows = [
-        (
-            shown(grade.name),
-            f"{grade.points:g}",
-            f"{grade.possible:g}",
-            f"{grade.passed} of {len(grade.tests)}",
-            f"not graded: {shown(grade.why)}" if grade.why else "",
-        )
-        for grade in grades
-    ]
-    return lines(Table(("submission", ">points", ">of", ">tests passed", ""), rows), look_of(1))
-
-
-def _write_csv(path: Path, grades: Sequence[Grade]) -> None:
-    """A row for each submission, with a column for each test."""
-    tests = list(dict.fromkeys(test for grade in grades for test in grade.tests))
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["submission", "points", "possible", "passed", "not graded", *map(_cell, tests)])
-        for grade in grades:
-            scores = [grade.tests.get(test, "") for test in tests]
-            row = [_cell(grade.name), grade.points, grade.possible, grade.passed, _cell(grade.why), *scores]
-            writer.writerow(row)
-
-
-def _cell(text: str) -> str:
-    """`text` so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text

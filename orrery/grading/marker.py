@@ -7,12 +7,14 @@ machine is made.  Settings add up from module to class to test, the closest coun
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from orrery.pytest_plugin import SETTINGS
-
 if TYPE_CHECKING:
     import pytest
 
 POINTS: Final = 1  # of a test that does not say
+SETTINGS: Final = (
+    "drive", "engine", "files", "lab", "layout", "max_time", "mem_mib", "points", "programs", "seed",
+    "ustack", "usyscall",
+)  # fmt: skip
 
 
 def settings(item: "pytest.Item") -> Mapping[str, Any]:

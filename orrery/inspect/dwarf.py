@@ -13,19 +13,18 @@ Nobody vouches for such a file.  What of it makes no sense is not known, as if i
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar
 
-from orrery.inspect.entries import BadDebugInfo, Entry, Tree, read
-from orrery.inspect.linetable import LineTable, Row
+from orrery.inspect.code_unit import CodeUnit, Function
+from orrery.inspect.entries import BadDebugInfo, Entry, EntryTree, read
 from orrery.inspect.objectfile import ObjectFile, Symbol
 from toolchain.names import shown
 
 STT_CODE: Final = ("STT_FUNC", "STT_NOTYPE")
 INLINED: Final = "DW_TAG_inlined_subroutine"
-SUBPROGRAM: Final = "DW_TAG_subprogram"
 BLOCK: Final = "DW_TAG_lexical_block"
 REGISTERS: Final = 32
 MASK64: Final = (1 << 64) - 1
@@ -33,14 +32,6 @@ RA: Final = 1  # DWARF's numbers of registers are those of the hart
 S0: Final = 8
 
 _T = TypeVar("_T")
-
-
-class Function(NamedTuple):
-    """The function `name` in [low, high)."""
-
-    low: int
-    high: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,23 +269,23 @@ class DebugInfo:
         return functions
 
     @cached_property
-    def _units(self) -> "list[_Unit]":
-        found: list[_Unit] = []
+    def _units(self) -> list[CodeUnit]:
+        found: list[CodeUnit] = []
         if self.has_lines:
             self.known(lambda: self._read_units(found), None)
         return found
 
-    def _read_units(self, found: "list[_Unit]") -> None:
+    def _read_units(self, found: list[CodeUnit]) -> None:
         """The units, as far as they make sense."""
         units = self.dwarf.iter_CUs()
         while (cu := read("the units", lambda: next(units, None))) is not None:
-            found.append(_Unit(self.dwarf, Tree(cu, self._tree)))
+            found.append(CodeUnit(self.dwarf, EntryTree(cu, self._tree)))
 
-    def _tree(self, offset: int) -> Tree | None:
+    def _tree(self, offset: int) -> EntryTree | None:
         return next((unit.tree for unit in self._units if unit.tree.offset <= offset < unit.tree.end), None)
 
     @cached_property
-    def _by_offset(self) -> "dict[int, _Unit]":
+    def _by_offset(self) -> dict[int, CodeUnit]:
         return {unit.tree.offset: unit for unit in self._units}
 
     @cached_property
@@ -311,7 +302,7 @@ class DebugInfo:
             return []
         return [entry for entry in entries if "initial_location" in getattr(entry, "header", {})]
 
-    def _unit(self, function: Function) -> "_Unit | None":
+    def _unit(self, function: Function) -> CodeUnit | None:
         """The compilation unit with `function`: one of C says so, one of assembly has a line for it."""
         if function not in self._unit_of:
             units = (unit for unit in self._units if self.known(lambda u=unit: u.subprogram(function), None))  # type: ignore[misc]
@@ -324,68 +315,8 @@ class DebugInfo:
         return self._unit_of[function]
 
     @cached_property
-    def _unit_of(self) -> "dict[Function, _Unit | None]":
+    def _unit_of(self) -> dict[Function, CodeUnit | None]:
         return {}
-
-
-class _Unit:
-    """One compilation unit."""
-
-    def __init__(self, dwarf: Any, tree: Tree) -> None:
-        self._dwarf: Final = dwarf
-        self.tree: Final = tree
-        self.lines: Final = LineTable(dwarf, tree.cu)
-
-    @property
-    def is_assembly(self) -> bool:
-        return not self._subprograms
-
-    @cached_property
-    def _subprograms(self) -> dict[tuple[int, int], Entry]:
-        """Those of functions, by each range of addresses that they have."""
-        found: dict[tuple[int, int], Entry] = {}
-        for one in self.tree.top.children:
-            for span in self.ranges(one) if one.tag == SUBPROGRAM else ():
-                found.setdefault(span, one)
-        return found
-
-    def subprogram(self, function: Function) -> Entry | None:
-        """The entry of `function`, if it is in this unit."""
-        return self._subprograms.get((function.low, function.high))
-
-    def has_assembly(self, function: Function) -> bool:
-        """Whether this is a unit of assembly that has lines of the function."""
-        return self.is_assembly and bool(self.lines.rows(function.low, function.high, beyond=True))
-
-    def row(self, function: Function, pc: int) -> Row | None:
-        """The row of the line table for `pc`."""
-        return self.lines.row(function.low, function.high, pc, beyond=self.is_assembly)
-
-    def rows_within(self, function: Function) -> list[Row]:
-        """The rows of a function."""
-        return self.lines.within(function.low, function.high, beyond=self.is_assembly)
-
-    def ranges(self, entry: Entry) -> list[tuple[int, int]]:
-        """The [low, high) that an entry covers."""
-        if "DW_AT_ranges" in entry:
-            return list(self._listed_ranges(entry.number("DW_AT_ranges")))
-        if "DW_AT_low_pc" not in entry or "DW_AT_high_pc" not in entry:
-            return []  # a declaration, or inlined everywhere
-        low, high = entry.number("DW_AT_low_pc"), entry.number("DW_AT_high_pc")
-        return [(low, high if entry.attributes["DW_AT_high_pc"].form == "DW_FORM_addr" else low + high)]
-
-    def _listed_ranges(self, offset: int) -> Iterator[tuple[int, int]]:
-        base = self.tree.top.number("DW_AT_low_pc")
-        for entry in read("ranges", lambda: self._ranges_at(offset)):
-            if hasattr(entry, "base_address"):
-                base = entry.base_address
-            else:
-                start = 0 if entry.is_absolute else base
-                yield start + entry.begin_offset, start + entry.end_offset
-
-    def _ranges_at(self, offset: int) -> list[Any]:
-        found: list[Any] = self._dwarf.range_lists().get_range_list_at_offset(offset, self.tree.cu)
-        return found
 
 
 def _is_function(name: str) -> bool:

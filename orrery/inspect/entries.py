@@ -42,7 +42,7 @@ class Entry:
 
     __slots__ = ("attributes", "children", "of", "offset", "parent", "tag")
 
-    def __init__(self, of: "Tree", parent: "Entry | None", die: Any) -> None:
+    def __init__(self, of: "EntryTree", parent: "Entry | None", die: Any) -> None:
         self.of: Final = of
         self.parent: Final = parent
         self.tag: Final[str] = f"{die.tag}"
@@ -125,10 +125,10 @@ class Entry:
             waiting += reversed(one.children)
 
 
-class Tree:
+class EntryTree:
     """The entries of one unit, of which `cu` is pyelftools'; `elsewhere` finds the unit of an offset."""
 
-    def __init__(self, cu: Any, elsewhere: "Callable[[int], Tree | None]") -> None:
+    def __init__(self, cu: Any, elsewhere: "Callable[[int], EntryTree | None]") -> None:
         self.cu: Final = cu
         self.offset: Final[int] = cu.cu_offset
         self.end: Final[int] = cu.cu_offset + cu.size

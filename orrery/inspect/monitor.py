@@ -15,11 +15,12 @@ from emu.events import NEVER
 from kernel.abi.memlayout import MAXVA, PGSHIFT, SUPERPGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import STATE_NAMES, ZOMBIE
-from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_V
+from kernel.abi.riscv import PTE_SUPER, PTE_U
 from kernel.proc import Proc
 from orrery.command import BadCommand, Command, candidates, number
 from orrery.inspect import mappings, pages, stacks
 from orrery.inspect.reports.devices import device_lines
+from orrery.inspect.reports.dump import dump
 from orrery.inspect.reports.frames import frame_lines
 from orrery.inspect.reports.interrupts import event_text, interrupt_lines
 from orrery.inspect.reports.log import log_lines
@@ -40,7 +41,6 @@ DEBUGGERS: Final = frozenset(
     ("goto", "next", "last", "when", "checkpoint", "checkpoints", "restart", "poke", "catch")
 )
 """What the monitor has besides in orrery/timetravel/time_commands.py and orrery/gdb/monitor_commands.py."""
-A_LINE: Final = 16  # bytes in a line of a dump
 CSRS: Final = (
     "mstatus", "mie", "mip", "mideleg", "medeleg", "mtvec", "mepc", "mcause", "mtval", "mscratch",
     "satp", "stvec", "sepc", "scause", "stval", "sscratch",
@@ -164,7 +164,7 @@ class Monitor:
         if data.count(None) == n:
             why = "not mapped" if places[0] is None else not_ram(self.kernel.board, places[0])
             raise BadCommand(f"{start:#x}: {why}")
-        yield from _dump(start, data)
+        yield from dump(start, data)
 
     def regs(self) -> Iterator[str]:
         regs = self._machine.board.hart.regs
@@ -256,7 +256,7 @@ class Monitor:
         steps = pages.walk(self.kernel.ram, root, va)
         for step in steps:
             which = f"level {step.level}: entry {step.index:>3} at {step.pte_pa:#x}"
-            yield f"{which} is {step.pte:#018x}: {_entry(step)}{self._sharers(step)}"
+            yield f"{which} is {step.pte:#018x}: {pages.entry_text(step)}{self._sharers(step)}"
         pa = pages.find(self.kernel.ram, root, va)
         if pa is not None:
             yield f"{va:#x} is at physical address {pa:#x}"
@@ -332,27 +332,3 @@ def find(word: str) -> Command[Callable[..., Iterator[Part]]]:
     if len(found) > 1:
         raise BadCommand(f"{word}: could be {' or '.join(command.name for command in found)}")
     return found[0]
-
-
-# --- words for what is seen ---
-
-
-def _entry(step: pages.Step) -> str:
-    """A page-table entry in words."""
-    if not step.pte & PTE_V:
-        return "not valid"
-    pa = pages.target(step.pte)
-    if pages.is_table(step):
-        return f"table at {pa:#x}"
-    if not step.pte & pages.LEAF:
-        return "a table below the last level, which is wrong"
-    return f"{pages.flags_text(step.pte)}, {'superpage' if step.level else 'page'} at {pa:#x}"
-
-
-def _dump(start: int, data: Sequence[int | None]) -> Iterator[str]:
-    """Hexadecimal and text, a line for 16 bytes; what is not there is shown as dashes."""
-    for offset in range(0, len(data), A_LINE):
-        line = data[offset : offset + A_LINE]
-        hexadecimal = " ".join("--" if byte is None else f"{byte:02x}" for byte in line)
-        text = "".join(chr(byte) if byte is not None and 0x20 <= byte < 0x7F else "." for byte in line)
-        yield f"{start + offset:#012x}  {hexadecimal:<{3 * A_LINE - 1}}  {text}"

@@ -114,3 +114,15 @@ def _leaves(ram: Ram, table: int, level: int, va: int) -> Iterator[Mapping]:
             yield Mapping(va + index * size, target(pte), size, pte & PTE_FLAGS)
         elif level:
             yield from _leaves(ram, target(pte), level - 1, va + index * size)
+
+
+def entry_text(step: Step) -> str:
+    """A page-table entry in words."""
+    if not step.pte & PTE_V:
+        return "not valid"
+    pa = target(step.pte)
+    if is_table(step):
+        return f"table at {pa:#x}"
+    if not step.pte & LEAF:
+        return "a table below the last level, which is wrong"
+    return f"{flags_text(step.pte)}, {'superpage' if step.level else 'page'} at {pa:#x}"

@@ -23,7 +23,8 @@ from kernel.abi.elf import PROGRAM_SIZE, Header, segments
 from kernel.abi.memlayout import PGSHIFT, TRAMPOLINE, TRAPFRAME
 from kernel.proc import NAME_MAX, Proc, process_name
 from kernel.thread import TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP
-from orrery.inspect.dwarf import RA, S0, DebugInfo, Function, Place
+from orrery.inspect.code_unit import Function
+from orrery.inspect.dwarf import RA, S0, DebugInfo, Place
 from orrery.machine.decode import POINTER, Decoder
 from toolchain.paths import in_tree
 

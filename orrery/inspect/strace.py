@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kernel.kernel import Kernel
-from orrery.machine.decode import Call
+from orrery.machine.decode import SystemCall
 from orrery.machine.hooks import CallWatcher
 from toolchain.names import shown
 
@@ -21,7 +21,7 @@ class Strace(CallWatcher):
         super().__init__(kernel)
         self._write: Final = write
 
-    def called(self, call: Call, result: int | None, text: str) -> None:
+    def called(self, call: SystemCall, result: int | None, text: str) -> None:
         self._write(f"{call.pid} {shown(call.process)}: {text}\n")
 
     def finish(self) -> None:

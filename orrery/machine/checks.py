@@ -8,11 +8,14 @@ Each function returns the value as it is to be used.
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orrery.errors import BadInput
 
-SECONDS_MAX: Final = 10**8  # three years, as for the options of the command line
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+SECONDS_MAX: Final = 10**8  # three years: the timers of host and guest both hold it
 ADDRESS_MAX: Final = 1 << 64
 SHOWN_MAX: Final = 60  # characters of a wrong value
 
@@ -58,6 +61,21 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float | None:
     if not (math.isfinite(value) and 0 <= value <= SECONDS_MAX and (value > 0 or zero)):
         raise WrongValue(f"{name}={shown(value)}: give a number of seconds, as in 2.5")
     return value
+
+
+def option_seconds(option: str, text: str | None) -> "Decimal | None":
+    """A positive decimal number of seconds, or None where the option was not given."""
+    if text is None:
+        return None
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        seconds = Decimal(text)
+    except InvalidOperation:
+        seconds = Decimal("nan")
+    if seconds.is_nan() or not 0 < seconds < SECONDS_MAX:
+        raise BadInput(f"{option} {text}: no time; give a number of seconds, as in {option} 2.5")
+    return seconds
 
 
 def points(name: str, value: object) -> float:

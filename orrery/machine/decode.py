@@ -61,7 +61,7 @@ def quote(data: bytes, *, more: bool = False) -> str:
 
 
 @dataclass(slots=True)
-class Call:
+class SystemCall:
     """A system call that `process`, of number `pid`, is in.
 
     `words` are the decoded arguments, with None for what the call is to fill in.
@@ -86,13 +86,13 @@ class Decoder:
     def __init__(self, kernel: Kernel) -> None:
         self._vm: Final = kernel.vm
 
-    def enter(self, p: Proc, syscall: Syscall) -> Call:
+    def enter(self, p: Proc, syscall: Syscall) -> SystemCall:
         """The call that `p` makes, with what is known before it is carried out."""
         args = tuple(_value(arg, p.thread.tf[TF_A0 + i]) for i, arg in enumerate(syscall.args))
         words = [self._before(p, syscall, i, args) for i in range(len(args))]
-        return Call(syscall, p.pid, p.name, args, words)
+        return SystemCall(syscall, p.pid, p.name, args, words)
 
-    def leave(self, p: Proc, call: Call, result: int) -> str:
+    def leave(self, p: Proc, call: SystemCall, result: int) -> str:
         """The text of `call` when it has returned `result`."""
         for i, word in enumerate(call.words):
             if word is None:
@@ -146,7 +146,7 @@ class Decoder:
 
     # --- after the call ---
 
-    def _after(self, p: Proc, call: Call, i: int, result: int) -> str:
+    def _after(self, p: Proc, call: SystemCall, i: int, result: int) -> str:
         va = call.args[i]
         name = call.syscall.name
         if name == "wait" and not va:

@@ -22,3 +22,9 @@ class Front(Protocol):
 
     def slice(self) -> None:
         """Some time has passed in which the hart ran."""
+
+
+class EndingFront(Front, Protocol):
+    """One that may end the run: `status` is then the exit status."""
+
+    status: int | None

@@ -15,7 +15,7 @@ from kernel.abi.syscalls import Syscall
 from kernel.kernel import Kernel, Observer
 from kernel.proc import Proc
 from kernel.thread import TF_EPC
-from orrery.machine.decode import Call, Decoder
+from orrery.machine.decode import Decoder, SystemCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class CallWatcher(Watcher, ABC):
 
     def __init__(self, kernel: Kernel) -> None:
         self._decoder: Final = Decoder(kernel)
-        self._open: Final[dict[int, Call]] = {}  # by pid: calls that have not returned
+        self._open: Final[dict[int, SystemCall]] = {}  # by pid: calls that have not returned
 
     def syscall_enter(self, p: Proc, call: Syscall) -> None:
         entered = self._decoder.enter(p, call)
@@ -104,7 +104,7 @@ class CallWatcher(Watcher, ABC):
             self.called(entered, result, self._decoder.leave(p, entered, result))
 
     @abstractmethod
-    def called(self, call: Call, result: int | None, text: str) -> None:
+    def called(self, call: SystemCall, result: int | None, text: str) -> None:
         """A call has ended; `result` is None for one that does not return."""
 
 
@@ -126,7 +126,7 @@ class HookCaller(CallWatcher):
         if self._hooks["syscall"]:
             super().syscall_enter(p, call)
 
-    def called(self, call: Call, result: int | None, text: str) -> None:
+    def called(self, call: SystemCall, result: int | None, text: str) -> None:
         name = call.syscall.name
         self._emit(SyscallEvent(self._clock.time_ps, call.pid, name, call.process, call.args, result, text))
 

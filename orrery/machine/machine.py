@@ -78,9 +78,8 @@ class Machine:
             self.board = Board(config.mem_mib, make_engine, virt(self._drive, self._shown.append))
         except (OSError, MemoryError) as error:
             self._drive.close()
-            raise BadInput(
-                f"{config.mem_mib} MiB of memory: this computer cannot give it: {error}"
-            ) from error
+            what = f"{config.mem_mib} MiB of memory"
+            raise BadInput(f"{what}: this computer cannot give it: {error}") from error
         self.kernel = _kernel_of(self.config, self.board)
         self.keyboard = Keyboard(self.board, self.kernel)
         self.hub = Hub(self.kernel, self.board.loop.ask_stop)
@@ -89,8 +88,8 @@ class Machine:
         self.closed = False
         self._running = False
         self._at_front = False  # the front end has the turn, and may wait for a person
-        for made_when_asked_for in ("_dialogue", "_hook_caller", "random"):
-            self.__dict__.pop(made_when_asked_for, None)
+        for cached in ("_dialogue", "_hook_caller", "random"):
+            self.__dict__.pop(cached, None)
         self.front: Front = self._dialogue
         self.board.loop.on_idle = self._on_idle
         self.board.loop.on_slice = self._on_slice

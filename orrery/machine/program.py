@@ -14,11 +14,10 @@ from typing import Final
 from kernel.abi import elf
 from kernel.abi.memlayout import KERNBASE, PGSIZE
 from kernel.abi.param import MAXARG, SEGMENTS_MAX
-from orrery.cli.words import LINKED
 from orrery.errors import BadInput
 from orrery.machine.config import MachineConfig
 from toolchain import hostfile
-from toolchain.flags import Flags
+from toolchain.flags import LINKED, Flags
 from toolchain.names import shown
 
 INIT: Final = b"/init"

@@ -26,12 +26,12 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from emu.clock import TICKS_PER_S
 from emu.dev.drive import Drive
 from emu.events import NEVER
-from orrery import __version__
 from orrery.errors import BadInput
 from orrery.machine.config import MachineConfig
 from orrery.machine.program import check, check_argv
 from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.moment import Moment
+from orrery.version import VERSION
 from toolchain import hostfile
 from toolchain.names import shown
 from toolchain.paths import ROOT
@@ -150,7 +150,7 @@ def header_line(machine: MachineConfig, image: str, shown: str) -> str:
     plain = {**machine.options(), "modules": packed, "init_argv": argv}
     about = {
         "recording": FORMAT,
-        "version": __version__,
+        "version": VERSION,
         "code": code_digest(),
         "image": image,
         "shown": shown,
@@ -184,9 +184,9 @@ def load(path: str) -> Recording:
     name = shown(path)
     if header.get("recording") != FORMAT:
         raise BadInput(f"{name}: {NO_RECORDING}")
-    if header.get("version") != __version__:
+    if header.get("version") != VERSION:
         made = header.get("version")
-        raise BadInput(f"{name}: made by version {made}, and this is {__version__}; replay it with that one")
+        raise BadInput(f"{name}: made by version {made}, and this is {VERSION}; replay it with that one")
     if header.get("code") != code_digest():
         raise BadInput(
             f"{name}: made with another state of emu/ and kernel/, in which the run would go another way; "

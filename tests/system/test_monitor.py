@@ -335,7 +335,7 @@ def test_stack_shows_c_and_python(machine: Machine, monitor: Monitor) -> None:
     assert re.fullmatch(r"#0  0x\w+ read\+0x6 at include/usys.S:\d+", lines[1])
     assert any(re.search(r" main\+0x\w+ at user/bin/sh.c:\d+$", line) for line in lines)
     assert re.search(r" _start\+0x\w+ at user/lib/start.S:\d+$", lines[-1])
-    calls = re.findall(r"#\d+ +(kernel/\w+\.py):(\d+) ([\w.]+)\n", kernel)
+    calls = re.findall(r"#\d+ +(kernel/[\w/]+\.py):(\d+) ([\w.]+)\n", kernel)
     assert len(calls) == len(kernel.splitlines())
     names = [name for _, _, name in calls]
     assert names[0] == "Scheduler.run_hart" and names[-1] == "Scheduler._begin"

@@ -18,7 +18,8 @@ from orrery_cli import default_files
 from processes import descendants, left
 from source_tree import ROOT, changed_tree
 
-from orrery import MachinePool, pytest_plugin
+from orrery import MachinePool
+from orrery.grading import marker
 from toolchain import mkfs
 
 LAB = ROOT / "docs" / "examples" / "lab"
@@ -202,7 +203,7 @@ def broken(machine):
         "test_early": "error",
     }, graded.out
     assert "the limit of 0.5 s of virtual time is over" in graded.failure("test_time")
-    taken = f"it takes {', '.join(pytest_plugin.SETTINGS)}, by name"
+    taken = f"it takes {', '.join(marker.SETTINGS)}, by name"
     assert graded.failure("test_unknown") == f"BadInput: pytest.mark.orrery: memory: {taken}"
     assert graded.failure("test_unnamed") == f"BadInput: pytest.mark.orrery: 3: {taken}"
     assert graded.failure("test_impossible").startswith("BadInput: 1 MiB of memory: ")
@@ -343,7 +344,7 @@ def test_the_scripts_of_the_guide_run(script: str, monkeypatch: pytest.MonkeyPat
 
 def test_the_guide_knows_every_option_and_setting() -> None:
     rows = set(re.findall(r"^\| `([^` ]+)", GUIDE.read_text(), re.MULTILINE))
-    assert set(pytest_plugin.SETTINGS) <= rows
+    assert set(marker.SETTINGS) <= rows
     command = [sys.executable, "-m", "pytest", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"^  (--orrery[\w-]*)", text, re.MULTILINE)) == {

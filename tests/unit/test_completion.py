@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orrery.cli import command_line
-from orrery.cli.arguments import GRAMMAR
+from orrery.cli.arguments import GRAMMAR, make_parser
+from orrery.cli.commands import COMMANDS
 from orrery.cli.completion import script
 
 ASK = (
@@ -18,7 +19,7 @@ ASK = (
 @pytest.fixture(scope="module")
 def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("completion")
-    (folder / "orrery.bash").write_text(script(command_line.make_parser(command_line.COMMANDS), "bash"))
+    (folder / "orrery.bash").write_text(script(make_parser(COMMANDS), "bash"))
     (folder / "fs.img").touch()
     return folder / "orrery.bash"
 

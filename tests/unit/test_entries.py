@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from elftools.dwarf.structs import DWARFStructs
 
-from orrery.inspect.entries import NESTING_MAX, BadDebugInfo, Tree, read
+from orrery.inspect.entries import NESTING_MAX, BadDebugInfo, EntryTree, read
 from orrery.inspect.linetable import LineTable
 
 
@@ -36,8 +36,8 @@ class Unit:
         return iter(self.dies)
 
 
-def tree(*dies: Die) -> Tree:
-    return Tree(Unit(list(dies)), lambda offset: None)
+def tree(*dies: Die) -> EntryTree:
+    return EntryTree(Unit(list(dies)), lambda offset: None)
 
 
 def reference(offset: int, to: int, name: str = "DW_AT_abstract_origin") -> Die:

@@ -221,7 +221,7 @@ def test_an_interruption_ends_all(course: Path) -> None:
 
 def test_what_pytest_is_told(tmp_path: Path) -> None:
     """Options of one word; nothing of the submission on Python's path."""
-    wanted = grade.Class([], [Path("t/test_x.py")], tmp_path, 1, 5.0, "2.5", True, Path("p"))
+    wanted = grade.GradingJob([], [Path("t/test_x.py")], tmp_path, 1, 5.0, "2.5", True, Path("p"))
     command = grade._Grader(wanted)._command(Path("/a b"), Path("/s"))
     assert command[:4] == [sys.executable, "-P", "-m", "pytest"]
     assert "--orrery-root=/a b" in command and f"--orrery-programs={Path('p').resolve()}" in command

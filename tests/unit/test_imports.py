@@ -28,6 +28,7 @@ FORBIDDEN = {
 }
 FORBIDDEN["kernel"] = FORBIDDEN["emu"]
 CORE_LINES_MAX = 4000
+WORKBENCH_FILE_LINES_MAX = 350
 
 
 def _modules(root: Path) -> Iterator[tuple[str, Path]]:
@@ -123,6 +124,53 @@ def test_a_planted_violation_is_found(tmp_path: Path, file: str, statement: str)
     assert violations(tmp_path) == []
     (tmp_path / file).write_text(statement)
     assert len(violations(tmp_path)) == 1
+
+
+def _folder(module: str) -> str:
+    """The folder of orrery/ that a module is in, or the module itself where it is in none."""
+    return ".".join(module.split(".")[:2])
+
+
+def folder_circle(root: Path) -> list[str]:
+    """Folders of orrery/, sorted, that import each other in a circle, and those that import such ones."""
+    imports: dict[str, set[str]] = {}
+    for module, path in _modules(root):
+        if _within(module, ("orrery",)):
+            found = {_folder(name) for name in _imports(module, path) if _within(name, ("orrery",))}
+            imports.setdefault(_folder(module), set()).update(found)
+    for folder, found in imports.items():
+        found.discard(folder)
+    while leaves := [folder for folder, found in imports.items() if not found & imports.keys()]:
+        for folder in leaves:
+            del imports[folder]
+    return sorted(imports)
+
+
+def test_no_circle_of_folders_in_the_workbench() -> None:
+    """Imports for types and those inside functions count, too: a reader follows them as well."""
+    assert folder_circle(ROOT) == []
+
+
+def test_a_planted_circle_of_folders_is_found(tmp_path: Path) -> None:
+    for name in PACKAGES:
+        (tmp_path / name).mkdir()
+    for file, text in (
+        ("pool/a.py", "from orrery.machine import b"),
+        ("machine/b.py", "import orrery.errors"),
+        ("errors.py", "import os"),
+    ):
+        path = tmp_path / "orrery" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert folder_circle(tmp_path) == []
+    (tmp_path / "orrery/machine/b.py").write_text("def f():\n    from orrery.pool.a import c")
+    assert folder_circle(tmp_path) == ["orrery.machine", "orrery.pool"]
+
+
+def test_no_file_of_the_workbench_is_long() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in (ROOT / "orrery").rglob("*.py")}
+    long = {str(path.relative_to(ROOT)): n for path, n in lines.items() if n > WORKBENCH_FILE_LINES_MAX}
+    assert not long, f"longer than {WORKBENCH_FILE_LINES_MAX} lines; split by noun: {long}"
 
 
 def _core() -> list[Path]:

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from orrery.console import guardian
-from orrery.console.shutdown import Ended, in_order
+from orrery.console.shutdown import CommandEnded, in_order
 from orrery.console.signals import Halted, Signals
 from orrery.pool.watchdog import Patience, Stuck
 
@@ -94,7 +94,7 @@ def test_it_is_told_where_python_was() -> None:
         signals.attach(lambda: None)
         loop_for_ever()
     assert "test_signals.py" in caught.value.where and caught.value.where.endswith(" in loop_for_ever")
-    assert isinstance(caught.value, Ended) and not isinstance(caught.value, Exception)
+    assert isinstance(caught.value, CommandEnded) and not isinstance(caught.value, Exception)
 
 
 def test_who_stops_when_asked_is_not_halted() -> None:
@@ -169,7 +169,7 @@ def test_a_command_without_a_machine_unwinds() -> None:
             with in_order(["mkfs"], own=True):
                 begun()
                 time.sleep(1000)
-        except Ended as ended:
+        except CommandEnded as ended:
             return ended.status
         return 0
 

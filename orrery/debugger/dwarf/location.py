@@ -12,7 +12,8 @@ from orrery.debugger.c.ctypes import POINTER_BYTES
 from orrery.debugger.c.values import MASK64, Read
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.frames import Frame
-from orrery.inspect.dwarf import REGISTERS, SUBPROGRAM, DebugInfo
+from orrery.inspect.code_unit import SUBPROGRAM
+from orrery.inspect.dwarf import REGISTERS, DebugInfo
 from orrery.inspect.entries import BadDebugInfo, Entry, read
 
 OPTIMIZED_OUT: Final = "<optimized out>"

@@ -14,7 +14,8 @@ from orrery.debugger.dwarf.location import OPTIMIZED_OUT, Location, Locator
 from orrery.debugger.dwarf.types import Types, sensible
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.frames import Frame
-from orrery.inspect.dwarf import BLOCK, INLINED, SUBPROGRAM, DebugInfo
+from orrery.inspect.code_unit import SUBPROGRAM
+from orrery.inspect.dwarf import BLOCK, INLINED, DebugInfo
 from orrery.inspect.entries import Entry
 
 VARIABLE: Final = "DW_TAG_variable"

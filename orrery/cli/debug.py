@@ -1,6 +1,6 @@
 """Launching: what `orrery debug` debugs, as a timeline: a program, a whole boot, or a recorded run.
 
-Called by command_line.py.  A drive is never changed: a timeline writes to an overlay, for it has more than
+Called by commands.py.  A drive is never changed: a timeline writes to an overlay, for it has more than
 one future.
 """
 
