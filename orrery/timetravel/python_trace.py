@@ -12,7 +12,7 @@ are kept too, as lines that `waits`, with what they were then.  Lines at which t
 import reprlib
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from kernel.sched import Scheduler
 from orrery.machine.python_breakpoints import PythonBreakpoints
@@ -25,7 +25,6 @@ PROCESS: Final = Scheduler._begin.__code__
 LINES_MAX: Final = 20_000
 SHOWN_MAX: Final = 80  # characters of a value
 
-_T = TypeVar("_T")
 
 
 class PythonLine(NamedTuple):
@@ -46,7 +45,7 @@ class PythonLine(NamedTuple):
 
 
 class PythonTrace(Tracer):
-    """Records while `watched` runs; `kinds` are stops of machine/python_breakpoints.py."""
+    """Records while it is told; `kinds` are stops of machine/python_breakpoints.py."""
 
     def __init__(self, kinds: Iterable[str] = ()) -> None:
         super().__init__()
@@ -54,13 +53,14 @@ class PythonTrace(Tracer):
         self._lines: Final[list[PythonLine]] = []
         self._numbers: Final[dict[FrameType, int]] = {}
 
-    def watched(self, work: Callable[[], _T]) -> tuple[_T, tuple[PythonLine, ...]]:
-        """What `work` returns, and the lines of the kernel that ran for it, LINES_MAX at most."""
-        try:
-            result = self.traced(work)
-        finally:
-            self._numbers.clear()
-        return result, tuple(self._lines)
+    @property
+    def lines(self) -> tuple[PythonLine, ...]:
+        """The lines of the kernel that have run, LINES_MAX at most."""
+        return tuple(self._lines)
+
+    def forget_frames(self) -> None:
+        """Let the frames go, which were kept so that no other gets their identity."""
+        self._numbers.clear()
 
     def event(self, frame: FrameType) -> None:
         """As Tracer.event."""

@@ -7,7 +7,7 @@ this adds what only Python sees: events of the kernel, and what the kernel write
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from emu.cpu import engine as e
 from emu.loop import GATE_TICKS
@@ -15,6 +15,7 @@ from kernel.proc import Proc
 from orrery.machine import events
 from orrery.machine.hooks import Watcher
 from orrery.machine.python_breakpoints import PythonBreakpoints
+from orrery.machine.tracer import Tracer
 from orrery.timetravel.kernel_writes import KernelWrites
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.moment import Moment
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from emu.cpu.engine import Spot
     from emu.cpu.hart import Hart
     from orrery.machine.machine import Machine
+
+_T = TypeVar("_T")
 
 KERNEL: Final = 0
 """As a pid: the kernel and no process; its page table, the hart's registers."""
@@ -117,6 +120,7 @@ class Stops:
         self._writers: Final = KernelWrites(machine, memory)
         self._gate_since: Moment | None = None  # the moment before the gate in which something was met
         self._lines = PythonBreakpoints()
+        self._tracer: Tracer | None = None
         self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
         self._catcher: Final = events.Catcher(machine.kernel, self._caught)
         # A system call in which a checkpoint is made is told of only if it was watched from its beginning.
@@ -201,15 +205,31 @@ class Stops:
 
     # --- what the kernel tells ---
 
+    def traced(self, tracer: Tracer, work: Callable[[], _T]) -> _T:
+        """What `work` returns; `tracer` is told of the kernel's Python that runs behind gates meanwhile.
+
+        What the debugger asks of the kernel's objects between two gates is none of the run.
+        """
+        self._tracer = tracer
+        self._look_at_gates()
+        try:
+            return work()
+        finally:
+            self._tracer = None
+            self._look_at_gates()
+
     def _look_at_gates(self) -> None:
         """If there is anything that the kernel may do behind one."""
-        self._loop.on_gate = self._gate if self._places or self._lines else self._enter_kernel
+        looks = self._places or self._lines or self._tracer is not None
+        self._loop.on_gate = self._gate if looks else self._enter_kernel
 
     def _gate(self, hart: "Hart") -> None:
         """The hart is at a gate: the kernel may write to a place, move one, or come to a line."""
         self._writers.before(hart)
         now = Moment.of(hart)
-        if self._lines and sys.gettrace() is None:
+        if self._tracer is not None:
+            self._tracer.traced(lambda: self._enter_kernel(hart))
+        elif self._lines and sys.gettrace() is None:
             self._lines.traced(lambda: self._enter_kernel(hart))
         else:
             self._enter_kernel(hart)

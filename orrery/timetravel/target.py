@@ -135,7 +135,11 @@ class Target(Execution, Mutations):
 
     def trace(self) -> tuple[Stopped, tuple[PythonLine, ...]]:
         """Make one step, and tell which lines of the kernel's Python ran in it."""
-        return PythonTrace(self._stops.kinds).watched(self.step)
+        trace = PythonTrace(self._stops.kinds)
+        try:
+            return self._stops.traced(trace, self.step), trace.lines
+        finally:
+            trace.forget_frames()
 
     def python_value(self, file: str, line: int, nth: int, up: int, expression: str) -> str:
         """Make one step, and evaluate an expression of Python at a line of it; see PythonValue.
@@ -146,7 +150,7 @@ class Target(Execution, Mutations):
             watcher = PythonValue(file, line, nth, up, compile(expression, "<print>", "eval"))
         except SyntaxError as error:
             raise ValueError(f"{expression!r} is no expression of Python: {error.msg}") from None
-        watcher.traced(self.step)
+        self._stops.traced(watcher, self.step)
         return watcher.value
 
     # --- processes by number ---

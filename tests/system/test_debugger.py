@@ -118,7 +118,7 @@ def test_a_step_goes_on_in_the_python_of_the_kernel(session: Session) -> None:
     assert session.say("s").endswith("ecall\n")
     assert session.say("s").startswith("Trap._usertrap at kernel/trap.py:")
     assert " in pipe () at include/usys.S:" in session.say("bt").splitlines()[1]
-    assert session.say("p p") == "<process 2 (prog)>\n"
+    assert session.say("p thread.process") == "<process 2 (prog)>\n"
     assert session.say("up 2").startswith("#2  ")
     assert session.say("p count") == "$1 = 3\n"
     for _ in range(100):
