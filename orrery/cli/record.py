@@ -14,7 +14,7 @@ from orrery.errors import BadInput
 from orrery.machine.machine import Machine
 from orrery.timetravel import recording
 from orrery.timetravel.moment import Moment
-from orrery.timetravel.recording import End
+from orrery.timetravel.recording import RecordedEnd
 from toolchain.names import shown
 
 
@@ -41,7 +41,7 @@ class Recorder:
     def end(self, status: int) -> None:
         """The run is over."""
         moment = Moment.of(self._machine.board.hart)
-        self._write(recording.end_line(End(moment, status, self._machine.digest())))
+        self._write(recording.end_line(RecordedEnd(moment, status, self._machine.digest())))
         with suppress(OSError):  # it has been told
             self._file.close()
         if self._error is not None:

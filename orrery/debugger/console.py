@@ -38,7 +38,7 @@ def talk(debugger: Debugger) -> int:
 
     The exit status.
     """
-    console = Console(debugger, sys.stdout.write)
+    console = DebuggerConsole(debugger, sys.stdout.write)
     try:
         console.run(_typed(console.commands) if os.isatty(0) else _piped(console.commands))
     except BrokenPipeError:  # as a program that wrote to a reader that has gone
@@ -47,7 +47,7 @@ def talk(debugger: Debugger) -> int:
     return 0
 
 
-class Console:
+class DebuggerConsole:
     """Carries out lines for `debugger`, and writes what they say."""
 
     def __init__(self, debugger: Debugger, write: Callable[[str], object]) -> None:

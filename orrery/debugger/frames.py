@@ -14,7 +14,7 @@ from emu.cpu.hart import USER
 from kernel.abi.memlayout import TRAMPOLINE, TRAPFRAME
 from kernel.thread import TF_EPC, TF_KERNEL_SP, TF_RA
 from orrery.inspect.code_unit import Function
-from orrery.inspect.dwarf import RA, S0, DebugInfo, Place
+from orrery.inspect.dwarf import RA, S0, DebugInfo, SourceLine
 from orrery.timetravel.program_symbols import ProgramSymbols
 from orrery.timetravel.registers import NAMES, PC, PRIV
 from orrery.timetravel.stops import KERNEL
@@ -42,7 +42,7 @@ class Frame:
     registers: tuple[int | None, ...]
     function: Function | None = None
     info: DebugInfo | None = None
-    place: Place | None = None
+    place: SourceLine | None = None
     depth: int = 0
     within: tuple[int, ...] = ()
     kernel: bool = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emu.cpu.hart import USER
 from orrery.inspect.code_unit import Function
-from orrery.inspect.dwarf import DebugInfo, Place
+from orrery.inspect.dwarf import DebugInfo, SourceLine
 from orrery.inspect.entries import Entry
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def calling(info: DebugInfo | None, pc: int, outer: Spot) -> Spot | None:
     return Spot(here.function, place.file, place.line, -1, False, outer.within)
 
 
-def place_for(info: DebugInfo, pc: int, text: str) -> Place | None:
+def place_for(info: DebugInfo, pc: int, text: str) -> SourceLine | None:
     """The place of an address for a location that leads there: of the inlined call that is asked for by its
     name, or of where it is called."""
     places = info.places(pc)

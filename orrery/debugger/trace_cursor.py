@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from orrery.debugger.frames import Frame
-from orrery.inspect.dwarf import Place
+from orrery.inspect.dwarf import SourceLine
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.python_trace import PythonLine
 from orrery.timetravel.stops import Stopped
@@ -112,7 +112,7 @@ class TraceCursor:
         for i in reversed(range(self._at + 1)):
             one = self._lines[i]
             if one.frame == wanted:
-                place = Place(one.function, one.file, one.line)
+                place = SourceLine(one.function, one.file, one.line)
                 found.append(Frame(0, 0, (), place=place, kernel=True, python=one.variables))
                 wanted = one.caller
         return [*found, *self._outer]

@@ -33,7 +33,7 @@ class _Set(NamedTuple):
     place: Place
 
 
-class Breakpoints:
+class RemoteBreakpoints:
     """Those of one client. `changed` gets all places when there are others."""
 
     def __init__(self, changed: Callable[[list[Place]], None]) -> None:

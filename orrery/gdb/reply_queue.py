@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from orrery.gdb.breakpoints import Breakpoints
+from orrery.gdb.breakpoints import RemoteBreakpoints
 from orrery.gdb.errors import Refused
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.symbol_files import SymbolFiles
@@ -33,7 +33,7 @@ LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, an
 INTRODUCTIONS: Final = ("exec:", LIBRARIES)  # stops that are not for a person
 
 
-class _Stop(NamedTuple):
+class _StopReply(NamedTuple):
     """A stop reply, and which process it is about."""
 
     pid: int
@@ -48,7 +48,7 @@ class ReplyQueue:
         self,
         session: TimelineSession,
         inferiors: Inferiors,
-        breakpoints: Breakpoints,
+        breakpoints: RemoteBreakpoints,
         symbols: SymbolFiles,
         say: Callable[[str], None],
     ) -> None:
@@ -57,7 +57,7 @@ class ReplyQueue:
         self._breakpoints: Final = breakpoints
         self._symbols: Final = symbols
         self._say: Final = say
-        self._queue: Final[deque[_Stop]] = deque()  # what gdb is told before the machine goes on
+        self._queue: Final[deque[_StopReply]] = deque()  # what gdb is told before the machine goes on
         self._told: Final[dict[str, int]] = {}  # programs without breakpoints that gdb was told of, by whom
         self._ended: Final[dict[int, str]] = {}  # by pid: how processes ended whose end gdb does not know
         self._children: Final[set[int]] = set()  # that have their breakpoints from their parents
@@ -208,8 +208,8 @@ class ReplyQueue:
             else how.encode()
         )
 
-    def _stop(self, pid: int, signal: int, attribute: str) -> _Stop:
+    def _stop(self, pid: int, signal: int, attribute: str) -> _StopReply:
         self._inferiors.known.add(pid)
         thread = self._inferiors.thread(pid)
         packet = f"T{signal:02x}{attribute}thread:{thread};".encode()
-        return _Stop(pid, packet, attribute.startswith(INTRODUCTIONS))
+        return _StopReply(pid, packet, attribute.startswith(INTRODUCTIONS))

@@ -8,7 +8,7 @@ more to tell, the machine does not go on.
 from collections.abc import Callable
 from typing import Final
 
-from orrery.gdb.breakpoints import Breakpoints
+from orrery.gdb.breakpoints import RemoteBreakpoints
 from orrery.gdb.errors import EINVAL, Refused, number
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.stop_replies import StopReplies
@@ -32,7 +32,7 @@ class Runner:
         self,
         session: TimelineSession,
         inferiors: Inferiors,
-        breakpoints: Breakpoints,
+        breakpoints: RemoteBreakpoints,
         symbols: SymbolFiles,
         say: Callable[[str], None],
     ) -> None:

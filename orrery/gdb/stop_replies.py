@@ -11,7 +11,7 @@ program in which gdb sets no breakpoint it is told once, until the machine stops
 from collections.abc import Callable
 from typing import Final
 
-from orrery.gdb.breakpoints import Breakpoints
+from orrery.gdb.breakpoints import RemoteBreakpoints
 from orrery.gdb.inferior_calls import InferiorCalls
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.reply_queue import SIGINT, SIGTRAP, ReplyQueue
@@ -42,7 +42,7 @@ class StopReplies(ReplyQueue):
         self,
         session: TimelineSession,
         inferiors: Inferiors,
-        breakpoints: Breakpoints,
+        breakpoints: RemoteBreakpoints,
         symbols: SymbolFiles,
         say: Callable[[str], None],
     ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from orrery.errors import CannotGoOn
 from orrery.gdb.access import Access
 from orrery.gdb.breakpoints import KINDS as TYPES
-from orrery.gdb.breakpoints import Breakpoints
+from orrery.gdb.breakpoints import RemoteBreakpoints
 from orrery.gdb.errors import EINVAL, ESRCH, Refused, unhex
 from orrery.gdb.inferiors import ALL, Inferiors
 from orrery.gdb.monitor_commands import MonitorCommands
@@ -38,7 +38,7 @@ class Stub:
         self._symbols: Final = symbols
         self._tell: Final = tell
         self._inferiors: Final = Inferiors(session)
-        self._breakpoints: Final = Breakpoints(self._set_places)
+        self._breakpoints: Final = RemoteBreakpoints(self._set_places)
         self.runner: Final = Runner(session, self._inferiors, self._breakpoints, symbols, self._print)
         self.orders: Final = MonitorCommands(session, self.runner)
         self._queries: Final = Queries(self._inferiors, symbols, self.runner)

@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceLine:
     """A line of a source: `file` as the compiler was told, relative to the source tree for what is in it.
 
     `inlined`: the code is in the caller's; `line` is 0 where it is not known.
@@ -120,14 +120,14 @@ class DebugInfo:
         found = self.functions[at] if at >= 0 else None
         return found if found is not None and pc < found.high else None
 
-    def places(self, pc: int) -> tuple[Place, ...]:
+    def places(self, pc: int) -> tuple[SourceLine, ...]:
         """The line of the instruction at `pc`; before it, innermost first, the calls inlined there.
 
         So the last is in `function(pc)`. Empty where no line is known.
         """
         return self.known(lambda: self._places(pc), ())
 
-    def _places(self, pc: int) -> tuple[Place, ...]:
+    def _places(self, pc: int) -> tuple[SourceLine, ...]:
         function = self.function(pc)
         unit = self._unit(function) if function is not None else None
         row = unit.row(function, pc) if function is not None and unit is not None else None
@@ -136,9 +136,9 @@ class DebugInfo:
         places = []
         file, line = row.file, row.line
         for call in self.inlined_calls(pc):
-            places.append(Place(call.name or "?", unit.lines.file(file), line, inlined=True))
+            places.append(SourceLine(call.name or "?", unit.lines.file(file), line, inlined=True))
             file, line = call.number("DW_AT_call_file"), call.number("DW_AT_call_line")
-        return (*places, Place(function.name, unit.lines.file(file), line))
+        return (*places, SourceLine(function.name, unit.lines.file(file), line))
 
     # --- for who asks for more than lines (orrery/debugger) ---
 

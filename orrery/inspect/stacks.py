@@ -24,7 +24,7 @@ from kernel.abi.memlayout import PGSHIFT, TRAMPOLINE, TRAPFRAME
 from kernel.proc import NAME_MAX, Proc, process_name
 from kernel.thread import TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP
 from orrery.inspect.code_unit import Function
-from orrery.inspect.dwarf import RA, S0, DebugInfo, Place
+from orrery.inspect.dwarf import RA, S0, DebugInfo, SourceLine
 from orrery.machine.decode import POINTER, Decoder
 from toolchain.paths import in_tree
 
@@ -52,7 +52,7 @@ class UserFrame(NamedTuple):
 
     pc: int
     function: Function | None
-    places: tuple[Place, ...]
+    places: tuple[SourceLine, ...]
 
 
 def user_registers(machine: "Machine", p: Proc) -> Registers:
@@ -247,7 +247,7 @@ def user_lines(frames: Iterable[UserFrame]) -> list[str]:
     return lines
 
 
-def c_place(frames: Iterable[UserFrame]) -> Place | None:
+def c_place(frames: Iterable[UserFrame]) -> SourceLine | None:
     """The innermost line that a person wrote in C: not that of a system call's stub."""
     places = (place for frame in frames for place in frame.places)
     return next((place for place in places if place.file.endswith((".c", ".h")) and place.line), None)

@@ -28,7 +28,7 @@ LOOKS: Final = (
 """What a condition may be made of."""
 
 
-class _Stop(NamedTuple):
+class _LineBreakpoint(NamedTuple):
     kind: str
     condition: CodeType | None
 
@@ -59,13 +59,14 @@ class PythonBreakpoints(Tracer):
 
     def __init__(self, kinds: Iterable[str] = ()) -> None:
         super().__init__()
-        self._stops: Final[dict[tuple[str, int], list[_Stop]]] = {}
+        self._stops: Final[dict[tuple[str, int], list[_LineBreakpoint]]] = {}
         self._known: Final[dict[CodeType, bool]] = {}
         self.hit = ""
         for kind in sorted(kinds):
             if (found := KIND.match(kind)) is not None:
                 judge = condition(found["condition"]) if found["condition"] else None
-                self._stops.setdefault((found["file"], int(found["line"])), []).append(_Stop(kind, judge))
+                line = found["file"], int(found["line"])
+                self._stops.setdefault(line, []).append(_LineBreakpoint(kind, judge))
 
     def __bool__(self) -> bool:
         return bool(self._stops)

@@ -26,7 +26,6 @@ LINES_MAX: Final = 20_000
 SHOWN_MAX: Final = 80  # characters of a value
 
 
-
 class PythonLine(NamedTuple):
     """A line that is about to run: of the activation `frame` of a function, which `caller` called (0: none).
 

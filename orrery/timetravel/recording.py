@@ -86,7 +86,7 @@ END: Final[Mapping[str, Rule]] = {
 }
 
 
-class End(NamedTuple):
+class RecordedEnd(NamedTuple):
     """How the run ended: where, with which exit status, in which state."""
 
     moment: Moment
@@ -106,7 +106,7 @@ class Recording(NamedTuple):
     image: str
     shown: str
     changes: tuple[Change, ...]
-    end: End | None
+    end: RecordedEnd | None
     doubt: str = ""
 
 
@@ -163,7 +163,7 @@ def keys_line(moment: Moment, keys: bytes) -> str:
     return json.dumps({"at": list(moment), "type": keys.decode("latin-1")})
 
 
-def end_line(end: End) -> str:
+def end_line(end: RecordedEnd) -> str:
     """The last line."""
     return json.dumps({"at": list(end.moment), "end": end.status, "digest": end.digest})
 
@@ -256,7 +256,7 @@ def _recording(path: str, header: dict[str, Any], lines: list[dict[str, Any]], d
             raise ValueError("time goes backwards")
         if "end" in line:
             _check(line, END)
-            end = End(moment, line["end"], line["digest"])
+            end = RecordedEnd(moment, line["end"], line["digest"])
         else:
             _check(line, KEYS)
             changes.append(Change(moment, ChangeKind.TYPE, (line["type"].encode("latin-1"),)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orrery.inspect.dwarf import DebugInfo, Place
+from orrery.inspect.dwarf import DebugInfo, SourceLine
 from toolchain import cc
 
 # Nobody calls the first functions: the linker drops them and moves what DWARF says of them to address 0,
@@ -81,7 +81,7 @@ def test_a_function_has_its_own_lines_though_dropped_ones_claim_its_address(info
 
 
 def test_files_are_named_as_a_person_names_them(info: DebugInfo) -> None:
-    assert info.places(0) == (Place("main", "prog.c", 19),)
+    assert info.places(0) == (SourceLine("main", "prog.c", 19),)
     assert info.places(named(info, "_start").start)[0].file == "user/lib/start.S"
     (stub,) = info.places(named(info, "getpid").start)
     assert (stub.function, stub.file) == ("getpid", "include/usys.S")
