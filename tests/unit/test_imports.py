@@ -131,15 +131,19 @@ def _folder(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-def folder_circle(root: Path) -> list[str]:
-    """Folders of orrery/, sorted, that import each other in a circle, and those that import such ones."""
+def folder_imports(root: Path) -> dict[str, set[str]]:
+    """Which folders of orrery/, and modules in none, each of them imports."""
     imports: dict[str, set[str]] = {}
     for module, path in _modules(root):
         if _within(module, ("orrery",)):
             found = {_folder(name) for name in _imports(module, path) if _within(name, ("orrery",))}
             imports.setdefault(_folder(module), set()).update(found)
-    for folder, found in imports.items():
-        found.discard(folder)
+    return {folder: found - {folder} for folder, found in imports.items()}
+
+
+def folder_circle(root: Path) -> list[str]:
+    """Folders of orrery/, sorted, that import each other in a circle, and those that import such ones."""
+    imports = folder_imports(root)
     while leaves := [folder for folder, found in imports.items() if not found & imports.keys()]:
         for folder in leaves:
             del imports[folder]
@@ -165,6 +169,18 @@ def test_a_planted_circle_of_folders_is_found(tmp_path: Path) -> None:
     assert folder_circle(tmp_path) == []
     (tmp_path / "orrery/machine/b.py").write_text("def f():\n    from orrery.pool.a import c")
     assert folder_circle(tmp_path) == ["orrery.machine", "orrery.pool"]
+
+
+def test_the_workbench_is_read_in_the_order_of_its_imports() -> None:
+    """No folder imports one that comes later in orrery/README.md."""
+    headings = re.findall(r"^## (.*)$", (ROOT / "orrery/README.md").read_text(), re.MULTILINE)
+    order = [f"orrery.{name}" for heading in headings for name in re.findall(r"`(\w+)/`", heading)]
+    imports = folder_imports(ROOT)
+    assert set(order) == {folder for folder in imports if (ROOT / folder.replace(".", "/")).is_dir()} - {
+        "orrery"
+    }
+    for at, folder in enumerate(order):
+        assert not imports[folder] & set(order[at + 1 :]), folder
 
 
 def test_no_file_of_the_workbench_is_long() -> None:
