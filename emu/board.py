@@ -11,9 +11,10 @@ from typing import Final, NamedTuple, TypeVar
 
 from emu.board_map import NO_IRQ, Node, Parts
 from emu.bus import Bus
+from emu.clock import BoardClock
 from emu.cpu import engine as e
-from emu.cpu.csr import AddedCsrs, SupervisorTimer
-from emu.cpu.hart import M_EXTERNAL, S_EXTERNAL, S_TIMER, Hart
+from emu.cpu.core import Core
+from emu.cpu.hart import M_EXTERNAL, S_EXTERNAL
 from emu.dev.clint import Clint
 from emu.dev.device import Device, Digest
 from emu.dev.drive import Drive
@@ -43,18 +44,22 @@ class Board:
 
     def __init__(self, mem_mib: int, make_engine: Callable[[Ram], e.Engine], nodes: Sequence[Node]) -> None:
         self.ram: Final = Ram(mem_mib << 20)
-        self.engine: Final = make_engine(self.ram)
-        self.hart: Final = Hart(self.engine, self.ram)
-        self.clock: Final = self.hart.clock
-        self.events: Final = EventQueue()
         self.bus: Final = Bus(self.ram)
-        self.timer: Final = SupervisorTimer(self.clock, self.events, self.hart.line(S_TIMER))
+        self.events: Final = EventQueue()
+        self.cores: Final = [Core(make_engine(self.ram), self.ram, self.bus, self.events)]
+        self.harts: Final = [core.hart for core in self.cores]
+        self.clock: Final = BoardClock([core.clock for core in self.cores])
+        self.loop: Final = Loop(self.cores, self.clock, self.events)
         self.exit_code: int | None = None  # what the guest told the test finisher
-        self.loop: Final = Loop(self.hart, self.bus, self.clock, self.events, AddedCsrs(self.timer))
-        self.plic: Final = Plic([self.hart.line(M_EXTERNAL), self.hart.line(S_EXTERNAL)])
-        parts = Parts(self.ram, self.clock, self.events, [self.hart], self.plic, self._finish)
+        lines = [hart.line(number) for hart in self.harts for number in (M_EXTERNAL, S_EXTERNAL)]
+        self.plic: Final = Plic(lines)
+        parts = Parts(self.ram, self.clock, self.events, self.harts, self.plic, self._finish)
         self.devices: Final = [self._attach(node, parts) for node in nodes]
-        self.hart.regs[e.PC] = self.ram.base
+        self.hart: Final = self.harts[0]  # the only one so far, with its engine and its timer
+        self.engine: Final = self.hart.engine
+        self.timer: Final = self.cores[0].timer
+        for hart in self.harts:
+            hart.regs[e.PC] = self.ram.base
 
     def _attach(self, node: Node, parts: Parts) -> Attached:
         """Make a device, put it on the bus, and connect its interrupt."""
@@ -94,10 +99,11 @@ class Board:
 
     def digest_update(self, digest: Digest) -> None:
         """Feed all state of the machine to `digest`: registers, time, RAM, what devices store."""
-        for index in e.DIGESTED:
-            digest.update(self.hart.regs[index].to_bytes(8, "little"))
-        now = self.clock.now
-        digest.update(now.to_bytes(max(8, now.bit_length() + 7 >> 3), "little"))
+        for hart in self.harts:
+            for index in e.DIGESTED:
+                digest.update(hart.regs[index].to_bytes(8, "little"))
+            now = hart.clock.now
+            digest.update(now.to_bytes(max(8, now.bit_length() + 7 >> 3), "little"))
         digest.update(self.ram.bytes)
         for _, device in self.devices:
             device.digest_update(digest)

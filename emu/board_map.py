@@ -10,7 +10,7 @@ two together.
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from emu.clock import Clock
+from emu.clock import TimeSource
 from emu.cpu.hart import M_SOFT, M_TIMER, Hart
 from emu.dev.clint import Clint, HartLines
 from emu.dev.device import Device, SetLevel
@@ -48,7 +48,7 @@ class Parts(NamedTuple):
     """What of the board a device can be connected to, besides its own interrupt."""
 
     ram: Ram
-    clock: Clock
+    clock: TimeSource
     events: EventQueue
     harts: Sequence[Hart]
     plic: Plic

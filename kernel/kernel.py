@@ -106,7 +106,7 @@ class Kernel:
         self.ustack: Final = ustack
         self.ram: Final = board.ram
         self.bus: Final = board.bus
-        self.clock: Final[Clock] = board.clock
+        self.clock: Final[Clock] = board.hart.clock
         self.image: Final = KernelImage(image, board.ram)
         self.modules: Final = dict(modules or {})
         self.observer: Observer | None = None
@@ -133,7 +133,7 @@ class Kernel:
         self.pager: Final = Pager(self)
         self.usercopy: Final = UserCopy(
             board.ram,
-            board.clock,
+            board.hart.clock,
             self.frames,
             self.vm,
             self.drop_code,

@@ -2,7 +2,7 @@
 
 The engine has no Sstc, reads the host's clock as a counter, and takes interrupts in the wrong order where
 it sees them in mip (docs/engine.md).  So none of these CSRs exists for it: an access is an illegal
-instruction, and the machine loop brings it here before it enters a trap.
+instruction, and emu/cpu/exits.py brings it here before it enters a trap.
 
 Source: RISC-V unprivileged specification, chapters 7 (Zicsr) and 8 (Zicntr); privileged specification,
 sections 2.1 (CSR numbers), 3.1.9 (mip), 3.1.10 (counters), 3.1.11 (mcounteren); the Sstc extension, ch. 2.
@@ -66,7 +66,7 @@ def takes(word: int) -> bool:
 def writes_epc(word: int) -> bool:
     """Whether `word` writes sepc or mepc, allowed or not: the library keeps bit 0 of what is written.
 
-    The fast engine has the library taught better; elsewhere the loop does these too.
+    The fast engine has the library taught better; with the public one `Exits` does these too.
     """
     is_write = word >> 12 & 3 == 1 or (word >> 12 & 3 and word >> 15 & 31)
     return word & 0x7F == SYSTEM and bool(is_write) and word >> 20 & 0xFFF in EPCS

@@ -13,7 +13,7 @@ nothing.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from emu.clock import PS_PER_TICK, Clock
+from emu.clock import PS_PER_TICK, TimeSource
 from emu.dev.device import Device, SetLevel
 from emu.events import NEVER, Event, EventQueue
 
@@ -38,7 +38,7 @@ class Clint(Device):
 
     takes_8_bytes = True
 
-    def __init__(self, clock: Clock, events: EventQueue, harts: Sequence[HartLines]) -> None:
+    def __init__(self, clock: TimeSource, events: EventQueue, harts: Sequence[HartLines]) -> None:
         self._clock: Final = clock
         self._events: Final = events
         self._harts: Final = tuple(harts)

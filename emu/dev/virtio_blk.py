@@ -20,7 +20,7 @@ from collections import deque
 from struct import Struct
 from typing import Final, NamedTuple
 
-from emu.clock import TICKS_PER_US, Clock
+from emu.clock import TICKS_PER_US, TimeSource
 from emu.dev.device import Digest, SetLevel
 from emu.dev.drive import SECTOR_SIZE, Drive, DriveError
 from emu.dev.virtio import F_VERSION_1, VirtioMmio
@@ -67,7 +67,7 @@ class VirtioBlk(VirtioMmio):
         self,
         ram: Ram,
         irq: SetLevel,
-        clock: Clock,
+        clock: TimeSource,
         events: EventQueue,
         drive: Drive,
         *,

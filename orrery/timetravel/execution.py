@@ -136,7 +136,7 @@ class Execution(ABC):
             return self._stops.stopped(StopKind.PANIC, detail=self._panic)
         loop, hart = self._machine.board.loop, self._hart
         waited_at = hart.clock.now if hart.waiting else None
-        loop.hit = None
+        loop.forget_hit()
         if self._machine.board.exit_code is None:
             try:
                 loop.step(min(limit, self.input_log.next_ticks))

@@ -158,7 +158,7 @@ class Stops:
         """The machine is about to go on from where it stands."""
         self._writers.remember()
         self._lines.take()
-        self._loop.hit = None
+        self._loop.forget_hit()
 
     # --- what it has come to ---
 

@@ -12,8 +12,9 @@ import pytest
 from boot import ENGINES, System, program
 
 from emu.cpu import engine as e
+from emu.cpu.exits import TrapLoop
 from emu.cpu.hart import Hart
-from emu.loop import Stop, TrapLoop
+from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.riscv import PTE_R, PTE_U, PTE_V

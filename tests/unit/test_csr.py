@@ -92,7 +92,7 @@ def test_stimecmp_reads_back_what_was_written(engine: str) -> None:
 def test_stimecmp_needs_menvcfg_and_mcounteren(engine: str) -> None:
     for enabled, mcounteren in ((0, 2), (MENVCFG_STCE, 0), (MENVCFG_STCE, 2)):
         machine = Machine(engine, text(csrw("stimecmp", ZERO)), 1)
-        machine.loop.csrs.menvcfg = enabled
+        machine.board.cores[0].csrs.menvcfg = enabled
         machine.hart.regs[e.MCOUNTEREN] = mcounteren
         machine.hart.regs[e.MIE] = 0
         machine.loop.run(4)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from emu import board_map as at
 from emu.cpu import engine as e
-from emu.loop import Stop, TrapLoop
+from emu.cpu.exits import TrapLoop
+from emu.loop import Stop
 from emu.ram import RAM_BASE
 
 END = 3000

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from random_programs import PROGRAMS, Program
 
-from emu.loop import Stop, TrapLoop
+from emu.cpu.exits import TrapLoop
+from emu.loop import Stop
 
 END = 4000
 CUTS = st.lists(st.integers(0, END), max_size=12).map(sorted)

@@ -12,9 +12,11 @@ from random_programs import HOT_PROGRAMS, PROGRAMS, Program
 from test_engine_slicing import BOUNDED, END, run
 
 from emu.cpu import engine as e
+from emu.cpu.core import Hit
 from emu.cpu.engine import Spot
+from emu.cpu.exits import TrapLoop
 from emu.cpu.fast import FastEngine
-from emu.loop import Hit, Stop, TrapLoop
+from emu.loop import Stop
 
 EACH = pytest.mark.parametrize("engine", ENGINES)
 STOPS_MAX = 60
@@ -71,7 +73,8 @@ def by_stepping(program: Program, spots: list[tuple[int, int, int]]) -> Stops:
     loop.set_spots(placed(machine, spots))
     try:
         while machine.clock.now < END and len(stops) < STOPS_MAX:
-            now, loop.hit = machine.clock.now, None
+            now = machine.clock.now
+            loop.forget_hit()
             if not loop.step(END):
                 break
             moved = machine.clock.now > now or loop.hit is not None

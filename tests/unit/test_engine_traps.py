@@ -58,7 +58,7 @@ from bare import (
 from float_assembler import operation
 
 from emu.cpu import engine as e
-from emu.loop import TrapLoop
+from emu.cpu.exits import TrapLoop
 from emu.ram import RAM_BASE
 
 USER, SUPERVISOR, MACHINE = 0, 1, 3

@@ -439,7 +439,7 @@ void on_set_dirty(struct cpu *cpu, uint64_t va)
  * it on, and does nothing for the compressed loads and stores.  With FS initial or clean it does not mark the
  * state as dirty for a comparison or a conversion, which set flags, and not SD for a write to fcsr.
  * So it gets something illegal of the same length to translate in their place: the hart stops there with pc on
- * the instruction, and the loop (Loop._illegal) enters the trap or marks the state.  The library keeps blocks
+ * the instruction, and Python (Exits._illegal) enters the trap or marks the state.  The library keeps blocks
  * of different FS apart.  is_float and may_write_float say the same as those of emu/cpu/decode.py.
  */
 enum {
