@@ -1,1 +1,1 @@
-"""The debugger: machines that are looked at, stopped, stepped and taken back in time."""
+"""The source-level debugger of `orrery debug`."""

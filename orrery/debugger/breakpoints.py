@@ -1,7 +1,7 @@
-"""Breakpoints, watchpoints and catchpoints: what the person asked to stop at, and whether a stop is one.
+"""Breakpoints, watchpoints and catchpoints: the table of what the user asked to stop at.
 
-The target stops at places; whether the person wants this stop is decided here: in the right program, with the
-condition true, and for `watch` with another value than before.
+The target stops at places; whether such a stop is one that the user asked for is decided here: it must be in
+the right program, its condition must hold, and for `watch` the value must have changed.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 @dataclass
 class Breakpoint:
-    """One of the table. `text` is what the person asked for, and `where` what was found.
+    """An entry of the table. `text` is what the user typed, and `where` the location that was found.
 
     A breakpoint has `addresses` in the program `info`, named `program` (None: in all address spaces), or is
     `pending` until one runs that has the place; a watchpoint `size` bytes of process `pid`, a value of `type`
@@ -106,7 +106,7 @@ class Breakpoints:
         self.all: list[Breakpoint] = []
 
     def add(self, made: Breakpoint, *, internal: bool = False) -> Breakpoint:
-        """Enter one into the table; it gets a number, below zero if it is `internal`: not the person's."""
+        """Enter one into the table; it gets a number, negative if it is `internal`: not the user's."""
         if internal:
             made.number = min(0, *(one.number for one in self.all), 0) - 1
         else:
@@ -143,13 +143,13 @@ class Breakpoints:
         self._target.catch(self.kinds if backwards else self.kinds | {EventKind.CRASH})
 
     def remember(self) -> None:
-        """Take what the watched places hold for known: the machine is about to go on."""
+        """Remember the values of watched places: the machine is about to go on."""
         for one in self.all:
             if one.kind in WATCHES:
                 self._changed(one)
 
     def judged(self, stopped: Stopped) -> Breakpoint | None:
-        """The one that the person wants to stop at here, and it has been hit once more."""
+        """The breakpoint that this stop is a hit of, if any; counts the hit."""
         if stopped.event == EventKind.EXEC:
             self._settle_pending(stopped.pid)
         for one in self.all:
@@ -170,7 +170,7 @@ class Breakpoints:
         return None
 
     def _settle_pending(self, pid: int) -> None:
-        """A process runs another program, which may have the places that breakpoints wait for."""
+        """A process runs another program: pending breakpoints may have a location in it."""
         pending = [one for one in self.all if one.pending]
         for one in pending:
             self._settle(one, pid)
@@ -204,7 +204,7 @@ class Breakpoints:
         return stopped.place in one.places and (self._changed(one) or one.kind != "hw watchpoint")
 
     def _changed(self, one: Breakpoint) -> bool:
-        """Whether the watched bytes are others than last time."""
+        """Whether the watched bytes have changed since the last stop."""
         try:
             now = self._target.read(one.pid, one.addresses[0], one.size)
         except LookupError:

@@ -1,8 +1,8 @@
-"""The console of `orrery debug`: it reads commands and shows what they say.
+"""The command loop of `orrery debug`: reads commands and prints their answers.
 
-At a terminal a line can be edited and completed, earlier ones come back, and C-c stops a machine that runs.
-A line that is typed while a program waits for one is the program's.  Without a terminal the lines come from
-stdin, and are shown with their answers.
+On a terminal, lines can be edited and completed, there is a history, and C-c stops a running machine.  A
+line typed while a program waits for input goes to the program.  Without a terminal, commands come from stdin
+and are echoed with their answers.
 """
 
 import os
@@ -79,13 +79,13 @@ class DebuggerConsole:
             signal.signal(signal.SIGINT, before)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        """C-c: a stop; where that was asked for and has not come, the end."""
+        """C-c asks for a stop; a second one, before that has come, ends the session."""
         if self._debugger.stepper.asked:
             raise KeyboardInterrupt
         self._debugger.stepper.asked = True
 
     def _look_up(self) -> None:
-        """While the machine runs: show what it prints, and see whether somebody wants a stop."""
+        """Called while the machine runs: print its output, and look for C-c."""
         self._debugger.stepper.look_up()
         self._show()
 
@@ -104,7 +104,7 @@ class DebuggerConsole:
         return b""
 
     def _tell_search(self) -> None:
-        """Where somebody looks who looks back for long."""
+        """Report the progress of a long search backwards."""
         now = time.monotonic()
         if now - self._told_s > TELL_S:
             self._told_s, self._is_told = now, True
@@ -130,7 +130,7 @@ def _piped(commands: Interpreter) -> Iterator[str]:
 
 
 def _typed(commands: Interpreter) -> Iterator[str]:
-    """Lines that a person types."""
+    """Lines typed at a terminal."""
     from orrery.console.line_editor import COLOUR, make_session
 
     session = make_session(commands.completions, HISTORY)

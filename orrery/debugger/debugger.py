@@ -1,7 +1,7 @@
-"""The debugger: a target, what the person asked to stop at, and which process and frame they look at.
+"""The debugger's state: the target, the breakpoints, and the selected process and frame.
 
-The state behind the commands, without a word of their syntax.  Where it answers, it answers in text.  It is
-also the scope of expressions: what names, registers and memory mean in the selected frame.
+Commands work on this; it knows nothing of their syntax.  It is also the scope in which expressions are
+evaluated: the names, registers and memory of the selected frame.
 """
 
 import re
@@ -86,7 +86,7 @@ class Debugger:
     # --- where the person looks ---
 
     def moved(self, pid: int) -> None:
-        """The machine has gone on, or back; look at process `pid` now, if it is one."""
+        """The machine has moved, forwards or back; select process `pid`, if it is one."""
         self.pid = pid
         before, self._registers = self._registers, self.target.registers(pid)
         pairs = zip(before, self._registers, strict=False)
@@ -333,11 +333,11 @@ class Debugger:
         self._frames = None
 
     def show(self, value: Value, letter: str = "") -> str:
-        """A value in words."""
+        """A value as text."""
         return shown(value, self.read, self.name_at, letter)
 
     def _holds(self, condition: str, pid: int) -> bool:
-        """Whether a condition is true; one that makes no sense counts as true: the person should see."""
+        """Whether a condition holds; one that cannot be evaluated does, so that the user sees the stop."""
         self.moved(pid)
         try:
             return bool(evaluate(condition, self).number)

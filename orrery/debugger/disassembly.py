@@ -1,6 +1,6 @@
 """Disassembly: instructions as text, with the symbols of their program.
 
-capstone turns bytes into instructions; what it leaves as a number, a jump's goal, gets its name here.
+capstone decodes the instructions; the targets of jumps, which it leaves as numbers, get their names here.
 """
 
 import re

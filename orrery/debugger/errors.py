@@ -1,4 +1,6 @@
-"""Unavailable: the answer to a question that has none. Raised where one looks, caught where commands are."""
+"""The error of a question that has no answer.  Raised by whatever the commands use, printed by their
+interpreter.
+"""
 
 
 class Unavailable(Exception):

@@ -1,7 +1,7 @@
-"""A frame in words: its function with the arguments, its place, its variables, its source line.
+"""A frame as text: its function and arguments, its location, its variables, its source line.
 
-Called by the commands that show where the machine is.  All is of this moment, and nothing is changed; a value
-that cannot be had is said to be so in its place.
+Used by the commands that show where the machine is.  It shows the current moment and changes nothing; a
+value that cannot be read is reported as such in its place.
 """
 
 from typing import TYPE_CHECKING

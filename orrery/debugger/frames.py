@@ -1,9 +1,9 @@
-"""Frames: the calls that have not returned, of a process of a target, innermost first.
+"""The call stack of a process: its frames, innermost first.
 
-Each has all registers as far as they are known, for the variables of callers are in registers that the called
-functions have saved.  In the kernel's part of a trap the first frame is of the kernel's assembly, or stands
-for a gate; behind it come those of the program, whose registers are on their way to the trapframe or in it.
-An inlined call is a frame of its own, as it is for the person who wrote it.
+Each frame has all registers as far as they are known, because variables of a caller may be in registers that
+its callees have saved.  In the kernel's part of a trap the first frame is one of the kernel's assembly, or
+stands for a gate; the program's frames follow, whose registers are on their way to the trapframe or in it.
+An inline call has a frame of its own.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""Gates: going into the kernel's Python behind one, and stopping at lines there.
+"""Going into the kernel's Python behind a gate, and stopping at lines there.
 
-The machine passes a gate in one step; its lines are recorded and walked through (trace_cursor.py).  Where the
-machine has come to a line at which the person may want to stop, it stands behind the gate: so it goes back to
-before it, passes it again, recorded, and the walk goes on to the line.  Called by the commands that move.
+The machine passes a gate in one step, and the lines that run in it are recorded for trace_cursor.py.  Where
+a stop at a line was met, the machine stands behind the gate: so it goes back to before the gate, passes it
+again with a trace, and the cursor moves to the line.  Called by the commands that move the machine.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def enter(debugger: "Debugger") -> Stopped:
-    """Pass the gate at which the machine stands, and be at the first line that ran behind it."""
+    """Pass the gate at which the machine stands, and select the first line that ran behind it."""
     target, breakpoints = debugger.target, debugger.breakpoints
     since, kinds = target.moment, breakpoints.kinds
     calls = frames(target, debugger.programs, target.current)

@@ -1,10 +1,9 @@
-"""Inlined calls as a person sees them: a call like any other, though its code stands where it was called.
+"""Inline calls as a user sees them: calls like any other, though their code is part of the caller's.
 
-As in gdb, who comes to the first instruction of one is not in it yet, but at the line that calls; so the
-machine stands at one moment and the person at one of two places or more.  The calls that begin here and that
-they have not gone into are `hidden`.  A step into one moves the person alone, and a step over one passes its
-code as a part of the line that calls.  Used by the steps (stepper.py, reverse_step.py) and where a stop is
-told.
+As in gdb, at the first instruction of an inline call the user is still at the line that calls; so at one
+moment the machine can be at two or more places for the user.  The calls that begin here and have not been
+entered are `hidden`.  A step into one moves the user alone, and a step over one treats its code as part of
+the calling line.  Used by stepper.py and reverse_step.py, and where a stop is reported.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -1,11 +1,11 @@
-"""Locations: what a person writes for a place in code, and the addresses that it has.
+"""Location expressions as a user types them, and the addresses that they stand for in one program.
 
-push            behind the prologue of a function; where it was inlined, each place
-list.c:12       line 12, or the next one that has code; 12 alone: of the current file
-list.c:push     the function of this file
-*0x1234         an address, by any expression
+    push            behind the prologue of a function; where it was inlined, each place
+    list.c:12       line 12, or the next one that has code; 12 alone: of the current file
+    list.c:push     the function of this file
+    *0x1234         an address, by any expression
 
-A file's name may be quoted, as "my list.c":12 or "my list.c:12", and need not be where it has blanks.
+A file's name may be quoted, as "my list.c":12 or "my list.c:12"; it need not be where it has no blanks.
 """
 
 import re

@@ -1,10 +1,10 @@
-"""The kernel's Python as a debugger's locations have it: its functions by name, and the lines that have code.
+"""Locations in the kernel's Python: functions by name, and the lines that have code.
 
-The sources are compiled, not imported, so what is read here is what a machine's process has.
+The sources are compiled, not imported, so what is read here is what a machine's process runs.
 
     CopyOnWrite.copy       a method; copy alone is every function of that name; cow.copy, that file's
-    uvmcopy                what xv6 calls it, where the names have nothing in common
-    cow.py:copy            the one in that file
+    uvmcopy                xv6's name, where ours has nothing in common with it
+    cow.py:copy            the function in that file
     mm/pagetable.py:251    a line, or the next one that has code; pagetable.py:251 is enough
 """
 

@@ -1,10 +1,10 @@
-"""Resolving: which program and which addresses a person means by a location.
+"""Resolves a location to a program and addresses.
 
-    LOCATION            of the program that is looked at, see linespec.py; or a symbol of kernel/asm
-    PROGRAM:LOCATION    of another one, which need not run: cat:main, cat:12, usertests:usertests.c:120
-    FILE:LINE           where that program has no such source: of the one that has it
+    LOCATION            of the selected program, see linespec.py; or a symbol of kernel/asm
+    PROGRAM:LOCATION    of another program, which need not run: cat:main, cat:12, usertests:usertests.c:120
+    FILE:LINE           where the selected program has no such source: of the program that has it
 
-Called by the commands that take a location, and when a program is run that breakpoints wait for.
+Called by the commands that take a location, and for pending breakpoints when a process runs another program.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""A step back by line, which ends where the code of a line begins, so that the line is about to run again.
+"""Reverse steps by source line: back to the beginning of a line, which is then about to run again.
 
-Called by the commands that go back (debugger/commands/reverse.py).  The kernel's part of a trap is passed
-over, and so is the opening of a function: nobody sees it going forward.  One of these steps is made of steps
-by instruction, and of ways back to the call of a function.
+Called by commands/reverse.py.  The kernel's part of a trap is passed over, and so are prologues, which
+nobody sees going forward.  A step is made of single instruction steps and of jumps back to the call of a
+function.
 """
 
 from typing import Any, Final, TypeAlias

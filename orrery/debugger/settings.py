@@ -1,6 +1,6 @@
-"""Settings: what `set` changes besides variables, and `show` tells.
+"""Settings: what `set` changes besides variables, and `show` prints.
 
-breakpoint pending   auto on off   whether a place that no program has is waited for
+breakpoint pending   auto on off   whether a location that no program has is kept as pending
 listsize             a number      how many lines `list` shows
 """
 

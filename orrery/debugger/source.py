@@ -1,7 +1,7 @@
-"""Sources: the text of the files that DWARF and Python's code objects name.
+"""Source text of the files that DWARF and Python's code objects name.
 
-A file is looked for where the debugged program's source is, then in the source tree and among the files
-that the toolchain generates.
+A file is looked for beside the debugged program's source, then in the source tree and among the files that
+the toolchain generates.
 """
 
 from collections.abc import Sequence

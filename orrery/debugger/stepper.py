@@ -1,9 +1,9 @@
-"""Steps by line, over calls and out of functions, made of what a target offers: single steps and places.
+"""Steps by source line, over calls and out of functions, made of the target's single steps and places.
 
-gdb's rules: a step ends where the code of another line begins, behind the prologue of a function that was
-called, or in the caller after a return.  Interrupts and page faults on the way are passed over; at an ecall a
-step stops at the gate of the kernel, where Python goes on.  A call that the compiler has inlined is stepped
-over or into as any other (inline_calls.py).
+The rules are gdb's: a step ends at the first instruction of another line, behind the prologue of a called
+function, or in the caller after a return.  Interrupts and page faults on the way are passed over; at an
+ecall a step stops at the kernel's gate, where Python goes on.  Inline calls are stepped over or into like
+any other (inline_calls.py).
 """
 
 from collections import deque

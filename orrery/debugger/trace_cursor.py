@@ -1,6 +1,6 @@
-"""A walk through the Python lines that ran behind a gate: which is current, and who called it.
+"""A cursor in the lines of the kernel's Python that ran behind a gate: the current line and its callers.
 
-The machine itself stands behind the gate meanwhile; so do its memory and registers.
+The machine itself stands behind the gate meanwhile, and so do its memory and registers.
 """
 
 from collections.abc import Callable
@@ -41,12 +41,12 @@ class TraceCursor:
 
     @property
     def line(self) -> PythonLine:
-        """The current one."""
+        """The current line."""
         return self._lines[self._at]
 
     @property
     def place(self) -> tuple[str, int, int]:
-        """Its file and number, and the how manieth time it runs behind this gate."""
+        """Its file, its number, and the occurrence number of the line behind this gate."""
         file, line = self.line.file, self.line.line
         return file, line, sum(_is(one, file, line) for one in self._lines[: self._at + 1])
 
@@ -55,7 +55,7 @@ class TraceCursor:
         self._at = len(self._lines) - 1
 
     def mark(self, lines: tuple[PythonLine, ...], kinds: frozenset[str]) -> None:
-        """Take the same lines, recorded with other stops; who is told of events may run lines of its own."""
+        """Take the same lines, recorded with other stops; watchers of events may add lines of their own."""
         file, line, nth = self.place
         self._lines, self.kinds = lines, kinds
         there = [i for i, one in enumerate(lines) if _is(one, file, line)]

@@ -29,7 +29,7 @@ ASLEEP: Final = STATE_NAMES[SLEEPING]
 
 
 class Access:
-    """To the machine of `traveller`, for the client that `inferiors` and `runner` are of."""
+    """To the machine of `session`, for the client that `inferiors` and `runner` are of."""
 
     def __init__(
         self, session: TimelineSession, inferiors: Inferiors, symbols: SymbolFiles, runner: Runner

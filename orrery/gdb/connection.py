@@ -29,7 +29,7 @@ GOING: Final = (b"vCont;", b"c", b"s", b"C", b"S")  # packets that let the machi
 
 
 class Connection:
-    """Of a client at `sock`, which debugs `traveller` until `limit` ticks.
+    """Of a client at `sock`, which debugs `session` until `limit` ticks.
 
     `look` sees to all sockets, and says whether the machine is to stop.
     """
@@ -68,7 +68,7 @@ class Connection:
     @property
     def steering(self) -> bool:
         """Whether a command of the monitor moves the machine."""
-        return self._stub.orders.steering
+        return self._stub.commands.steering
 
     @property
     def over(self) -> Stopped | None:

@@ -27,7 +27,7 @@ SIE, SPIE = 1 << 1, 1 << 5
 
 
 class InferiorCalls:
-    """Those that are under way in processes of `traveller`."""
+    """Those that are under way in processes of `session`."""
 
     def __init__(self, session: TimelineSession) -> None:
         self._session: Final = session

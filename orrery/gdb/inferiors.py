@@ -26,7 +26,7 @@ NO_CHARACTERS: Final = re.compile("[\ufffe\uffff]")  # of XML, besides those tha
 
 
 class Inferiors:
-    """The processes of `traveller`, for one client. `multi`: that knows of several inferiors."""
+    """The processes of `session`, for one client. `multi`: that knows of several inferiors."""
 
     def __init__(self, session: TimelineSession) -> None:
         self._session: Final = session

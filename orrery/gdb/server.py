@@ -37,7 +37,7 @@ STDIN: Final = 0
 
 
 class Server:
-    """Listens on `address` for a gdb to debug `machine` with, as `traveller`; raises BadInput.
+    """Listens on `address` for a gdb to debug `machine` with, in `session`; raises BadInput.
 
     `wait`: the machine is not to start before one has come.  `owned`: it goes no further than to the first
     instruction of its program, and ends when the first client has gone.  `say` prints a line for a person.

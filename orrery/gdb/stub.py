@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Stub:
-    """One client's view of `traveller`.
+    """One client's view of `session`.
 
     `tell` sends a packet before the answer.  `detached` is set when the client wants no more, `killed` when
     it wants the machine switched off.
@@ -40,7 +40,7 @@ class Stub:
         self._inferiors: Final = Inferiors(session)
         self._breakpoints: Final = RemoteBreakpoints(self._set_places)
         self.runner: Final = Runner(session, self._inferiors, self._breakpoints, symbols, self._print)
-        self.orders: Final = MonitorCommands(session, self.runner)
+        self.commands: Final = MonitorCommands(session, self.runner)
         self._queries: Final = Queries(self._inferiors, symbols, self.runner)
         access = Access(session, self._inferiors, symbols, self.runner)
         self._stepping: int | None = None  # of Hc; None: whoever is current
@@ -199,11 +199,11 @@ class Stub:
 
     def _query(self, rest: bytes) -> bytes:
         if rest.startswith(b"Rcmd,"):
-            return self._order(unhex(rest[len(b"Rcmd,") :]).decode(errors="replace"))
+            return self._command(unhex(rest[len(b"Rcmd,") :]).decode(errors="replace"))
         return self._queries.answer(rest)
 
-    def _order(self, line: str) -> bytes:
+    def _command(self, line: str) -> bytes:
         """A command of the monitor."""
-        self._print(self.orders.execute(line))
-        self.killed |= self.orders.quits
+        self._print(self.commands.execute(line))
+        self.killed |= self.commands.quits
         return OK

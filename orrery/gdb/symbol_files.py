@@ -31,7 +31,7 @@ WORD_BYTES: Final = 8
 
 
 class SymbolFiles:
-    """Of `traveller`'s processes. `kernel` and `trampoline` are ELF files of the kernel's code."""
+    """Of the session's processes. `kernel` and `trampoline` are ELF files of the kernel's code."""
 
     def __init__(self, session: TimelineSession, kernel: bytes, trampoline: bytes) -> None:
         self._session: Final = session
@@ -46,7 +46,7 @@ class SymbolFiles:
 
     @classmethod
     def of(cls, session: TimelineSession) -> Self:
-        """Those of `traveller`, with the kernel's code as the source tree has it."""
+        """Those of `session`, with the kernel's code as the source tree has it."""
         from toolchain import image
 
         functions: dict[str, Callable[..., object]] = {

@@ -135,7 +135,7 @@ class TimelineSession(Mutations):
         return True
 
     def change(self, name: ChangeKind, *arguments: Value) -> bool:
-        """As Changing.change; nothing can be changed in the past."""
+        """As Mutations.change; nothing can be changed in the past."""
         if self._here is not self._present:
             return False
         change = Change(self._present.moment, name, arguments)

@@ -1,7 +1,7 @@
-"""Frames that become free, as they do: the allocator of a machine under a debugger tells of them.
+"""Reports page frames as they become free, by wrapping methods of the allocator.
 
-Used by events.py while somebody waits for that.  The allocator's methods are covered, on this one object, by
-others that do the same and then look whether an owner is left; the kernel, and the run, stay as they are.
+Used by events.py while somebody waits for that.  The methods of this one object are wrapped by ones that do
+the same and then look whether the frame has an owner left; the kernel, and the run, stay as they are.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,8 +1,8 @@
-"""A tracer: is told of each line of the kernel's Python that runs, by sys.settrace.
+"""Traces the lines of the kernel's Python that run, by sys.settrace.
 
-What is told, it only looks at: the run stays the same.  A greenlet has a trace function of its own, and
-frames that wait in one have not been told, so the switch from one to another is followed too, and the frames
-that wait there are given the function.  Used in the machine's process.
+A tracer only looks: the run stays the same.  Each greenlet has a trace function of its own, and frames that
+wait in one have none, so switches between greenlets are followed too, and the frames that wait there are
+given the function.  Used in the machine's process.
 """
 
 import sys

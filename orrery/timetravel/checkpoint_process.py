@@ -1,8 +1,8 @@
-"""Checkpoints that are forked from the machine of a session, which stands still for that moment.
+"""Forking a checkpoint process off a session's own process.
 
-The gdb server's machine runs in the process of the session, with its console and its sockets.  Its past has
-copies of that process (orrery/gdb/timeline_session.py), so that there is no need to make the run again.  A
-copy lets go of all that belongs to the session, and is from then on what checkpoint_server.py makes of it.
+Under the gdb server the machine runs in the session's process, with its console and its sockets.  Its
+checkpoints are forks of that process (gdb/session_past.py), so that the run need not be made again.  A fork
+closes all that belongs to the session, and from then on runs checkpoint_server.py.
 """
 
 import gc
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def can_fork() -> bool:
-    """Whether this process can have copies: not where it has threads, of which a copy would have one."""
+    """Whether this process can be forked: it has no threads, of which the fork would have but one."""
     return threading.active_count() == 1
 
 
 def fork(machine: "Machine", target: Target, done: Iterable[Change]) -> CheckpointProxy:
-    """A copy of `machine`, to which `done` was done from outside; raises NoRoom."""
+    """A checkpoint process of `machine`, whose input so far was `done`; raises NoRoom."""
     channel, far = Channel.pair()
     with far:
         try:
@@ -46,7 +46,7 @@ def fork(machine: "Machine", target: Target, done: Iterable[Change]) -> Checkpoi
 
 
 def _serve(far: socket.socket, machine: "Machine", target: Target, done: Iterable[Change]) -> None:
-    """Be a copy until nobody needs it; never returns."""
+    """Serve as a checkpoint process until the caller hangs up; never returns."""
     try:
         _leave_session(far.fileno())
         gc.freeze()  # a collection would write to every page that holds an object, and so copy it
@@ -61,7 +61,7 @@ def _serve(far: socket.socket, machine: "Machine", target: Target, done: Iterabl
 
 
 def _leave_session(kept: int) -> None:
-    """Let go of signals, of the terminal, and of all sockets but one: the others' ends must be seen."""
+    """Close what is the session's: signals, the terminal, all sockets but one, so that hang-ups are seen."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the session
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):

@@ -1,7 +1,7 @@
-"""A checkpoint process: a copy of a machine in a process of its own, as its timeline sees it.
+"""A checkpoint process as its timeline sees it: the near end of the channel.
 
-checkpoint_server.py is at the other end of the channel.  A checkpoint process stands still unless it is asked
-to run, so its moment is that of the last answer; one that is not asked is a checkpoint.
+checkpoint_server.py is at the other end.  A checkpoint process stands still unless it is asked to run, so
+its moment is that of its last answer; the timeline's cursor is the one that is asked.
 """
 
 import os
@@ -24,7 +24,7 @@ PSS: Final = "Pss:"  # memory of a process, pages that it shares divided by how 
 
 
 class NoRoom(CannotGoOn):
-    """The host gives no process for another copy."""
+    """The host has no room for another process."""
 
     def __init__(self, reason: str | None) -> None:
         super().__init__(f"no process for a copy of the machine: {reason}; end some processes")
@@ -109,7 +109,7 @@ class CheckpointProxy:
         return value
 
     def equip(self, places: Iterable[Place], kinds: frozenset[str]) -> None:
-        """Have it stop at these places and events, and at no others."""
+        """Set the places and events at which it stops."""
         places = tuple(places)
         if places != self._places:
             self.call("set_places", places)
@@ -139,7 +139,7 @@ class CheckpointProxy:
                 process.wait()
 
     def _greet(self) -> None:
-        """Take the word with which a new copy begins."""
+        """Take the greeting of a new process."""
         if not self._greeted:
             self._greeted = True
             self.answer()

@@ -1,9 +1,10 @@
-"""The process of a machine under a timeline, and its copies, which are forks of it.
+"""The process of a timeline's machine, and its forks: the far end of the channel.
 
 Started by checkpoint_proxy.py as `python -m orrery.timetravel.checkpoint_server FD`.  Each process is a
 worker (pool/worker.py has the protocol) that carries out calls on its Target.  The state in each answer is
-(moment, current process, console output, registers): the hart's registers come with the answer to what ran,
-because who steps wants them next.  A copy that nobody asks to run is a checkpoint.
+(moment, current process, console output, registers); the hart's registers come with the answer to calls that
+ran the machine, because a stepping caller needs them next.  A process that nobody asks to run is a
+checkpoint.
 """
 
 import os
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def _overlaid(options: dict[str, Any]) -> dict[str, Any]:
-    """Options with which the drive stays as it is: there is more than one future."""
+    """Options with the drive read-only under an overlay: there is more than one future."""
     return {**options, "snapshot": True} if options.get("drive") is not None else options
 
 
@@ -181,7 +182,7 @@ class CheckpointServer(Worker):
 
 
 def _sliced(stopped: Stopped) -> Stopped:
-    """In here nobody asks for a stop but patience."""
+    """The only interruption here is the end of the time slice."""
     return stopped._replace(why=StopKind.SLICE) if stopped.why == StopKind.INTERRUPT else stopped
 
 

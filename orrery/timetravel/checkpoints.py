@@ -1,7 +1,7 @@
-"""The history of a timeline: its checkpoints, in the order of their moments.
+"""The checkpoints of a timeline, in the order of their moments, and which of them to drop.
 
-Made and used by navigation.py.  There is always one at the beginning, so that every moment can be reached.
-Each takes memory, so they are thinned: one is let go the sooner, the farther it is from where somebody looks,
+Used by timeline_execution.py.  There is always one at the beginning, so that every moment can be reached.
+Each takes memory, so they are thinned: a checkpoint is dropped the sooner, the farther it is from the cursor
 and the closer its neighbours are to each other; but all that is far counts the same:
 
     |       .       .       .      .    .  . ...cursor... .  .    .      .       .
@@ -28,7 +28,7 @@ MEASURING_S: Final = 0.006  # of wall time, at a time
 
 
 def victim(ticks: Sequence[int], cursor_ticks: int) -> int:
-    """Which of the checkpoints at these times, in order and not just one, is missed least.
+    """The index of the checkpoint to drop, given the times of at least two, in order.
 
     Never the first, nor the last one up to the cursor, from which the next step back begins, where there are
     others.
@@ -107,7 +107,7 @@ class Checkpoints:
         return True
 
     def give_way(self) -> bool:
-        """Let one go, where the host has no room for another process; False where there is none to spare."""
+        """Drop one, as the host has no room for another process; False where none can be spared."""
         if len(self._checkpoints) < 2:
             return False
         self._drop(victim(self._times(), self._cursor_ticks))

@@ -1,7 +1,7 @@
-"""The difference of two machines of one origin: the first place where their runs part.
+"""orrery.diff: the first moment at which the runs of two machines of one origin differ.
 
-For scripts: `orrery.diff(machine, machine.fork())`, once both have run.  Both runs are made again, side by
-side, each in processes of its own, because that is where one can go back and forth in them.
+For scripts: `orrery.diff(machine, machine.fork())`, once both have run.  Both runs are made again side by
+side, each in processes of its own, where one can go back and forth.
 """
 
 from typing import TYPE_CHECKING, Final

@@ -1,9 +1,9 @@
-"""Where two runs part: the first place at which they do different things.
+"""The first moment at which two runs differ.
 
-Two futures of one machine differ in what was done to them.  That alone makes no difference: a byte that was
-changed has to be read first.  What is compared is where the hart is, when, its registers, what the console
-has shown, and all of memory but for the bytes that were changed.  Both runs go forward in strides that grow;
-where they differ behind one, it is halved, and at the end they step side by side:
+Two futures of one machine differ in their input.  That alone makes no difference: a byte that was changed
+has to be read first.  What is compared is where the hart is, when, its registers, the console's output, and
+all of memory but for the bytes that were changed.  Both runs go forward in strides that grow; the first
+stride behind which they differ is bisected, and at the end they step side by side:
 
     same         same           different
     |------------|--------------|

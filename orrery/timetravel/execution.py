@@ -1,8 +1,8 @@
-"""Forward: a machine that goes on until something happens, by running or by single steps.
+"""Running and stepping a machine forward until something happens.
 
-The half of Target (target.py) that lets the machine run.  It is the machine's front end meanwhile, and does
-what is on the tape when its moment has come.  When it returns, what is due has happened, so that a moment has
-one state however the machine came there.
+The half of Target (target.py) that lets the machine run.  It is the machine's front end meanwhile, and
+applies the changes of the input log when their moments come.  When it returns, all that is due has happened,
+so that a moment has one state, however the machine came there.
 """
 
 from abc import ABC, abstractmethod
@@ -41,7 +41,7 @@ class Execution(ABC):
         self._output = bytearray()
         self.on_slice: Callable[[], None] = lambda: None
         self.wait: tuple[Moment, Moment] | None = None  # the last one: its beginning and its end
-        self.changed: tuple[Moment, Moment] | None = None  # what the tape made of a moment
+        self.changed: tuple[Moment, Moment] | None = None  # before and after a change of the input log
         self._cut = -1  # a wait that was only cut, by a limit, goes on at this time
 
     @abstractmethod
@@ -55,7 +55,7 @@ class Execution(ABC):
 
     @property
     def current(self) -> int:
-        """The process that the hart works for, in user mode or in the kernel; KERNEL where that is none."""
+        """The process that the hart works for, in user mode or in the kernel; KERNEL for none."""
         p = self._kernel.sched.process
         return p.pid if p is not None else KERNEL
 
@@ -75,7 +75,7 @@ class Execution(ABC):
     def resume(self, limit: Moment | int | None = None) -> Stopped:
         """Run until something happens, or until `limit`, a moment or ticks. A place at pc does not count.
 
-        Raises Astray.
+        Raises ReplayDiverged.
         """
         ticks = NEVER if limit is None else limit.ticks if isinstance(limit, Moment) else limit
         begin = self.moment
@@ -155,7 +155,7 @@ class Execution(ABC):
         return self._met(moved=True)
 
     def _pass_time(self) -> None:
-        """Where all wait, let time pass up to the next change, as who made it did."""
+        """All processes wait: advance the clock to the next change."""
         self._machine.board.clock.advance_to(self.input_log.next_ticks)
         self.settle()
 
@@ -205,9 +205,9 @@ class Execution(ABC):
             self.catch(kinds)
 
     def settle(self) -> None:
-        """Let happen what is due now, as the loop would before it goes on, then what is on the tape.
+        """Run the events that are due now, as the loop would before it goes on, then apply the input log.
 
-        All that runs ends with it; for who loads a tape.
+        All runs and steps end with this; also for a caller that loads an input log.
         """
         hart, board = self._hart, self._machine.board
         board.events.run_due(board.clock.now)
@@ -264,7 +264,7 @@ class Execution(ABC):
 
     @property
     def is_wait_cut(self) -> bool:
-        """Whether the machine stands in the midst of a wait, where no step ends."""
+        """Whether the machine stands in the middle of a wait, where no step ends."""
         return self._hart.waiting and self._cut == self._hart.clock.now
 
     def slice(self) -> None:

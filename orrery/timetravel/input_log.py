@@ -1,7 +1,7 @@
-"""A tape: what was done to a machine from outside, stamped with the moment of the run at which it was done.
+"""The input log: what was done to a machine from outside, each change with its moment.
 
-A run is its beginning and this: whoever starts the same machine and does the same at the same moments gets
-the same run, to the instruction.  So does a timeline with an older copy of a machine, and a replay.
+A run is determined by its beginning and by this: the same machine with the same changes at the same moments
+makes the same run, to the instruction.  Timelines and replays rely on that.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from orrery.timetravel.moment import Moment
 
 
 class ReplayDiverged(Exception):
-    """The run does not come to where something was done to it: it is the recording of another run."""
+    """The run does not pass the moment of a change: the log is of another run."""
 
 
 class ChangeKind(StrEnum):
@@ -41,7 +41,7 @@ class Change(NamedTuple):
 
 
 class InputLog:
-    """Changes in the order in which they came, of which the first `done` have been done to this machine."""
+    """Changes in order, of which the first `done` have been applied to this machine."""
 
     def __init__(self, changes: Iterable[Change] = ()) -> None:
         self._changes: Final = list(changes)
@@ -64,7 +64,7 @@ class InputLog:
         return self._changes[self.done - 1] if self.done else None
 
     def record(self, change: Change) -> None:
-        """`change` was done now: the run goes on from here, and what was to come does not."""
+        """`change` was applied now: a new future begins, and the changes that were to come are dropped."""
         del self._changes[self.done :]
         self._changes.append(change)
         self.done += 1

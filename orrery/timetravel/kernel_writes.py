@@ -1,7 +1,7 @@
-"""Who wrote in Python: a look at watched memory before and behind each gate.
+"""Detects writes of the kernel's Python to watched memory.
 
 The engine sees what instructions store.  What the kernel stores for a system call, no engine sees, so the
-watched bytes are compared.  Used by stops.py while places are watched for writes.
+watched bytes are compared before and after each gate.  Used by stops.py while places are watched for writes.
 """
 
 from collections.abc import Iterable

@@ -1,9 +1,8 @@
-"""Memory as a debugger sees it: that of a process, of the kernel, and physical.
+"""Memory as a debugger sees it: of a process, of the kernel, and physical.
 
-Rights do not matter here: what is mapped can be read and written.  An address of a process is looked up in
-its page table first, then in the kernel's, which maps all of RAM.  Devices are left alone: reading one may
-change it.  Who writes to a page that others share gets a copy for this process first, as a store of its own
-would.
+Access rights are ignored: what is mapped can be read and written.  An address of a process is looked up in
+its page table first, then in the kernel's, which maps all of RAM.  Devices are left alone, as reading one
+may change it.  A write to a shared page breaks the sharing first, as a store of the process would.
 """
 
 from collections.abc import Iterator

@@ -1,12 +1,10 @@
-"""Moments: the points of a run at which a debugger can stand, each with its exact name.
+"""Moments: exact names of the points of a run at which a debugger can stand.
 
-Ticks alone do not name one: an interrupt is taken in no time, and so does a hart wake up from its wfi.  What
-can share a tick differs in whether the hart waits, in its privilege or in its pc:
+Ticks alone do not name one: taking an interrupt takes no time, and neither does waking up from wfi.  Moments
+that share a tick differ in whether the hart waits, in its privilege or in its pc:
 
     ticks 400   pc 0x1234  user          before the interrupt is taken
     ticks 400   pc uservec supervisor    behind it
-
-Used by stops.py, which stops at them, and by all who go back to one.
 """
 
 from typing import NamedTuple, Self

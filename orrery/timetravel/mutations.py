@@ -1,7 +1,7 @@
-"""Changing a machine under a debugger: what a person, or a script, may do to it.
+"""The operations that change a machine under a debugger.
 
-The same for a Target, which does it; for a Timeline, which has the machine at its cursor do it, and begins
-another future; and for gdb's TimelineSession, which has the present do it.  What fails changes nothing.
+A Target applies them; a Timeline has the machine at its cursor do so, and begins another future; gdb's
+TimelineSession applies them to the present.  An operation that fails changes nothing.
 """
 
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from orrery.timetravel.input_log import ChangeKind
 
 
 class Mutations(ABC):
-    """All changes; each is one call of `change`, and goes on the tape."""
+    """Each is one call of `change`, and is recorded in the input log."""
 
     @abstractmethod
     def change(self, name: ChangeKind, *arguments: Value) -> bool:

@@ -1,9 +1,9 @@
-"""Places: where a debugger wants a process to stop, and how they become spots of the engine.
+"""Places: addresses at which a process is to stop, and the spots that they become in the engine.
 
 A process's memory is two address spaces: its own page table's, and in the kernel's part of a trap the
 kernel's.  So a place of a process is a spot in both, and in the kernel's it counts only while the kernel
 works for that process.  The engine knows an address space by its satp, which exec changes, and which a later
-process may get again: whoever keeps spots binds them anew (stops.py, at each gate).
+process may get again: so spots are bound anew whenever that may have happened (stops.py, at each gate).
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,8 @@
-"""The programs of processes, as a debugger knows them: by name, held against what is in memory.
+"""The debug information of the programs that processes run.
 
-The machine's process finds the ELF file of a process, or of a name (orrery/inspect/stacks.py); here they are
-kept as what DWARF says of them, one for each content, so that two processes of a program have the same.
+The machine's process finds the ELF file of a process, or of a name, and compares it with memory
+(inspect/stacks.py).  Here the files are kept as DebugInfo, one for each content, so that two processes of a
+program share it.
 """
 
 from collections.abc import Iterator, Mapping

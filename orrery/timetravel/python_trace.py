@@ -1,11 +1,11 @@
-"""The lines of the kernel's Python that run behind a gate, recorded one by one.
+"""A trace of the kernel's Python behind a gate, line by line.
 
-A gate takes one step of the machine, and nothing can come between: no interrupt, no other process but those
-that the kernel itself switches to.  So its inside need not be stopped to be looked at.  It runs once, under
-sys.settrace, and what is kept of each line can be walked through afterwards, forwards and backwards.
+A gate takes one step of the machine, and nothing can come between: no interrupt, and no other process but
+those that the kernel itself switches to.  So the kernel need not be stopped inside to be inspected.  It runs
+once, under sys.settrace, and the recorded lines can be walked through afterwards, forwards and backwards.
 
-A thread of the kernel that goes on in the middle of its functions has callers of which no line runs: they
-are kept too, as lines that `waits`, with what they were then.  Lines at which the person wants to stop
+A kernel thread that resumes in the middle of its functions has callers of which no line runs: they are
+recorded too, as lines that `waits`, with their values then.  Lines with breakpoints
 (machine/python_breakpoints.py) are marked.
 """
 

@@ -1,15 +1,15 @@
-"""A recording: a file that says all that decides a run, so that it can be made again.
+"""A recording: a file with all that decides a run, so that it can be made again.
 
-Written by record.py as the run goes on and read by replay.py.  Lines of JSON; bytes are text, a character
-each (Latin-1), but for programs, which are compressed and in base64:
+Written by cli/record.py as the run goes on and read by cli/replay.py.  Lines of JSON; bytes are text, a
+character each (Latin-1), but for programs, which are compressed and in base64:
 
     {"recording": 2, "version": ..., "code": ..., "image": ..., "shown": ..., "machine": {...}, "seal": ...}
     {"at": [ticks, waiting, privilege, pc], "type": "ls\\n", "seal": ...}          keys, any number of times
     {"at": [ticks, waiting, privilege, pc], "end": exit status, "digest": ..., "seal": ...}
 
 `machine` holds Machine's parameters.  `code` is a digest of the emulator and the kernel, `image` one of the
-drive as the run began.  `seal` is a digest of the file up to there.  Without the last line the recording was
-broken off.
+drive as the run began.  `seal` is a digest of the file up to there.  A file without the last line was cut
+off.
 """
 
 import base64

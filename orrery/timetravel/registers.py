@@ -1,8 +1,8 @@
-"""The registers of a process, as a debugger shows and changes them.
+"""The registers of a process, as a debugger reads and writes them.
 
-Of the process that the hart works for they are the hart's own, in the kernel's part of a trap too; of any
-other they are those of its program, from the trapframe.  CSRs are the hart's, of which there is one: only
-satp and the privilege are told as they will be when the process runs.
+Those of the process that the hart works for are the hart's own, in the kernel's part of a trap too; those of
+any other process are its program's, from the trapframe.  There is one set of CSRs, the hart's; only satp and
+the privilege are given as they will be when the process runs.
 """
 
 from typing import TYPE_CHECKING, Final

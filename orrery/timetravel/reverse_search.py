@@ -1,14 +1,14 @@
-"""The search for what happened last: who wrote this, when was the last fork.
+"""Reverse search: who wrote this last, when was the last fork.
 
-The part of Timeline (timeline.py) that goes back to a stop.  Where the last one was is only known when the
-way here has been gone through, so copies of older states go through it again, the nearest part first:
+The part of Timeline (timeline.py) that goes back to a stop.  The last stop before this moment is only known
+when the way here has been run again, so checkpoint processes run it, the nearest part first:
 
     checkpoint          checkpoint      here
     |-------------------|---------------|
                         |--x---x-----x-->          the last of these; or, if there is none,
     |--x--------------->                           of those
 
-Where stops are dense, as in a loop, the later half of the rest is looked through first.
+Where stops are dense, as in a loop, the later half of the rest is searched first.
 """
 
 from collections.abc import Callable

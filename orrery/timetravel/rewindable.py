@@ -1,9 +1,9 @@
 """orrery.Machine: a machine that a script can take back in time.
 
-A run is decided by its beginning and by what was done to it from outside, of which each machine keeps a tape.
-One that is made in the same way, and to which the same is done at the same moments, is a copy; one to which
-less is done is an earlier state.  So going back is to make the run again, which takes as long as the run
-took.  A Timeline, which has processes of its own, goes back in milliseconds (timeline.py).
+A run is decided by its beginning and by what was done to it from outside, of which each machine keeps an
+input log.  One that is made in the same way, and to which the same is done at the same moments, is a copy;
+one to which less is done is an earlier state.  So going back is to make the run again, which takes as long as
+the run took.  A Timeline, which has processes of its own, goes back in milliseconds (timeline.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -70,27 +70,29 @@ class RewindableMachine(Machine):
 
     def _power_on(self) -> None:
         super()._power_on()
-        self._tape = InputLog()  # what was done, and what in a future from which the machine was taken back
-        self._following = False  # it is the tape that types
+        self._input_log = (
+            InputLog()
+        )  # what was done, and what in a future from which the machine was taken back
+        self._following = False  # it is the input log that types
         self.keyboard.on_type.append(self._on_type)
 
-    # --- as a machine that has no past, but for the tape ---
+    # --- as a machine that has no past, but for the input log ---
 
     def run(self, limit_ticks: int = NEVER) -> Stop:
         """As Machine.run; a machine that goes on by itself has another future."""
         self.check_at_rest()
         if self.board.exit_code is None and not self._following:
-            self._tape.load(self.changes)
+            self._input_log.load(self.changes)
         return super().run(limit_ticks)
 
     def write(self, pa: int, data: bytes) -> None:
         """Store `data` in RAM at physical address `pa`, to see what becomes of it."""
         super().write(pa, data)
-        self._tape.record(Change(self._moment, ChangeKind.WRITE_PHYSICAL, (pa, bytes(data))))
+        self._input_log.record(Change(self._moment, ChangeKind.WRITE_PHYSICAL, (pa, bytes(data))))
 
     def _on_type(self, keys: bytes) -> None:
         if not self._following:
-            self._tape.record(Change(self._moment, ChangeKind.TYPE, (keys,)))
+            self._input_log.record(Change(self._moment, ChangeKind.TYPE, (keys,)))
 
     @property
     def _moment(self) -> Moment:
@@ -101,7 +103,7 @@ class RewindableMachine(Machine):
     @property
     def changes(self) -> tuple[Change, ...]:
         """All that was done to it, up to now."""
-        return self._tape.changes()[: self._tape.done]
+        return self._input_log.changes()[: self._input_log.done]
 
     def snapshot(self) -> Snapshot:
         """Now, to come back to. What it holds is what was done, and not what became of that."""
@@ -121,7 +123,7 @@ class RewindableMachine(Machine):
         if not isinstance(when, Snapshot) and (not isinstance(when, int) or when < 0):
             raise ValueError(f"{when!r} is no time: give a snapshot, or picoseconds since power-on")
         self._check_repeatable()
-        changes = self._tape.changes()
+        changes = self._input_log.changes()
         self.power_cycle()
         if isinstance(when, Snapshot):
             same = changes[: len(when.changes)] == when.changes
@@ -144,7 +146,7 @@ class RewindableMachine(Machine):
 
         What becomes of it there is its own.  Close it after use.  Raises as goto.
         """
-        it = Timeline(**self.options(), changes=self._tape.changes())
+        it = Timeline(**self.options(), changes=self._input_log.changes())
         it.goto(self._moment)
         it.take_output()
         return it
@@ -168,12 +170,12 @@ class RewindableMachine(Machine):
         """
         front = self.front
         end = (Change(goal, ChangeKind.END, ()),) if isinstance(goal, Moment) else ()
-        tape = InputLog((*changes, *end))
+        input_log = InputLog((*changes, *end))
         self._following = True
         try:
-            Target(self, tape).resume(goal if isinstance(goal, int) else None)
+            Target(self, input_log).resume(goal if isinstance(goal, int) else None)
         finally:
             self._following = False
             self.front = front
-        self._tape = InputLog((*changes, *future))
-        self._tape.done = min(tape.done, len(changes))
+        self._input_log = InputLog((*changes, *future))
+        self._input_log.done = min(input_log.done, len(changes))

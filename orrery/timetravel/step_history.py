@@ -1,12 +1,12 @@
-"""The trail: the moments that a machine passed shortly before one that is known, in single steps.
+"""The moments right before a known one, found by single steps.
 
-Going back by a step takes the moment before this one.  So a copy of the machine that is older runs to a
-little before, and then steps, and notes where it was:
+A reverse step goes to the moment before this one.  So an earlier checkpoint process runs to a little before,
+then steps, and records where it was:
 
     run to `ticks`     step, step, step, ...
     ------------------|--|--|--|--|--| goal
 
-A gate or a wait may reach over all of that way; where it began is noted too.
+A gate or a wait may span all of that way; its beginning is recorded too.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -51,13 +51,13 @@ class StepHistory:
             target.resume(ticks)
         finally:
             loop.on_gate = enter_kernel
-        trail = self._first()
+        moments = self._first()
         while target.moment != goal:
             stopped = target.step(limit=goal.ticks)
-            trail.append(target.moment)
+            moments.append(target.moment)
             if target.moment != goal and (stopped.why in ENDS or target.moment.ticks > goal.ticks):
                 raise ReplayDiverged(f"the way to {goal} does not pass it")
-        return trail
+        return moments
 
     def _first(self) -> list[Moment]:
         """Where the walk begins: a wait that was cut is no moment of its own."""

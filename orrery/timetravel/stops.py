@@ -1,7 +1,7 @@
-"""Stops: what a machine is to stop at, and what it has come to.
+"""Stop conditions: what a machine is to stop at, and which of them it has met.
 
-Used by execution.py, which lets the machine run and then asks `met`.  The engine stops at instructions;
-this adds what only Python sees: events of the kernel, and what the kernel writes to a watched place.
+Used by execution.py, which lets the machine run and then asks `met`.  The engine stops at instructions; this
+adds what only Python sees: events of the kernel, and what the kernel writes to a watched place.
 """
 
 import sys
@@ -94,7 +94,7 @@ class Stopped(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> Self:
-        """One that has travelled a channel, as plain tuples."""
+        """From the plain tuples that a channel carries."""
         stopped = cls(*values)
         return stopped._replace(
             why=StopKind(stopped.why),

@@ -1,8 +1,8 @@
-"""A target: one machine under a debugger, in the machine's own process, going forward only.
+"""A target: a machine under a debugger, in the machine's own process, going forward only.
 
-What a debugger does with a machine that stands still; execution.py lets it go on until something happens.
-Used by the gdb server, and by checkpoint_server.py for a timeline.  Nothing here changes the run, but for
-what is said to change it, which goes on the tape.
+Here is what a debugger does with a machine that stands still; execution.py runs it.  Used by the gdb server,
+and by checkpoint_server.py for a timeline.  Nothing here changes the run, except for the operations of
+mutations.py, which are recorded in the input log.
 """
 
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ def name_of(processes: Iterable[ProcessInfo], pid: int) -> str:
 
 
 class Target(Execution, Mutations):
-    """`machine` under a debugger. What is on the `tape` and was not done yet is done at its moment."""
+    """`machine` under a debugger. Changes of `input_log` that are not applied yet are, at their moments."""
 
     def __init__(self, machine: "Machine", input_log: InputLog | None = None) -> None:
         super().__init__(machine, InputLog() if input_log is None else input_log)
@@ -108,7 +108,7 @@ class Target(Execution, Mutations):
     # --- changing; what fails changes nothing ---
 
     def change(self, name: ChangeKind, *arguments: Any) -> bool:
-        """As Changing.change."""
+        """As Mutations.change."""
         change = Change(self.moment, name, arguments)
         done = self._do(change)
         if done:

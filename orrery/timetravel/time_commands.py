@@ -3,8 +3,8 @@
     goto TIME          next EVENT         checkpoint       when
     goto start, end    last EVENT         checkpoints      restart N
 
-Used by the built-in debugger and by the gdb server, over whatever has a past (ReversibleTarget).  Each
-answers in a line or two: what happened, and where the machine is now.  Other lines are the console monitor's.
+Used by the built-in debugger and by the gdb server, over a ReversibleTarget.  Each answers in a line or two:
+what happened, and where the machine is now.  Other lines are the console monitor's.
 """
 
 import re
@@ -221,7 +221,7 @@ def help_text(console: str, more: Sequence[Command[Any]] = ()) -> str:
 
 
 def goal_of(target: ReversibleTarget, text: str) -> Moment | int:
-    """Where `goto` is to go: a time, or the newest moment; raises Wrong."""
+    """Where `goto` is to go: a time, or the newest moment; raises BadCommand."""
     return target.newest if text == "end" else ticks_of(text)
 
 
@@ -232,7 +232,7 @@ def mark(moments: list[Moment], moment: Moment) -> str:
 
 
 def marked(moments: Sequence[Moment], word: str) -> Moment | None:
-    """The moment of this number, or None; raises Wrong for what is no number."""
+    """The moment of this number, or None; raises BadCommand for what is no number."""
     index = number(word, "the number of a checkpoint")
     return moments[index - 1] if 0 < index <= len(moments) else None
 
@@ -243,7 +243,7 @@ def marks_text(moments: Sequence[Moment]) -> str:
 
 
 def ticks_of(text: str) -> int:
-    """The time that a person means; raises Wrong."""
+    """The time that a person means; raises BadCommand."""
     if text == "start":
         return 0
     if not text:
@@ -262,7 +262,7 @@ def ticks_of(text: str) -> int:
 
 
 def place_of(words: list[str]) -> Place:
-    """The place that a person wants to see written, by `PID ADDR [SIZE]`; raises Wrong."""
+    """The place that a person wants to see written, by `PID ADDR [SIZE]`; raises BadCommand."""
     if not 2 <= len(words) <= 3:
         raise BadCommand(f"{WRITE} takes PID ADDR [SIZE]; without SIZE it is the page of that address")
     pid, va = number(words[0], "the number of a process"), number(words[1], "an address")

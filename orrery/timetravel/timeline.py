@@ -1,8 +1,8 @@
-"""A timeline: a machine under a debugger that can be taken back in time.
+"""A timeline: a machine under a debugger that can be taken to any moment of its run.
 
-What Target offers for a machine in the same process, a Timeline does for one in processes of its own: it
-looks at the machine at the cursor, and changes it.  navigation.py and reverse_search.py move the cursor.  A
-change made at a moment that is not the newest begins another future: what was recorded after it is dropped.
+It offers what Target does for a machine in the same process, for one in checkpoint processes: it reads and
+changes the machine at the cursor. navigation.py and reverse_search.py move the cursor.  A change at a moment
+that is not the newest begins another future: what was recorded after it is dropped.
 """
 
 from orrery.pool.channel import Value
@@ -81,7 +81,7 @@ class Timeline(ReverseSearch, Mutations):
     # --- changing, as Target; another future begins ---
 
     def change(self, name: ChangeKind, *arguments: Value) -> bool:
-        """As Changing.change."""
+        """As Mutations.change."""
         before = self.moment
         done, count = self._cursor.call("change", name, arguments)
         if done:

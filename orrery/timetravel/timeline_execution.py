@@ -1,4 +1,4 @@
-"""A timeline's machine going forward: it runs in a process of its own, and leaves checkpoints on its way.
+"""Running a timeline's machine forward, in a process of its own, with checkpoints on the way.
 
 The machine is in checkpoint processes (checkpoint_server.py), forks of each other: the cursor, which runs,
 and checkpoints, which stand still.  navigation.py moves the cursor to other moments.
@@ -247,7 +247,7 @@ class TimelineExecution:
             self._checkpoints.measure(self._cursor)
 
     def foresee(self, changes: Iterable[Change]) -> None:
-        """Let `changes` be all that is done; those that were done before are the first of them."""
+        """Replace the input log by `changes`, which begin with those that were applied already."""
         changes = list(changes)
         if changes != self._changes:
             self._changes[:] = changes
@@ -264,7 +264,7 @@ class TimelineExecution:
         return None
 
     def _copy(self, base: CheckpointProxy) -> CheckpointProxy | None:
-        """A copy of a checkpoint, told what is to come in; None where that has gone.
+        """A copy of a checkpoint, with the input log; None where that has gone.
 
         Somebody has killed it, or it gave way to the copy.
         """
@@ -280,14 +280,14 @@ class TimelineExecution:
         return None
 
     def _informed(self, copy: CheckpointProxy) -> CheckpointProxy:
-        """`copy`, told what is to come in from outside."""
+        """`copy`, with the input log of this future."""
         if copy.future != self._future:
             copy.call("load", self._changes)
             copy.future = self._future
         return copy
 
     def _look_up(self) -> None:
-        """See what else there is to do; raises Interrupted."""
+        """Give the caller a chance to act; raises Interrupted."""
         self.on_slice()
         if self._interrupted:
             self._interrupted = False

@@ -1,8 +1,8 @@
-"""Blame: which line of the kernel's Python wrote to a place.
+"""Finds which line of the kernel's Python wrote to a place.
 
-Writers (kernel_writes.py) finds that the kernel wrote behind a gate, after the fact.  A copy of the machine
-that stands before that gate passes it again under sys.settrace, and the place is looked at before each line.
-Used by checkpoint_server.py.
+KernelWrites (kernel_writes.py) detects that the kernel wrote behind a gate, after the fact.  A checkpoint
+process that stands before that gate passes it again under sys.settrace, and the place is compared before
+each line.  Used by checkpoint_server.py.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""Arithmetic of C on values: conversions, operators, and steps of pointers.
+"""C arithmetic on values: conversions, operators, and pointer arithmetic.
 
-Used by expressions.py.  Nothing here looks at the machine.
+Used by expressions.py.  Nothing here reads the machine.
 """
 
 import math

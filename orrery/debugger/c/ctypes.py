@@ -1,7 +1,7 @@
-"""Types of C, as DWARF describes them.
+"""C types, as DWARF describes them.
 
-Made by debugger/dwarf/types.py for a program, and by hand for what an expression needs beyond its program's:
-int and its like.  What a type refers to is read when it is asked for, so that a list may point to itself.
+Made by dwarf/types.py for a program; int and the other basic types, which expressions need in any program,
+are made here.  The type that another refers to is read on demand, so that a list may point to itself.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,8 +1,8 @@
-"""Expressions of C: the evaluation of trees (tree.py), over the types of DWARF.
+"""Evaluation of C expressions (tree.py) over the types of DWARF.
 
-Memory is read when a value is needed, and not for its address, size or type.  There are no calls, for a call
-would change the machine.  An assignment changes it too, but is asked for by its sign.  What names, registers
-and memory mean is the scope's business, which the caller gives.
+Memory is read when a value is needed, not for its address, size or type.  There are no calls, because a call
+would change the machine; an assignment does too, but is asked for explicitly.  What names, registers and
+memory mean is given by the caller as a Scope.
 """
 
 from typing import Final, Protocol

@@ -1,7 +1,7 @@
-"""Floating point of 2, 4, 8 and 16 bytes: numbers out of their bytes and back, and how gdb writes them.
+"""Floating point of 2, 4, 8 and 16 bytes: from bytes to numbers and back, and as gdb prints them.
 
-Used by values.py and format.py.  The number of a long double, which no float of Python's can hold, is a
-Fraction; what is no number, or without an end, is a float in each size.
+Used by values.py and format.py.  A long double, which no Python float can hold, becomes a Fraction; NaN and
+the infinities are floats in each size.
 """
 
 import math

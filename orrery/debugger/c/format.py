@@ -1,4 +1,4 @@
-"""How values of C are shown: as gdb shows them, but for zeroes at the end of a text and null pointers' names.
+"""Printing C values: as gdb does, but for zeroes at the end of a string and the names of null pointers.
 
     {value = 30, name = "n", next = 0x5fd0}       a struct
     (struct node *) 0x5fd0                        a pointer, as the whole value

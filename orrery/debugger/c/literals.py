@@ -1,4 +1,4 @@
-r"""Literals of C: 0x1fUL  1.5e3f  'c'  '\x41'  "a\tb"  and the values that they have.
+r"""C literals and their values: 0x1fUL 1.5e3f 'c' '\x41' "a\tb".
 
 Used by syntax.py.
 """

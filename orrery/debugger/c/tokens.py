@@ -1,6 +1,6 @@
-"""The tokens of an expression of C, and a cursor in them, by which a parser goes on and back.
+"""The tokens of a C expression, and a cursor in them that can go back.
 
-The base of the parsers in type_names.py and syntax.py.
+The base class of the parsers in type_names.py and syntax.py.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The tree of an expression of C: its nodes, and what can be said of them without a machine.
+"""The syntax tree of a C expression, and what can be said of it without a machine.
 
 Made by syntax.py, evaluated by expressions.py.
 """

@@ -1,7 +1,7 @@
-"""The names of types in C's expressions: `struct node *`, `unsigned char [4]`, `int (*)(int)`.
+"""Type names in C expressions: `struct node *`, `unsigned char [4]`, `int (*)(int)`.
 
-The part of the parser (syntax.py) that is asked whether a type stands here.  Which names are those of types
-the caller says, as it depends on the program.
+The part of the parser (syntax.py) that decides whether a type stands here.  The caller says which names are
+those of types, as that depends on the program.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Values of C: a type, and bytes that are read when they are asked for, perhaps at a place where they are.
+"""C values: a type, and bytes that are read on demand, perhaps with an address.
 
-So the address, the type and the size of what cannot be read, or has been left out, can be asked for all the
-same.  Made by debugger/dwarf/variables.py and expressions.py; shown by format.py.
+So the address, type and size of a value that cannot be read, or was optimized out, can still be asked for.
+Made by dwarf/variables.py and expressions.py; printed by format.py.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""Commands that say where to stop: break, tbreak, watch and its likes, catch, delete, condition.
+"""The breakpoint commands: break, tbreak, watch, rwatch, awatch, catch, delete, enable, condition ...
 
-Each takes the debugger and what stood behind the command's name, and gives text; raises Unavailable.
+Each function takes the debugger and the rest of the command line, and returns text; it raises Unavailable.
 """
 
 import re

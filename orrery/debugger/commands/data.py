@@ -1,4 +1,4 @@
-"""Commands that look at data: print, x, display, set, and those of info that speak of memory and registers.
+"""The data commands: print, x, display, set, and the info commands on memory and registers.
 
 print/F EXPRESSION      F is one of x d u o t a c z s
 x/NFU ADDRESS           N things, of format F (also i: instructions, s: strings), of unit U: b h w g

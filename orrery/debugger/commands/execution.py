@@ -1,8 +1,8 @@
-"""Commands that let the machine go on: continue, step, next, finish, until and their likes.
+"""The commands that run the machine: continue, step, next, finish, until and so on.
 
-Each gives what the guest has printed meanwhile and where the machine stands now.  In the kernel's Python
-(debugger/trace_cursor.py) a step is one to another line that has run already; whatever goes on from there
-goes on from behind the gate.
+Each returns what the guest has printed meanwhile and where the machine stands now.  In the kernel's Python
+(trace_cursor.py) a step goes to another line that has run already; whatever continues from there continues
+from behind the gate.
 """
 
 from collections.abc import Callable
@@ -187,7 +187,7 @@ def _repeated(debugger: Debugger, argument: str, one: Callable[[], Stopped], *, 
 
 
 def count(argument: str) -> int:
-    """How often: 1 where nothing is said; raises Unavailable."""
+    """The repeat count of a command, 1 by default; raises Unavailable."""
     if not argument:
         return 1
     try:
@@ -311,7 +311,7 @@ def _begins(frame: Frame) -> bool:
 
 
 def displays(debugger: Debugger) -> str:
-    """What the person wants to see at each stop."""
+    """The automatic displays."""
     return "".join(show() for show in debugger.displays.values())
 
 

@@ -1,7 +1,7 @@
-"""Commands that choose what is looked at, and where it is found: processes, inferior, file, directory.
+"""The commands that select what is debugged: info processes, inferior, file, directory.
 
-Called by table.py with the debugger and what stood behind the command's name; gives text, raises
-Unavailable.  The machine is as it was behind each of these.
+Each takes the debugger and the rest of the command line, and returns text; it raises Unavailable.  None of
+them changes the machine.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""The interpreter of the debugger's command lines: a line goes in, text comes out.
+"""The interpreter of command lines: a line goes in, text comes out.
 
-Used by console.py, with the commands of table.py.  Whatever a command raises becomes text here; no error of a
-command ends the session.
+Used by console.py, with the commands of table.py.  Whatever a command raises becomes text here; no error of
+a command ends the session.
 """
 
 import os
@@ -29,7 +29,7 @@ BREAKS: Final = ("break", "b", "tbreak", "tb", "list", "l")  # what takes a loca
 class Interpreter:
     """Carries out lines for `debugger`. `quitting` is set by quit.
 
-    What the commands of breakpoints say goes to `on_text` at once, as they may go on for ever.
+    Output of breakpoint commands goes to `on_text` at once, as these may never end.
     """
 
     def __init__(self, debugger: Debugger) -> None:
@@ -45,7 +45,7 @@ class Interpreter:
         return self._script is not None
 
     def execute(self, line: str) -> str:
-        """What a line makes, and the commands of a breakpoint to which it leads.
+        """The output of a line, and of the commands of a breakpoint at which it stops.
 
         An empty line repeats the last where that makes sense.
         """
@@ -65,7 +65,7 @@ class Interpreter:
         return said + self.warnings()
 
     def warnings(self) -> str:
-        """What of the debug information has been found to make no sense since the last time."""
+        """The defects of debug information that were found since the last call."""
         return "".join(f"warning: {one}\n" for one in self._debugger.programs.troubles())
 
     def _line(self, line: str) -> str:

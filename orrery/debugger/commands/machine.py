@@ -1,6 +1,6 @@
-"""Commands that speak to the machine in its own words: type, for its console, and monitor, for its monitor.
+"""The commands that address the machine itself: type, for its console, and monitor, for its monitor.
 
-Called by table.py with the debugger and what stood behind the command's name; gives text.
+Each takes the debugger and the rest of the command line, and returns text.
 """
 
 from orrery.debugger.commands import reverse

@@ -1,6 +1,7 @@
-"""Commands that say what a person wants to read: echo and printf, for the commands of a breakpoint.
+"""The output commands, for scripts of breakpoints: echo and printf.
 
-printf knows what gdb's knows: flags, width and precision, and d i u x X o c s p e f g with h hh l ll L z j t.
+printf knows what gdb's knows: flags, width and precision, and d i u x X o c s p e f g with h hh l ll L z j
+t.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Commands that go back in time, and those that name moments: when, goto, checkpoint, restart.
+"""The reverse commands, and those that name moments: when, goto, checkpoint, restart.
 
-debugger/reverse_step.py makes the steps by line.
+Reverse steps by line are in reverse_step.py.
 """
 
 from orrery.command import BadCommand
@@ -138,7 +138,7 @@ def checkpoints(debugger: Debugger, argument: str) -> str:
 
 
 def steered(debugger: Debugger, line: str) -> str | None:
-    """What a command of the helm says, and where the machine is then; None where `line` is none."""
+    """The answer of a time command, and where the machine is then; None where `line` is none."""
     target, commands = debugger.target, TimeCommands(debugger.target, debugger.moments)
     onwards = line.startswith("next")
     show = target.on_slice
