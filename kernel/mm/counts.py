@@ -12,5 +12,5 @@ class MemoryCounts:
     cow_taken: int = 0  # pages that their last owner took without copying
     paged_in: int = 0  # pages of mapped files that were touched
     mapped_around: int = 0  # their neighbours that were mapped with them
-    pages_read: int = 0  # pages of files that the page cache brought in
+    pages_read: int = 0  # pages of files that the page cache read from the disk
     pages_written: int = 0  # dirty pages of shared mappings that were written back

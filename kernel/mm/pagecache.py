@@ -89,7 +89,6 @@ class PageCache:
             else:
                 ip.pages[i] = pa
                 self._homes[pa] = ip, i
-                self._k.counts.pages_read += 1
         if frames and frames[0] in failed:
             raise SyscallError(EIO, f"page {index} of {ip} cannot be read")
         tail = ip.pages.get(ip.size >> PGSHIFT)

@@ -303,3 +303,84 @@ def test_a_read_that_cannot_store_changes_nothing() -> None:
         return p.memory[:10] == pattern(10)
 
     assert k.call(program)
+
+
+def test_reading_ahead_takes_the_last_page_too_and_out_of_order_no_page_more_than_wanted() -> None:
+    size = 40 * PGSIZE - 100
+    k, drive = machine(pattern(size))
+    on_file(k, lambda k, ip: k.fs.readi(ip, 38 * PGSIZE, 1))
+    drive.reads.clear()
+
+    def pages_read(off: int, n: int) -> int:
+        before = k.counts.pages_read
+        assert on_file(k, lambda k, ip: k.fs.readi(ip, off, n)) == pattern(size)[off : off + n]
+        return k.counts.pages_read - before
+
+    assert pages_read(39 * PGSIZE, 1) == 1, "it is the next, but there is only one more"
+    assert pages_read(10 * PGSIZE, 1) == 1
+    assert pages_read(20 * PGSIZE - 1, 2 * PGSIZE) == 3
+    k, drive = machine(pattern(2 * PGSIZE + 100))
+    on_file(k, lambda k, ip: k.fs.readi(ip, 0, 1))
+    drive.reads.clear()
+    on_file(k, lambda k, ip: k.fs.readi(ip, 0, ip.size))
+    assert drive.reads == []
+
+
+def test_a_bad_neighbour_costs_nothing() -> None:
+    """A block that is in a buffer parts the pages behind the first from its request."""
+    k, drive = machine(pattern(6 * PGSIZE))
+
+    def program(k: Any, ip: Inode) -> None:
+        blocknos = k.fs.blocknos(ip, 0, 6 * BLOCKS)
+        k.cache.brelse(k.cache.bread(1, blocknos[BLOCKS]))
+        drive.bad.add(blocknos[4 * BLOCKS])
+        drive.reads.clear()
+        assert k.fs.readi(ip, 0, PGSIZE) == pattern(PGSIZE)
+        assert list(ip.pages) == [0]
+
+    on_file(k, program)
+    assert len(drive.reads) == 2, "the first page was not read a second time"
+
+
+def test_a_hole_is_zeroes_and_no_block() -> None:
+    """Whatever is in block 0, which the numbers of holes name."""
+    k, drive = machine(b"")
+    drive.write(0, b"\xee" * BSIZE)
+
+    def program(k: Any, ip: Inode) -> None:
+        ip.size = PGSIZE
+        assert k.fs.readi(ip, 0, PGSIZE) == bytes(PGSIZE)
+        ip.size = 0
+
+    on_file(k, program)
+
+
+@pytest.mark.parametrize("mappings", [0, 1])
+def test_what_is_written_where_it_may_be_executed_drops_the_code(mappings: int) -> None:
+    k, _ = machine(pattern(3 * PGSIZE))
+    dropped: list[tuple[int, int]] = []
+    k.drop_code = lambda low, high: dropped.append((low, high))  # type: ignore[attr-defined]
+
+    def program(k: Any, ip: Inode) -> None:
+        pa = k.pages.frame(ip, 1)
+        ip.mappings = mappings
+        k.fs.writei(ip, PGSIZE + 8, b"new")
+        ip.mappings = 0
+        assert dropped == [(pa, pa + PGSIZE)] * mappings
+
+    on_file(k, program)
+
+
+def test_all_pages_of_a_file_are_forgotten_but_for_those_that_are_mapped() -> None:
+    count = RECLAIM_BATCH + 3
+    k, _ = machine(pattern(count * PGSIZE))
+
+    def program(k: Any, ip: Inode) -> None:
+        k.fs.readi(ip, 0, count * PGSIZE)
+        assert len(ip.pages) == count
+        k.frames.share(ip.pages[5])
+        k.pages.forget(ip)
+        assert list(ip.pages) == [5]
+        k.frames.free(ip.pages[5])
+
+    on_file(k, program)

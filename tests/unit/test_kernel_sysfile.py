@@ -11,7 +11,9 @@ from file_model import audit
 from kernel.abi.disk import BSIZE, MAXFILE, STAT
 from kernel.abi.fcntl import O_CREATE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, T_DEVICE, T_DIR, T_FILE
 from kernel.abi.param import CONSOLE, NDEV, NFILE, NOFILE
-from kernel.fs.file import WRITE_MAX
+from kernel.abi.tty import TTY_ASK
+from kernel.errors import SyscallError
+from kernel.fs.file import WRITE_MAX, WRITE_STEP
 from kernel.fs.xv6fs.dir import namei
 from kernel.xv6 import sysfile
 from toolchain.mkfs import build
@@ -526,3 +528,98 @@ def test_a_pipe_is_closed_when_its_last_descriptor_is() -> None:
 
     k, _ = run(program)
     assert k.files.open_count == 1
+
+
+def test_a_pipe_whose_descriptors_cannot_be_told_leaves_none() -> None:
+    def program(c: Program) -> None:
+        before = list(c.p.files.ofile), c.k.files.open_count
+        assert c.pipe(MEMORY_SIZE - 4) == -1
+        assert (list(c.p.files.ofile), c.k.files.open_count) == before
+        fd = c.open(b"README", O_RDONLY)
+        while c.dup(fd) < NOFILE - 2:
+            pass
+        full = list(c.p.files.ofile), c.k.files.open_count
+        assert c.pipe(0) == -1, "there is one descriptor"
+        assert (list(c.p.files.ofile), c.k.files.open_count) == full
+
+    run(program)
+
+
+def test_an_open_that_fails_takes_no_room() -> None:
+    """Neither where descriptors have run out nor where the file cannot be emptied."""
+
+    def program(c: Program) -> None:
+        fd = c.open(b"README", O_RDONLY)
+        itrunc = c.k.fs.itrunc
+
+        def fails(ip: Any) -> bool:
+            raise SyscallError(5, "the block cannot be read")
+
+        c.k.fs.itrunc = fails
+        assert c.open(b"README", O_RDWR | O_TRUNC) == -1
+        assert c.p.files.ofile[fd + 1] is None and c.k.files.open_count == 1
+        c.k.fs.itrunc = itrunc
+        while c.dup(fd) >= 0:
+            pass
+        assert c.open(b"README", O_RDONLY) == -1 and c.k.files.open_count == 1
+
+    run(program)
+
+
+def test_only_the_console_has_a_terminal() -> None:
+    def program(c: Program) -> None:
+        c.k.console._columns = 80
+        assert c.mknod(b"other", NDEV - 1, 0) == 0 and c.mknod(b"console", CONSOLE, 0) == 0
+        results = [c.ttymode(c.open(path, O_RDWR), TTY_ASK) for path in (b"README", b"other", b"console")]
+        assert results == [-1, -1, 80]
+        assert c.ttymode(9, 0) == -1
+
+    run(program)
+
+
+def test_a_directory_has_no_more_subdirectories_than_links_can_count() -> None:
+    def program(c: Program) -> None:
+        def set_links(count: int) -> None:
+            with c.k.fs.locked(c.p.files.cwd) as ip:
+                ip.nlink = count
+
+        set_links(sysfile.NLINK_MAX)
+        assert c.mkdir(b"d") == -1 and c.open(b"f", O_CREATE) >= 0
+        set_links(sysfile.NLINK_MAX - 1)
+        assert c.mkdir(b"d") == 0 and c.unlink(b"d") == 0
+        set_links(1)
+
+    run(program)
+
+
+def test_what_was_written_before_a_bad_address_is_whole_blocks_or_whole_steps() -> None:
+    """A step of a write that does not begin at a block ends within one, and what it wrote is in the file."""
+
+    def program(c: Program) -> None:
+        c.make(b"f", b"x" * 100)
+        fd = c.open(b"f", O_RDWR)
+        assert c.read(fd, 0, 200) == 100
+        good = WRITE_STEP + 50
+        assert c.write(fd, MEMORY_SIZE - good, good + 100) == -1
+        assert c.stat(b"f")[4] == 100 + WRITE_STEP
+        assert c.write(fd, 0, 1) == 1 and c.stat(b"f")[4] == 101 + WRITE_STEP, "the offset is behind them"
+
+    run(program)
+
+
+def test_the_last_close_gives_the_room_back_before_it_waits_for_the_disk() -> None:
+    def program(c: Program) -> None:
+        fd = c.open(b"README", O_RDONLY)
+        counts: list[int] = []
+        f = c.p.files.ofile[fd]
+        assert f is not None
+        f.release = lambda: counts.append(c.k.files.open_count)  # type: ignore[method-assign]
+        copy = c.dup(fd)
+        c.close(fd)
+        assert counts == []
+        c.close(copy)
+        assert counts == [0]
+        with c.k.fs.unlogged():
+            c.k.fs.iput(f.ip)  # type: ignore[attr-defined]
+
+    run(program)

@@ -100,7 +100,7 @@ def test_who_was_killed_makes_no_call_and_does_not_go_back(rig: Rig) -> None:
 
 @pytest.mark.parametrize("cause", [CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE])
 def test_a_promised_page_is_mapped_and_the_instruction_tried_again(rig: Rig, cause: int) -> None:
-    rig.p.space.sz = PGSIZE
+    rig.p.space.sz = 2 * PGSIZE
     seen: list[tuple[int, int, bool]] = []
 
     class Watcher:
@@ -110,8 +110,8 @@ def test_a_promised_page_is_mapped_and_the_instruction_tried_again(rig: Rig, cau
     rig.k.observer = Watcher()
     assert rig.trap(cause, stval=8) == [] and rig.thread.tf[TF_EPC] == 0x100
     with pytest.raises(Exited):
-        rig.trap(CAUSE_FETCH_PAGE, stval=16)
-    assert seen == [(cause, 8, True), (CAUSE_FETCH_PAGE, 16, False)]
+        rig.trap(CAUSE_FETCH_PAGE, stval=PGSIZE)
+    assert seen == [(cause, 8, True), (CAUSE_FETCH_PAGE, PGSIZE, False)], "the heap is not executed"
 
 
 def test_the_access_decides_whether_a_fault_is_a_mistake(rig: Rig) -> None:
