@@ -37,7 +37,7 @@ BASE = MMAP_TOP - 64 * PGSIZE & -AROUND  # a window of pages that are mapped aro
 
 
 class Procs(list[Any]):
-    """The processes that have page tables, and who of them was killed."""
+    """The processes, which have page tables, and who of them was killed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +62,7 @@ def run(content: bytes, program: Callable[[Any, Any], None]) -> Any:
     def with_space(k: FakeKernel, p: FakeProc) -> None:
         process(k, p)
         program(k, p)
+        k.procs[:] = [p]  # its children never ran
 
     k.call(with_space)
     return k
@@ -70,7 +71,8 @@ def run(content: bytes, program: Callable[[Any, Any], None]) -> Any:
 def process(k: Any, p: Any) -> Any:
     """Give `p` an address space."""
     p.space = AddressSpace(k.vm.create_user(k.ram.base, k.ram.base))
-    k.procs.append(p)
+    if p not in k.procs:
+        k.procs.append(p)
     return p
 
 

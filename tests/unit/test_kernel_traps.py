@@ -153,9 +153,12 @@ def test_a_tick_ends_the_turn_and_may_call_the_alarm_before(rig: Rig) -> None:
         def tick(self, p: Any) -> None:
             rig.events.append("alarm")
 
+    rig.k.timer.intr = lambda: True
     assert rig.trap(TIMER) == ["yield"]
     rig.p.alarm = Alarm()
     assert rig.trap(TIMER) == ["alarm", "yield"]
+    rig.k.timer.intr = lambda: False
+    assert rig.trap(TIMER) == [], "a timeout in mid-turn is nothing to the process"
     assert rig.trap(EXTERNAL) == [], "a device ends no turn"
 
 
