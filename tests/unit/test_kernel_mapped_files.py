@@ -25,10 +25,12 @@ from kernel.abi.memlayout import PGSIZE
 from kernel.abi.param import NVMA
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError
+from kernel.mm.cow import CopyOnWrite
 from kernel.mm.fault import Pager
 from kernel.mm.mmap import AROUND, MMAP_TOP, UNMAPPED_MAX, Mmap, sys_mmap, sys_mprotect, sys_msync, sys_munmap
 from kernel.mm.pagetable import VirtualMemory, pa_of
 from kernel.mm.space import AddressSpace
+from kernel.mm.superpage import Superpages
 from kernel.mm.usercopy import UserCopy
 from kernel.xv6 import sysfile
 
@@ -55,8 +57,11 @@ def run(content: bytes, program: Callable[[Any, Any], None]) -> Any:
     k: Any = machine(content)[0]
     k.dropped = []
     k.drop_code = lambda low, high: k.dropped.append(low)
-    k.vm = VirtualMemory(k.ram, k.frames, k.drop_code, k.counts)
-    k.pager, k.usercopy, k.mmap, k.procs = Pager(k), UserCopy(k), Mmap(k), Procs()
+    k.vm = VirtualMemory(k.ram, k.frames, k.drop_code)
+    k.vm.superpages = superpages = Superpages(k.ram, k.frames, k.vm, k.counts)
+    k.cow = CopyOnWrite(k.ram, k.frames, k.vm, superpages, k.counts)
+    k.pager, k.mmap, k.procs = Pager(k), Mmap(k), Procs()
+    k.usercopy = UserCopy(k.ram, k.clock, k.frames, k.vm, k.drop_code, k.pager.fault, lambda: None)
     k.pages.on_truncate, k.usyscall = k.mmap.truncated, False
 
     def with_space(k: FakeKernel, p: FakeProc) -> None:
@@ -202,7 +207,7 @@ def test_a_fork_for_which_there_is_no_memory_leaves_the_child_none() -> None:
             at = sys_mmap(k, p, BASE - page * PGSIZE, PGSIZE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             k.usercopy.copyout(p.space, at, b"x")
         child = process(k, FakeProc(7, "child"))
-        copy, calls = k.vm.copy, []
+        copy, calls = k.cow.copy, []
 
         def second_fails(*args: Any) -> None:
             calls.append(args)
@@ -210,7 +215,7 @@ def test_a_fork_for_which_there_is_no_memory_leaves_the_child_none() -> None:
                 raise OutOfMemory
             copy(*args)
 
-        k.vm.copy = second_fails
+        k.cow.copy = second_fails
         with pytest.raises(OutOfMemory):
             k.mmap.fork(p.space, child.space, -1)
         assert len(calls) == 2 and not list(k.vm.leaves(child.space, 0, MMAP_TOP)) and not child.space.vmas
