@@ -10,20 +10,20 @@ from typing import Final
 
 from emu.events import NEVER
 from kernel.proc import Proc
-from orrery.cli.session import FILTERS, STDOUT
+from orrery.cli.session import STDOUT
 from orrery.console.exit_status import BY_SIGNAL
 from orrery.console.signals import Signals
 from orrery.errors import BadInput
 from orrery.inspect.crash import Crashes
 from orrery.machine.machine import Machine
-from orrery.machine.output import Filter, HostOutput
+from orrery.machine.output import Filter, HostOutput, Shown
 from orrery.timetravel.input_log import Change, ChangeKind, InputLog, ReplayDiverged
 from orrery.timetravel.recording import Recording, image_digest
 from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.target import Target
 from toolchain.names import shown
 
-BY_GUEST: Final = ("program", "program and echo", "console")
+BY_GUEST: Final = (Shown.PROGRAM, Shown.PROGRAM_AND_ECHO, Shown.CONSOLE)
 """What is shown of runs whose exit status is the guest's, where that has switched the machine off."""
 
 
@@ -75,11 +75,11 @@ def play(
 
     With an address for a gdb server, that waits for a gdb before it starts.
     """
-    if recording.shown not in FILTERS:
+    if recording.shown not in tuple(Shown):
         raise BadInput(f"{recording.path}: a damaged recording ({recording.shown!r}); record it anew")
     with machine_for(recording, drive) as machine:
         host = HostOutput(STDOUT, machine.ask_stop)
-        filtered = FILTERS[recording.shown](machine, host.write)
+        filtered = Shown(recording.shown).filter(machine, host.write)
         replay = Replay(machine, InputLog(tape_of(recording)), filtered)
         Crashes(machine, lambda text: say(f"orrery: {text}"))
         with Signals(None) as signals:

@@ -25,7 +25,7 @@ from orrery.inspect.crash import Crashes
 from orrery.inspect.strace import Strace
 from orrery.machine.front import EndingFront
 from orrery.machine.machine import Machine
-from orrery.machine.output import CommandOutput, Everything, Filter, HostOutput, ProgramOutput, Write
+from orrery.machine.output import HostOutput, Shown
 from orrery.pool.watchdog import PATIENCE_S, STUCKS_MAX, Patience
 from orrery.timetravel.stops import StopKind
 
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
 STDIN, STDOUT = 0, 1
 KEYS: Final = "C-a x switches the machine off, C-a h tells of other keys"
 PS_PER_S: Final = 10**12
-FILTERS: Final[dict[str, Callable[[Machine, Write], Filter]]] = {
-    "console": lambda machine, write: Everything(write),
-    "commands": CommandOutput,
-    "program": lambda machine, write: ProgramOutput(machine, write, echo=False),
-    "program and echo": lambda machine, write: ProgramOutput(machine, write, echo=True),
-}
 
 
 class SessionFront(EndingFront, Protocol):
@@ -86,11 +80,11 @@ class Session:
         self._report = ""  # of a panic
 
     @property
-    def shown(self) -> str:
-        """What of the console is shown: a key of FILTERS."""
+    def shown(self) -> Shown:
+        """What of the console is shown."""
         if self._options.program:
-            return "program and echo" if os.isatty(STDIN) else "program"
-        return "commands" if self._options.commands else "console"
+            return Shown.PROGRAM_AND_ECHO if os.isatty(STDIN) else Shown.PROGRAM
+        return Shown.COMMANDS if self._options.commands else Shown.CONSOLE
 
     def play(self) -> int:
         """Run to the end; the exit status."""
@@ -126,7 +120,7 @@ class Session:
     def _run(self, signals: Signals) -> Stop:
         """Run with a console; a panic is kept for the report, which needs the terminal as it was."""
         machine = self._machine
-        shown = FILTERS[self.shown](machine, self._host.write)
+        shown = self.shown.filter(machine, self._host.write)
         if self._options.gdb_owner is None:  # whose gdb stops there, and tells
             Crashes(machine, lambda text: self._say(f"orrery: {text}"), kills=self._options.program)
         with ExitStack() as stack:

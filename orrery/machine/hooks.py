@@ -8,6 +8,7 @@ same run.  An exception in one is kept and raised when the machine has stopped, 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import ClassVar, Final, TypeAlias
 
@@ -16,6 +17,16 @@ from kernel.kernel import Kernel, Observer
 from kernel.proc import Proc
 from kernel.thread import TF_EPC
 from orrery.machine.decode import Decoder, SystemCall
+
+
+class HookKind(StrEnum):
+    """The kinds of events of `Machine.on`; a script may write them as text."""
+
+    SYSCALL = "syscall"
+    FAULT = "fault"
+    SWITCH = "switch"
+
+    __repr__ = str.__repr__  # a person who prints one sees the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +38,7 @@ class SyscallEvent:
     Python has the name of a file: in place of each byte that is not UTF-8 stands a surrogate.
     """
 
-    kind: ClassVar[str] = "syscall"
+    kind: ClassVar[HookKind] = HookKind.SYSCALL
     time_ps: int
     pid: int
     name: str
@@ -44,7 +55,7 @@ class FaultEvent:
     `name` is the process's; `mapped` says that a page was promised there and is now mapped.
     """
 
-    kind: ClassVar[str] = "fault"
+    kind: ClassVar[HookKind] = HookKind.FAULT
     time_ps: int
     pid: int
     name: str
@@ -58,7 +69,7 @@ class FaultEvent:
 class SwitchEvent:
     """The scheduler chose the process `name` with number `pid`."""
 
-    kind: ClassVar[str] = "switch"
+    kind: ClassVar[HookKind] = HookKind.SWITCH
     time_ps: int
     pid: int
     name: str
@@ -66,7 +77,6 @@ class SwitchEvent:
 
 Event: TypeAlias = SyscallEvent | FaultEvent | SwitchEvent
 Hook: TypeAlias = Callable[..., object]
-KINDS: Final = ("syscall", "fault", "switch")
 
 
 class Watcher:
@@ -114,16 +124,16 @@ class HookCaller(CallWatcher):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self._clock: Final = kernel.clock
-        self._hooks: Final[dict[str, list[Hook]]] = {kind: [] for kind in KINDS}
+        self._hooks: Final[dict[str, list[Hook]]] = {kind: [] for kind in HookKind}
 
     def add(self, kind: str, hook: Hook) -> None:
         """Call `hook` with each event of `kind`."""
         if kind not in self._hooks:
-            raise ValueError(f"no events of kind {kind!r}; there are {', '.join(KINDS)}")
+            raise ValueError(f"no events of kind {kind!r}; there are {', '.join(HookKind)}")
         self._hooks[kind].append(hook)
 
     def syscall_enter(self, p: Proc, call: Syscall) -> None:
-        if self._hooks["syscall"]:
+        if self._hooks[HookKind.SYSCALL]:
             super().syscall_enter(p, call)
 
     def called(self, call: SystemCall, result: int | None, text: str) -> None:

@@ -6,6 +6,7 @@ shell itself writes to CommandOutput: that may turn out to be its prompt.
 
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from kernel.dev.console import ECHO
@@ -16,6 +17,27 @@ if TYPE_CHECKING:
 PROMPT: Final = b"$ "
 
 Write: TypeAlias = Callable[[bytes], None]
+
+
+class Shown(StrEnum):
+    """How much of the console is shown, as a recording names it."""
+
+    CONSOLE = "console"
+    COMMANDS = "commands"
+    PROGRAM = "program"
+    PROGRAM_AND_ECHO = "program and echo"
+
+    def filter(self, machine: "Machine", write: Write) -> "Filter":
+        """What lets so much through to `write`."""
+        match self:
+            case Shown.CONSOLE:
+                return Everything(write)
+            case Shown.COMMANDS:
+                return CommandOutput(machine, write)
+            case Shown.PROGRAM:
+                return ProgramOutput(machine, write, echo=False)
+            case Shown.PROGRAM_AND_ECHO:
+                return ProgramOutput(machine, write, echo=True)
 
 
 class Filter(Protocol):

@@ -97,7 +97,7 @@ class RecordedEnd(NamedTuple):
 class Recording(NamedTuple):
     """What the file at `path` says.
 
-    `machine` is its configuration; `shown` is a key of FILTERS in session.py.  With a
+    `machine` is its configuration; `shown` is a Shown of machine/output.py.  With a
     `doubt` the file is not as it was written.
     """
 
@@ -153,7 +153,7 @@ def header_line(machine: MachineConfig, image: str, shown: str) -> str:
         "version": VERSION,
         "code": code_digest(),
         "image": image,
-        "shown": shown,
+        "shown": str(shown),
     }
     return json.dumps({**about, "machine": plain})
 

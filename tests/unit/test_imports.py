@@ -183,6 +183,15 @@ def test_the_workbench_is_read_in_the_order_of_its_imports() -> None:
         assert not imports[folder] & set(order[at + 1 :]), folder
 
 
+def test_no_two_classes_of_the_workbench_have_one_name() -> None:
+    """But for private ones, which nobody meets outside their file."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "orrery").rglob("*.py")):
+        for name in re.findall(r"^class ([A-Za-z]\w*)", path.read_text(), re.MULTILINE):
+            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_no_file_of_the_workbench_is_long() -> None:
     lines = {path: len(path.read_text().splitlines()) for path in (ROOT / "orrery").rglob("*.py")}
     long = {str(path.relative_to(ROOT)): n for path, n in lines.items() if n > WORKBENCH_FILE_LINES_MAX}
