@@ -34,7 +34,7 @@ HISTORY: Final = "debug_history"  # in the cache
 
 
 def talk(debugger: Debugger) -> int:
-    """Debug with the person at stdin, from the program's main or the machine's first instruction on.
+    """Debug with the user at stdin, from the program's main or the machine's first instruction on.
 
     The exit status.
     """
@@ -94,7 +94,7 @@ class DebuggerConsole:
             self._say(printed.decode(errors="replace"))
 
     def _ask_keys(self) -> bytes:
-        """A line that the person types for the program that waits for one; nothing after C-c."""
+        """A line that the user types for the program that waits for one; nothing after C-c."""
         self._show()
         while not self._debugger.stepper.asked:
             if select.select([0], [], [], LOOK_S)[0]:

@@ -62,11 +62,11 @@ class Debugger:
         self.walk: TraceCursor | None = None
         self.history: Final[list[Value]] = []  # $1, $2, ...
         self.convenience: Final[dict[str, Value]] = {}  # $name
-        self.file: DebugInfo | None = None  # a program whose symbols the person wants where none runs
+        self.file: DebugInfo | None = None  # a program whose symbols the user wants where none runs
         self.changed: frozenset[int] = frozenset()  # the registers that the last move has changed
         self.displays: Final[dict[int, Callable[[], str]]] = {}  # what is shown at each stop, by number
-        self.displayed: Final[dict[int, str]] = {}  # what the person wrote for that
-        self.moments: Final[list[Moment]] = []  # checkpoints that the person asked for
+        self.displayed: Final[dict[int, str]] = {}  # what the user wrote for that
+        self.moments: Final[list[Moment]] = []  # checkpoints that the user asked for
         self.listed = ("", 0)  # file and last line of the last list
         self.listed_first = 1  # its first line
         self.examined = ("x", 4)  # format and unit of the last x
@@ -75,7 +75,7 @@ class Debugger:
         self.on_search: Callable[[], None] = lambda: None  # called now and then while it looks back
         self.reached: Breakpoint | None = None  # by the last command
         self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the walk, shown at its end
-        self.hidden = 0  # inlined calls that begin here and that the person has not gone into
+        self.hidden = 0  # inlined calls that begin here and that the user has not gone into
         self.ended = False  # the machine will not run again
         self._registers: list[int] = []
         self._frames: list[Frame] | None = None
@@ -83,7 +83,7 @@ class Debugger:
         self._variables: Final[dict[DebugInfo, Variables]] = {}
         self._locations: Final[dict[DebugInfo, Linespecs]] = {}
 
-    # --- where the person looks ---
+    # --- where the user looks ---
 
     def moved(self, pid: int) -> None:
         """The machine has moved, forwards or back; select process `pid`, if it is one."""
@@ -136,7 +136,7 @@ class Debugger:
         return self.frames[0].name, self.frames[0].kernel, 0
 
     def take_output(self) -> bytes:
-        """What the console has shown; without the echo of what the person's own terminal has echoed."""
+        """What the console has shown; without the echo of what the user's own terminal has echoed."""
         shown = self.target.take_output()
         pairs = enumerate(zip(shown, self.echo, strict=False))
         echoed = next((i for i, (a, b) in pairs if a != b), min(len(shown), len(self.echo)))
@@ -151,7 +151,7 @@ class Debugger:
 
     @property
     def info(self) -> DebugInfo | None:
-        """The program that the person looks at: the frame's, the process's, or the one that was given."""
+        """The program that the user looks at: the frame's, the process's, or the one that was given."""
         program = next((one.info for one in self.frames[self.level :] if one.info is not None), None)
         if program is None or program is self.programs.kernel:
             program = self.programs.find(self.pid) or self.file or self.programs.first
@@ -205,7 +205,7 @@ class Debugger:
         return self.info is not None and any(one.name == name for one in self.info.functions)
 
     def names(self) -> list[str]:
-        """Functions and variables of the program that the person looks at."""
+        """Functions and variables of the program that the user looks at."""
         info = self.info
         if info is None:
             return []

@@ -4,4 +4,4 @@ interpreter.
 
 
 class Unavailable(Exception):
-    """What was asked for cannot be had; the text says why, for the person."""
+    """What was asked for cannot be had; the text says why, for the user."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def describe(debugger: "Debugger", frame: Frame) -> str:
-    """A frame in words: function, arguments, place."""
+    """A frame as text: function, arguments, location."""
     if frame.python is not None and frame.place is not None:
         return f"{frame.name} at {frame.place.where}"
     where = f" at {frame.place.where}" if frame.place is not None else ""

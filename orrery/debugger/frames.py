@@ -81,7 +81,7 @@ def frames(target: Timeline, programs: ProgramSymbols, pid: int) -> Iterator[Fra
 
 
 def _kernel_frame(programs: ProgramSymbols, live: list[int]) -> Frame:
-    """The kernel's assembly: one frame, for whoever called it is Python."""
+    """The kernel's assembly: one frame, as its caller is Python."""
     at = programs.kernel_address(live[PC])
     function = programs.kernel.function(at)
     place = next(iter(programs.kernel.places(at)), None)

@@ -33,11 +33,11 @@ def enter(debugger: "Debugger") -> Stopped:
 def entered_at_stop(debugger: "Debugger", stopped: Stopped, *, backwards: bool = False) -> Stopped | None:
     """From behind a gate in which there was a line, or from before it, be at that line.
 
-    Where the person does not want that, what the machine has come to behind the gate, or None; if `backwards`
+    Where the user does not want that, what the machine has come to behind the gate, or None; if `backwards`
     None, and before the gate.
     """
     target = debugger.target
-    assert stopped.since is not None, "who stops at a line in Python says where the gate began"
+    assert stopped.since is not None, "a stop at a line in Python says where the gate began"
     debugger.unsaid += debugger.held  # of the walk before
     shown = target.take_output()
     target.goto(stopped.since)
@@ -62,7 +62,7 @@ def entered_at_stop(debugger: "Debugger", stopped: Stopped, *, backwards: bool =
 
 
 def wanted(debugger: "Debugger") -> Stops:
-    """Whether the person wants to stop at a marked line; says so in the stepper."""
+    """Whether the user wants to stop at a marked line; says so in the stepper."""
 
     def stops(line: PythonLine) -> bool:
         target = debugger.target
@@ -101,7 +101,7 @@ def refresh(debugger: "Debugger") -> None:
 
 
 def leave(debugger: "Debugger") -> Stopped | None:
-    """The walk is over; if the machine has come to something that the person wants behind the gate, that."""
+    """The walk is over; if the machine has come to something that the user wants behind the gate, that."""
     walk, debugger.walk = debugger.walk, None
     if walk is None or walk.behind.why not in (StopKind.PLACE, StopKind.EVENT):
         return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Spot(NamedTuple):
     """A place in a program: its function, and the line with the first address of its code.
 
-    `stmt`: there a statement begins.  `within` are the inlined calls that the person is in, outermost first,
+    `stmt`: there a statement begins.  `within` are the inlined calls that the user is in, outermost first,
     and `hidden` says how many more begin here.
     """
 

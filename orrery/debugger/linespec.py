@@ -123,7 +123,7 @@ class Linespecs:
 
 
 def _is_file(known: str, file: str) -> bool:
-    """Whether a person may mean a file by this much of its name."""
+    """Whether a user may mean a file by this much of its name."""
     return f"/{known}".endswith(f"/{file}")
 
 

@@ -41,7 +41,7 @@ def functions() -> tuple[PythonFunction, ...]:
 
 
 def named(name: str) -> list[PythonFunction]:
-    """Those that a person may mean."""
+    """Those that a user may mean."""
     name = XV6.get(name, name)
     file, _, rest = name.rpartition(":")
     if file:

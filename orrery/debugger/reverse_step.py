@@ -72,7 +72,7 @@ class _Way:
         self._goal: Line | None = None
 
     def settle(self) -> None:
-        """Say which inlined calls the person has come to, and not gone into."""
+        """Say which inlined calls the user has come to, and not gone into."""
         here = self._spot
         if here is not None:
             self._stepper.hidden = (self._target.moment, here.hidden)
@@ -96,7 +96,7 @@ class _Way:
         return self._seen(self._target.moment.pc)
 
     def _seen(self, pc: int) -> Spot | None:
-        """Where an address is: in inlined calls too, or for who steps over them."""
+        """The spot of an address, in inline calls too, or as a step over them has it."""
         if self._over and self._begin is not None:
             return calling(self._info, pc, self._begin)
         return spot(self._info, pc, 0)
@@ -110,7 +110,7 @@ class _Way:
 
     @property
     def _is_to_enter(self) -> bool:
-        """Whether what was called has lines, and the person wants to see them."""
+        """Whether what was called has lines, and the user wants to see them."""
         spot = self._spot
         return not self._over and spot is not None and bool(spot.line)
 

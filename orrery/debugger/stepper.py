@@ -33,7 +33,7 @@ class Stepper:
     """For `target`. Each step ends with why it did: "step", or what came between, such as a breakpoint.
 
     `judged` is the breakpoint at which it stopped.  `into_python` is to walk to a line in Python where the
-    target has come to one, or past it where the person does not want it.
+    target has come to one, or past it where the user does not want it.
     """
 
     def __init__(self, target: Timeline, programs: ProgramSymbols, breakpoints: Breakpoints) -> None:
@@ -45,22 +45,22 @@ class Stepper:
         self.hidden: tuple[Moment, int] | None = (
             None  # inlined calls that the last step has not gone into yet
         )
-        self.asked = False  # somebody wants a stop; may be set by a signal handler
+        self.asked = False  # a stop was asked for; may be set by a signal handler
         self.lines: Final[deque[bytes]] = deque()  # to be typed, one whenever all wait
-        self.ask_keys: Callable[[], bytes] = lambda: b""  # of a person who sits at the console
+        self.ask_keys: Callable[[], bytes] = lambda: b""  # from the user at the console
         self.into_python: Callable[[Stopped], Stopped | None] = lambda stopped: None
 
     # --- running ---
 
     def look_up(self) -> None:
-        """The target has time: pass on that somebody wants a stop."""
+        """Called between slices: pass on the request for a stop."""
         if self.asked:
             self.asked = False
             self._target.ask_stop()
 
     @property
     def interrupted(self) -> Stopped | None:
-        """A stop between steps that somebody wanted; once."""
+        """The stop for a request between two steps; once."""
         asked, self.asked = self.asked, False
         return self._target_stopped()._replace(why=StopKind.INTERRUPT) if asked else None
 
@@ -82,7 +82,7 @@ class Stepper:
             self._breakpoints.arm()
 
     def instruction(self, pid: int) -> Stopped:
-        """One step of process `pid`; a stop that the person does not want counts as a step."""
+        """One step of process `pid`; a stop that the user does not want counts as a step."""
         self.judged = None
         if (interrupted := self.interrupted) is not None:
             return interrupted
@@ -101,7 +101,7 @@ class Stepper:
         return self.interrupted or stopped
 
     def _next_keys(self) -> bytes:
-        """What is typed where all wait; nothing where nobody does, or asks for a stop meanwhile."""
+        """The input for processes that all wait; empty if there is none, or a stop was asked for."""
         if self.lines:
             return self.lines.popleft() + b"\n"
         return self.ask_keys() if self._target.awaits_keys else b""
@@ -133,14 +133,14 @@ class Stepper:
         return stopped
 
     def _wanted(self, stopped: Stopped) -> Stopped | None:
-        """The stop, if the person wants it, and walk to one in Python. `judged` is its breakpoint."""
+        """The stop, if the user wants it, and walk to one in Python. `judged` is its breakpoint."""
         if is_kind(stopped.detail):
             return self.into_python(stopped)
         self.judged = self._breakpoints.judged(stopped)
         return stopped if self.judged is not None or self.is_crash(stopped) else None
 
     def is_crash(self, stopped: Stopped) -> bool:
-        """Whether a program was killed that the person debugs: the one given, or one with a breakpoint."""
+        """Whether a program was killed that the user debugs: the one given, or one with a breakpoint."""
         if stopped.event != EventKind.CRASH:
             return False
         info = self._programs.find(stopped.pid)
@@ -152,7 +152,7 @@ class Stepper:
     def line(self, pid: int, *, over: bool, hidden: int = 0) -> Stopped:
         """To the next line of a program, in the functions that are called too unless `over`.
 
-        `hidden` are the inlined calls that begin here and that the person has not gone into.
+        `hidden` are the inlined calls that begin here and that the user has not gone into.
         """
         info = self._programs.find(pid)
         begin = inline_calls.spot(info, self._target.moment.pc, hidden)

@@ -13,7 +13,7 @@ from orrery.timetravel.python_trace import PythonLine
 from orrery.timetravel.stops import Stopped
 
 Stops = Callable[[PythonLine], bool]
-"""Whether the person wants to stop at a line that is marked for it."""
+"""Whether the user wants to stop at a line that is marked for it."""
 
 
 class TraceCursor:

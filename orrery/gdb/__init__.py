@@ -1,1 +1,1 @@
-"""gdb's remote serial protocol: a stock gdb looks at a machine, stops it and steps it."""
+"""The gdb server: a stock gdb inspects a machine, stops it and steps it, by the remote serial protocol."""

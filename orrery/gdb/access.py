@@ -1,11 +1,11 @@
-"""Access: the packets that read and write registers and memory, of the process that gdb has chosen.
+"""The packets that read and write registers and memory of the process that gdb has chosen.
 
     g, G    all general registers      m    memory              X    store bytes
     p, P    one, by gdb's number       M    store, in hexadecimal
 
-Called by stub.py while the machine stands still.  What is shown of a process need not be the hart's: of one
-that has been killed it is the program's registers, at the wrong access, and of the scheduler's thread what it
-has saved.  Each raises Refused, or LookupError where the process has gone.
+Called by stub.py while the machine stands still.  The registers of a process need not be the hart's: of a
+process that has been killed they are its program's, at the wrong access, and of the scheduler's thread those
+in its saved context.  Each function raises Refused, or LookupError where the process has gone.
 """
 
 from typing import Final
@@ -106,7 +106,7 @@ class Access:
 
     def read_memory(self, rest: bytes) -> bytes:
         va, n = extent(rest)
-        # Before it can step, gdb wants to read the stack of who is not there any more.
+        # Before it can step, gdb wants to read the stack of a process that has ended.
         if self._runner.moved and not self._inferiors.has(self._inferiors.subject()):
             return bytes(min(n, MEMORY_BYTES_MAX)).hex().encode()
         data = self._session.read(self._inferiors.subject(), va, min(n, MEMORY_BYTES_MAX))

@@ -1,15 +1,15 @@
-"""Breakpoints and watchpoints as gdb sets them, and as places of processes.
+"""Breakpoints and watchpoints as gdb sets them, and the places that they become.
 
 The types of the packets Z and z:
 
-    0  before an instruction, told as swbreak     2  behind a store     4  behind either
-    1  the same, told as hwbreak                  3  behind a load
+    0  before an instruction, reported as swbreak     2  behind a store     4  behind either
+    1  the same, reported as hwbreak                  3  behind a load
 
-Nothing is written into the guest's memory for any of them.  One that is set for an inferior is met by its
-process alone; one for the kernel's is met whoever it works for.
+Nothing is written into the guest's memory for any of them.  One that is set for an inferior is hit by its
+process alone; one for the kernel is hit whichever process the kernel works for.
 
-A fork of a process meets the breakpoints in its program, too, although gdb does not know of it: it is an
-heir, until gdb is told of it and sets them itself, or it executes something else.
+A fork of a process hits the breakpoints in its program too, although gdb does not know of it: it is an heir,
+until gdb is told of it and sets them itself, or it executes something else.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class RemoteBreakpoints:
         self._changed: Final = changed
         self._set: Final[dict[_Set, None]] = {}
         self._heirs: Final[dict[int, int]] = {}  # by pid: whose breakpoints it meets
-        self._left: Final[dict[int, list[Place]]] = {}  # what heirs have of those who have ended
+        self._left: Final[dict[int, list[Place]]] = {}  # what heirs have of processes that have ended
 
     def insert(self, pid: int, text: bytes) -> None:
         """Carry out a packet Z, without its letter; raises Refused."""

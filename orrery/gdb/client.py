@@ -1,7 +1,7 @@
 """`orrery gdb`: a program, a machine that runs it, and a stock gdb on that machine, stopped in main.
 
-Called by commands.py.  The machine is `orrery run` in a process of its own, in a process group of its
-own, so that ^C is for gdb; it reads nothing from the terminal, which is gdb's, and ends with it.
+Called by cli/command_line.py.  The machine is `orrery run` in a process of its own, in a process group of
+its own, so that ^C is for gdb; it reads nothing from the terminal, which is gdb's, and ends with it.
 """
 
 import os

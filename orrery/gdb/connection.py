@@ -1,9 +1,9 @@
-"""A connection: a gdb that has come, its socket, and what it has sent that is not carried out yet.
+"""A connection: one gdb client, its socket, and what it has sent that is not carried out yet.
 
 Made by server.py for one client at a time, and used in the machine's own thread.  Bytes become packets
 (packet.py), the stub answers them, and the answers go back, with the acknowledgements that gdb wants at
-first.  It waits for gdb where gdb takes nothing, which is not for long, and where a program wants a line.
-A client that has gone is no error: `alive` is false then, and the server clears the connection away.
+first.  It blocks only where gdb takes nothing, for a limited time, and where a program wants a line.  A
+client that has gone is no error: `alive` is false then, and the server drops the connection.
 """
 
 import socket
@@ -62,7 +62,7 @@ class Connection:
         return self._socket.fileno()
 
     def ends_with(self, ended: Callable[[], bool]) -> None:
-        """From now on tell the client of an end that `ended` tells of."""
+        """From now on report the end of the run, when `ended` says so."""
         self._stub.runner.stop_replies.has_ended = ended
 
     @property

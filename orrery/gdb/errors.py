@@ -1,4 +1,4 @@
-"""What a packet is answered that cannot be carried out, and how numbers are read that may be wrong.
+"""The error answers of packets, and the parsing of numbers, which may be malformed.
 
 Used by whatever reads packets here; stub.py turns Refused into the answer.
 """

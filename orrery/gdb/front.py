@@ -1,4 +1,5 @@
-"""The front end of a machine with a gdb server: the console's own, with a look at the server's sockets.
+"""The front end of a machine with a gdb server: the console's own, which also looks at the server's
+sockets.
 
 Made by server.py when it begins to run the machine, and called by the machine while that runs: behind each
 slice, and where it is idle.  It must not run the machine, and carries out no packet: where gdb wants

@@ -1,14 +1,12 @@
-"""Functions of the guest that gdb calls, as for `print f(1)`: how they come back to gdb.
+"""Functions of the guest that gdb calls, as for `print f(1)`: how they return to gdb.
 
-gdb has the function return to an address on the stack, where it has set a breakpoint.  But what is on a stack
-is data here, which no process may execute: there is no instruction before which to stop, but a fault.  So
-while there is a breakpoint at what cannot be executed the machine stops at the entry of each trap of that
-process too, and where it is the fault that came of returning, the entry is taken back.  Used by
-stop_replies.py.
+gdb has the function return to an address on the stack, where it has set a breakpoint.  But the stack is not
+executable here: instead of an instruction before which to stop there is a fault.  So while there is a
+breakpoint at an address that cannot be executed, the machine stops at the entry of each trap of that process
+too, and where it is the fault of such a return, the trap is undone.  Used by stop_replies.py.
 
-gdb sets its breakpoints anew whenever it lets the machine go on, and a function may stop at others meanwhile,
-and be called within another one: so it is asked each time what can be executed, and not what gdb has done
-before.
+gdb sets its breakpoints anew whenever it resumes the machine, and a function may stop at others meanwhile,
+and be called within another one: so what counts is what can be executed now, not what gdb did before.
 """
 
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ SIE, SPIE = 1 << 1, 1 << 5
 
 
 class InferiorCalls:
-    """Those that are under way in processes of `session`."""
+    """The calls in progress in processes of `session`."""
 
     def __init__(self, session: TimelineSession) -> None:
         self._session: Final = session

@@ -1,11 +1,11 @@
 """Processes as gdb knows them: inferiors with one thread each, and the kernel as one more.
 
-An inferior has its process's number, and its thread the same: p5.5.  The kernel without a process (the
-scheduler, the idle loop) is an inferior once gdb has seen the hart there: its number is one that no process
-comes to.  What gdb has detached it is not told of again.
+An inferior has its process's number, and so has its thread: p5.5.  The kernel without a process (the
+scheduler, the idle loop) is an inferior once gdb has seen the hart there; its number is one that no process
+reaches. gdb is not told again of what it has detached.
 
-A gdb that finds a new inferior in the list of threads takes it for the one that has stopped.  So the list has
-only those that gdb was told of, and of the others it is told by an event each (stop_replies.py).
+A gdb that finds a new inferior in the list of threads takes it for the one that has stopped.  So the list
+has only those that gdb was told of; the others are reported by an event each (stop_replies.py).
 """
 
 import re
@@ -34,7 +34,7 @@ class Inferiors:
         self.known: Final[set[int]] = set()  # pids that the client was told of
         self.half_known: Final[set[int]] = set()  # told of when it came
         self.detached: Final[set[int]] = set()
-        self.chosen: int | None = None  # whom packets without a thread are about; None: whoever is current
+        self.chosen: int | None = None  # what packets without a thread are about; None: the current process
 
     # --- names ---
 
@@ -73,7 +73,7 @@ class Inferiors:
         return sorted(self.known - self.detached)
 
     def name(self, pid: int) -> str:
-        """What a person calls it; raises Refused."""
+        """What a user calls it; raises Refused."""
         if pid == KERNEL:
             return "kernel"
         return next((_printable(one.name) for one in self._session.processes() if one.pid == pid), "ended")

@@ -3,7 +3,7 @@
     type TEXT       catch [EVENT]...       quit       help
 
 Called by stub.py while the machine stands still; each answers with text that gdb prints.  Time commands
-(timetravel/time_commands.py) move the machine, of which gdb does not learn by itself: so the person is told
+(timetravel/time_commands.py) move the machine, of which gdb does not learn by itself: so the user is told
 how to make it look again, unless it follows on its own.  All other lines are the console monitor's.
 """
 

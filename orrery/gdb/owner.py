@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class GdbOwner(StrEnum):
-    """A person at a terminal can type lines for the guest too; a script cannot."""
+    """A user at a terminal can type lines for the guest too; a script cannot."""
 
     TERMINAL = "terminal"
     SCRIPT = "script"

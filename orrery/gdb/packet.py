@@ -1,11 +1,11 @@
-"""Packets of gdb's remote serial protocol, as bytes: no socket is known here.
+"""Packets of gdb's remote serial protocol, as bytes; there is no I/O here.
 
     $payload#cs    a packet; cs is the sum of the payload's bytes, two hexadecimal digits
-    + -            it was taken, or it is to be sent again
-    0x03           stop, between packets
+    + -            acknowledgement, or request to send again
+    0x03           interrupt, between packets
 
-In a payload, `}` stands before a byte that is one of # $ } * and is sent with bit 5 turned over.  `Parser`
-takes what came in, cut anywhere, and never raises: what is no packet becomes an item that says so.
+In a payload, `}` escapes one of # $ } *, which is sent with bit 5 inverted.  `Parser` takes the input in
+chunks of any size and never raises: malformed input becomes an item that says so.
 """
 
 import re

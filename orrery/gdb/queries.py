@@ -1,8 +1,8 @@
-"""The q packets: what gdb asks about the server, the threads and the files, rather than about a process.
+"""The q packets: queries about the server, the threads and the files, rather than about a process.
 
-Called by stub.py while the machine stands still.  With the first of them, qSupported, gdb and the server tell
-each other what they know; what gdb does not offer is not used.  Long answers (qXfer) are given in parts, as
-gdb asks for them.  Nothing here changes the machine.
+Called by stub.py while the machine stands still.  With the first of them, qSupported, gdb and the server
+announce their features; what gdb does not offer is not used.  Long answers (qXfer) are read in parts.
+Nothing here changes the machine.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
-"""Files that gdb reads through the server: the programs of processes, and the kernel's code.
+"""The files that gdb reads through the server: the programs of processes, and the kernel's code.
 
-gdb looks for what a process executes on the machine that it is connected to, with the vFile packets.  There
-is nothing to be had but these files, and nothing can be written:
+gdb opens what a process executes on the machine that it is connected to, with the vFile packets.  There are
+only these files, and they are read-only:
 
-    /cat           the program that some process runs, with its DWARF where that is to be had
+    /cat           the program that some process runs, with its DWARF where that is available
     /cat~2         another program of this name
     /kernel.elf    kernel/asm, and the trampoline at the address where it runs
 """

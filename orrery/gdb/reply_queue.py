@@ -1,17 +1,17 @@
-"""The queue of stop replies: what gdb is told before the machine goes on, one by one.
+"""The queue of stop replies: gdb takes one at a time, and the machine goes on when it is empty.
 
-The base of StopReplies (stop_replies.py), which decides what a stop is told as.  gdb takes in what it is told
-first and lets the machine go on; then it is told the next one, and the machine stands still meanwhile.
+The base of StopReplies (stop_replies.py), which decides how a stop is reported.  After each reply gdb
+resumes the machine; while there are more, it gets the next one instead, and the machine stands still.
 
-That a process runs another program is told as an exec event: gdb then loads the symbols, and sets the
-breakpoints that were waiting for them.  Processes that came otherwise are introduced in the same way before a
-stop for a person: gdb takes the inferior in, reads the description of its registers and the libraries, and
-goes on; but the machine does not.  The same for those that were there when gdb came, of which it has read
-only the symbols then.
+When a process runs another program, an exec event is reported: gdb then loads the symbols, and sets the
+breakpoints that were pending.  Other new processes are introduced by an exec event too, before a stop for
+the user: gdb adds the inferior, reads the description of its registers and the libraries, and resumes; but
+the machine does not go on.  The same for those that existed when gdb connected, of which it has read only
+the symbols then.
 
-Two more things that gdb does not expect of a stop.  In a process that it did not let go on itself: so it is
-asked to, by its libraries again.  In the one that it found when it came, before a person has let that go on:
-there it says nothing and waits for ever, so it is told of another one.
+Two stops that gdb does not expect need help.  A stop in a process that it did not resume: it is made to look
+at that process by a library event.  A stop in the process that it found on connecting, before the user has
+resumed that one: gdb would say nothing and wait for ever, so the stop is reported for another process.
 """
 
 from collections import deque
@@ -30,7 +30,7 @@ SIGINT: Final = 2
 SIGTRAP: Final = 5
 SIGWINCH: Final = 28  # gdb goes on behind this one, and says nothing
 LIBRARIES: Final = "library:;"  # a stop at which gdb asks for the libraries, and goes on by itself
-INTRODUCTIONS: Final = ("exec:", LIBRARIES)  # stops that are not for a person
+INTRODUCTIONS: Final = ("exec:", LIBRARIES)  # stops that are not for a user
 
 
 class _StopReply(NamedTuple):
@@ -42,7 +42,7 @@ class _StopReply(NamedTuple):
 
 
 class ReplyQueue:
-    """Of one client. `say` shows a person a text; `tells_exec`: the client knows of exec events."""
+    """Of one client. `say` shows a user a text; `tells_exec`: the client knows of exec events."""
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class ReplyQueue:
         self._queue.append(self._stop(pid, SIGTRAP, ""))
 
     def stop_again(self, pid: int) -> bytes:
-        """That process `pid` stands where it stood."""
+        """A stop of process `pid` where it stood before."""
         return self._stop(pid, SIGTRAP, "").packet
 
     def interrupted(self) -> bytes:
-        """That the machine stands still because somebody wants something."""
+        """A stop by an interrupt."""
         return self.stopped_in(self._inferiors.current(), SIGINT)
 
     def let_go(self, pid: int) -> None:
@@ -111,7 +111,7 @@ class ReplyQueue:
         return self._end(pid, self._ended[pid])
 
     def revive(self) -> None:
-        """The machine is at another moment: who has ended behind it has not ended there."""
+        """The machine is at another moment: processes that ended later have not ended there."""
         self.crashed, self._off = KERNEL, False
         self._ended.clear()
 
@@ -130,7 +130,7 @@ class ReplyQueue:
         return self.stopped_in(pid, 0)
 
     def stopped_in(self, pid: int, signal: int = SIGTRAP, attribute: str = "") -> bytes:
-        """That the machine stands still, in process `pid`, for a person to look at."""
+        """A stop for the user, in process `pid`."""
         self.interesting.add(pid)
         self._told.clear()
         for other in self._inferiors.to_introduce() if self.tells_exec else ():
@@ -164,7 +164,7 @@ class ReplyQueue:
         self._queue.append(self._stop(pid, SIGTRAP, LIBRARIES))
 
     def _path(self, pid: int) -> str | None:
-        """Of the program of a process; None where there is none to be had."""
+        """The path of a process's program; None where that is not available."""
         try:
             return self._symbols.path(pid)
         except (Refused, LookupError):

@@ -1,8 +1,8 @@
-"""The runner: lets the machine go on for gdb, forwards and back, and stand still where gdb is to be told.
+"""Resumes the machine for gdb, forwards and back, until there is a stop to report.
 
 Called by stub.py.  All processes go on together, as one machine does, whichever gdb names; a step counts for
-the process that it is for.  What a stop is told as, and whether at all, stop_replies.py knows; while that has
-more to tell, the machine does not go on.
+the process that it is for. stop_replies.py decides how a stop is reported, and whether at all; while it has
+more to report, the machine does not go on.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ from orrery.timetravel.target import KERNEL, Stopped
 LOOK_STEPS: Final = 256  # of a range, between two looks at what comes in
 OURS: Final = frozenset(
     (EventKind.FORK, EventKind.EXEC, EventKind.END, EventKind.CRASH)
-)  # events that gdb is told of by itself
+)  # events that are reported to gdb unasked
 
 
 class Runner:
-    """Of one client. `say` shows a person a text; `on_look` is called now and then while it steps."""
+    """Of one client. `say` shows a user a text; `on_look` is called now and then while it steps."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Runner:
     # --- packets ---
 
     def vcont(self, text: bytes) -> bytes:
-        """vCont with its actions: who is to step, or all go on."""
+        """vCont with its actions: which process to step, or to resume all."""
         if self.stop_replies.has_more:
             return self.stop_replies.next()
         actions = [action.partition(b":") for action in text.split(b";") if action]
@@ -78,12 +78,12 @@ class Runner:
         return self._moved
 
     def move(self) -> None:
-        """It was: gdb's next step will be told where it is, and make none."""
+        """It was: gdb's next step makes none, and is answered with where the machine is."""
         self._moved = True
         self.stop_replies.drop()
 
     def seen(self) -> None:
-        """gdb has asked for the registers of who is there now: a step is a step again."""
+        """gdb has read the registers of this moment: a step is a step again."""
         self._moved = False
 
     def cont(self) -> bytes:
@@ -127,7 +127,7 @@ class Runner:
     def back(self, go: Callable[[], Stopped], steps: int | None = None) -> bytes:
         """Backwards, by a step of process `steps` or to the last stop.
 
-        What gdb is told of by itself happens forwards only.
+        Events that are reported unasked are so forwards only.
         """
         if self.stop_replies.has_more:
             return self.stop_replies.next()
@@ -144,7 +144,7 @@ class Runner:
         return self.stop_replies.of(stopped) or self.stop_replies.stopped_in(stopped.pid)
 
     def catch(self, words: list[str]) -> str:
-        """Stop at these events for a person; what to tell them."""
+        """Stop at these events for a user; what to tell them."""
         try:
             kinds = events.named(words)
             self._session.catch(OURS | set(kinds))

@@ -1,15 +1,15 @@
-"""The server: waits for a gdb on a TCP port while a machine runs, and serves one at a time.
+"""The gdb server: listens on a TCP port while a machine runs, and serves one client at a time.
 
-Made by session.py, which lets it run the machine in its place.  All is done in the machine's own thread: when
-a slice is over, and while the machine is idle, the server looks at its sockets, and where gdb wants something
-it asks the machine to stop.
+Made by cli/session.py, which lets it run the machine in its place.  All is done in the machine's own thread:
+behind each slice, and while the machine is idle, the server looks at its sockets, and where gdb wants
+something it asks the machine to stop.
 
-    nobody there   the machine runs; a client that comes makes it stop
-    stopped        packets are carried out; keys for the console are kept
-    running        at gdb's wish; 0x03 stops it
+    no client   the machine runs; a client that connects makes it stop
+    stopped     packets are carried out; keys for the console are kept
+    running     resumed by gdb; 0x03 stops it
 
-A client that goes, whether it says so or not, leaves the machine running as if it had never been there.
-What passes between it and the stub is connection.py's; how the machine comes to look here is front.py's.
+A client that disconnects, in whatever way, leaves the machine running as if it had never been there.
+connection.py is between the server and the stub; front.py has the machine look here.
 """
 
 import os
@@ -40,7 +40,7 @@ class Server:
     """Listens on `address` for a gdb to debug `machine` with, in `session`; raises BadInput.
 
     `wait`: the machine is not to start before one has come.  `owned`: it goes no further than to the first
-    instruction of its program, and ends when the first client has gone.  `say` prints a line for a person.
+    instruction of its program, and ends when the first client has gone.  `say` prints a line for a user.
     Where all wait for ever and a gdb is there, the machine waits for that too, unless it `replays`: it is at
     its end.
     """
@@ -134,7 +134,7 @@ class Server:
         self._session.pause()
 
     def read_line(self) -> bytes | None:
-        """A line that the person types at gdb's terminal; None if there was none, and the loop is to look."""
+        """A line that the user types at gdb's terminal; None if there was none, and the loop is to look."""
         if self.is_steering:  # gdb waits for an answer, and not for a stop
             return None
         line = None if self._client is None else self._client.read_line(self.pause)
@@ -143,7 +143,7 @@ class Server:
         return line
 
     def miss_line(self) -> bytes | None:
-        """None, for there is nobody to ask for a line: gdb is stopped, and may type one."""
+        """None, as no client can be asked for a line: gdb is stopped, and may type one."""
         self._say("orrery: the program waits for a line; `monitor type TEXT` types one")
         self._session.ask_stop()
         return None

@@ -94,7 +94,7 @@ class SessionPast:
         return checkpoint
 
     def opened(self) -> Timeline:
-        """The timeline, which is made where there is none."""
+        """The timeline; made if there is none yet."""
         if self.timeline is None:
             self.timeline = Timeline(changes=self.changes, **self._machine.config.options())
             self._grows = False

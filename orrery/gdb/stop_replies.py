@@ -1,11 +1,11 @@
-"""Stop replies: what gdb is told of a stop of the machine, if anything.
+"""Stop replies: how a stop of the machine is reported to gdb, if at all.
 
-Called by runner.py behind each stop; stub.py asks it what the connection is to begin with.  The replies go
-through a queue (reply_queue.py).
+Called by runner.py behind each stop, and by stub.py for the stop with which a connection begins.  The
+replies go through a queue (reply_queue.py).
 
-gdb would stop at the end of each process that it knows of, so it is told of an end only where somebody is
-interested: where the process was stopped in, or stepped, or has a breakpoint of its own in its program.  Of a
-program in which gdb sets no breakpoint it is told once, until the machine stops for a person again.
+gdb would stop at the exit of each process that it knows of, so an exit is reported only where the user is
+interested: the process was stopped in, or stepped, or has a breakpoint of its own in its program.  A program
+without breakpoints is reported once, until the machine stops for the user again.
 """
 
 from collections.abc import Callable
@@ -48,14 +48,14 @@ class StopReplies(ReplyQueue):
     ) -> None:
         super().__init__(session, inferiors, breakpoints, symbols, say)
         self.calls: Final = InferiorCalls(session)
-        self.kinds: frozenset[str] = frozenset()  # of events that a person asked for
+        self.kinds: frozenset[str] = frozenset()  # of events that a user asked for
         self._stepped_for_watch: int | None = None  # the process that gdb steps once behind a watchpoint
         self.tells_kind = False
         self.over: Stopped | None = None
         self.has_ended: Callable[[], bool] = lambda: False
 
     def of(self, stopped: Stopped) -> bytes | None:
-        """What gdb is told of a stop; None where it is not to know."""
+        """The reply for a stop; None where gdb is not to know of it."""
         if stopped.why == StopKind.EVENT:
             return self._event(stopped)
         if stopped.why == StopKind.PLACE:
@@ -101,13 +101,13 @@ class StopReplies(ReplyQueue):
         """Whether gdb only asks for the step that it makes over an access before it looks at what changed.
 
         It believes that a watchpoint of RISC-V stops before the access.  It looks at the threads only when it
-        stops for a person.
+        stops for a user.
         """
         awaited, self._stepped_for_watch = self._stepped_for_watch, None
         return awaited == pid
 
     def shown(self) -> None:
-        """gdb has stopped for a person: what it asks for now, it means."""
+        """gdb has stopped for a user: what it asks for now, it means."""
         self._stepped_for_watch = None
 
     def _returned(self, pid: int) -> bytes:
@@ -144,7 +144,7 @@ class StopReplies(ReplyQueue):
         return self.next()
 
     def _crash(self, pid: int, text: str) -> bytes | None:
-        """Process `pid` was killed for what it did; a person may look at it before gdb knows of its end."""
+        """Process `pid` was killed for what it did; a user may look at it before gdb knows of its end."""
         if not self._is_interesting(pid) and not self._breakpoints.is_heir(pid):
             return self._ending(pid, events.KILLED)
         if pid not in self._inferiors.known and self.tells_exec:

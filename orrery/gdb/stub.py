@@ -1,9 +1,9 @@
-"""The stub: carries out gdb's packets on a machine that stands still, and gives the answers.
+"""The gdb stub: carries out packets on a machine that stands still, and returns the answers.
 
-No socket is known here: connection.py hands over payloads and sends what comes back.  The packets that let
-the machine go on are in runner.py, those about registers and memory in access.py, and the q packets in
-queries.py.  A packet that is not known is answered by nothing (`$#00`), which tells gdb so; one that is
-wrong, or asks for what there is not, by an error.  No packet raises.
+There is no I/O here: connection.py hands over payloads and sends the answers.  Packets that resume the
+machine are in runner.py, those on registers and memory in access.py, and the q packets in queries.py.  An
+unknown packet gets the empty answer (`$#00`), as the protocol demands; a malformed one, or one that asks for
+what does not exist, an error.  No packet raises.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Stub:
         self.commands: Final = MonitorCommands(session, self.runner)
         self._queries: Final = Queries(self._inferiors, symbols, self.runner)
         access = Access(session, self._inferiors, symbols, self.runner)
-        self._stepping: int | None = None  # of Hc; None: whoever is current
+        self._stepping: int | None = None  # of Hc; None: the current process
         self.no_ack = False
         self.detached = False
         self.killed = False
@@ -81,7 +81,7 @@ class Stub:
         self._session.set_places(self.runner.stop_replies.calls.with_traps(places))
 
     def _print(self, text: str) -> None:
-        """Show a person `text` in gdb."""
+        """Show a user `text` in gdb."""
         data = text.encode()
         for at in range(0, len(data), TEXT_BYTES_MAX):
             self._tell(b"O" + data[at : at + TEXT_BYTES_MAX].hex().encode())
@@ -99,12 +99,12 @@ class Stub:
         if operation == b"c":
             self._stepping = None if is_any else pid
         elif not is_any:
-            self._inferiors.chosen = pid  # whoever names none means the one that it was told of last
+            self._inferiors.chosen = pid  # packets without a process mean the one reported last
         return OK
 
     @property
     def _stepping_pid(self) -> int:
-        """Who is to make the step of a packet that names nobody."""
+        """The process to step, for a packet that names none."""
         return self._inferiors.current() if self._stepping is None else self._stepping
 
     def _alive(self, rest: bytes) -> bytes:

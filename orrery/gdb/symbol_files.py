@@ -1,8 +1,8 @@
-"""What the processes run, as files for gdb, and where the kernel's code is.
+"""The programs of processes as files for gdb, and where the kernel's code is.
 
-Each process's program is found by its name and held against what is in memory (orrery/inspect/stacks.py), so
-that gdb has the symbols of what really runs.  The kernel's assembly is told as two shared libraries, which
-every process has: that is what makes a stock gdb load them by itself, and unwind through a trap.
+A process's program is found by its name and compared with memory (inspect/stacks.py), so that gdb has the
+symbols of what really runs.  The kernel's assembly is reported as two shared libraries of every process:
+that makes a stock gdb load them by itself, and unwind through a trap.
 """
 
 from collections.abc import Callable

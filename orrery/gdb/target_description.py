@@ -1,7 +1,7 @@
-"""The registers as gdb numbers them, and the target description that tells it so.
+"""gdb's numbering of the registers, and the target description that announces it.
 
 gdb's own numbers of RISC-V registers are used where it has them, so that a gdb which reads no description
-understands the first 65.  `NUMBERS` leads from gdb's number to that of timetravel/registers.py.
+understands the first 65.  `NUMBERS` maps gdb's numbers to those of timetravel/registers.py.
 """
 
 import struct

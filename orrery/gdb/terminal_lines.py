@@ -1,13 +1,13 @@
-"""Lines for the machine's console that a person types at gdb's terminal, while the program waits for them.
+"""Lines for the machine's console that the user types at gdb's terminal, when the program reads one.
 
-gdb reads them for us, with its File-I/O: while it waits for a stop, the server may ask it for something.
+gdb reads them by its File-I/O extension: while it waits for a stop, the server may send it a request.
 
     server   Fread,0,BUFFER,LENGTH         read from your terminal
     gdb      X or M to BUFFER              what it read, as if for the guest's memory; it is taken here
-    gdb      F1a  F0  F-1,4,C              so many bytes; the end; ^C came instead of a line
+    gdb      F1a  F0  F-1,4,C              the count; the end of input; ^C came instead of a line
 
-Used by server.py, and as the lines of a Script.  A gdb whose own input is a script has no lines to spare, and
-is not asked: it gets a stop, so that the script can go on, and may type with a monitor command.
+Used by server.py, as the lines of a Script.  A gdb that runs a script is not asked, as the line would be one
+of the script: it gets a stop, so that the script can go on, and may type with a monitor command.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,7 @@ class Request:
 
 
 class GdbLines(Lines):
-    """Each is what `ask` gives, which may ask a person."""
+    """Each is what `ask` gives, which may ask a user."""
 
     def __init__(self, ask: Callable[[], bytes | None]) -> None:
         self._ask: Final = ask

@@ -1,11 +1,11 @@
-"""A gdb session on a timeline: the machine under gdb, which goes on from the present, and its past.
+"""A gdb session on a timeline: the machine under gdb in the present, and its past.
 
-The machine runs in this process, with the person's console, as it would without gdb: that is the present.
-The past is a Timeline of the same run (session_past.py).  It is brought up to the present when gdb goes back
-from there.  Going on from the past leads to the present again, and then the machine goes on.
+The machine runs in this process, with the user's console, as it would without gdb: that is the present.  The
+past is a Timeline of the same run (session_past.py), brought up to the present when gdb goes back from
+there.  Resuming in the past leads to the present again, and then the machine goes on.
 
-        present   o------------------------------->x
-        past      o---------------------->|            gdb is here: looks, steps, runs either way
+    present   o------------------------------->x
+    past      o---------------------->|            gdb is here: inspects, steps, runs either way
 
 Nothing can be changed in the past: the machine of the session has gone on from there already.
 """
@@ -51,7 +51,7 @@ class TimelineSession(Mutations):
         self._of_any_program = False  # what places are about
         self._kinds: frozenset[str] = frozenset()
         self._programs: Final[dict[tuple[int, str], bytes]] = {}
-        self.moments: Final[list[Moment]] = []  # that a person gave a number
+        self.moments: Final[list[Moment]] = []  # that a user gave a number
         self.steps_made = 0  # by the last call of step
         self.limit: int | None = None  # ticks at which the run ends
         self.on_slice: Callable[[], object] = lambda: None
@@ -99,7 +99,7 @@ class TimelineSession(Mutations):
         return self._here.read(pid, va, n)
 
     def executes(self, pid: int, va: int) -> bool:
-        """As Target.executes, in the present, for nobody calls in the past."""
+        """As Target.executes, in the present, as functions cannot be called in the past."""
         return self._present.executes(pid, va)
 
     def monitor(self, line: str) -> str:

@@ -53,7 +53,7 @@ class Checkpoints:
         self._bytes: Final[dict[CheckpointProxy, int]] = {}  # what was measured last comes last
         self._unmeasured: Final[dict[CheckpointProxy, None]] = {first: None}
         self._runner_bytes = 0
-        self._cursor_ticks = first.moment.ticks  # where somebody looked last
+        self._cursor_ticks = first.moment.ticks  # the cursor's, at the last look
         self._memory_bytes_max: Final = int(memory_bytes_max * FILLED)
         self._count_max: Final = count_max
 
@@ -117,7 +117,7 @@ class Checkpoints:
 
     @property
     def must_measure(self) -> bool:
-        """Whether so many have not been measured that this cannot wait."""
+        """Whether too many have not been measured yet."""
         return len(self._unmeasured) > UNMEASURED_MAX
 
     def measure(self, runner: CheckpointProxy) -> None:

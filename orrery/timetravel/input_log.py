@@ -26,7 +26,7 @@ class ChangeKind(StrEnum):
     TYPE = "type"
     END = "end"
 
-    __repr__ = str.__repr__  # a person who prints one sees the text
+    __repr__ = str.__repr__  # a user who prints one sees the text
 
 
 class Change(NamedTuple):

@@ -24,7 +24,7 @@ ELSEWHERE: Final = "a device, or a store through another address"
 
 
 class KernelWrite(NamedTuple):
-    """A watched place that was written, and by whom, in words; not by the gate, if `since` some time."""
+    """A watched place that was written, and the writer as text; with `since`, at some time since then."""
 
     place: Place
     by: str

@@ -12,7 +12,7 @@ from orrery.timetravel.moment import Moment
 from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.timeline_execution import APPROACH_TICKS, TimelineExecution, interruptible
 
-APPROACH_FACTOR: Final = 4  # one that is so many times as far is as good
+APPROACH_FACTOR: Final = 4  # a checkpoint up to this many times as far will do
 STEP_HISTORY_TICKS: Final = 1_000
 
 

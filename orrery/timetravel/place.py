@@ -18,7 +18,7 @@ ALL: Final = 0  # as the pid of a place: it is one in every address space
 
 
 class Place(NamedTuple):
-    """Stop process `pid`, or whoever it is (ALL), at [va, va + size).
+    """Stop process `pid`, or any (ALL), at [va, va + size).
 
     With `program` only processes of that name, in their programs.
 

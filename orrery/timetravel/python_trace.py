@@ -97,7 +97,7 @@ class PythonTrace(Tracer):
 class PythonValue(Tracer):
     """Evaluates an expression when a line is about to run for the `nth` time, in the `up`th caller's frame.
 
-    In a copy of the machine that is thrown away, for nobody knows what an expression does.
+    Used in a copy of the machine that is thrown away, as an expression may change anything.
     """
 
     def __init__(self, file: str, line: int, nth: int, up: int, expression: CodeType) -> None:
@@ -124,7 +124,7 @@ class PythonValue(Tracer):
             return "that frame is not of Python"
         try:
             return text(eval(self._expression, {**frame.f_globals, **frame.f_locals}))
-        except Exception as error:  # any: it is the person's expression
+        except Exception as error:  # any: it is the user's expression
             return f"{type(error).__name__}: {error}"
 
 

@@ -178,7 +178,7 @@ def _pack(data: bytes) -> str:
 def load(path: str) -> Recording:
     """The recording in a file; raises BadInput for one that is none, or of which this version is no judge.
 
-    What can be read and is not as it was written has a `doubt`, which whoever makes the run must tell.
+    A file that can be read but is not as it was written has a `doubt`, which the caller must report.
     """
     (header, *lines), doubt = _lines(path)
     name = shown(path)

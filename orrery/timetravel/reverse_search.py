@@ -55,7 +55,7 @@ class ReverseSearch(Navigation):
             while stopped.why == StopKind.STEP and pid not in (KERNEL, self.current):
                 if self.current != KERNEL:
                     self._places, self._kinds = (), frozenset((SWITCH,))
-                    stopped = self.reverse_resume()  # to where the scheduler took who is running
+                    stopped = self.reverse_resume()  # to where the scheduler chose the running process
                 if stopped.why in (StopKind.STEP, StopKind.EVENT):
                     stopped = back()
         finally:

@@ -58,7 +58,7 @@ class StopKind(StrEnum):
     PANIC = "panic"
     """The kernel or the hardware is broken, for good."""
 
-    __repr__ = str.__repr__  # a person who prints one sees the text
+    __repr__ = str.__repr__  # a user who prints one sees the text
 
 
 ENDS: Final = (StopKind.ASLEEP, StopKind.EXIT, StopKind.PANIC)
@@ -123,7 +123,7 @@ class Stops:
         self._tracer: Tracer | None = None
         self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
         self._catcher: Final = events.Catcher(machine.kernel, self._caught)
-        # A system call in which a checkpoint is made is told of only if it was watched from its beginning.
+        # A system call with a checkpoint in it is reported only if it was watched from its beginning.
         machine.hub.add(Watcher())
         self._happening: events.Happening | None = None
 

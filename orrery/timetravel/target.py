@@ -48,7 +48,7 @@ class Target(Execution, Mutations):
         machine.front = self
 
     def waits(self, p: Proc) -> None:
-        """As Front.waits: nobody sits here."""
+        """As Front.waits: there is no user here."""
 
     # --- looking ---
 

@@ -243,7 +243,7 @@ def marks_text(moments: Sequence[Moment]) -> str:
 
 
 def ticks_of(text: str) -> int:
-    """The time that a person means; raises BadCommand."""
+    """The time that a user means; raises BadCommand."""
     if text == "start":
         return 0
     if not text:
@@ -262,7 +262,7 @@ def ticks_of(text: str) -> int:
 
 
 def place_of(words: list[str]) -> Place:
-    """The place that a person wants to see written, by `PID ADDR [SIZE]`; raises BadCommand."""
+    """The place that a user wants to see written, by `PID ADDR [SIZE]`; raises BadCommand."""
     if not 2 <= len(words) <= 3:
         raise BadCommand(f"{WRITE} takes PID ADDR [SIZE]; without SIZE it is the page of that address")
     pid, va = number(words[0], "the number of a process"), number(words[1], "an address")

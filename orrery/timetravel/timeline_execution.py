@@ -42,7 +42,7 @@ class Interrupted(Exception):
 
 
 def interruptible(go: Callable[_P, Stopped]) -> Callable[_P, Stopped]:
-    """A method of a timeline that ends where the cursor is when somebody asks for a stop."""
+    """A method of a timeline that ends where the cursor is when ask_stop was called."""
 
     @wraps(go)
     def going(*args: _P.args, **keywords: _P.kwargs) -> Stopped:
@@ -59,7 +59,7 @@ def interruptible(go: Callable[_P, Stopped]) -> Callable[_P, Stopped]:
 class TimelineExecution:
     """Of a machine by `options`, which are those of orrery.Machine as plain values; see Timeline.
 
-    `first` is a copy of such a machine before its first step, where somebody has one.
+    `first` is a checkpoint process of such a machine before its first step, if the caller has one.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TimelineExecution:
         self._kinds: frozenset[str] = frozenset()
         self._interrupted = False
         self.steps_made = 0  # by the last call of step
-        self.sought = self._cursor.moment  # where somebody who looks back looks now
+        self.sought = self._cursor.moment  # how far back a search has come
         self.on_slice: Callable[[], None] = lambda: None
 
     def close(self) -> None:
@@ -212,7 +212,7 @@ class TimelineExecution:
         """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
         if stopped.why != StopKind.PLACE or stopped.detail in ("", ELSEWHERE):
             return stopped
-        assert stopped.since is not None and stopped.place is not None, "who writes has begun to do so"
+        assert stopped.since is not None and stopped.place is not None, "a write has a beginning"
         copy = self._copy_before(stopped.since.ticks)
         assert copy is not None, "nothing is written before there is a checkpoint"
         try:

@@ -149,7 +149,7 @@ def array_of(target: CType, count: int) -> CType:
 
 
 def unmeasured_array_of(target: CType, length: Length | None) -> CType:
-    """The type of an array whose count only the run knows, or nobody."""
+    """The type of an array whose count is known at run time only, or not at all."""
 
     def spelled(inner: str) -> str:
         return target.spell(f"{inner}[]")

@@ -1,4 +1,4 @@
-"""The syntax of C's expressions, as a person types them: text becomes a tree (tree.py), by recursive descent.
+"""The syntax of C's expressions, as a user types them: text becomes a tree (tree.py), by recursive descent.
 
     expression   assignment , ... assignment
     assignment   conditional, or one = and op= another

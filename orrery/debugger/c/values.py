@@ -31,7 +31,7 @@ Fetch = Callable[[int, int], bytes]
 class Value:
     """A value of `type`; `fetch` gives its bytes, and is not called before somebody needs them.
 
-    It is at `address` in memory, or in the register with this number, or the person's own `$variable`, or in
+    It is at `address` in memory, or in the register with this number, or the user's own `$variable`, or in
     none of these places.  `bits` are (lowest, count) of a bit field within the bytes at its address.
     """
 

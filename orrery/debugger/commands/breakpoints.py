@@ -74,7 +74,7 @@ def _in_python(debugger: Debugger, made: Breakpoint, functions: list[python_code
 
 def _python_line(text: str) -> python_code.PythonFunction:
     found = PY_LINE.match(text)
-    assert found is not None, "who asks has looked"
+    assert found is not None, "the caller has checked"
     function = python_code.at_line(found["file"], int(found["line"]))
     if function is None:
         raise Unavailable(f"No line {found['line']} with code in a file {found['file']} of the kernel.")
@@ -301,7 +301,7 @@ def watchpoints(debugger: Debugger, argument: str) -> str:
 
 
 def _rows(shown: list[Breakpoint]) -> str:
-    """These in words, with a title; nothing for none."""
+    """A table of these, with a title; empty for none."""
     if not shown:
         return ""
     lines = ["Num  Type             Disp Enb Address            What"]

@@ -243,7 +243,7 @@ def report(
 def printed(debugger: Debugger) -> str:
     """What the console has shown since the last time, ending a line.
 
-    Not in the middle of the kernel's Python: the machine has passed it, but the person has not.
+    Not in the middle of the kernel's Python: the machine has passed it, but the user has not.
     """
     shown, debugger.unsaid = debugger.unsaid, b""
     if debugger.walk is None:

@@ -116,7 +116,7 @@ def list_(debugger: Debugger, argument: str) -> str:
 
 
 def _lines(debugger: Debugger, text: str) -> tuple[str, int, int]:
-    """The file, first and last line that a person means."""
+    """The file, first and last line that a user means."""
     if (found := re.fullmatch(r"(.*?)(\d+)\s*,\s*(\d+)", text)) is not None:
         file = plain(f"{found[1]}0").rpartition(":")[0] or debugger.current_file
         return file, int(found[2]), int(found[3])
