@@ -50,3 +50,9 @@ def settles(exc_type: type[BaseException] | None) -> bool:
     down: what is held stays held, and what was begun is not committed.
     """
     return exc_type is None or issubclass(exc_type, SyscallError)
+
+
+def require(holds: bool, code: int, what: str) -> None:
+    """The call fails with `code` where something does not hold."""
+    if not holds:
+        raise SyscallError(code, what)

@@ -15,25 +15,28 @@ give each program so many.  On it, from the top down: the argument strings, each
 its NULL.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from errno import ENOEXEC
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from emu.cpu.hart import EVEN
 from kernel.abi import elf
 from kernel.abi.memlayout import PGMASK, PGSIZE, USYSCALL
 from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK, USERSTACK_SINCE
 from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
-from kernel.errors import BadAddress, OutOfMemory, SyscallError
-from kernel.fs.xv6fs.dir import namei
-from kernel.mm.pagetable import pgroundup
+from kernel.errors import OutOfMemory, SyscallError
+from kernel.mm.cow import CopyOnWrite
+from kernel.mm.mmap import Mmap
+from kernel.mm.pagetable import VirtualMemory, pgroundup
 from kernel.mm.space import AddressSpace
-from kernel.proc import Proc, process_name
+from kernel.mm.text import TextCache
+from kernel.mm.usercopy import UserCopy
+from kernel.proc import Process, process_name
 from kernel.thread import TF_A1, TF_EPC, TF_SP
 
 if TYPE_CHECKING:
+    from kernel.fs.xv6fs.filesystem import FileSystem
     from kernel.fs.xv6fs.inode import Inode
-    from kernel.kernel import Kernel
 
 POINTER: Final = 8
 
@@ -48,75 +51,113 @@ class BadProgram(SyscallError):
         super().__init__(ENOEXEC, why)
 
 
-def exec_(k: "Kernel", p: Proc, path: bytes, argv: list[bytes]) -> int:
-    """Run the program at `path` in `p`; returns argc, which becomes a0. SyscallError leaves `p` as it was."""
-    module = k.modules.get(path)
-    if module is not None and _is_start(p):
-        new = _build_module(k, p, argv, module)
-    else:
-        with k.fs.unlogged():
-            try:
-                ip = namei(k, path)
-            except SyscallError:
-                if module is None:
-                    raise
-                new = _build_module(k, p, argv, module)
-            else:
-                with k.fs.borrowed(ip):
-                    new = _build(k, p, argv, ip, lambda offset, n: k.fs.readi(ip, offset, n))
-    _commit(k, p, path, new)
-    return len(argv)
+class Memory(NamedTuple):
+    """What an address space is built with."""
+
+    vm: VirtualMemory
+    cow: CopyOnWrite
+    text: TextCache
+    usercopy: UserCopy
 
 
-def _is_start(p: Proc) -> bool:
-    """Whether what `p` execs is what the machine was started for: `p` is process 1, or init's child as yet.
+class Exec:
+    """Puts programs into processes.
 
-    That program comes before a file of the disk of the same name. Any other exec is a program's own, and
-    takes the disk's, where there is one.
+    `modules` are programs that are on no disk, by their paths; `namei(p, path)` finds a file.  `lab` is the
+    year of the course, and `ustack` how many pages every stack has; 0: as the program asks.
     """
-    return p.parent is None or (p.parent.parent is None and p.name == p.parent.name)
 
+    def __init__(
+        self,
+        memory: Memory,
+        mmap: Mmap,
+        fs: "FileSystem",
+        namei: "Callable[[Process, bytes], Inode]",
+        trampoline_pa: int,
+        modules: Mapping[bytes, bytes],
+        lab: int,
+        ustack: int,
+    ) -> None:
+        self._memory: Final = memory
+        self._mmap: Final = mmap
+        self._fs: Final = fs
+        self._namei: Final = namei
+        self._trampoline_pa: Final = trampoline_pa
+        self._modules: Final = modules
+        self._stack_pages_max: Final = USERSTACK if lab >= USERSTACK_SINCE else 1
+        self._ustack: Final = ustack
 
-def _build_module(k: "Kernel", p: Proc, argv: list[bytes], module: bytes) -> "_Program":
-    return _build(k, p, argv, None, lambda offset, n: module[offset : offset + n])
+    def run(self, p: Process, path: bytes, argv: list[bytes]) -> int:
+        """Run the program at `path` in `p`; gives argc, its a0. SyscallError leaves `p` as it was."""
+        fs, module = self._fs, self._modules.get(path)
+        if module is not None and self._is_start(p):
+            new = self._build_module(p, argv, module)
+        else:
+            with fs.unlogged():
+                try:
+                    ip = self._namei(p, path)
+                except SyscallError:
+                    if module is None:
+                        raise
+                    new = self._build_module(p, argv, module)
+                else:
+                    with fs.borrowed(ip):
+                        new = self._build(p, argv, ip, lambda offset, n: fs.readi(ip, offset, n))
+        self._commit(p, path, new)
+        return len(argv)
 
+    @staticmethod
+    def _is_start(p: Process) -> bool:
+        """Whether what `p` execs is what the machine was started for: `p` is process 1, or init's child.
 
-def _commit(k: "Kernel", p: Proc, path: bytes, new: "_Program") -> None:
-    """Let `p` go on in the new address space; nothing can fail here."""
-    k.mmap.drop_all(p.space)
-    k.vm.free_user(p.space, p.space.sz)
-    p.space = new.space
-    tf = p.thread.tf
-    tf[TF_EPC], tf[TF_SP], tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
-    p.name = process_name(path)
-    p.alarm = None
+        That program comes before a file of the disk of the same name. Any other exec is a program's own, and
+        takes the disk's, where there is one.
+        """
+        return p.parent is None or (p.parent.parent is None and p.name == p.parent.name)
 
+    def _build_module(self, p: Process, argv: list[bytes], module: bytes) -> "_Program":
+        return self._build(p, argv, None, lambda offset, n: module[offset : offset + n])
 
-def _build(k: "Kernel", p: Proc, argv: list[bytes], ip: "Inode | None", read: Read) -> "_Program":
-    """The new address space; on an error nothing of it is left."""
-    usyscall_pa = p.space.usyscall_pa
-    root = k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline, usyscall_pa)
-    new = _Program(k, AddressSpace(root, usyscall_pa), ip, read)
-    try:
-        new.load()
-        new.push_stack(argv)
-    except SyscallError:
-        k.vm.free_user(new.space, new.space.sz)
-        raise
-    return new
+    def _build(self, p: Process, argv: list[bytes], ip: "Inode | None", read: Read) -> "_Program":
+        """The new address space; on an error nothing of it is left."""
+        vm, usyscall_pa = self._memory.vm, p.space.usyscall_pa
+        root = vm.create_user(p.thread.trapframe_pa, self._trampoline_pa, usyscall_pa)
+        new = _Program(self._memory, AddressSpace(root, usyscall_pa), ip, read)
+        try:
+            new.load()
+            new.push_stack(argv, self._stack_pages(new.stack_wanted))
+        except SyscallError:
+            vm.free_user(new.space, new.space.sz)
+            raise
+        return new
+
+    def _stack_pages(self, wanted: int) -> int:
+        """How many pages of stack a program gets that asks for so many bytes."""
+        return self._ustack or max(1, min(pgroundup(wanted) // PGSIZE, self._stack_pages_max))
+
+    def _commit(self, p: Process, path: bytes, new: "_Program") -> None:
+        """Let `p` go on in the new address space; nothing can fail here."""
+        self._mmap.drop_all(p.space)
+        self._memory.vm.free_user(p.space, p.space.sz)
+        p.space = new.space
+        tf = p.thread.tf
+        tf[TF_EPC], tf[TF_SP], tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
+        p.name = process_name(path)
+        p.alarm = None
 
 
 class _Program:
     """An address space under construction; its `sz` is how much of it there is to free."""
 
-    def __init__(self, k: "Kernel", space: AddressSpace, ip: "Inode | None", read: Read) -> None:
-        self._k = k
+    def __init__(self, memory: Memory, space: AddressSpace, ip: "Inode | None", read: Read) -> None:
+        self._memory: Final = memory
         self.space: Final = space
         self._ip = ip
         self._read = read
         self.entry = 0
         self.sp = 0  # where argv is
-        self._stack_wanted = 0  # bytes
+        self.stack_wanted = 0  # bytes that the file asks for
+        self._stack_bytes = 0
         self._pushed = b""  # what is on the stack, from sp up
 
     def load(self) -> None:
@@ -134,7 +175,7 @@ class _Program:
             if segment.type == elf.PT_LOAD:
                 self._load_segment(segment)
             elif segment.type == elf.PT_GNU_STACK:
-                self._stack_wanted = segment.memsz
+                self.stack_wanted = segment.memsz
         self.entry = header.entry
 
     def _load_segment(self, segment: elf.Segment) -> None:
@@ -156,15 +197,15 @@ class _Program:
 
     def _grow_to(self, sz: int, perm: int) -> None:
         if sz > self.space.sz:
-            self._k.vm.grow(self.space, self.space.sz, sz, perm)
+            self._memory.vm.grow(self.space, self.space.sz, sz, perm)
             self.space.sz = sz
 
     def _map_text(self, va: int, offset: int, size: int) -> None:
         assert self._ip is not None, "only a file's text is shared"
-        pa = self._k.text.frame(self._ip, offset, size, self._read_exactly)
+        pa = self._memory.text.frame(self._ip, offset, size, self._read_exactly)
         if not pa:
             raise OutOfMemory
-        self._k.vm.map_shared(self.space, va, pa, PTE_R | PTE_X)
+        self._memory.vm.map_shared(self.space, va, pa, PTE_R | PTE_X)
         self.space.sz = va + PGSIZE
 
     def _read_exactly(self, offset: int, size: int) -> bytes:
@@ -175,45 +216,27 @@ class _Program:
 
     def _fill(self, va: int, data: bytes) -> None:
         """Store at a mapped page, whatever its rights. Text that it overlaps belongs to others too."""
-        self._k.cow.own_page(self.space, va)
-        self._k.usercopy.store(self.space, va, data)
+        self._memory.cow.own_page(self.space, va)
+        self._memory.usercopy.store(self.space, va, data)
 
-    def push_stack(self, argv: list[bytes]) -> None:
-        """Make the guard page and the stack, and push `argv`."""
+    def push_stack(self, argv: list[bytes], pages: int) -> None:
+        """Make the guard page and a stack of so many pages, and push `argv`."""
         if len(argv) > MAXARG:
             raise BadProgram("too many arguments")
-        k = self._k
         base = pgroundup(self.space.sz)
-        top = base + (1 + self._stack_pages()) * PGSIZE
+        top = base + (1 + pages) * PGSIZE
         self._grow_to(base + PGSIZE, PTE_R | PTE_W)
-        k.vm.forbid(self.space, base)  # apart from the stack, which may have a superpage
+        self._memory.vm.forbid(self.space, base)  # apart from the stack, which may have a superpage
         self._grow_to(top, PTE_R | PTE_W)
-        self.sp = top
+        self.sp, self._stack_bytes = top, pages * PGSIZE
         pointers = [self._push(arg + b"\0") for arg in argv]
         self._push(b"".join(va.to_bytes(POINTER, "little") for va in [*pointers, 0]))
-        k.usercopy.store(self.space, self.sp, self._pushed)
-
-    def _stack_pages(self) -> int:
-        k = self._k
-        most = USERSTACK if k.lab >= USERSTACK_SINCE else 1
-        return k.ustack or max(1, min(pgroundup(self._stack_wanted) // PGSIZE, most))
+        self._memory.usercopy.store(self.space, self.sp, self._pushed)
 
     def _push(self, data: bytes) -> int:
         size = self.sp - (self.sp - len(data) & ~15)
         self.sp -= size
         self._pushed = data.ljust(size, b"\0") + self._pushed
-        if len(self._pushed) > self._stack_pages() * PGSIZE:
+        if len(self._pushed) > self._stack_bytes:
             raise BadProgram("the arguments do not fit on the stack")
         return self.sp
-
-
-def fetch_argv(k: "Kernel", p: Proc, va: int) -> list[bytes]:
-    """The argument strings of exec; raises BadAddress, for too many or too long ones too."""
-    argv: list[bytes] = []
-    while True:
-        pointer = int.from_bytes(k.copyin(p.space, va + POINTER * len(argv), POINTER), "little")
-        if not pointer:
-            return argv
-        if len(argv) == MAXARG - 1:
-            raise BadAddress(va)
-        argv.append(k.usercopy.copyinstr(p.space, pointer, PGSIZE))

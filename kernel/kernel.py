@@ -32,8 +32,9 @@ from kernel.dev.uart import UartDriver
 from kernel.dev.virtio_blk import REGION_SIZE, VirtioDisk
 from kernel.errors import KernelPanic as KernelPanic
 from kernel.errors import SyscallError, panic
-from kernel.exec import exec_
+from kernel.exec import Exec, Memory
 from kernel.fs.file import FileTable
+from kernel.fs.xv6fs.dir import namei
 from kernel.fs.xv6fs.filesystem import FileSystem
 from kernel.fs.xv6fs.log import Log
 from kernel.image import KernelImage
@@ -44,6 +45,7 @@ from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.mmap import Mmap
 from kernel.mm.pagecache import PageCache
 from kernel.mm.pagetable import PageTable, VirtualMemory
+from kernel.mm.space import AddressSpace
 from kernel.mm.superpage import Superpages
 from kernel.mm.text import TextCache
 from kernel.mm.usercopy import UserCopy
@@ -130,16 +132,6 @@ class Kernel:
         self.timer: Final = Timer(board.timer)
         self.sched: Final = Scheduler(self, board.hart)
         self.waits: Final = Waits(self.sched, self.timer)
-        self.pager: Final = Pager(self)
-        self.usercopy: Final = UserCopy(
-            board.ram,
-            board.hart.clock,
-            self.frames,
-            self.vm,
-            self.drop_code,
-            self.pager.fault,
-            self.sched.rest,
-        )
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
         self.uart: Final = UartDriver(self)
         self.console: Final = Console(self, self.uart, columns)
@@ -152,8 +144,41 @@ class Kernel:
         self.fs: Final = FileSystem(self, layout)
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)
-        self.mmap: Final = Mmap(self)
+        self.mmap: Final = Mmap(
+            board.ram,
+            self.frames,
+            self.vm,
+            self.cow,
+            self.counts,
+            self.drop_code,
+            self.pages,
+            self.fs,
+            self.log,
+            lambda: (p.space for p in self.procs),
+            lambda space: self.procs.kill(self.procs.of(space).pid),
+            self._stores_lost,
+        )
+        self.pager: Final = Pager(self.vm, self.cow, self.superpages, self.counts, self.mmap.page_in)
+        self.usercopy: Final = UserCopy(
+            board.ram,
+            board.hart.clock,
+            self.frames,
+            self.vm,
+            self.drop_code,
+            self.pager.fault,
+            self.sched.rest,
+        )
         self.pages.on_truncate = self.mmap.truncated
+        self.exec: Final = Exec(
+            Memory(self.vm, self.cow, self.text, self.usercopy),
+            self.mmap,
+            self.fs,
+            lambda p, path: namei(self, path),
+            self.image.trampoline,
+            self.modules,
+            lab,
+            ustack,
+        )
         self.trap: Final = Trap(self, board.hart)
         self.syscalls: Final = Dispatcher(self)
         self.satp = 0  # of the kernel's own page table
@@ -220,7 +245,7 @@ class Kernel:
         try:
             self.fs.mount(ROOTDEV)
             p.files.cwd = self.fs.iget(ROOTDEV, ROOTINO)
-            p.thread.tf[TF_A0] = exec_(self, p, path, list(self.init_argv))
+            p.thread.tf[TF_A0] = self.exec.run(p, path, list(self.init_argv))
         except SyscallError as error:
             self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run: {error}")
 
@@ -234,6 +259,11 @@ class Kernel:
         """The thread that is running."""
         thread: Thread = self.waits.mythread()
         return thread
+
+    def _stores_lost(self, space: AddressSpace, why: SyscallError) -> None:
+        """What a program stored to a mapped file could not be written: say so."""
+        p = self.procs.of(space)
+        self.printf(f"{p.pid} {p.name}: stores to a mapped file are lost: {why}\n")
 
     def devintr(self) -> None:
         """Serve the devices that interrupt."""

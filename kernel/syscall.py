@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from kernel.abi.param import MAXPATH
 from kernel.abi.syscalls import LOCK_CALLS, Syscall, c_int, table
 from kernel.errors import SyscallError
-from kernel.mm import mmap
 from kernel.proc import Proc
 from kernel.thread import TF_A0, TF_A7
-from kernel.xv6 import lab, sysfile, sysproc
+from kernel.xv6 import lab, sysfile, sysmem, sysproc
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
 MASK32: Final = (1 << 32) - 1
 MASK64: Final = (1 << 64) - 1
-HANDLERS: Final = (sysproc, sysfile, mmap, lab)
+HANDLERS: Final = (sysproc, sysfile, sysmem, lab)
 
 Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
 

@@ -13,6 +13,7 @@ of them are there already is written in the page table alone.
 
 from typing import Final
 
+from kernel.abi.memlayout import TRAPFRAME, USYSCALL
 from kernel.mm.pagetable import PageTable
 from kernel.mm.vma import VmaList
 
@@ -28,3 +29,8 @@ class AddressSpace(PageTable):
         self.sz = 0  # bytes of program, stack and heap
         self.vmas = VmaList()  # what is mapped above them
         self.unmapped: tuple[tuple[int, int], ...] = ()  # the last few ranges given to munmap, for a report
+
+    @property
+    def heap_max(self) -> int:
+        """Where the heap must end: at the lowest mapping, or at what the kernel maps."""
+        return self.vmas[0].start if self.vmas else USYSCALL if self.usyscall_pa else TRAPFRAME

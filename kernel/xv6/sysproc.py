@@ -1,12 +1,13 @@
-"""The system calls about processes, memory and time. See kernel/syscall.py for how they are called."""
+"""The system calls about processes and time. See kernel/syscall.py for how they are called."""
 
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.memlayout import PGSIZE
+from kernel.abi.param import MAXARG
 from kernel.abi.ps import PSINFO
-from kernel.abi.riscv import PTE_R, PTE_W
-from kernel.exec import exec_, fetch_argv
-from kernel.mm.pagetable import pgroundup
+from kernel.errors import BadAddress
+from kernel.mm.space import AddressSpace
+from kernel.mm.usercopy import UserCopy
 from kernel.proc import INIT_PID, Proc, name_bytes
 from kernel.timer import MTIME_PER_TICK, Ticks
 from kernel.wait import WaitQueue
@@ -14,13 +15,8 @@ from kernel.wait import WaitQueue
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-SBRK_EAGER: Final = 1
-# There is a mode since 2025; before, a1 holds what happens to be there.  In the years with a lab on lazy
-# allocation its test, lazytests, wants promises that are larger than memory, while sysinfotest counts the
-# free memory by asking for pages until it gets no more: so small steps are eager there, and large ones lazy.
-MODE_SINCE: Final = 2025
-LAZY_LAB_YEARS: Final = range(2019, 2021)
-SMALL_STEP_MAX: Final = 16 * PGSIZE
+
+POINTER: Final = 8  # bytes
 
 
 def sys_fork(k: "Kernel", p: Proc) -> int:
@@ -55,29 +51,19 @@ def sys_getpid(k: "Kernel", p: Proc) -> int:
 
 def sys_exec(k: "Kernel", p: Proc, path: bytes, argv_va: int) -> int:
     """argc of the new program; -1 in the old one."""
-    return exec_(k, p, path, fetch_argv(k, p, argv_va))
+    return k.exec.run(p, path, fetch_argv(k.usercopy, p.space, argv_va))
 
 
-def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
-    """The old size. Growing only promises memory where mode and year do not ask for it at once."""
-    old = p.space.sz
-    if n > 0:
-        if old + n > k.mmap.lowest(p.space):
-            return -1
-        if _at_once(k.lab, n, mode):
-            k.vm.grow(p.space, old, old + n, PTE_R | PTE_W)
-        p.space.sz = old + n
-    elif 0 <= old + n < old:  # a shrink below 0 would wrap, and does nothing
-        k.vm.unmap(p.space, pgroundup(old + n), pgroundup(old))
-        p.space.sz = old + n
-    return old
-
-
-def _at_once(year: int, n: int, mode: int) -> bool:
-    """Whether an sbrk by `n` gets its memory in the call."""
-    if year >= MODE_SINCE:
-        return mode == SBRK_EAGER
-    return year not in LAZY_LAB_YEARS or n <= SMALL_STEP_MAX
+def fetch_argv(usercopy: UserCopy, space: AddressSpace, va: int) -> list[bytes]:
+    """The argument strings of exec; raises BadAddress, for too many or too long ones too."""
+    argv: list[bytes] = []
+    while True:
+        pointer = int.from_bytes(usercopy.copyin(space, va + POINTER * len(argv), POINTER), "little")
+        if not pointer:
+            return argv
+        if len(argv) == MAXARG - 1:
+            raise BadAddress(va)
+        argv.append(usercopy.copyinstr(space, pointer, PGSIZE))
 
 
 def sys_sleep(k: "Kernel", p: Proc, ticks: int) -> int:

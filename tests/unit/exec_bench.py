@@ -1,6 +1,6 @@
 """A kernel to exec programs in, for tests: a whole one, started without its hart.
 
-A file is a bytes object behind an inode, read the way exec_ reads it, so the pages of its text go through the
+A file is a bytes object behind an inode, read the way Exec reads it, so the pages of its text go through the
 shared text too.  After each exec the frames are counted, and none is lost.
 """
 
@@ -10,7 +10,6 @@ from emu.board import Board
 from emu.board_map import virt
 from emu.cpu.public import PublicEngine
 from emu.dev.drive import RamDrive
-from kernel import exec as kernel_exec
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.errors import SyscallError
@@ -54,8 +53,8 @@ class Bench:
         ip = Inode(k, 1, 5)
         argv = argv or [b"echo"]
         try:
-            new = kernel_exec._build(k, p, argv, ip, lambda offset, n: program[offset : offset + n])
-            kernel_exec._commit(k, p, b"/bin/sh", new)
+            new = k.exec._build(p, argv, ip, lambda offset, n: program[offset : offset + n])
+            k.exec._commit(p, b"/bin/sh", new)
             self.check_rights()
             result = len(argv)
         except SyscallError:

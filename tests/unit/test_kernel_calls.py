@@ -22,7 +22,7 @@ from kernel.proc import Proc
 from kernel.thread import TF_A0, TF_A7, TF_EPC, TF_SP
 from kernel.timer import MTIME_PER_TICK
 from kernel.xv6.lab import sys_pgaccess, sys_sigalarm, sys_sigreturn, sys_sysinfo
-from kernel.xv6.sysproc import SMALL_STEP_MAX
+from kernel.xv6.sysmem import SMALL_STEP_MAX
 from toolchain import image
 
 U64 = (1 << 64) - 1
@@ -166,7 +166,7 @@ def test_sbrk_goes_up_to_what_is_mapped_and_down_to_zero(k: Kernel) -> None:
     p.space.sz = 10
     assert call(k, "sbrk", -11, LAZY) == 10 and p.space.sz == 10, "a shrink below 0 does nothing"
     assert call(k, "sbrk", -10, LAZY) == 10 and p.space.sz == 0
-    assert kernel(usyscall=True).mmap.lowest(p.space) == USYSCALL
+    assert kernel(usyscall=True).procs.init.space.heap_max == USYSCALL
 
 
 def test_sbrk_ends_below_the_lowest_mapping(k: Kernel) -> None:

@@ -10,18 +10,18 @@ from exec_bench import Bench
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kernel import exec as kernel_exec
 from kernel.abi import elf
 from kernel.abi.fcntl import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
 from kernel.abi.param import MAXARG, USERSTACK
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress
-from kernel.exec import fetch_argv
+from kernel.exec import Exec
 from kernel.fs.xv6fs.inode import Inode
-from kernel.mm.mmap import sys_mmap
 from kernel.thread import TF_A1, TF_EPC, TF_SP
 from kernel.xv6.lab import sys_sigalarm
+from kernel.xv6.sysmem import sys_mmap
+from kernel.xv6.sysproc import fetch_argv
 from toolchain import cc
 
 SH = cc.compile_user([Path(__file__).resolve().parents[2] / "user" / "bin" / "sh.c"])
@@ -235,10 +235,10 @@ def test_argv_is_fetched_up_to_its_limits(bench: Bench, count: int, length: int,
     k.copyout(p.space, old, b"".join(struct.pack("<Q", old + PGSIZE) for _ in range(count)) + bytes(8))
     k.copyout(p.space, old + PGSIZE, b"x" * length + bytes(1))
     if fits:
-        assert fetch_argv(k, p, old) == [b"x" * length] * count
+        assert fetch_argv(k.usercopy, p.space, old) == [b"x" * length] * count
     else:
         with pytest.raises(BadAddress):
-            fetch_argv(k, p, old)
+            fetch_argv(k.usercopy, p.space, old)
     bench.exec(SH)
 
 
@@ -265,7 +265,7 @@ def test_text_of_a_file_that_programs_may_store_to_is_not_shared(bench: Bench, s
     k, p = bench.k, bench.p
     ip = Inode(k, 1, 9)
     ip.writable_mappings = int(stored_to)
-    new = kernel_exec._build(k, p, [b"sh"], ip, lambda offset, n: SH[offset : offset + n])
+    new = k.exec._build(p, [b"sh"], ip, lambda offset, n: SH[offset : offset + n])
     assert bool(k.text.inodes.get(ip)) != stored_to
     k.vm.free_user(new.space, new.space.sz)
     k.text.drop(ip)
@@ -280,7 +280,7 @@ def test_the_machines_own_program_is_that_of_process_1_and_of_its_child_till_tha
     child, other = Family("init", init), Family("sh", init)
     cases = [(init, True), (child, True), (other, False), (Family("init", child), False)]
     for p, starts in cases:
-        assert kernel_exec._is_start(p) == starts  # type: ignore[arg-type]
+        assert Exec._is_start(p) == starts  # type: ignore[arg-type]
 
 
 def test_out_of_memory_at_every_allocation(bench: Bench) -> None:

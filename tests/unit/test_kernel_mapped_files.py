@@ -27,12 +27,13 @@ from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.mm.cow import CopyOnWrite
 from kernel.mm.fault import Pager
-from kernel.mm.mmap import AROUND, MMAP_TOP, UNMAPPED_MAX, Mmap, sys_mmap, sys_mprotect, sys_msync, sys_munmap
+from kernel.mm.mmap import AROUND, MMAP_TOP, Mmap
 from kernel.mm.pagetable import VirtualMemory, pa_of
 from kernel.mm.space import AddressSpace
 from kernel.mm.superpage import Superpages
 from kernel.mm.usercopy import UserCopy
 from kernel.xv6 import sysfile
+from kernel.xv6.sysmem import UNMAPPED_MAX, sys_mmap, sys_mprotect, sys_msync, sys_munmap
 
 RW = PROT_READ | PROT_WRITE
 BASE = MMAP_TOP - 64 * PGSIZE & -AROUND  # a window of pages that are mapped around a fault begins here
@@ -60,9 +61,25 @@ def run(content: bytes, program: Callable[[Any, Any], None]) -> Any:
     k.vm = VirtualMemory(k.ram, k.frames, k.drop_code)
     k.vm.superpages = superpages = Superpages(k.ram, k.frames, k.vm, k.counts)
     k.cow = CopyOnWrite(k.ram, k.frames, k.vm, superpages, k.counts)
-    k.pager, k.mmap, k.procs = Pager(k), Mmap(k), Procs()
+    k.procs = Procs()
+    k.mmap = Mmap(
+        k.ram,
+        k.frames,
+        k.vm,
+        k.cow,
+        k.counts,
+        k.drop_code,
+        k.pages,
+        k.fs,
+        k.log,
+        lambda: [p.space for p in k.procs],
+        lambda space: k.procs.kill(k.procs.of(space).pid),
+        lambda space, why: k.lost.append((k.procs.of(space), str(why))),
+    )
+    k.lost = []
+    k.pager = Pager(k.vm, k.cow, superpages, k.counts, k.mmap.page_in)
     k.usercopy = UserCopy(k.ram, k.clock, k.frames, k.vm, k.drop_code, k.pager.fault, lambda: None)
-    k.pages.on_truncate, k.usyscall = k.mmap.truncated, False
+    k.pages.on_truncate = k.mmap.truncated
 
     def with_space(k: FakeKernel, p: FakeProc) -> None:
         process(k, p)
@@ -290,10 +307,8 @@ def test_stores_that_are_lost_are_told_and_nobody_sees_them_in_the_file() -> Non
             raise SyscallError(5, "the disk is full")
 
         k.fs.write_page = fails
-        lines: list[str] = []
-        k.printf = lines.append
         sys_munmap(k, p, at, PGSIZE)
-        assert lines == [f"{p.pid} with_space: stores to a mapped file are lost: EIO: the disk is full\n"]
+        assert k.lost == [(p, "EIO: the disk is full")]
         with k.fs.locked(ip):
             assert k.fs.readi(ip, 0, 4) == pattern(4)
 
@@ -306,7 +321,7 @@ def test_a_fixed_mapping_begins_at_the_heap_at_the_lowest_and_ends_at_the_top() 
         anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
         for at in (3 * PGSIZE, MMAP_TOP - 2 * PGSIZE):
             assert sys_mmap(k, p, at, 2 * PGSIZE, RW, anonymous, -1, 0) == at
-            assert k.mmap.lowest(p.space) == 3 * PGSIZE, "where the heap must end"
+            assert p.space.heap_max == 3 * PGSIZE, "where the heap must end"
 
     run(b"", program)
 

@@ -39,9 +39,10 @@ from kernel.fs.file import DeviceFile, InodeFile
 from kernel.fs.pipe import Pipe, PipeEnd
 from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
-from kernel.mm.mmap import MMAP_TOP, sys_mmap, sys_mprotect, sys_msync, sys_munmap
+from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
+from kernel.xv6.sysmem import sys_mmap, sys_mprotect, sys_msync, sys_munmap
 from toolchain import image
 
 RW = PROT_READ | PROT_WRITE

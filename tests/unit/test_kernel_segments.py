@@ -21,7 +21,7 @@ from kernel.errors import SyscallError
 from kernel.mm.pagetable import pgroundup
 from kernel.mm.space import AddressSpace
 from kernel.proc import Proc
-from kernel.xv6.sysproc import sys_sbrk
+from kernel.xv6.sysmem import sys_sbrk
 
 MEM_MIB = 14  # five superpages, and some hundred frames
 MAX = (1 << 64) - 1

@@ -3,6 +3,8 @@
 The page tables themselves are read with emu/cpu/sv39.py, the specification's walk and not the kernel's.
 """
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,8 +54,11 @@ class Machine:
         self.superpages = Superpages(self.ram, self.frames, self.vm, self.counts)
         self.vm.superpages = self.superpages
         self.cow = CopyOnWrite(self.ram, self.frames, self.vm, self.superpages, self.counts)
-        self.mmap = Mmap(self)  # type: ignore[arg-type]
-        self.pager = Pager(self)  # type: ignore[arg-type]
+        nothing: Any = None
+        args = (nothing, nothing, nothing, tuple, nothing, nothing)  # of files, and of whom spaces belong to
+        mmap = Mmap(self.ram, self.frames, self.vm, self.cow, self.counts, self.drop_code, *args)
+        self.mmap = mmap
+        self.pager = Pager(self.vm, self.cow, self.superpages, self.counts, mmap.page_in)
         self.usercopy = UserCopy(
             self.ram, self.clock, self.frames, self.vm, self.drop_code, self.pager.fault, self.rest
         )

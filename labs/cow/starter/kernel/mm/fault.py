@@ -1,8 +1,12 @@
-"""Page faults: which page a process was promised, and how it gets it.
+"""Page faults: the one place where it is decided which page a program was promised, and how it gets it.
 
-Called where the hart faulted in user mode (trap.py) and where the kernel copies for a program
-(usercopy.py).  What is below `AddressSpace.sz` and not mapped was promised by sbrk: it is a page of zeroes,
-made at the first touch.  Everything else is a mistake of the program.
+Called where the hart faulted in user mode (trap.py) and where the kernel copies for a program (usercopy.py):
+
+    at the address                   for               what is done
+    an entry                                           nothing: the program did what it may not
+    no entry, below `sz`             a load or store   a page of zeroes: sbrk promised it
+    no entry, in a Vma               what it allows    a page of the file, or zeroes (mmap.py)
+    no entry, elsewhere                                nothing: it was not promised
 """
 
 
@@ -14,18 +18,17 @@ class Pager:
         """
         if not 0 <= va < MAXVA:
             return False
-        vm = self._k.vm
-        if vm.pte(space, va) & PTE_V:
+        if self._vm.pte(space, va) & PTE_V:
             return False
         try:
             if va < space.sz and access != PTE_X:
-                vm.map_new(space, va & ~PGMASK, PTE_R | PTE_W)
-                self._k.counts.zero_filled += 1
+                self._vm.map_new(space, va & ~PGMASK, PTE_R | PTE_W)
+                self._counts.zero_filled += 1
                 return True
         except OutOfMemory:
             return False
         vma = space.vmas.find(va)
-        return vma is not None and self._k.mmap.page_in(space, vma, va, access)
+        return vma is not None and self._page_in(space, vma, va, access)
 
     def touch(self, space: AddressSpace, va: int) -> int:
         """The PTE of the page at `va` after it was faulted in if need be; 0 where there is none.
@@ -33,12 +36,12 @@ class Pager:
         A piece of heap of which nothing was touched yet gets a superpage: for pgpte, by which programs look
         for superpages.
         """
-        vm, piece = self._k.vm, va & ~SUPERPGMASK
+        vm, piece = self._vm, va & ~SUPERPGMASK
         if not 0 <= va < MAXVA:
             return 0
         try:
             if not vm.pte(space, va) and piece + SUPERPGSIZE <= pgroundup(space.sz):
-                self._k.superpages.map(space, piece, PTE_R | PTE_W)
+                self._superpages.map(space, piece, PTE_R | PTE_W)
         except OutOfMemory:
             return 0
         if not vm.pte(space, va):

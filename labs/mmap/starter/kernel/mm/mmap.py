@@ -35,15 +35,3 @@ class Mmap:
 
     def drop_all(self, space: AddressSpace) -> None:
         """End the mappings of `space`, which exits or begins another program. For you to write."""
-
-
-def sys_mmap(
-    k: "Kernel", p: "Proc", addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
-    """Map `length` bytes of a file from `offset` on, or of zeroes, into memory. For you to write."""
-    raise SyscallError(EINVAL, "not written yet")
-
-
-def sys_munmap(k: "Kernel", p: "Proc", addr: int, length: int) -> int:
-    """End the mappings, or parts of them, in a range of addresses. For you to write."""
-    raise SyscallError(EINVAL, "not written yet")
