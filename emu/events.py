@@ -1,7 +1,7 @@
-"""What is to happen later: one queue, ordered by virtual time, then by the order of asking.
+"""The event queue: functions to be called later, ordered by virtual time, then by the order of insertion.
 
-Devices and the machine put functions in; only the machine loop takes them out, with `run_due`, between two
-guest instructions. The loop reads `next_ticks` each time it enters the engine, so that is a plain integer
+Devices and the machine insert them; only the machine loop takes them out, with `run_due`, between two guest
+instructions. The loop reads `next_ticks` each time it enters the engine, so that is a plain integer
 that is right at any moment. All times are in clock ticks (emu/clock.py), without end. Nothing here depends
 on hash or address order, so the same calls give the same run.
 """
@@ -61,7 +61,7 @@ class EventQueue:
         return count
 
     def pending(self) -> list[Event]:
-        """The events that are to come, in their order: for who looks at a machine that stands still."""
+        """The events to come, in their order: for reports on a machine that has stopped."""
         return [event for _, _, event in sorted(self._heap, key=lambda entry: entry[:2]) if event.pending]
 
     def _drop_cancelled(self) -> None:

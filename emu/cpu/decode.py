@@ -1,9 +1,9 @@
-"""Reads instruction words: how long they are, what they want of memory, which are floating point.
+"""Decodes instruction words: their length, which memory they access, whether they are floating point.
 
-A device is not mapped in the engine: an access to one stops the hart with pc on the instruction, and the
-machine loop decodes it here, does the access on the bus, and steps over. The reference back-end uses it to
-find the address that faulted. Only instructions that touch memory are decoded; the rest give None.
-Whether a word is floating point is asked where that is switched off, or its state marked as unchanged.
+A device is not mapped in the engine: an access to one stops the hart with pc on the instruction, and
+emu/cpu/exits.py decodes it here, does the access on the bus, and steps over. The address of a fault is found
+in the same way. Only instructions that access memory are decoded; for others the result is None.
+Whether a word is floating point matters where that is switched off, or its state is marked as unchanged.
 Source: The RISC-V Instruction Set Manual, volume I, chapters 2 (RV32I), 5 (RV64I), 8 (A), 11-12 (F, D),
 16 (C) and the tables of chapter 24.
 """

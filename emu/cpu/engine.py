@@ -1,12 +1,12 @@
-"""What the machine loop asks of an engine, and the names of the cells that both share.
+"""The interface of an engine to the machine loop, and the names of the cells that both share.
 
 An engine runs guest instructions until something needs Python.  There are two (DESIGN rule 7):
 emu/cpu/fast.py, which uses the internals of one known build of Unicorn and native hooks, and
 emu/cpu/public.py, which uses the public interface alone and is the reference.  Both must stop at the
-same instruction boundaries, leave the same registers and count the same time; emu/cpu/hart.py and
-emu/loop.py see no difference between them.
+same instruction boundaries, leave the same registers and count the same time; nothing else in emu/ sees
+a difference between them.
 
-An engine has two arrays.  `cells` is the conversation about one run; `regs` is the hart's state, as
+An engine has two arrays.  `cells` holds the parameters and results of one run; `regs` is the hart's state, as
 the emulator keeps it: x0-x31 first, then f0-f31, then the rest, one 64-bit word each.
 
 No engine takes an interrupt by itself, because the library takes them in the wrong order: it stops

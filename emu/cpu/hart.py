@@ -2,7 +2,7 @@
 
 The engine runs the instructions; this is everything about the hart that the engine leaves to Python:
 entering traps that it did not enter itself, the level of the interrupt lines, where pc is in physical
-memory.  Used by the machine loop, by the kernel (registers, satp, flushes) and by whoever looks on.
+memory.  Used by the machine loop, by the kernel (registers, satp, flushes) and by debuggers.
 Source: RISC-V privileged specification, sections 3.1.6 (mstatus), 3.1.8 (delegation), 3.1.9 (mip, mie).
 
     mstatus     12  11   8     7     5     3     1

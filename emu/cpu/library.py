@@ -1,4 +1,4 @@
-"""The one door to the unicorn package, which has no types of its own: all of it is Any behind here.
+"""The only place that imports the unicorn package, which has no type annotations: all of it is Any.
 
 Used by emu/cpu/fast.py and emu/cpu/public.py.
 """

@@ -2,10 +2,10 @@
 
 It runs wherever Unicorn does, with Python hooks, and is slow.  What the fast engine does natively (the
 clock, the stop before a deadline, entering traps) is done here in Python to the same effect; the tests
-compare the two.  Traps are not entered in the hook: it notes the cause and stops, and the machine loop
-enters the trap.  Instructions that the loop is to do, as accesses to the board's own CSRs and fence.i, always
-end a block, and such a block is not entered whole.  Only fence.i makes code that was written through another
-mapping of its page be seen; the fast engine sees it at once, as QEMU does.
+compare the two.  Traps are not entered in the hook: it notes the cause and stops, and emu/cpu/exits.py enters
+the trap.  Instructions that are done there, accesses to the board's own CSRs and fence.i, always end a block,
+and such a block is not entered whole.  Code that was written through another mapping of its page is seen
+only after a fence.i; the fast engine sees it at once, as QEMU does.
 """
 
 from array import array

@@ -1,8 +1,8 @@
-"""The page walk, as volume II of the RISC-V manual tells it (section 4.4), in Python over Ram.
+"""The page walk of the RISC-V manual, volume II, section 4.4, in Python over Ram.
 
-The engine walks by itself. This walk serves what the engine leaves to Python: the machine loop, when an
-access to a device stopped a hart, and the reference back-end, to find the cause and address of a fault.
-It only reads: setting A and D is the engine's part, and a PTE with A or D clear is good here.
+The engine walks by itself. This walk serves emu/cpu/exits.py, when an access to a device stopped a hart or a
+fault has no address yet, and the public engine, to read the code of a block.
+It only reads: setting A and D is the engine's part, and a PTE with A or D clear is valid here.
 
     satp   63   60 59       44 43                        0
            +------+-----------+---------------------------+

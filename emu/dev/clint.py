@@ -1,11 +1,11 @@
-"""The core-local interruptor: each hart's timer and software interrupt, and the time that all read.
+"""The core-local interruptor: each hart's timer and software interrupt, and the time counter.
 
     0x0000 + 4*hart   msip       bit 0 is the hart's machine software interrupt
     0x4000 + 8*hart   mtimecmp   the machine timer interrupt is high while mtime >= mtimecmp
     0xbff8            mtime      counts at 10 MHz of virtual time
 
-mtime is not counted, it is computed from the clock, so it costs nothing until somebody looks. A comparator
-in the future is an event in the queue, but for all ones, by which a kernel says that it wants none. Writing
+mtime is computed from the clock when it is read. A comparator in the future is an event in the queue, except
+for all ones, by which a kernel says that it wants no interrupt. Writing
 mtime sets an offset to the clock. Registers take aligned accesses of 4 or 8 bytes; others read 0 and change
 nothing.
 """

@@ -1,4 +1,4 @@
-"""What the bus asks of a device with registers, and how a device asks for attention.
+"""The interface of a device: registers that the bus reads and writes, and an interrupt line.
 
 A device is a block of registers that is read and written by offset. It belongs to one machine and runs
 only inside a bus access or an event. A guest may do anything to it: an access that means nothing reads 0 or

@@ -1,4 +1,4 @@
-"""What is behind a disk: 512-byte sectors kept in memory, in a file, or in memory over a file.
+"""Where a disk's bytes are kept: 512-byte sectors kept in memory, in a file, or in memory over a file.
 
 The caller of a machine makes one and hands it to the block device (emu/dev/virtio_blk.py), which alone
 reads and writes it, and never beyond its capacity. What cannot be opened, read or written is a DriveError

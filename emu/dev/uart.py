@@ -63,7 +63,7 @@ _MSR_CONNECTED: Final = 0xB0  # carrier, data set ready, clear to send
 
 
 class UartState(NamedTuple):
-    """The chip as it stands, for who looks: to read some of its registers would change it."""
+    """The state of the chip, for reports: reading some of its registers would change it."""
 
     received: int  # bytes that wait to be read, of `capacity`
     capacity: int
@@ -94,7 +94,7 @@ class Uart(Device):
 
     @property
     def state(self) -> UartState:
-        """How it stands."""
+        """The state now."""
         return UartState(
             len(self._received), self._capacity, self._divisor, self._ier, self._lcr, self._mcr,
             self._overrun, self._reasons,

@@ -78,7 +78,7 @@ class QueueSetup:
 
 
 class TransportState(NamedTuple):
-    """A transport as it stands, for who looks: features as the driver has accepted them, bits by STATUS_*."""
+    """The state of a transport, for reports: features as the driver has accepted them, bits by STATUS_*."""
 
     status: int
     interrupt_status: int
@@ -101,7 +101,7 @@ class VirtioMmio(Device):
 
     @property
     def state(self) -> TransportState:
-        """How it stands; registers would show only the queue that is selected."""
+        """The state now; registers would show only the queue that is selected."""
         return TransportState(self._status, self._interrupt_status, self._accepted, tuple(self._queues))
 
     # What a subclass fills in.

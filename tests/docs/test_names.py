@@ -12,8 +12,8 @@ from names import ROOT, Sources, claims
 
 from toolchain import headers
 
-MAPS = sorted((ROOT / "orrery").rglob("README.md"))
-FOLDERS = sorted(path for path in ROOT.glob("*/README.md") if path.parent.name not in ("docs", "orrery"))
+MAPS = [ROOT / "emu" / "README.md", *sorted((ROOT / "orrery").rglob("README.md"))]
+FOLDERS = sorted(path for path in ROOT.glob("*/README.md") if path not in MAPS and path.parent.name != "docs")
 READMES = [ROOT / "README.md", *FOLDERS, *MAPS]
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDER = re.compile(r"NAME")  # sys_NAME and the like stand for many
