@@ -41,7 +41,7 @@ from kernel.image import KernelImage
 from kernel.mm.counts import MemoryCounts
 from kernel.mm.cow import CopyOnWrite
 from kernel.mm.fault import Pager
-from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.kalloc import FrameAllocator, FrameOwner
 from kernel.mm.mmap import Mmap
 from kernel.mm.pagecache import PageCache
 from kernel.mm.pagetable import PageTable, VirtualMemory
@@ -181,6 +181,7 @@ class Kernel:
         )
         self.trap: Final = Trap(self, board.hart)
         self.syscalls: Final = Dispatcher(self)
+        self.frame_owners: Final[tuple[FrameOwner, ...]] = (self.text, self.pages, self.mmap, self.procs)
         self.satp = 0  # of the kernel's own page table
         self.cpu_context: Final = self.image.cpu_context
         board.loop.on_gate = self.sched.enter

@@ -17,6 +17,7 @@ from kernel.abi.param import NPROC
 from kernel.abi.ps import STATE_NAMES, UNUSED, USYSCALL_DATA, ZOMBIE
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.fs.descriptors import DescriptorTable
+from kernel.mm.kalloc import Holding
 from kernel.mm.space import AddressSpace
 from kernel.thread import (
     TF_A0,
@@ -252,6 +253,11 @@ class ProcTable:
         return 0
 
     # --- reports ---
+
+    def holdings(self) -> Iterator[Holding]:
+        """See FrameOwner: the frames that the kernel has for each thread."""
+        for thread in (thread for p in self for thread in p.threads):
+            yield Holding(thread.trapframe_pa, "trapframes", f"{thread}, as its trapframe")
 
     def dump(self) -> str:
         """What ^P shows: a line for each process."""

@@ -13,8 +13,8 @@ asked for.  The owners of a superpage are counted at its first frame.
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Protocol
 
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, SUPERPGSHIFT, SUPERPGSIZE
@@ -34,6 +34,21 @@ class FrameCache(Protocol):
 
     def reclaim(self) -> bool:
         """Free some frames; False where there is none to free."""
+
+
+class Holding(NamedTuple):
+    """A frame that somebody owns: where it is, what kind of use that is, and in words who has it for what."""
+
+    pa: int
+    kind: str
+    what: str
+
+
+class FrameOwner(Protocol):
+    """Who has frames other than by an entry of a page table. The audit compares what all of them say."""
+
+    def holdings(self) -> Iterable[Holding]:
+        """Each frame that it owns, as often as it does."""
 
 
 class FrameAllocator:
@@ -64,6 +79,12 @@ class FrameAllocator:
     def available(self) -> int:
         """How many frames could be had: those without an owner, and those that caches would give up."""
         return self.free_frames + sum(cache.reclaimable for cache in self.caches)
+
+    def free_list(self) -> Iterator[int]:
+        """The frames without an owner, as the allocator keeps them."""
+        yield from self._free
+        for pa in self._supers:
+            yield from range(pa, pa + SUPERPGSIZE, PGSIZE)
 
     # --- frames ---
 

@@ -15,7 +15,7 @@ So a frame that nobody maps holds nothing that is not in the file, and the cache
 Write-back, and giving up an inode, begin transactions: the caller is in none, and holds no locks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from errno import EINVAL, ENOMEM
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +27,7 @@ from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE
 from kernel.errors import OutOfMemory, SyscallError, require
 from kernel.mm.counts import MemoryCounts
 from kernel.mm.cow import CopyOnWrite
-from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.kalloc import FrameAllocator, Holding
 from kernel.mm.pagetable import LEAF, PA_FROM_PTE_SHIFT, VirtualMemory, pa_of, pgroundup
 from kernel.mm.space import AddressSpace
 from kernel.mm.vma import Vma, VmaList
@@ -287,6 +287,17 @@ class Mmap:
         """
         if space.vmas:
             self.replace(space, 0, MMAP_TOP)
+
+    def shared_memories(self) -> list[SharedMemory]:
+        """What is behind the shared anonymous mappings, each once."""
+        memories = (vma.memory for space in self._spaces() for vma in space.vmas if vma.memory is not None)
+        return list(dict.fromkeys(memories))
+
+    def holdings(self) -> Iterator[Holding]:
+        """See FrameOwner."""
+        for memory in self.shared_memories():
+            for index, pa in memory.pages.items():
+                yield Holding(pa, "shared memory", f"memory that is mapped shared, as page {index}")
 
     def truncated(self, ip: "Inode") -> None:
         """The file became shorter: unmap what is wholly behind its end, so that a touch kills."""

@@ -12,7 +12,7 @@ holds nothing that the disk (or a buffer, which is newer) does not, and whoever 
 Directories and symbolic links stay in buffers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from errno import EIO
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
@@ -22,6 +22,7 @@ from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
 from kernel.block.device import BLOCKS_PER_REQUEST_MAX, READ
 from kernel.errors import SyscallError
 from kernel.fs.xv6fs.inode import Inode
+from kernel.mm.kalloc import Holding
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -132,6 +133,15 @@ class PageCache:
             del self._homes[pa]
             self._k.frames.free(pa)
         ip.pages.clear()
+
+    def cached(self) -> Iterator[tuple[int, Inode, int]]:
+        """Frame, inode and index of each page, the oldest first."""
+        return ((pa, ip, index) for pa, (ip, index) in self._homes.items())
+
+    def holdings(self) -> Iterator[Holding]:
+        """See FrameOwner."""
+        for pa, ip, index in self.cached():
+            yield Holding(pa, "cached files", f"the page cache, as page {index} of {ip}")
 
     @property
     def reclaimable(self) -> int:

@@ -7,13 +7,13 @@ mapping another.  They are dropped when the file changes, and are free memory ot
 takes those that nobody maps before it fails.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSIZE
 from kernel.fs.xv6fs.inode import Inode
-from kernel.mm.kalloc import FrameAllocator
+from kernel.mm.kalloc import FrameAllocator, Holding
 
 
 class TextCache:
@@ -49,6 +49,12 @@ class TextCache:
         for pa in self.inodes.pop(ip, {}).values():
             self._frames.free(pa)
         ip.text = None
+
+    def holdings(self) -> Iterator[Holding]:
+        """See FrameOwner."""
+        for ip, pages in self.inodes.items():
+            for pa in pages.values():
+                yield Holding(pa, "cached text", f"the cached text of {ip}")
 
     @property
     def reclaimable(self) -> int:

@@ -12,14 +12,14 @@ from typing import Final
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import PROT_WRITE, T_FILE
-from kernel.abi.memlayout import PGSHIFT, PGSIZE, SUPERPGMASK, SUPERPGSIZE, USYSCALL
+from kernel.abi.memlayout import PGSHIFT, PGSIZE, SUPERPGMASK, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP, SharedMemory, rights
 from kernel.mm.pagetable import pgroundup
 from kernel.mm.vma import Vma
-from orrery.inspect.frame_owners import FrameOwners, Leaf, shared_memories
+from orrery.inspect.frame_owners import FrameOwners, Leaf
 
 SECTOR_SIZE: Final = 512
 PERMISSION: Final = PTE_R | PTE_X | PTE_U
@@ -32,6 +32,7 @@ class MemoryAudit:
         self._k = k
         self._sites = sites
         self._owners = FrameOwners(k)
+        self._cached = {pa: (ip, index) for pa, ip, index in k.pages.cached()}
 
     def findings(self) -> Iterator[str]:
         """All that does not add up."""
@@ -66,9 +67,7 @@ class MemoryAudit:
     def _free_lists(self) -> Iterator[str]:
         """The free lists have each frame without an owner once."""
         frames = self._k.frames
-        free = Counter(frames._free)
-        for first in frames._supers:
-            free.update(range(first, first + SUPERPGSIZE, PGSIZE))
+        free = Counter(frames.free_list())
         for pa, times in free.items():
             if times > 1:
                 yield f"frame {pa:#x} is {times} times in the free lists"
@@ -137,7 +136,7 @@ class MemoryAudit:
             yield f"{leaf} is copied on write, but the mapping is shared"
         elif vma.shared and leaf.pa != behind:
             yield f"{leaf} maps frame {leaf.pa:#x}, but frame {behind:#x} is behind it"
-        elif leaf.pa in self._k.pages._homes and leaf.pa != behind:
+        elif leaf.pa in self._cached and leaf.pa != behind:
             yield f"{leaf} maps frame {leaf.pa:#x}, a cached page that is not the one behind it, {behind:#x}"
 
     # --- mappings ---
@@ -164,7 +163,7 @@ class MemoryAudit:
             ):
                 if counted != found:
                     yield f"{ip} counts {counted} {name}, but {found} are there"
-        for memory in shared_memories(self._k):
+        for memory in self._k.mmap.shared_memories():
             if memory.mappings != memories[memory]:
                 yield f"shared memory counts {memory.mappings} mappings, but {memories[memory]} are there"
 
@@ -182,13 +181,12 @@ class MemoryAudit:
 
     def _cache(self) -> Iterator[str]:
         """The page cache and the inodes agree on whose pages there are."""
-        homes = self._k.pages._homes
-        for pa, (ip, index) in homes.items():
+        for pa, (ip, index) in self._cached.items():
             if ip.pages.get(index) != pa or self._k.fs.inodes.get(ip.inum) is not ip:
                 yield f"the page cache has frame {pa:#x} for page {index} of {ip}, which does not know it"
         for ip in self._k.fs.inodes.values():
             for index, pa in ip.pages.items():
-                if homes.get(pa) != (ip, index):
+                if self._cached.get(pa) != (ip, index):
                     yield f"{ip} has frame {pa:#x} for page {index}, but the page cache does not"
                 if not ip.valid or ip.type != T_FILE or index << PGSHIFT >= ip.size:
                     yield f"{ip} of {ip.size} bytes and type {ip.type} has a cached page {index}"
@@ -198,9 +196,7 @@ class MemoryAudit:
 
         Behind the file's end it is zero.
         """
-        dirty = {
-            leaf.pa for leaf in self._owners.leaves if leaf.pte & PTE_D and leaf.pa in self._k.pages._homes
-        }
+        dirty = {leaf.pa for leaf in self._owners.leaves if leaf.pte & PTE_D and leaf.pa in self._cached}
         for ip in self._k.fs.inodes.values():
             for index, pa in ip.pages.items():
                 if pa in dirty or not ip.valid:

@@ -2,8 +2,8 @@
 
 Made anew for each question, by the audit, which compares it with the allocator's counts, and by the console
 monitor, which shows it.  It only reads.  The rules are those of kernel/mm/: a frame belongs to each entry of
-a page table that names it, and to each cache or shared memory that keeps it; a table that fork shares
-belongs to each of the processes, and what it maps belongs to the table, once.
+a page table that names it, and to whoever else says that it holds it (`Kernel.frame_owners`); a table that
+fork shares belongs to each of the processes, and what it maps belongs to the table, once.
 """
 
 from collections import Counter
@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_V
 from kernel.kernel import Kernel
-from kernel.mm.mmap import SharedMemory
 from kernel.proc import Proc
 from orrery.inspect.pages import INDEX_BITS, LEAF, LEVELS, TABLE_ENTRIES, target
 
@@ -42,7 +41,7 @@ class Leaf(NamedTuple):
 
 
 class FrameOwners:
-    """the frame owners of `k`, as it was when this was made."""
+    """The frame owners of `k`, as it was when this was made."""
 
     def __init__(self, k: Kernel) -> None:
         self._k: Final = k
@@ -51,7 +50,9 @@ class FrameOwners:
         self.inside: Final[dict[int, int]] = {}  # superpages, by their frames but the first
         self._owners: Final[dict[int, list[Leaf | str]]] = {}
         self._kinds: Final[dict[int, str]] = {}
-        self._caches()
+        for owner in k.frame_owners:
+            for pa, kind, what in owner.holdings():
+                self._own(pa, kind, what)
         self._kernel()
         for p in k.procs:
             self._process(p)
@@ -79,17 +80,6 @@ class FrameOwners:
         self._owners.setdefault(pa, []).append(owner)
         self._kinds.setdefault(pa, kind)
 
-    def _caches(self) -> None:
-        for ip, text in self._k.text.inodes.items():
-            for pa in text.values():
-                self._own(pa, "cached text", f"the cached text of {ip}")
-        for ip in self._k.fs.inodes.values():
-            for index, pa in ip.pages.items():
-                self._own(pa, "cached files", f"the page cache, as page {index} of {ip}")
-        for memory in shared_memories(self._k):
-            for index, pa in memory.pages.items():
-                self._own(pa, "shared memory", f"memory that is mapped shared, as page {index}")
-
     def _kernel(self) -> None:
         """The kernel's page table owns its tables and the stacks; the rest that it maps is for all to use."""
         k, stacks = self._k, {stack.va: stack for stack in self._k.procs.stacks}
@@ -104,7 +94,6 @@ class FrameOwners:
                 self._own(target(pte), "kernel stacks", text)
 
     def _process(self, p: Proc) -> None:
-        self._own(p.thread.trapframe_pa, "trapframes", f"{p}, as its trapframe")
         self._own_table(p, p.space.root, LEVELS - 1, 0)
         for va, pte, level, table_pa in self._entries(p.space.root):
             if self._is_table(pte, level):
@@ -147,9 +136,3 @@ class FrameOwners:
 def _table_text(level: int, va: int) -> str:
     last = va + (PGSIZE << INDEX_BITS * (level + 1)) - 1
     return f"as a page table of level {level}, for {va:#x} to {min(last, MAXVA - 1):#x}"
-
-
-def shared_memories(k: Kernel) -> list[SharedMemory]:
-    """What is behind the shared anonymous mappings of all processes, each once."""
-    memories = (vma.memory for p in k.procs for vma in p.space.vmas if vma.memory is not None)
-    return list(dict.fromkeys(memories))
