@@ -7,6 +7,8 @@ import pytest
 from fake_kernel import CutDrive, Deadlock, FakeKernel, FakeProc, Panic
 from unordered_disk import LastFirst, UnorderedBlk
 
+from emu.dev import virtio
+from emu.dev.virtio import Reg
 from emu.events import NEVER
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import VIRTIO0, VIRTIO_STRIDE
@@ -244,6 +246,106 @@ def test_no_device_at_the_address_is_a_panic() -> None:
     k.bus.attach(VIRTIO0 + VIRTIO_STRIDE, VIRTIO_STRIDE, _Nothing())
     with pytest.raises(Panic, match="no virtio 2 block device"):
         disk.init()
+
+
+class Transport:
+    """A device that says what `registers` say, and in STATUS what was stored but for what it `refuses`."""
+
+    takes_8_bytes = False
+
+    def __init__(self, refuses: int = 0, **registers: int) -> None:
+        self.registers = {
+            Reg.MAGIC: virtio.MAGIC,
+            Reg.VERSION: 2,
+            Reg.DEVICE_ID: 2,
+            Reg.QUEUE_NUM_MAX: QUEUE_SIZE,
+        }
+        self.registers |= {getattr(Reg, name): value for name, value in registers.items()}
+        self.refuses = refuses
+        self.stores: list[tuple[int, int]] = []
+
+    def load(self, offset: int, size: int) -> int:
+        return self.registers.get(offset, 0)
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        self.stores.append((offset, value))
+        if offset == Reg.STATUS:
+            self.registers[offset] = value & ~self.refuses
+
+
+def bring_up(transport: Transport) -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    k.bus.attach(VIRTIO0 + VIRTIO_STRIDE, VIRTIO_STRIDE, transport)
+    VirtioDisk(k, k.ram, k.bus, k.ram.base + 64 * BSIZE, VIRTIO0 + VIRTIO_STRIDE).init()
+
+
+def test_a_device_is_reset_and_told_what_the_driver_knows() -> None:
+    bring_up(device := Transport())
+    assert [value for offset, value in device.stores if offset == Reg.STATUS] == [0, 1, 3, 11, 15]
+    features = [value for offset, value in device.stores if offset == Reg.DRIVER_FEATURES]
+    assert features == [0, virtio.F_VERSION_1 >> 32]
+    assert device.stores[-2:] == [(Reg.QUEUE_READY, 1), (Reg.STATUS, 15)], "the queue is there by then"
+
+
+@pytest.mark.parametrize(
+    ("device", "why"),
+    [
+        (Transport(MAGIC=0), "no virtio 2 block device"),
+        (Transport(VERSION=1), "no virtio 2 block device"),
+        (Transport(DEVICE_ID=1), "no virtio 2 block device"),
+        (Transport(virtio.STATUS_FEATURES_OK), "refuses our features"),
+        (Transport(QUEUE_READY=1), "in use already"),
+        (Transport(QUEUE_NUM_MAX=QUEUE_SIZE - 1), "shorter than"),
+    ],
+)
+def test_a_device_that_cannot_be_driven_is_a_panic(device: Transport, why: str) -> None:
+    with pytest.raises(Panic, match=why):
+        bring_up(device)
+
+
+def test_whatever_was_in_the_rings_before_is_no_request() -> None:
+    k: Any = FakeKernel(CutDrive(IMAGE))
+    at = k.ram.base + 512 * BSIZE
+    k.ram.view(at, virtio_disk.REGION_SIZE)[:] = b"\xa5" * virtio_disk.REGION_SIZE
+    VirtioDisk(k, k.ram, k.bus, at)
+    assert bytes(k.ram.view(at, virtio_disk.REGION_SIZE)) == bytes(virtio_disk.REGION_SIZE)
+
+
+def test_an_interrupt_is_acknowledged_and_a_status_that_never_came_is_an_error() -> None:
+    def program(k: Any, p: FakeProc) -> None:
+        pa = k.ram.base + 512 * BSIZE
+        assert k.disk.transfer(READ, 3, [pa])
+        assert k.device.state.interrupt_status == 0
+        request = k.disk.submit(READ, 3, [pa])  # in the descriptors of the one before
+        (head,) = k.disk.requests
+        k.disk._finish(head)
+        assert request.done and request.failed
+
+    FakeKernel(CutDrive(IMAGE)).call(program)
+
+
+def test_at_one_interrupt_all_are_served_that_are_done_and_all_wake_for_whom_there_is_room() -> None:
+    k = FakeKernel(CutDrive(IMAGE))
+    pas = [k.ram.base + (512 + i) * BSIZE for i in range(BLOCKS_PER_REQUEST_MAX)]
+    times: dict[int, int] = {}
+
+    def all_answers_at_once() -> None:
+        while k.events.next_ticks != NEVER:
+            k.clock.advance_to(k.events.next_ticks)
+            k.events.run_due(k.clock.now)
+        k._irqs.clear()
+        k.disk.intr()
+
+    def program(k: Any, p: FakeProc, count: int) -> None:
+        requests = [k.disk.submit(READ, 0, pas) for _ in range(count)]
+        times[p.pid] = k.clock.now
+        k.disk.kick()
+        k.disk.wait(*requests)
+
+    k._wait_for_event = all_answers_at_once  # type: ignore[method-assign]
+    first, *others = [k.spawn(program, count).pid for count in (3, 1, 1, 1)]
+    k.run()
+    assert len({times[pid] for pid in others}) == 1 and times[first] < times[others[0]]
 
 
 class _Nothing:

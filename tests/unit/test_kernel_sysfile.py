@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, attempt
+from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, attempt
 from file_model import audit
 
 from kernel.abi.disk import BSIZE, MAXFILE, STAT
@@ -623,3 +623,30 @@ def test_the_last_close_gives_the_room_back_before_it_waits_for_the_disk() -> No
             c.k.fs.iput(f.ip)  # type: ignore[attr-defined]
 
     run(program)
+
+
+def test_the_links_of_a_directory_do_not_go_below_the_one_that_is_its_name() -> None:
+    """Whatever an image of others says of them."""
+
+    def program(c: Program) -> None:
+        assert c.mkdir(b"d") == 0
+        for before in (1, 2):
+            with c.k.fs.locked(c.p.files.cwd) as root:
+                root.nlink = before
+            assert c.unlink(b"d") == 0 and c.mkdir(b"e") == 0 and c.unlink(b"e") == 0
+            assert c.stat(b".")[3] == 1
+            c.mkdir(b"d")
+        c.unlink(b"d")
+
+    run(program)
+
+
+def test_an_entry_that_names_what_has_no_links_is_a_panic() -> None:
+    def program(c: Program) -> None:
+        fd = c.open(b"README", O_RDONLY)
+        with c.k.fs.locked(c.p.files.file(fd).ip) as ip:
+            ip.nlink = 0
+        c.unlink(b"README")
+
+    with pytest.raises(Panic, match="has no links"):
+        run(program)
