@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from emu.dev.device import Device, Digest, SetLevel
 from emu.dev.plic import PENDING
 from emu.ram import PAGE_SIZE, RAM_BASE
 from kernel.abi import memlayout
+from orrery.inspect.reports.devices import device_lines
 
 HERE = 0x1001_0000
 IRQ = 20
@@ -115,3 +117,15 @@ def test_whatever_the_kernel_maps_is_a_device_of_the_list() -> None:
     nodes = virt(None, lambda byte: None)
     for base, size in memlayout.DEVICES:
         assert any(node.base == base and size <= node.size for node in nodes), hex(base)
+
+
+def test_the_monitors_report_shows_a_device_that_it_does_not_know() -> None:
+    class Told(Latch):
+        def status(self) -> str:
+            return f"holds {self.value}"
+
+    board = made(Node("latch", HERE, PAGE_SIZE, IRQ, lambda parts, set_irq: Told(set_irq)))
+    console = SimpleNamespace(readers=[], room=1)
+    lines = list(device_lines(SimpleNamespace(board=board, console=console), SimpleNamespace(waiting=0)))
+    assert "0x10010000    20  latch     holds 7" in lines
+    assert [line.split()[2] for line in lines[1:6]] == ["finisher", "CLINT", "PLIC", "UART", "latch"]
