@@ -6,8 +6,6 @@ Names are imported when they are asked for, so that the command line starts with
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from orrery.version import VERSION
-
 if TYPE_CHECKING:
     from kernel.kernel import KernelPanic
     from orrery.errors import (
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
     from orrery.timetravel.rewindable import RewindableMachine as Machine
     from orrery.timetravel.rewindable import Snapshot
     from orrery.timetravel.timeline import Timeline
+    from orrery.version import VERSION as __version__
 
-__version__ = VERSION
 __all__ = [
     "BadInput",
     "CannotBoot",
@@ -47,6 +45,7 @@ __all__ = [
     "SwitchEvent",
     "SyscallEvent",
     "Timeline",
+    "__version__",
     "diff",
     "run_program",
 ]
@@ -63,12 +62,13 @@ _HOME = {  # by public name: the module, and the name there
     "Parting": ("orrery.timetravel.divergence", "Parting"),
     "Snapshot": ("orrery.timetravel.rewindable", "Snapshot"),
     "Timeline": ("orrery.timetravel.timeline", "Timeline"),
+    "__version__": ("orrery.version", "VERSION"),
     "diff": ("orrery.timetravel.difference", "diff"),
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in __all__ and name not in _HOME:
         raise AttributeError(f"module 'orrery' has no attribute {name!r}")
     module, there = _HOME.get(name, ("orrery.errors", name))
     return getattr(import_module(module), there)

@@ -187,21 +187,16 @@ class Grader:
         here = item.path.parent
         sources = self._programs or here
         try:
-            given = settings(item)
-            drive, limit_s = given.get("drive"), given.get("max_time")
+            given = dict(settings(item))
+            drive, limit_s = given.pop("drive", None), given.pop("max_time", None)
+            programs = [sources / name for name in given.pop("programs", None) or ()]
+            given.pop("points", None)  # what the test is worth; the rest is named as the pool's parameters
             return self._pool.machine(
                 drive if drive is None or isinstance(drive, bytes) else here / drive,
-                given.get("seed", 0),
-                given.get("mem_mib", 128),
-                given.get("engine", "fast"),
-                lab=given.get("lab"),
-                usyscall=given.get("usyscall", False),
-                ustack=given.get("ustack"),
-                layout=given.get("layout"),
-                programs=[sources / name for name in given.get("programs") or ()],
-                files=given.get("files"),
+                programs=programs,
                 max_time_s=self._max_time_s if limit_s is None else limit_s,
                 submission=self._programs,
+                **given,
             )
         except CompileError as error:
             return _NoMachine(error.details.replace(f"{sources}{os.sep}", "").rstrip())

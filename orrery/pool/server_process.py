@@ -23,6 +23,7 @@ from orrery.machine.debugpy_support import unfollowed
 from orrery.pool.channel import Channel, Hangup
 from orrery.pool.forked_machine import lost
 from orrery.pool.recipe import Recipe
+from orrery.pool.worker import command_line, environment_of
 from toolchain import landlock
 from toolchain.paths import ROOT, cache_dir
 
@@ -51,8 +52,7 @@ class ServerProcess:
         self._log: Final = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process runs)
         self._log_taken = 0  # bytes
         self._own: Final = Path(tempfile.mkdtemp(prefix="orrery-")).resolve() if foreign else None
-        # -P: the tree is what PYTHONPATH says, not what lies in the current directory
-        command = [sys.executable, "-P", "-u", "-m", "orrery.pool.fork_server", str(far.fileno())]
+        command = command_line("orrery.pool.fork_server", far, "-u")
         if self._own is not None:
             if not landlock.version():
                 _refuse_tracers()
@@ -112,8 +112,7 @@ def _refuse_tracers() -> None:
 
 def _environment(root: Path, own: Path | None) -> dict[str, str]:
     if own is None:
-        path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-        return {**os.environ, "PYTHONPATH": path}
+        return environment_of(root)
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {
         **passed_on,

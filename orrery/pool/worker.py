@@ -18,9 +18,25 @@ import signal
 import socket
 import sys
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 from orrery.pool import serialized_exception
 from orrery.pool.channel import Channel, Value
+
+
+def command_line(module: str, far: socket.socket, *flags: str) -> list[str]:
+    """The command that starts `module` with `far`, which it must inherit, for its channel.
+
+    `flags` are more of Python's.
+    """
+    # -P: the tree is what PYTHONPATH says, not what lies in the current directory
+    return [sys.executable, "-P", *flags, "-m", module, str(far.fileno())]
+
+
+def environment_of(root: Path) -> dict[str, str]:
+    """This process's environment, for one that imports from the source tree at `root`."""
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def channel_of_process() -> Channel:

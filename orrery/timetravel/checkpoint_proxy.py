@@ -4,9 +4,7 @@ checkpoint_server.py is at the other end.  A checkpoint process stands still unl
 its moment is that of its last answer; the timeline's cursor is the one that is asked.
 """
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +13,7 @@ from orrery.errors import CannotGoOn
 from orrery.machine.debugpy_support import unfollowed
 from orrery.pool import serialized_exception
 from orrery.pool.channel import Channel, Hangup, Value, plain
+from orrery.pool.worker import command_line, environment_of
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from toolchain.paths import ROOT
@@ -51,14 +50,12 @@ class CheckpointProxy:
     def start(cls, options: dict[str, Value]) -> tuple["CheckpointProxy", tuple[str, ...]]:
         """A new machine by `options`, which are Machine's, and its warnings. Raises what Machine does."""
         channel, far = Channel.pair()
-        path = os.pathsep.join(filter(None, (str(Path(ROOT)), os.environ.get("PYTHONPATH"))))
         with far, unfollowed():
             try:
                 process = subprocess.Popen(
-                    # -P: the tree is what PYTHONPATH says, not what lies in the current directory
-                    [sys.executable, "-P", "-m", "orrery.timetravel.checkpoint_server", str(far.fileno())],
+                    command_line("orrery.timetravel.checkpoint_server", far),
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, "PYTHONPATH": path},
+                    env=environment_of(ROOT),
                     pass_fds=[far.fileno()],
                 )
             except OSError as error:

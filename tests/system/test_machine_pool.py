@@ -336,7 +336,7 @@ def test_a_kernel_that_breaks(tmp_path: Path, same_programs: list[Path]) -> None
     stuck = "Stuck: no progress in 3 s of CPU time: it loops in kernel/xv6/sysproc.py, line "
     with MachinePool(tree) as pool:
         for name, message in (
-            ("raises", "AttributeError: 'Proc' object has no attribute 'nosuch'"),
+            ("raises", "AttributeError: 'Process' object has no attribute 'nosuch'"),
             ("panics", "I do not like it"),
             ("loops", stuck),
         ):

@@ -243,7 +243,7 @@ def test_fine(machine):
     graded = grade(tmp_path, "--orrery", "--orrery-root", tree, "-rP")
     assert graded.outcomes == {"test_panic": "failure", "test_fine": "passed"}
     report = graded.failure("test_panic")
-    assert "KernelPanic: AttributeError: 'Proc' object has no attribute 'pidd'" in report
+    assert "KernelPanic: AttributeError: 'Process' object has no attribute 'pidd'" in report
     assert re.search(r"at kernel/xv6/sysproc.py:\d+ in sys_getpid", report)
     assert re.search(r"main\S* at grader.c:4", report), "the line of C that made the call"
     assert f"orrery: source tree {tree}" in graded.out
