@@ -536,3 +536,27 @@ def test_a_long_request_of_the_disk_is_not_kept_out_by_short_ones() -> None:
     k.spawn(long)
     k.run()
     assert short == 800 and 0 <= at < 200
+
+
+def test_a_lock_that_is_released_wakes_nobody_but_the_one_who_has_it_now() -> None:
+    k: Any = FakeKernel(CutDrive(bytes(4 * BSIZE)))
+    lock = SleepLock(k, "a thing")
+    woken: list[int] = []
+
+    def program(k: Any, p: FakeProc) -> None:
+        lock.acquire()
+        if p.pid == 1:
+            k.ready.append(p)  # the others come first
+            k.current = None
+            k._scheduler.switch()
+            k.current = p
+        before = len(k.ready)
+        lock.release()
+        woken.append(len(k.ready) - before)
+
+    for _ in range(4):
+        k.spawn(program)
+    k.run()
+    assert woken == [1, 1, 1, 0]
+    with pytest.raises(AssertionError, match="only a held lock is released: lock of a thing"):
+        lock.release()
