@@ -38,6 +38,7 @@ from kernel.abi.syscalls import SYSCALLS
 from kernel.kernel import Kernel
 from kernel.proc import Proc
 from kernel.thread import TF_A7
+from kernel.xv6.personality import Xv6
 from kernel.xv6.sysproc import sys_getpid
 from toolchain import cc, image, mkfs, paths
 
@@ -111,6 +112,7 @@ class _Machine:
         self.kernel: Final = Kernel(
             self.board,
             image.kernel_elf(),
+            Xv6,
             init_argv=(b"/bench", b"getpid", FOREVER),
             modules={b"/bench": bench_program()},
         )

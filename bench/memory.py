@@ -25,7 +25,7 @@ from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE
 from kernel.abi.riscv import PTE_FLAGS, PTE_SUPER, PTE_W
 from kernel.abi.syscalls import Syscall
-from kernel.errors import OutOfMemory
+from kernel.errors import OutOfMemory, SyscallError
 from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, PageTable, pa_of
 from kernel.proc import Proc
 from orrery import Machine
@@ -100,7 +100,7 @@ class _Forgetful(Watcher):
 
 def forgetting(machine: Machine) -> None:
     """Let each exec find empty caches. To empty them takes time too, some 5 % of the row."""
-    machine.kernel.observer = _Forgetful(machine)
+    machine.kernel.hooks.observer = _Forgetful(machine)
 
 
 @cache
@@ -323,7 +323,7 @@ class _CallTimer(Watcher):
     def syscall_enter(self, p: Proc, call: Syscall) -> None:
         self._began_ns = perf_counter_ns()
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
         if call.name == self._name and p.name == PROGRAMS[-1]:
             self.took_s.append((perf_counter_ns() - self._began_ns) * NANO)
 
@@ -346,9 +346,9 @@ def plot(runs: int = PLOT_RUNS) -> Iterator[Plotted]:
 
 def _call_s(side: Side, curve: Curve, size: int, runs: int) -> float:
     timer = _CallTimer(curve.call)
-    side.machine.kernel.observer = timer
+    side.machine.kernel.hooks.observer = timer
     for _ in range(runs):
         side.run_s(f"{curve.command} {size}", 1)
-    side.machine.kernel.observer = None
+    side.machine.kernel.hooks.observer = None
     assert len(timer.took_s) == runs, f"{curve.command} makes one call of {curve.call}"
     return min(timer.took_s)

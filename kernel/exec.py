@@ -143,7 +143,7 @@ class Exec:
         tf = p.thread.tf
         tf[TF_EPC], tf[TF_SP], tf[TF_A1] = new.entry & EVEN, new.sp, new.sp
         p.name = process_name(path)
-        p.alarm = None
+        p.traits.on_exec()
 
 
 class _Program:

@@ -7,7 +7,7 @@ rest follows from the gates that the hart reaches.  RAM, from the kernel's end u
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from emu.board import Board
 from emu.clock import Clock
@@ -24,7 +24,7 @@ from kernel.abi.memlayout import (
 )
 from kernel.abi.param import CONSOLE, NBUF, NPROC, ROOTDEV, ROOTINO
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_W, PTE_X
-from kernel.abi.syscalls import LAB_YEAR, Syscall
+from kernel.abi.syscalls import LAB_YEAR
 from kernel.block.bio import BufferCache
 from kernel.dev.console import Console
 from kernel.dev.plic import PlicDriver
@@ -49,6 +49,8 @@ from kernel.mm.space import AddressSpace
 from kernel.mm.superpage import Superpages
 from kernel.mm.text import TextCache
 from kernel.mm.usercopy import UserCopy
+from kernel.observer import Hooks
+from kernel.personality import Personality
 from kernel.proc import Proc, ProcTable
 from kernel.sched import Scheduler
 from kernel.syscall import Dispatcher
@@ -63,36 +65,22 @@ FINISHER_PASS: Final = 0x5555
 FINISHER_FAIL: Final = 0x3333
 
 
-class Observer(Protocol):
-    """Who watches: strace, the hooks of orrery.Machine. It must change nothing."""
-
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
-        """Before the call is carried out; its arguments are in the trapframe."""
-
-    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
-        """After it; a call that does not return (exit) does not come here."""
-
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
-        """An exception in user mode; `mapped`: it was a page to be mapped, and the process goes on."""
-
-    def switch(self, p: Proc) -> None:
-        """The scheduler chose `p`."""
-
-
 class Kernel:
     """An xv6 kernel on `board`.
 
-    `image` is kernel/asm as an ELF file.  `init_argv` is what process 1 runs, and `modules` are programs
-    that are on no disk, by their paths: exec takes one when the machine starts, and else where there is
-    no file.  `lab` is the year of the course whose system calls there are; with `usyscall` every process
-    has a page at USYSCALL that holds its number.  `ustack` is how many pages every stack has; 0: as the
-    program asks.  `layout` is that of the disk's inodes, where the super block does not say it.
+    `image` is kernel/asm as an ELF file, `personality` makes that of every program.  `init_argv` is what
+    process 1 runs, and `modules` are programs that are on no disk, by their paths: exec takes one when
+    the machine starts, and else where there is no file.  `lab` is the year of the course whose system
+    calls there are; with `usyscall` every process has a page at USYSCALL that holds its number.  `ustack`
+    is how many pages every stack has; 0: as the program asks.  `layout` is that of the disk's inodes,
+    where the super block does not say it.
     """
 
     def __init__(
         self,
         board: Board,
         image: bytes,
+        personality: Callable[["Kernel"], Personality],
         *,
         init_argv: Sequence[bytes] = (b"/init",),
         modules: Mapping[bytes, bytes] | None = None,
@@ -111,10 +99,7 @@ class Kernel:
         self.clock: Final[Clock] = board.hart.clock
         self.image: Final = KernelImage(image, board.ram)
         self.modules: Final = dict(modules or {})
-        self.observer: Observer | None = None
-        # Called when a process is killed for an exception (scause, stval), and when one kills another.
-        self.on_crash: Callable[[Proc, int, int], None] | None = None
-        self.on_kill: Callable[[Proc, Proc], None] | None = None
+        self.hooks: Final = Hooks()
         self.init_argv = tuple(init_argv)  # may be changed until process 1 has its first turn
         board.engine.cells[e.GATE_LOW] = self.image.gates
         board.engine.cells[e.GATE_HIGH] = self.image.gates_end
@@ -155,7 +140,7 @@ class Kernel:
             self.fs,
             self.log,
             lambda: (p.space for p in self.procs),
-            lambda space: self.procs.kill(self.procs.of(space).pid),
+            lambda space: self.procs.end(self.procs.of(space)),
             self._stores_lost,
         )
         self.pager: Final = Pager(self.vm, self.cow, self.superpages, self.counts, self.mmap.page_in)
@@ -180,7 +165,8 @@ class Kernel:
             ustack,
         )
         self.trap: Final = Trap(self, board.hart)
-        self.syscalls: Final = Dispatcher(self)
+        self.syscalls: Final = Dispatcher(self, self.usercopy, self.hooks)
+        self.personality: Final = personality(self)
         self.frame_owners: Final[tuple[FrameOwner, ...]] = (self.text, self.pages, self.mmap, self.procs)
         self.satp = 0  # of the kernel's own page table
         self.cpu_context: Final = self.image.cpu_context

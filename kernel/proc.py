@@ -10,7 +10,7 @@ exit give the hart away (kernel/sched.py).
 """
 
 from collections.abc import Iterator
-from errno import EAGAIN
+from errno import EAGAIN, ECHILD, EINTR, EPERM, ESRCH
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.param import NPROC
@@ -19,6 +19,7 @@ from kernel.errors import OutOfMemory, SyscallError
 from kernel.fs.descriptors import DescriptorTable
 from kernel.mm.kalloc import Holding
 from kernel.mm.space import AddressSpace
+from kernel.personality import Personality
 from kernel.thread import (
     TF_A0,
     TF_EPC,
@@ -33,7 +34,6 @@ from kernel.thread import (
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
-    from kernel.xv6.lab import Alarm, Watch
 
 INIT_PID: Final = 1
 NAME_MAX: Final = 15  # bytes of a program's name that a process keeps
@@ -50,7 +50,7 @@ class Process:
 
     thread: Thread  # the first one
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, personality: Personality) -> None:
         self.pid: Final = pid
         self.parent: Process | None = None
         self.name = ""
@@ -60,8 +60,8 @@ class Process:
         self.reaped_status: int | None = None  # of the child that wait() returned last
         self.files: Final = DescriptorTable()
         self.space = AddressSpace()
-        self.watch: Watch | None = None  # what trace and interpose asked for
-        self.alarm: Alarm | None = None  # since the first sigalarm
+        self.personality: Final = personality
+        self.traits = personality.traits()  # what that keeps of it
 
     @property
     def state(self) -> int:
@@ -125,7 +125,7 @@ class ProcTable:
         k = self._k
         if None not in self.slots:
             raise SyscallError(EAGAIN, f"there are {NPROC} processes")
-        p = Process(self._next_pid)
+        p = Process(self._next_pid, k.personality)
         self._make_thread(p)
         try:
             usyscall_pa = k.vm.create() if k.usyscall else 0
@@ -185,8 +185,7 @@ class ProcTable:
         assert parent.files.cwd is not None, "a process that forks has a directory"
         child.files.cwd = k.fs.idup(parent.files.cwd)
         child.name = parent.name
-        child.watch = parent.watch
-        child.alarm = parent.alarm and parent.alarm.forked()
+        child.traits = parent.traits.forked()
         child.parent = parent
         k.sched.make_runnable(child.thread)
         return child.pid
@@ -220,7 +219,7 @@ class ProcTable:
                 self._k.waits.wakeup(child.parent)
 
     def wait(self, p: Process, status_va: int) -> int:
-        """Wait for a child of `p` to exit; its pid, or -1 where there is none or `p` was killed.
+        """Wait for a child of `p` to exit; its pid. Fails where there is none, or `p` is killed.
 
         The child's status goes to user address `status_va` unless that is 0; BadAddress leaves the child.
         """
@@ -235,22 +234,31 @@ class ProcTable:
                 p.reaped_status = zombie.xstate
                 self.freeproc(zombie)
                 return pid
-            if not children or p.killed:
-                return -1
+            if not children:
+                raise SyscallError(ECHILD, "it has no children")
+            if p.killed:
+                raise SyscallError(EINTR, "killed while it waited for a child")
             k.waits.sleep(p)
 
-    def kill(self, pid: int) -> int:
-        """Mark the process; it exits at its next trap return, and a sleep of it ends.
+    def kill(self, pid: int) -> Process:
+        """Let the process exit at its next trap return, and end its wait.
 
-        -1 if there is none, or it is init, without which the machine cannot go on.
+        Fails if there is none, or it is init, without which the machine cannot go on.
         """
         p = self.find(pid)
-        if p is None or p.pid == INIT_PID:
-            return -1
-        p.killed = True
-        for thread in p.threads:
-            self._k.waits.interrupt(thread)
-        return 0
+        if p is None:
+            raise SyscallError(ESRCH, f"there is no process {pid}")
+        if p.pid == INIT_PID:
+            raise SyscallError(EPERM, "init cannot be killed")
+        self.end(p)
+        return p
+
+    def end(self, p: Process) -> None:
+        """Let `p` exit at its next trap return, unless it is init."""
+        if p.pid != INIT_PID:
+            p.killed = True
+            for thread in p.threads:
+                self._k.waits.interrupt(thread)
 
     # --- reports ---
 

@@ -1,106 +1,103 @@
 """The system-call dispatcher: from the registers in a trapframe to a handler, and its result back.
 
-Made from the table in kernel/abi/syscalls.py: each call's handler is the function `sys_<name>` of one of
-the modules in HANDLERS, and each argument is fetched as its kind there says.  Whatever a program passes, a
-handler either returns an int or raises SyscallError, which the program sees as -1.
+The process's personality says what a number means and how a failure looks.  Each argument is fetched as its
+kind (kernel/abi/kinds.py) asks.  Whatever a program passes, a handler either returns an int or raises
+SyscallError, whose code stays with it up to here: whoever watches gets it, the program what its personality
+makes of it.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kernel.abi.param import MAXPATH
-from kernel.abi.syscalls import LOCK_CALLS, Syscall, c_int, table
+from kernel.abi import kinds
+from kernel.abi.kinds import Kind
+from kernel.abi.syscalls import Syscall, c_int
 from kernel.errors import SyscallError
-from kernel.proc import Proc
-from kernel.thread import TF_A0, TF_A7
-from kernel.xv6 import lab, sysfile, sysmem, sysproc
+from kernel.mm.usercopy import UserCopy
+from kernel.observer import Hooks
+from kernel.thread import TF_A0, TF_A7, Thread
 
 if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+    from kernel.proc import Process
 
 MASK32: Final = (1 << 32) - 1
 MASK64: Final = (1 << 64) - 1
-HANDLERS: Final = (sysproc, sysfile, sysmem, lab)
 
-Fetch: TypeAlias = "Callable[[Kernel, Proc, int], Any]"
+Fetch: TypeAlias = "Callable[[UserCopy, Process, Kind, int], Any]"
 
 
-def _fetch_int(k: "Kernel", p: Proc, word: int) -> int:
+def _fetch_int(usercopy: UserCopy, p: "Process", kind: Kind, word: int) -> int:
     return c_int(word)
 
 
-def _fetch_word(k: "Kernel", p: Proc, word: int) -> int:
+def _fetch_word(usercopy: UserCopy, p: "Process", kind: Kind, word: int) -> int:
     return word
 
 
-def _fetch_str(k: "Kernel", p: Proc, word: int) -> bytes:
-    return k.usercopy.copyinstr(p.space, word, MAXPATH)
+def _fetch_str(usercopy: UserCopy, p: "Process", kind: Kind, word: int) -> bytes:
+    assert isinstance(kind, kinds.Str), "the table goes by classes"
+    return usercopy.copyinstr(p.space, word, kind.size)
 
 
-FETCH: Final[dict[str, Fetch]] = {
-    "int": _fetch_int,
-    "fd": _fetch_int,
-    "str": _fetch_str,
-}  # everything else is a whole word
-
-
-class _Entry:
-    """A call with its handler and its arguments' fetchers."""
-
-    __slots__ = ("call", "fetch", "handler")
-
-    def __init__(self, call: Syscall) -> None:
-        self.call = call
-        name = f"sys_{call.name}"
-        found = [getattr(module, name) for module in HANDLERS if hasattr(module, name)]
-        assert len(found) == 1, f"{name} is defined once"
-        self.handler: Callable[..., int] = found[0]
-        self.fetch = tuple((TF_A0 + i, FETCH.get(arg.kind, _fetch_word)) for i, arg in enumerate(call.args))
+FETCH: Final[dict[type[Kind], Fetch]] = {
+    kinds.Int: _fetch_int,
+    kinds.Fd: _fetch_int,
+    kinds.Flags: _fetch_int,
+    kinds.Word: _fetch_word,
+    kinds.Str: _fetch_str,
+    kinds.Argv: _fetch_word,
+    kinds.Bytes: _fetch_word,
+    kinds.Out: _fetch_word,
+    kinds.OutBytes: _fetch_word,
+    kinds.OutInts: _fetch_word,
+    kinds.OutStat: _fetch_word,
+    kinds.OutProcesses: _fetch_word,
+}
+"""What a handler gets, by the class of an argument's kind."""
 
 
 class Dispatcher:
-    """Carries out system calls for `k`."""
+    """Carries out system calls. `k` is what every handler gets first."""
 
-    def __init__(self, k: "Kernel") -> None:
+    def __init__(self, k: Any, usercopy: UserCopy, hooks: Hooks) -> None:
         self._k = k
-        self._table: Final = {number: _Entry(call) for number, call in table(k.lab).items()}
+        self._usercopy: Final = usercopy
+        self._hooks: Final = hooks
 
-    def dispatch(self, p: Proc) -> None:
-        """Do the call that the trapframe of `p` asks for and leave its result in a0."""
-        k, tf = self._k, p.thread.tf
-        entry = self._table.get(tf[TF_A7] & MASK32)
+    def dispatch(self, thread: Thread) -> None:
+        """Do the call that the trapframe of `thread` asks for and leave its result in a0."""
+        p, tf = thread.process, thread.tf
+        entry = p.personality.table.get(tf[TF_A7] & MASK32)
         if entry is None:
-            self._unknown(p, c_int(tf[TF_A7]))
+            tf[TF_A0] = p.personality.unknown(thread, c_int(tf[TF_A7])) & MASK64
             return
-        watched = k.observer is not None or p.watch is not None
+        error: SyscallError | None = None
+        watched = self._hooks.observer is not None or p.traits.watch is not None
         try:
             if watched:
-                self._enter(p, entry.call)
-            if entry.fetch:
-                result = entry.handler(k, p, *[fetch(k, p, tf[i]) for i, fetch in entry.fetch])
+                self._enter(thread, entry.call)
+            if entry.kinds:
+                usercopy, kinds = self._usercopy, enumerate(entry.kinds, TF_A0)
+                args = [FETCH[type(kind)](usercopy, p, kind, tf[i]) for i, kind in kinds]
+                result = entry.handler(self._k, p, *args)
             else:
-                result = entry.handler(k, p)
-        except SyscallError:
-            result = -1
+                result = entry.handler(self._k, p)
+        except SyscallError as failure:
+            error, result = failure, p.personality.error(failure)
         tf[TF_A0] = result & MASK64
-        if watched or p.watch is not None:
-            self._leave(p, entry.call, result)
+        if watched or p.traits.watch is not None:
+            self._leave(thread, entry.call, result, error)
 
-    def _unknown(self, p: Proc, number: int) -> None:
-        """There is no such call: say so, and why not where it is one of the course's."""
-        absent = [call for call in LOCK_CALLS if call.number == number and self._k.lab in call.years]
-        why = "".join(f": {call.missing}" for call in absent)
-        self._k.printf(f"{p.pid} {p.name}: unknown sys call {number}{why}\n")
-        p.thread.tf[TF_A0] = MASK64
+    def _enter(self, thread: Thread, call: Syscall) -> None:
+        p = thread.process
+        if self._hooks.observer is not None:
+            self._hooks.observer.syscall_enter(p, call)
+        if p.traits.watch is not None:
+            p.traits.watch.admit(self._k, p, call)
 
-    def _enter(self, p: Proc, call: Syscall) -> None:
-        if self._k.observer is not None:
-            self._k.observer.syscall_enter(p, call)
-        if p.watch is not None:
-            p.watch.admit(self._k, p, call)
-
-    def _leave(self, p: Proc, call: Syscall, result: int) -> None:
-        if p.watch is not None:
-            p.watch.returned(self._k, p, call, result)
-        if self._k.observer is not None:
-            self._k.observer.syscall_exit(p, call, result)
+    def _leave(self, thread: Thread, call: Syscall, result: int, error: SyscallError | None) -> None:
+        p = thread.process
+        if p.traits.watch is not None:
+            p.traits.watch.returned(self._k, p, call, result)
+        if self._hooks.observer is not None:
+            self._hooks.observer.syscall_exit(p, call, result, error)

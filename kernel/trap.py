@@ -95,9 +95,9 @@ class Trap:
         scause, sepc = regs[e.SCAUSE], regs[e.SEPC]
         if scause == CAUSE_USER_ECALL:
             if p.killed:
-                k.procs.exit(p, -1)
+                p.personality.interrupted(thread)
             thread.tf[TF_EPC] = sepc + 4 & MASK64
-            k.syscalls.dispatch(p)
+            k.syscalls.dispatch(thread)
         else:
             thread.tf[TF_EPC] = sepc
             if scause & SCAUSE_INTERRUPT:
@@ -105,22 +105,22 @@ class Trap:
             else:
                 self._fault(thread, scause, regs[e.STVAL])
         if p.killed:
-            k.procs.exit(p, -1)
+            p.personality.interrupted(thread)
 
     def _fault(self, thread: Thread, scause: int, va: int) -> None:
         """An exception in user mode: map the page if it was promised, else the process dies."""
         k, p = self._k, thread.process
         access = ACCESS.get(scause)
         promised = access is not None and k.pager.fault(p.space, va, access)
-        if k.observer is not None:
-            k.observer.fault(p, scause, va, promised)
+        if k.hooks.observer is not None:
+            k.hooks.observer.fault(p, scause, va, promised)
         if not promised:
             form = "#x" if k.lab >= SHORT_NUMBERS_SINCE else "#018x"
             k.printf(f"usertrap(): unexpected scause {scause:{form}} pid={p.pid}\n")
             k.printf(f"            sepc={thread.tf[TF_EPC]:{form}} stval={va:{form}}\n")
             p.killed = True
-            if k.on_crash is not None:
-                k.on_crash(p, scause, va)
+            if k.hooks.on_crash is not None:
+                k.hooks.on_crash(p, scause, va)
 
     def _interrupt(self, scause: int, thread: Thread | None) -> None:
         """Serve a device; a timer interrupt in user mode ends the process's turn."""
@@ -130,9 +130,7 @@ class Trap:
         elif scause == TIMER:
             turn_ends = k.timer.intr()
             if thread is not None and turn_ends:
-                alarm = thread.process.alarm
-                if alarm is not None:
-                    alarm.tick(thread.process)
+                thread.process.traits.on_tick(thread)
                 k.sched.yield_(thread)
         else:
             k.panic(f"unexpected interrupt, scause {scause:#x}")

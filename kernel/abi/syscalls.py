@@ -4,17 +4,29 @@ The dispatcher, strace, the C header, the call stubs and the table in the docs a
 `SYSCALLS`.  Numbers 1-21 are xv6's, 22-34 those of the course's labs, and the calls of our own start at 64.
 The number that a program asks for is a C int, as are most arguments: the upper half of the register says
 nothing.  The labs used a number twice in different years: `table(year)` is what a kernel of that year knows,
-while header and stubs have the calls of all years.  An argument's kind says how the kernel fetches it and how
-strace prints it:
-
-    int     32-bit signed              fd     as int, names an open file
-    uint64  64-bit, printed in hex     str    address of a NUL-terminated string to read
-    buf     address of bytes to read   out    address of bytes that the call fills
-    argv    address of a NULL-terminated array of strings
+while header and stubs have the calls of all years.  An argument's kind (kernel/abi/kinds.py) says how the
+kernel fetches it and how strace prints it.
 """
 
 from dataclasses import dataclass
 from typing import Final
+
+from kernel.abi import fcntl
+from kernel.abi.kinds import (
+    Argv,
+    Bytes,
+    Fd,
+    Flags,
+    Int,
+    Kind,
+    Out,
+    OutBytes,
+    OutInts,
+    OutProcesses,
+    OutStat,
+    Str,
+    Word,
+)
 
 LAB_YEARS: Final = range(2019, 2026)
 LAB_YEAR: Final = LAB_YEARS[-1]  # the course's year where nobody asks for another
@@ -23,10 +35,10 @@ UNTIL_2023, SINCE_2024 = range(LAB_YEARS.start, 2024), range(2024, LAB_YEARS.sto
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """One argument: its C declaration's name, its kind (see above) and its C type."""
+    """One argument: its C declaration's name, its kind and its C type."""
 
     name: str
-    kind: str
+    kind: Kind
     ctype: str
 
 
@@ -50,33 +62,41 @@ class Syscall:
 
 
 def _int(name: str) -> Arg:
-    return Arg(name, "int", "int")
+    return Arg(name, Int(), "int")
 
 
 def _port(name: str) -> Arg:
-    return Arg(name, "int", "uint16")
+    return Arg(name, Int(), "uint16")
 
 
 def _str(name: str) -> Arg:
-    return Arg(name, "str", "const char *")
+    return Arg(name, Str(), "const char *")
 
 
-FD: Final = Arg("fd", "fd", "int")
+def _flags(name: str, prefix: str, lowest: int = 0) -> Arg:
+    """Bits that fcntl.py names so; those below `lowest` are values of one number."""
+    named = [(value, name) for name, value in vars(fcntl).items() if name.startswith(prefix)]
+    numbers = (*(name for value, name in named if value < lowest), str(lowest)) if lowest else ()
+    return Arg(name, Flags(tuple(pair for pair in named if pair[0] >= lowest), numbers), "int")
+
+
+FD: Final = Arg("fd", Fd(), "int")
 PATH: Final = _str("path")
 MASK: Final = _int("mask")
-PROT: Final = _int("prot")
-VA: Final = Arg("va", "uint64", "const void *")
-AREA: Final = (Arg("addr", "uint64", "void *"), Arg("len", "uint64", "size_t"))
+PROT: Final = _flags("prot", "PROT_")
+MAP_FLAGS: Final = _flags("flags", "MAP_")
+VA: Final = Arg("va", Word(), "const void *")
+AREA: Final = (Arg("addr", Word(), "void *"), Arg("len", Word(), "size_t"))
 
 SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(1, "fork"),
     Syscall(2, "exit", (_int("status"),), noreturn=True),
-    Syscall(3, "wait", (Arg("status", "out", "int *"),)),
-    Syscall(4, "pipe", (Arg("fds", "out", "int *"),)),
-    Syscall(5, "read", (FD, Arg("dst", "out", "void *"), _int("n"))),
+    Syscall(3, "wait", (Arg("status", OutInts(1, optional=True), "int *"),)),
+    Syscall(4, "pipe", (Arg("fds", OutInts(2), "int *"),)),
+    Syscall(5, "read", (FD, Arg("dst", OutBytes(), "void *"), _int("n"))),
     Syscall(6, "kill", (_int("pid"),)),
-    Syscall(7, "exec", (PATH, Arg("argv", "argv", "char **"))),
-    Syscall(8, "fstat", (FD, Arg("st", "out", "struct stat *"))),
+    Syscall(7, "exec", (PATH, Arg("argv", Argv(), "char **"))),
+    Syscall(8, "fstat", (FD, Arg("st", OutStat(), "struct stat *"))),
     Syscall(9, "chdir", (PATH,)),
     Syscall(10, "dup", (FD,)),
     Syscall(11, "getpid"),
@@ -84,31 +104,31 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     Syscall(12, "sbrk", (_int("n"), _int("mode")), returns="char *", symbol="sys_sbrk"),
     Syscall(13, "sleep", (_int("ticks"),)),
     Syscall(14, "uptime"),
-    Syscall(15, "open", (PATH, _int("omode"))),
-    Syscall(16, "write", (FD, Arg("src", "buf", "const void *"), _int("n"))),
-    Syscall(17, "mknod", (PATH, Arg("major", "int", "short"), Arg("minor", "int", "short"))),
+    Syscall(15, "open", (PATH, _flags("omode", "O_", lowest=3))),
+    Syscall(16, "write", (FD, Arg("src", Bytes(), "const void *"), _int("n"))),
+    Syscall(17, "mknod", (PATH, Arg("major", Int(), "short"), Arg("minor", Int(), "short"))),
     Syscall(18, "unlink", (PATH,)),
     Syscall(19, "link", (_str("old"), _str("new"))),
     Syscall(20, "mkdir", (PATH,)),
     Syscall(21, "close", (FD,)),
     Syscall(22, "trace", (MASK,)),
-    Syscall(23, "sysinfo", (Arg("info", "out", "struct sysinfo *"),), years=UNTIL_2023),
+    Syscall(23, "sysinfo", (Arg("info", Out(), "struct sysinfo *"),), years=UNTIL_2023),
     Syscall(23, "interpose", (MASK, PATH), years=range(2025, 2026)),
-    Syscall(24, "sigalarm", (_int("ticks"), Arg("handler", "uint64", "void (*)(void)"))),
+    Syscall(24, "sigalarm", (_int("ticks"), Arg("handler", Word(), "void (*)(void)"))),
     Syscall(25, "sigreturn"),
     Syscall(26, "symlink", (_str("target"), PATH)),
-    Syscall(27, "mmap", (*AREA, PROT, _int("flags"), FD, Arg("offset", "uint64", "off_t")), returns="void *"),
+    Syscall(27, "mmap", (*AREA, PROT, MAP_FLAGS, FD, Arg("offset", Word(), "off_t")), returns="void *"),
     Syscall(28, "munmap", AREA),
-    Syscall(30, "pgaccess", (VA, _int("n"), Arg("mask", "out", "void *")), years=UNTIL_2023),
+    Syscall(30, "pgaccess", (VA, _int("n"), Arg("mask", Out(), "void *")), years=UNTIL_2023),
     Syscall(33, "pgpte", (VA,), returns="uint64", years=SINCE_2024),
     Syscall(34, "kpgtbl", returns="void", years=SINCE_2024),
     # ours: ends the run with a status; only process 1 may call it, others get -1
     Syscall(64, "poweroff", (_int("status"),)),
     # ours: fills up to n entries of struct psinfo, returns how many processes there are
-    Syscall(65, "ps", (Arg("out", "out", "struct psinfo *"), _int("n"))),
+    Syscall(65, "ps", (Arg("out", OutProcesses(), "struct psinfo *"), _int("n"))),
     # ours: what the labs leave out of mmap
     Syscall(66, "mprotect", (*AREA, PROT)),
-    Syscall(67, "msync", (*AREA, _int("flags"))),
+    Syscall(67, "msync", (*AREA, _flags("flags", "MS_"))),
     # ours: whether a terminal is at the console, how many columns it has, and the mode of kernel/abi/tty.py
     Syscall(68, "ttymode", (FD, _int("mode"))),
 )
@@ -119,7 +139,7 @@ def c_int(word: int) -> int:
     return ((word & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
 
 
-DESTINATION: Final = Arg("dst", "uint64", "uint32")
+DESTINATION: Final = Arg("dst", Word(), "uint32")
 NET_CALLS: Final[tuple[Syscall, ...]] = (
     Syscall(29, "connect", (DESTINATION, _port("sport"), _port("dport")), years=UNTIL_2023),
     Syscall(29, "bind", (_port("port"),), years=SINCE_2024),
@@ -127,7 +147,7 @@ NET_CALLS: Final[tuple[Syscall, ...]] = (
     Syscall(
         31,
         "send",
-        (_port("sport"), DESTINATION, _port("dport"), Arg("buf", "buf", "char *"), _int("len")),
+        (_port("sport"), DESTINATION, _port("dport"), Arg("buf", Bytes(), "char *"), _int("len")),
         years=SINCE_2024,
     ),
     Syscall(
@@ -135,9 +155,9 @@ NET_CALLS: Final[tuple[Syscall, ...]] = (
         "recv",
         (
             _port("dport"),
-            Arg("src", "out", "uint32 *"),
-            Arg("sport", "out", "uint16 *"),
-            Arg("buf", "out", "char *"),
+            Arg("src", Out(), "uint32 *"),
+            Arg("sport", Out(), "uint16 *"),
+            Arg("buf", Out(), "char *"),
             _int("len"),
         ),
         years=SINCE_2024,

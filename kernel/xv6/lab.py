@@ -1,9 +1,9 @@
 """The system calls that the course's labs add, but for those about files and mappings.
 
 Called by the dispatcher (a process's `watch` before and after its calls) and, for alarms, by trap.py at a
-timer interrupt in user mode.  What they keep of a process: `watch`, shared by all that fork inherits it to
-and replaced as a whole, is None for those that nobody traces or confines, which then pay nothing; `alarm`
-is the process's own, and None until its first sigalarm.
+timer interrupt in user mode.  What they keep of a process (LabTraits): `watch`, shared by all that fork
+inherits it to and replaced as a whole, is None for those that nobody traces or confines, which then pay
+nothing; `alarm` is the process's own, and None until its first sigalarm.
 """
 
 from dataclasses import dataclass, replace
@@ -18,8 +18,9 @@ from kernel.abi.riscv import PTE_A, PTE_V
 from kernel.abi.syscalls import Syscall, c_int
 from kernel.errors import SyscallError
 from kernel.mm.pagetable import LEAF, PPN_SHIFT, TABLE_WORDS
+from kernel.personality import Traits
 from kernel.proc import Proc
-from kernel.thread import TF_A0, TF_EPC
+from kernel.thread import TF_A0, TF_EPC, Thread
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -52,9 +53,14 @@ class Watch:
             k.printf(f"{p.pid}: syscall {call.name} -> {c_int(result)}\n")
 
 
+def _watch(p: Proc) -> Watch:
+    watch = p.traits.watch
+    return watch if isinstance(watch, Watch) else Watch()
+
+
 def sys_trace(k: "Kernel", p: Proc, mask: int) -> int:
     """Print the calls in `mask` whenever `p`, or what it forks from now on, has made one."""
-    p.watch = replace(p.watch or Watch(), traced=mask & 0xFFFF_FFFF)
+    p.traits.watch = replace(_watch(p), traced=mask & 0xFFFF_FFFF)
     return 0
 
 
@@ -63,7 +69,7 @@ def sys_interpose(k: "Kernel", p: Proc, mask: int, path: bytes) -> int:
 
     The last call holds; a mask that names interpose itself makes it final.
     """
-    p.watch = replace(p.watch or Watch(), refused=mask & 0xFFFF_FFFF, allowed=path)
+    p.traits.watch = replace(_watch(p), refused=mask & 0xFFFF_FFFF, allowed=path)
     return 0
 
 
@@ -80,33 +86,59 @@ class Alarm:
     left: int = 0
     saved: bytes = b""
 
-    def tick(self, p: Proc) -> None:
-        """One more interrupt; maybe `p` goes on in the handler."""
+    def tick(self, tf: memoryview) -> None:
+        """One more interrupt; maybe the thread with this trapframe goes on in the handler."""
         if self.period and not self.saved:
             self.left -= 1
             if not self.left:
-                self.left, self.saved = self.period, bytes(p.thread.tf[TF_EPC:])
-                p.thread.tf[TF_EPC] = self.handler & EVEN
+                self.left, self.saved = self.period, bytes(tf[TF_EPC:])
+                tf[TF_EPC] = self.handler & EVEN
 
     def forked(self) -> "Alarm":
         """The child's: no alarm, but if it was born in the handler it can return from it."""
         return Alarm(saved=self.saved)
 
 
+class LabTraits(Traits):
+    """What the labs' calls keep of a process."""
+
+    alarm: Alarm | None = None  # since the first sigalarm
+
+    def forked(self) -> "LabTraits":
+        child = LabTraits()
+        child.watch = self.watch
+        child.alarm = self.alarm.forked() if self.alarm is not None else None
+        return child
+
+    def on_exec(self) -> None:
+        self.alarm = None
+
+    def on_tick(self, thread: Thread) -> None:
+        if self.alarm is not None:
+            self.alarm.tick(thread.tf)
+
+
+def _traits(p: Proc) -> LabTraits:
+    assert isinstance(p.traits, LabTraits), "only processes of xv6 make these calls"
+    return p.traits
+
+
 def sys_sigalarm(k: "Kernel", p: Proc, ticks: int, handler: int) -> int:
     """Call `handler` after each `ticks` ticks of the process's time; 0 ticks: no more."""
     if ticks < 0:
         raise SyscallError(EINVAL, "a negative number of ticks")
-    p.alarm = replace(p.alarm or Alarm(), period=ticks, handler=handler, left=ticks)
+    traits = _traits(p)
+    traits.alarm = replace(traits.alarm or Alarm(), period=ticks, handler=handler, left=ticks)
     return 0
 
 
 def sys_sigreturn(k: "Kernel", p: Proc) -> int:
     """Go on where the alarm came, with all registers: the result is the a0 of that moment."""
-    if p.alarm is None or not p.alarm.saved:
+    alarm = _traits(p).alarm
+    if alarm is None or not alarm.saved:
         raise SyscallError(EINVAL, "no handler is running")
-    p.thread.tf[TF_EPC:] = memoryview(p.alarm.saved).cast("Q")
-    p.alarm.saved = b""
+    p.thread.tf[TF_EPC:] = memoryview(alarm.saved).cast("Q")
+    alarm.saved = b""
     return p.thread.tf[TF_A0]
 
 

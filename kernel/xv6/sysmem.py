@@ -39,7 +39,7 @@ def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
     old = p.space.sz
     if n > 0:
         if old + n > p.space.heap_max:
-            return -1
+            raise SyscallError(ENOMEM, f"{n} bytes more")
         if _at_once(k.lab, n, mode):
             k.vm.grow(p.space, old, old + n, PTE_R | PTE_W)
         p.space.sz = old + n

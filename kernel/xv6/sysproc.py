@@ -1,11 +1,12 @@
 """The system calls about processes and time. See kernel/syscall.py for how they are called."""
 
+from errno import EINTR, EPERM
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.param import MAXARG
 from kernel.abi.ps import PSINFO
-from kernel.errors import BadAddress
+from kernel.errors import BadAddress, SyscallError
 from kernel.mm.space import AddressSpace
 from kernel.mm.usercopy import UserCopy
 from kernel.proc import INIT_PID, Proc, name_bytes
@@ -36,12 +37,11 @@ def sys_wait(k: "Kernel", p: Proc, status_va: int) -> int:
 
 
 def sys_kill(k: "Kernel", p: Proc, pid: int) -> int:
-    """0, or -1 where there is no such process."""
-    victim = k.procs.find(pid)
-    result = k.procs.kill(pid)
-    if result == 0 and victim is not None and k.on_kill is not None:
-        k.on_kill(victim, p)
-    return result
+    """End another process, or the caller."""
+    victim = k.procs.kill(pid)
+    if k.hooks.on_kill is not None:
+        k.hooks.on_kill(victim, p)
+    return 0
 
 
 def sys_getpid(k: "Kernel", p: Proc) -> int:
@@ -50,7 +50,7 @@ def sys_getpid(k: "Kernel", p: Proc) -> int:
 
 
 def sys_exec(k: "Kernel", p: Proc, path: bytes, argv_va: int) -> int:
-    """argc of the new program; -1 in the old one."""
+    """argc of the new program."""
     return k.exec.run(p, path, fetch_argv(k.usercopy, p.space, argv_va))
 
 
@@ -67,12 +67,14 @@ def fetch_argv(usercopy: UserCopy, space: AddressSpace, va: int) -> list[bytes]:
 
 
 def sys_sleep(k: "Kernel", p: Proc, ticks: int) -> int:
-    """0 after so many ticks, -1 if killed before."""
+    """Wait for so many ticks."""
     until = k.timer.ticks + max(ticks, 0)
     queue = WaitQueue(k.waits, Ticks(until))
     while k.timer.ticks < until and not p.killed:
         k.waits.wait(queue, until=until * MTIME_PER_TICK)
-    return 0 if k.timer.ticks >= until else -1
+    if k.timer.ticks < until:
+        raise SyscallError(EINTR, "killed while it slept")
+    return 0
 
 
 def sys_uptime(k: "Kernel", p: Proc) -> int:
@@ -83,7 +85,7 @@ def sys_uptime(k: "Kernel", p: Proc) -> int:
 def sys_poweroff(k: "Kernel", p: Proc, status: int) -> int:
     """End the run with this status. Only for process 1."""
     if p.pid != INIT_PID:
-        return -1
+        raise SyscallError(EPERM, "only process 1 may end the run")
     k.log.drain()
     k.poweroff(status)
     return 0

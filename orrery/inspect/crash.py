@@ -52,9 +52,9 @@ class Crashes:
         self._tell: Final = tell
         self._programs: Final = stacks.Programs(machine)
         self._told = 0
-        machine.kernel.on_crash = machine.hub.guarded(self._crashed)
+        machine.kernel.hooks.on_crash = machine.hub.guarded(self._crashed)
         if kills:
-            machine.kernel.on_kill = machine.hub.guarded(self._killed)
+            machine.kernel.hooks.on_kill = machine.hub.guarded(self._killed)
 
     def _crashed(self, p: Proc, scause: int, va: int) -> None:
         if self._told > REPORTS_MAX:

@@ -1,16 +1,18 @@
 """System calls in words: the arguments of a call as a person reads them, for strace and for hooks.
 
-Arguments are decoded by their kinds in kernel/abi/syscalls.py.  Memory is read with `peek`, which follows
-the page table and maps nothing, so whoever watches leaves no trace.  What the kernel reads is decoded
-before the call, because exec replaces it; what it fills in, after.
+Each argument is shown as its kind (kernel/abi/kinds.py) asks, by SHOW_BEFORE and SHOW_AFTER.  Memory is read
+with `peek`, which follows the page table and maps nothing, so whoever watches leaves no trace.  What the
+kernel reads is decoded before the call, because exec replaces it; what it fills in, after.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
-from kernel.abi import fcntl
+from kernel.abi import fcntl, kinds
 from kernel.abi.disk import STAT
+from kernel.abi.kinds import Kind
 from kernel.abi.memlayout import PGMASK, PGSIZE
 from kernel.abi.param import MAXARG, MAXPATH
 from kernel.abi.ps import PSINFO, STATE_NAMES
@@ -23,6 +25,8 @@ from toolchain.names import shown
 SHOWN_MAX: Final = 32  # bytes of a buffer that are printed
 POINTER: Final = 8
 INT: Final = 4
+Values: TypeAlias = tuple[int, ...]
+"""The value of an argument and of those behind it."""
 _ESCAPES: Final = {
     **{ord(char): f"\\{letter}" for char, letter in zip("\n\r\t\v\f", "nrtvf", strict=True)},
     ord('"'): '\\"',
@@ -30,20 +34,7 @@ _ESCAPES: Final = {
 }
 
 
-def _constants(prefix: str) -> dict[int, str]:
-    """The names of the constants of kernel/abi/fcntl.py that begin so, by value."""
-    return {value: name for name, value in vars(fcntl).items() if name.startswith(prefix)}
-
-
-_TYPES: Final = _constants("T_")
-_ACCESS: Final = {**{mode: _constants("O_")[mode] for mode in range(3)}, 3: "3"}  # the lowest bits of omode
-_FLAGS: Final = {  # by the name of an argument: its bits
-    ("open", "omode"): {bit: name for bit, name in _constants("O_").items() if bit > 3},
-    ("mmap", "prot"): _constants("PROT_"),
-    ("mmap", "flags"): _constants("MAP_"),
-    ("mprotect", "prot"): _constants("PROT_"),
-    ("msync", "flags"): _constants("MS_"),
-}
+_TYPES: Final = {value: name for name, value in vars(fcntl).items() if name.startswith("T_")}
 
 
 def quote(data: bytes, *, more: bool = False) -> str:
@@ -103,19 +94,44 @@ class Decoder:
     # --- before the call ---
 
     def _before(self, p: Proc, syscall: Syscall, i: int, args: tuple[int, ...]) -> str | None:
-        arg, value = syscall.args[i], args[i]
-        if arg.kind == "out":
-            return None
-        if arg.kind == "str":
-            return self._string(p, value)
-        if arg.kind == "argv":
-            return self._argv(p, value)
-        if arg.kind == "buf":
-            return self._buffer(p, value, args[i + 1])
-        if arg.kind == "uint64":
-            return hex(value)
-        names = _FLAGS.get((syscall.name, arg.name))
-        return str(value) if names is None else _flags(value, names, _ACCESS if arg.name == "omode" else None)
+        kind = syscall.args[i].kind
+        return None if isinstance(kind, kinds.Out) else SHOW_BEFORE[type(kind)](self, p, kind, args[i:])
+
+    def number(self, p: Proc, kind: Kind, args: Values) -> str:
+        """A C int."""
+        return str(args[0])
+
+    def flags(self, p: Proc, kind: Kind, args: Values) -> str:
+        """An int by the names of its bits, the rest in hex."""
+        assert isinstance(kind, kinds.Flags), "the table goes by classes"
+        rest = args[0] & 0xFFFF_FFFF
+        words = []
+        if kind.lowest:
+            words.append(kind.lowest[rest & 3])
+            rest &= ~3
+        for bit, name in kind.names:
+            if rest & bit:
+                words.append(name)
+                rest &= ~bit
+        if rest or not words:
+            words.append(hex(rest) if rest else dict(kind.names).get(0, "0"))
+        return "|".join(words)
+
+    def address(self, p: Proc, kind: Kind, args: Values) -> str:
+        """A whole word."""
+        return hex(args[0])
+
+    def string(self, p: Proc, kind: Kind, args: Values) -> str:
+        """A path."""
+        return self._string(p, args[0])
+
+    def argv(self, p: Proc, kind: Kind, args: Values) -> str:
+        """The arguments of a program."""
+        return self._argv(p, args[0])
+
+    def buffer(self, p: Proc, kind: Kind, args: Values) -> str:
+        """Bytes that the call reads."""
+        return self._buffer(p, args[0], args[1])
 
     def _string(self, p: Proc, va: int) -> str:
         """A path or an argument in quotes, or its address where there is none."""
@@ -147,23 +163,31 @@ class Decoder:
     # --- after the call ---
 
     def _after(self, p: Proc, call: SystemCall, i: int, result: int) -> str:
-        va = call.args[i]
-        name = call.syscall.name
-        if name == "wait" and not va:
+        kind, args = call.syscall.args[i].kind, call.args[i:]
+        if isinstance(kind, kinds.OutInts) and kind.optional and not args[0]:
             return "NULL"
-        if result < 0:
-            return hex(va)
-        if name == "read":
-            return self._buffer(p, va, result)
-        if name == "wait":
-            return self._ints(p, va, 1)
-        if name == "pipe":
-            return self._ints(p, va, 2)
-        if name == "fstat":
-            return self._stat(p, va)
-        if name == "ps":
-            return self._processes(p, va, min(result, call.args[i + 1]))
-        return hex(va)
+        return SHOW_AFTER[type(kind)](self, p, kind, args, result) if result >= 0 else hex(args[0])
+
+    def out(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+        """Something that is not shown."""
+        return hex(args[0])
+
+    def out_bytes(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+        """As many bytes as the result says."""
+        return self._buffer(p, args[0], result)
+
+    def out_ints(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+        """A fixed number of C ints."""
+        assert isinstance(kind, kinds.OutInts), "the table goes by classes"
+        return self._ints(p, args[0], kind.count)
+
+    def out_stat(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+        """struct stat."""
+        return self._stat(p, args[0])
+
+    def out_processes(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+        """Entries of struct psinfo."""
+        return self._processes(p, args[0], min(result, args[1]))
 
     def _ints(self, p: Proc, va: int, count: int) -> str:
         data = self.peek(p, va, count * INT)
@@ -203,20 +227,25 @@ class Decoder:
 
 def _value(arg: Arg, word: int) -> int:
     """An argument as its kind says: ints are the low 32 bits, signed."""
-    return c_int(word) if arg.kind in ("int", "fd") else word
+    return c_int(word) if isinstance(arg.kind, kinds.Int) else word
 
 
-def _flags(value: int, names: dict[int, str], lowest: dict[int, str] | None) -> str:
-    """An int by the names of its bits, the rest in hex; `lowest` names the values of its two lowest bits."""
-    rest = value & 0xFFFF_FFFF
-    words = []
-    if lowest is not None:
-        words.append(lowest[rest & 3])
-        rest &= ~3
-    for bit, name in names.items():
-        if rest & bit:
-            words.append(name)
-            rest &= ~bit
-    if rest or not words:
-        words.append(hex(rest) if rest else names.get(0, "0"))
-    return "|".join(words)
+SHOW_BEFORE: Final[dict[type[Kind], Callable[[Decoder, Proc, Kind, Values], str]]] = {
+    kinds.Int: Decoder.number,
+    kinds.Fd: Decoder.number,
+    kinds.Flags: Decoder.flags,
+    kinds.Word: Decoder.address,
+    kinds.Str: Decoder.string,
+    kinds.Argv: Decoder.argv,
+    kinds.Bytes: Decoder.buffer,
+}
+"""How an argument is printed that is known before the call."""
+
+SHOW_AFTER: Final[dict[type[Kind], Callable[[Decoder, Proc, Kind, Values, int], str]]] = {
+    kinds.Out: Decoder.out,
+    kinds.OutBytes: Decoder.out_bytes,
+    kinds.OutInts: Decoder.out_ints,
+    kinds.OutStat: Decoder.out_stat,
+    kinds.OutProcesses: Decoder.out_processes,
+}
+"""How one that the call fills in is printed after it, where it did not fail."""

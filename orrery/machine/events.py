@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from emu.ram import RAM_BASE
 from kernel.abi.memlayout import PGSHIFT
 from kernel.abi.syscalls import SYSCALLS, Syscall
+from kernel.errors import SyscallError
 from kernel.kernel import Kernel
 from kernel.proc import Proc
 from kernel.thread import TF_A0
@@ -80,7 +81,7 @@ class Catcher(Watcher):
             self._tell(EventKind.EXIT, p, f"{p} calls {call.name}")
             self._end(p, p.thread.tf[TF_A0] & 0xFF)
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
         if call.name == "fork" and result > 0:
             self._tell(EventKind.FORK, p, f"{p} has a child, process {result}")
         elif call.name == "exec" and result >= 0:

@@ -13,7 +13,9 @@ from functools import partial
 from typing import ClassVar, Final, TypeAlias
 
 from kernel.abi.syscalls import Syscall
-from kernel.kernel import Kernel, Observer
+from kernel.errors import SyscallError
+from kernel.kernel import Kernel
+from kernel.observer import Observer
 from kernel.proc import Proc
 from kernel.thread import TF_EPC
 from orrery.machine.decode import Decoder, SystemCall
@@ -84,7 +86,7 @@ class Watcher:
 
     def syscall_enter(self, p: Proc, call: Syscall) -> None: ...
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None: ...
+    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None: ...
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None: ...
 
@@ -108,7 +110,7 @@ class CallWatcher(Watcher, ABC):
         else:
             self._open[p.pid] = entered
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
         entered = self._open.pop(p.pid, None)
         if entered is not None:  # None: the watcher came in the middle of the call
             self.called(entered, result, self._decoder.leave(p, entered, result))
@@ -163,17 +165,17 @@ class Hub(Watcher):
     def add(self, watcher: Observer) -> None:
         """Let `watcher` see what comes."""
         self._watchers = (*self._watchers, watcher)
-        self._kernel.observer = self
+        self._kernel.hooks.observer = self
 
     def remove(self, watcher: Observer) -> None:
         """Let `watcher` see no more."""
         self._watchers = tuple(other for other in self._watchers if other is not watcher)
-        self._kernel.observer = self if self._watchers else None
+        self._kernel.hooks.observer = self if self._watchers else None
 
     def clear(self) -> None:
         """Let nobody see any more."""
         self._watchers = ()
-        self._kernel.observer = self._kernel.on_crash = self._kernel.on_kill = None
+        self._kernel.hooks.observer = self._kernel.hooks.on_crash = self._kernel.hooks.on_kill = None
 
     def guarded(self, tell: Callable[..., None]) -> Callable[..., None]:
         """`tell`, for the kernel to call: what it raises is kept, as what a watcher raises."""
@@ -189,9 +191,9 @@ class Hub(Watcher):
         for watcher in self._watchers:
             self._guard(watcher.syscall_enter, p, call)
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
         for watcher in self._watchers:
-            self._guard(watcher.syscall_exit, p, call, result)
+            self._guard(watcher.syscall_exit, p, call, result, error)
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
         for watcher in self._watchers:

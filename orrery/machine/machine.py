@@ -26,6 +26,7 @@ from kernel.abi.memlayout import PGMASK
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
 from kernel.proc import Proc
+from kernel.xv6.personality import Xv6
 from orrery.errors import BadInput
 from orrery.machine import checks, debugpy_support, event_wait, registers
 from orrery.machine.config import MachineConfig
@@ -333,17 +334,16 @@ class Machine:
 
 
 def _kernel_of(config: MachineConfig, board: Board) -> Kernel:
+    elf = image.kernel_elf()
     return Kernel(
-        board,
-        image.kernel_elf(),
-        init_argv=config.init_argv,
-        modules=config.modules,
+        board, elf, Xv6,
+        init_argv=config.init_argv, modules=config.modules,
         lab=config.lab or LAB_YEAR,
         usyscall=config.usyscall,
         ustack=config.ustack or 0,
         layout=config.layout,
         columns=config.columns,
-    )
+    )  # fmt: skip
 
 
 def _warn(message: str) -> None:

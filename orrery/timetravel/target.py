@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kernel.abi.ps import STATE_NAMES
+from kernel.errors import SyscallError
 from kernel.proc import Proc
 from orrery.inspect.stacks import Programs
 from orrery.timetravel.execution import Execution
@@ -124,7 +125,11 @@ class Target(Execution, Mutations):
             case ChangeKind.WRITE_PHYSICAL, int(pa), bytes(data):
                 return self._memory.write_physical(pa, data)
             case ChangeKind.KILL, int(pid):
-                return self._kernel.procs.kill(pid) == 0
+                try:
+                    self._kernel.procs.kill(pid)
+                except SyscallError:
+                    return False
+                return True
             case ChangeKind.TYPE, bytes(keys):
                 self._machine.type(keys)
                 return True

@@ -24,6 +24,7 @@ from kernel.abi.ps import SLEEPING, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
 from kernel.proc import Proc
+from kernel.xv6.personality import Xv6
 from orrery.inspect.audit import Audit
 from toolchain import cc, fsimage, image, mkfs
 
@@ -80,6 +81,7 @@ class System:
         self.kernel = Kernel(
             self.board,
             image.kernel_elf(),
+            Xv6,
             init_argv=[word.encode() for word in argv],
             modules={name.encode(): elf for name, elf in (modules or {}).items()},
             lab=lab,

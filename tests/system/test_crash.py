@@ -146,7 +146,7 @@ def test_a_program_without_debug_information_has_addresses(told: tuple[Machine, 
 
 def test_a_report_changes_nothing_and_there_are_not_too_many(told: tuple[Machine, list[str]]) -> None:
     machine, reports = told
-    machine.kernel.on_crash = None
+    machine.kernel.hooks.on_crash = None
     with machine.fork() as other:
         Crashes(machine, reports.append)
         reports.clear()

@@ -17,6 +17,7 @@ import pytest
 from boot import System, workload_digest
 
 from emu.loop import Stop
+from kernel.errors import SyscallError
 from kernel.proc import Proc
 
 HERE = Path(__file__).resolve().parent
@@ -135,7 +136,7 @@ class Watcher:
     def syscall_enter(self, p: Proc, call: Any) -> None:
         self.seen.append((p.pid, call.name, self.system.board.clock.now, p.thread.tf[14:20].tolist()))
 
-    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
         self.seen.append((p.pid, result, self.system.kernel.vm.peek(p.space, 0, 16)))
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
@@ -147,7 +148,7 @@ class Watcher:
 
 def test_watched() -> None:
     with System(argv=WORKLOAD) as system:
-        watcher = system.kernel.observer = Watcher(system)
+        watcher = system.kernel.hooks.observer = Watcher(system)
         system.run()
         assert len(watcher.seen) > 500
         assert system.digest() == expected()

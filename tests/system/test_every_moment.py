@@ -20,6 +20,7 @@ from emu.events import NEVER
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.ps import RUNNABLE
 from kernel.abi.syscalls import Syscall
+from kernel.errors import SyscallError
 from kernel.proc import Proc
 from orrery import Machine
 from orrery.machine.hooks import Watcher
@@ -124,7 +125,7 @@ class Seen(Watcher):
         self.faults = self.preemptions = 0
         self._last: Proc | None = None
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
         self.calls[call.name] += result >= 0
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:

@@ -17,6 +17,7 @@ from emu.dev.drive import RamDrive
 from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.param import NFILE, NOFILE, NPROC
+from kernel.errors import SyscallError
 from kernel.mm.kalloc import FrameAllocator
 from kernel.proc import INIT_PID, Proc
 from toolchain import fsimage
@@ -97,7 +98,7 @@ class FailEach:
         self.calls = calls
         self.attempts: dict[str, int] = {}
         self.free_before = 0
-        system.kernel.observer = self
+        system.kernel.hooks.observer = self
 
     def syscall_enter(self, p: Proc, call: Any) -> None:
         if p.name == "short" and call.name in self.calls:
@@ -110,7 +111,7 @@ class FailEach:
         while self.system.kernel.frames.reclaim():
             pass
 
-    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
         frames = self.system.kernel.frames
         if "alloc" not in vars(frames):
             return
@@ -146,7 +147,7 @@ def test_out_of_memory_at_every_allocation_of_a_call() -> None:
         before = system.account()
         failing = FailEach(system, {"fork", "exec", "mprotect", "munmap", "sbrk", "read"})
         printed = system.sh("short")
-        system.kernel.observer = None
+        system.kernel.hooks.observer = None
         lines = r"fork \d+\nexec\nmprotect \d+\nmunmap \d+\nsbrk \d+\nread \d+\n"
         assert re.fullmatch(lines, printed), printed
         assert failing.attempts["fork"] >= 9, "trapframe, page of the stack, tables for heap and mapping"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from kernel.abi import kinds
 from kernel.abi.syscalls import BY_NAME, LAB_YEAR, SYSCALLS, Arg, Syscall
 from orrery import Machine
 from orrery.inspect.audit import Audit, track_allocations
@@ -78,11 +79,11 @@ def words(arg: Arg, call: Syscall) -> st.SearchStrategy[str]:
     ints = st.sampled_from(INTS)
     mapped = st.builds("{}{}".format, st.sampled_from(MAPPINGS), st.sampled_from(INSIDE))
     addresses = st.one_of(st.sampled_from(ADDRESSES), mapped)
-    if arg.kind in ("int", "fd"):
+    if isinstance(arg.kind, kinds.Int):
         return ints
-    if arg.kind == "str":
+    if isinstance(arg.kind, kinds.Str):
         return st.one_of(st.sampled_from(PATHS).map(lambda path: f'(uint64)"{path}"'), addresses)
-    if arg.kind == "argv":
+    if isinstance(arg.kind, kinds.Argv):
         vectors = st.sampled_from(("(uint64)arguments", "(uint64)bad_arguments"))
         return st.one_of(vectors, addresses)
     return addresses
@@ -180,9 +181,9 @@ ALL_ADDRESSES = (*ADDRESSES, *(base + offset for base in MAPPINGS for offset in 
 
 def wrong(arg: Arg, call: Syscall) -> tuple[str, ...]:
     """All that is tried for one argument."""
-    if arg.kind == "str":
+    if isinstance(arg.kind, kinds.Str):
         return tuple(f'(uint64)"{path}"' for path in PATHS) + ALL_ADDRESSES
-    return OWN_WORDS.get((call.name, arg.name), INTS if arg.kind in ("int", "fd") else ALL_ADDRESSES)
+    return OWN_WORDS.get((call.name, arg.name), INTS if isinstance(arg.kind, kinds.Int) else ALL_ADDRESSES)
 
 
 def one_at_a_time() -> list[str]:

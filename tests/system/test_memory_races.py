@@ -12,6 +12,7 @@ from boot import ENGINES, System, image_with, program
 from trouble import Trouble
 
 from emu.dev.drive import RamDrive
+from kernel.errors import SyscallError
 from kernel.proc import Proc
 from orrery import Machine
 from orrery.inspect.audit import Audit
@@ -23,7 +24,7 @@ class ColdBuffers:
     def __init__(self, machine: Machine, call: str) -> None:
         self.machine = machine
         self.call = call
-        machine.kernel.observer = self
+        machine.kernel.hooks.observer = self
 
     def syscall_enter(self, p: Proc, call: Any) -> None:
         if call.name == self.call:
@@ -31,7 +32,7 @@ class ColdBuffers:
                 if not buf.refcnt:
                     buf.valid = False
 
-    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
         pass
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:

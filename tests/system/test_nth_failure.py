@@ -185,7 +185,7 @@ class FailWriteBack:
         self.machine = machine
         self.drive = drive
         self.calls = 0
-        machine.kernel.observer = self
+        machine.kernel.hooks.observer = self
 
     def syscall_enter(self, p: Proc, call: Any) -> None:
         if call.name in ("msync", "munmap"):
@@ -194,7 +194,7 @@ class FailWriteBack:
             self.calls += 1
             self.drive.arm("read", self.calls if call.name == "msync" else 1)
 
-    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
         self.drive.left = {}
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
@@ -220,7 +220,7 @@ def test_a_read_fails_in_write_back() -> None:
         ), printed
         assert failing.calls >= 3 and int(printed.split()[1]) == failing.calls - 1 >= 2
         assert machine.kernel.counts.pages_written - written >= 3
-        machine.kernel.observer = None
+        machine.kernel.hooks.observer = None
         check_books(machine, {}, "write-back")
         files = fsimage.FsImage(drive.read(0, drive.capacity))
         assert files.read("/file")[:: 5 * PGSIZE] == b"\0mmm"

@@ -12,6 +12,7 @@ from debugged import Session, init
 from orrery_cli import INCLUDES, orrery
 
 from kernel.kernel import KernelPanic
+from kernel.personality import Traits
 from kernel.proc import NAME_MAX, Process, name_bytes, process_name
 from orrery import Machine
 from orrery.debugger.commands.run import to_main
@@ -118,7 +119,7 @@ def test_bytes_for_programs_and_lines_for_people(name: bytes, elf: bytes) -> Non
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_name_keeps_its_bytes_on_every_way(name: bytes) -> None:
-    p = Process(0)
+    p = Process(0, SimpleNamespace(traits=Traits))  # type: ignore[arg-type]
     p.name = process_name(b"/dir/" + name)
     assert name_bytes(p) == name[:NAME_MAX] and process_name(name) == p.name
     assert f"{p}" == f"process 0 ({shown(p.name)})", "a report is made in the kernel and in orrery/ alike"

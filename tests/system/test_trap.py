@@ -18,6 +18,7 @@ from emu.loop import Stop
 from kernel.abi import elf
 from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.riscv import PTE_R, PTE_U, PTE_V
+from kernel.errors import SyscallError
 from kernel.kernel import KernelPanic
 from kernel.proc import Proc
 from kernel.thread import CONTEXT_RA, CONTEXT_SP, TF_EPC
@@ -104,7 +105,7 @@ def test_each_system_call_takes_the_trampoline_once(engine: str) -> None:
 
     with alone("calls.S", engine) as system:
         calls = CountCalls()
-        system.kernel.observer = calls
+        system.kernel.hooks.observer = calls
         step_to(system, at["first_call"])
         marks, regs = Marks(system), system.board.hart.regs
         passed: Counter[str] = Counter()
@@ -125,7 +126,7 @@ class CountCalls:
     def syscall_enter(self, p: Proc, call: Any) -> None:
         self.entered += 1
 
-    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
         pass
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
@@ -147,7 +148,7 @@ def test_no_system_call_without_the_trampoline_in_ram(broken: str) -> None:
                 system.board.ram.u32[(pa - system.board.ram.base) // 4] = ILLEGAL
                 system.kernel.drop_code(pa, pa + 4)
             calls = CountCalls()
-            system.kernel.observer = calls
+            system.kernel.hooks.observer = calls
             if not spoil:
                 system.run(limit_s=FREE_RUN_S)
                 assert calls.entered == 8 and regs[e.PC] == at["loop"]
@@ -199,7 +200,7 @@ def test_trapframe_in_ram_says_where_to_go_on() -> None:
     for how in (lambda system: None, change):
         with suspended(how) as system:
             calls = CountCalls()
-            system.kernel.observer = calls
+            system.kernel.hooks.observer = calls
             system.run()
             entered.append(calls.entered)
             assert system.board.exit_code == RESUMED_STATUS

@@ -9,6 +9,7 @@ from typing import Any
 
 from boot import System
 
+from kernel.errors import SyscallError
 from kernel.proc import Proc
 
 
@@ -26,12 +27,12 @@ class Trouble:
 
     def __post_init__(self) -> None:
         k = self.system.kernel
-        k.observer = self if self.cold else None
+        k.hooks.observer = self if self.cold else None
         self.real = k.frames.alloc
         k.frames.alloc = self.alloc  # type: ignore[method-assign]
 
     def end(self) -> None:
-        self.system.kernel.observer = None
+        self.system.kernel.hooks.observer = None
         self.system.kernel.frames.alloc = self.real  # type: ignore[method-assign]
 
     def alloc(self) -> int:
@@ -50,7 +51,7 @@ class Trouble:
             for buf in self.system.kernel.cache.buffers.values():
                 buf.valid = buf.valid and buf.refcnt > 0
 
-    def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
         pass
 
     def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:

@@ -17,6 +17,7 @@ from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
 from kernel.mm.kalloc import SUPER_FRAMES
 from kernel.proc import Proc
+from kernel.xv6.personality import Xv6
 from toolchain import image
 
 MEM_MIB = 4  # so that asking for too much fails soon
@@ -27,7 +28,7 @@ class Bench:
 
     def __init__(self, mem_mib: int = MEM_MIB, **options: int) -> None:
         board = Board(mem_mib, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
-        self.k = Kernel(board, image.kernel_elf(), **options)  # type: ignore[arg-type]
+        self.k = Kernel(board, image.kernel_elf(), Xv6, **options)  # type: ignore[arg-type]
         self.k.start()
         self.p: Proc = self.k.procs.init
         self.free = self.k.frames.free_frames

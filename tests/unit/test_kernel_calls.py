@@ -1,5 +1,6 @@
 """The dispatcher and the calls on processes and memory, without a hart: registers in, registers out."""
 
+from errno import EBADF, ECHILD, ESRCH
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from emu.board_map import virt
 from emu.cpu.csr import MTIME_TICKS
 from emu.cpu.public import PublicEngine
 from emu.dev.drive import RamDrive
+from kernel.abi import kinds
 from kernel.abi.memlayout import MAXVA, PGSIZE, SUPERPGSIZE, TRAPFRAME, USYSCALL
 from kernel.abi.param import MAXPATH, PGACCESS_MAX
 from kernel.abi.ps import PSINFO, SYSINFO
@@ -19,10 +21,14 @@ from kernel.fs.xv6fs.inode import Inode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP
 from kernel.proc import Proc
+from kernel.syscall import FETCH
 from kernel.thread import TF_A0, TF_A7, TF_EPC, TF_SP
 from kernel.timer import MTIME_PER_TICK
 from kernel.xv6.lab import sys_pgaccess, sys_sigalarm, sys_sigreturn, sys_sysinfo
+from kernel.xv6.personality import Xv6
 from kernel.xv6.sysmem import SMALL_STEP_MAX
+from orrery.machine import hooks
+from orrery.machine.decode import SHOW_AFTER, SHOW_BEFORE
 from toolchain import image
 
 U64 = (1 << 64) - 1
@@ -33,7 +39,7 @@ EAGER, LAZY = 1, 2
 def kernel(**options: Any) -> Kernel:
     """A kernel that has started, with process 1 running."""
     board = Board(16, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
-    k = Kernel(board, image.kernel_elf(), **options)
+    k = Kernel(board, image.kernel_elf(), Xv6, **options)
     k.start()
     p = k.procs.init
     k.sched.ready.remove(p.thread)
@@ -61,7 +67,7 @@ def call(k: Kernel, number: int | str, *args: int, p: Proc | None = None) -> int
     p.thread.tf[TF_A7] = BY_NAME[number].number if isinstance(number, str) else number
     for i, arg in enumerate(args):
         p.thread.tf[TF_A0 + i] = arg & U64
-    k.syscalls.dispatch(p)
+    k.syscalls.dispatch(p.thread)
     return int(p.thread.tf[TF_A0])
 
 
@@ -119,10 +125,10 @@ def test_who_watches_sees_each_call_begin_and_end_with_its_result(k: Kernel) -> 
         def syscall_enter(self, p: Proc, call: Any) -> None:
             seen.append(("enter", call.name, None))
 
-        def syscall_exit(self, p: Proc, call: Any, result: int) -> None:
+        def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
             seen.append(("exit", call.name, result))
 
-    k.observer = Watcher()  # type: ignore[assignment]
+    k.hooks.observer = Watcher()  # type: ignore[assignment]
     call(k, "getpid")
     call(k, "close", 5)
     call(k, 0)
@@ -377,7 +383,7 @@ def test_uptime_is_an_int_of_ticks(k: Kernel) -> None:
 
 def test_a_kill_is_told_with_who_did_it_to_whom(k: Kernel) -> None:
     told: list[tuple[int, int]] = []
-    k.on_kill = lambda victim, killer: told.append((victim.pid, killer.pid))
+    k.hooks.on_kill = lambda victim, killer: told.append((victim.pid, killer.pid))
     other = child(k)
     assert call(k, "kill", other.pid) == 0 and call(k, "kill", 99) == U64
     assert told == [(other.pid, 1)]
@@ -392,25 +398,25 @@ def test_an_alarm_comes_after_each_period_and_not_while_its_handler_runs(k: Kern
     p = k.procs.init
     p.thread.tf[TF_EPC], p.thread.tf[TF_A0] = 0x100, 0xABC
     assert sys_sigalarm(k, p, 2, 0x401) == 0
-    assert p.alarm is not None
+    assert p.traits.alarm is not None
     for _ in range(2):
-        p.alarm.tick(p)
+        p.traits.alarm.tick(p.thread.tf)
         assert p.thread.tf[TF_EPC] == 0x100
-        p.alarm.tick(p)
+        p.traits.alarm.tick(p.thread.tf)
         assert p.thread.tf[TF_EPC] == 0x400, "bit 0 of a pc does not count"
         p.thread.tf[TF_A0] = 5
         for _ in range(5):
-            p.alarm.tick(p)
+            p.traits.alarm.tick(p.thread.tf)
         assert p.thread.tf[TF_EPC] == 0x400
         assert sys_sigreturn(k, p) == 0xABC and p.thread.tf[TF_EPC] == 0x100
         with pytest.raises(SyscallError):
             sys_sigreturn(k, p)
     sys_sigalarm(k, p, 1, 0x400)
-    p.alarm.tick(p)
+    p.traits.alarm.tick(p.thread.tf)
     sys_sigreturn(k, p)
     sys_sigalarm(k, p, 0, 0)
     for _ in range(3):
-        p.alarm.tick(p)
+        p.traits.alarm.tick(p.thread.tf)
     assert p.thread.tf[TF_EPC] == 0x100, "no period, no alarm"
 
 
@@ -420,7 +426,7 @@ def test_what_is_no_alarm(k: Kernel) -> None:
         sys_sigreturn(k, p)
     with pytest.raises(SyscallError):
         sys_sigalarm(k, p, -1, 0x400)
-    assert p.alarm is None
+    assert p.traits.alarm is None
     assert sys_sigalarm(k, p, 0, 0) == 0, "0 ticks: no more"
 
 
@@ -428,27 +434,50 @@ def test_an_alarm_that_is_set_in_its_handler_begins_when_that_returns(k: Kernel)
     p = k.procs.init
     p.thread.tf[TF_EPC] = 0x100
     sys_sigalarm(k, p, 1, 0x400)
-    assert p.alarm is not None
-    p.alarm.tick(p)
+    assert p.traits.alarm is not None
+    p.traits.alarm.tick(p.thread.tf)
     sys_sigalarm(k, p, 1, 0x500)
-    assert p.alarm is not None
-    p.alarm.tick(p)
+    assert p.traits.alarm is not None
+    p.traits.alarm.tick(p.thread.tf)
     assert p.thread.tf[TF_EPC] == 0x400
     sys_sigreturn(k, p)
-    p.alarm.tick(p)
-    assert (p.thread.tf[TF_EPC], p.alarm.handler) == (0x500, 0x500)
+    p.traits.alarm.tick(p.thread.tf)
+    assert (p.thread.tf[TF_EPC], p.traits.alarm.handler) == (0x500, 0x500)
 
 
 def test_a_child_has_no_alarm_but_can_return_from_the_handler_it_was_born_in(k: Kernel) -> None:
     p = k.procs.init
     p.thread.tf[TF_EPC] = 0x100
     sys_sigalarm(k, p, 1, 0x400)
-    assert p.alarm is not None
-    p.alarm.tick(p)
+    assert p.traits.alarm is not None
+    p.traits.alarm.tick(p.thread.tf)
     other = child(k)
-    assert other.alarm is not None
+    assert other.traits.alarm is not None
     sys_sigreturn(k, other)
     assert other.thread.tf[TF_EPC] == 0x100
     for _ in range(3):
-        other.alarm.tick(other)
+        other.traits.alarm.tick(other.thread.tf)
     assert other.thread.tf[TF_EPC] == 0x100
+
+
+# --- the tables ---
+
+
+def test_every_kind_of_argument_can_be_fetched_and_shown() -> None:
+    used = {type(arg.kind) for call in BY_NAME.values() for arg in call.args}
+    known = {kind for kind in vars(kinds).values() if isinstance(kind, type) and issubclass(kind, kinds.Kind)}
+    assert used <= set(FETCH) == known - {kinds.Kind}
+    outs = {kind for kind in FETCH if issubclass(kind, kinds.Out)}
+    assert set(SHOW_AFTER) == outs and set(SHOW_BEFORE) == set(FETCH) - outs
+
+
+def test_whoever_watches_learns_why_a_call_failed(k: Kernel) -> None:
+    class Watcher(hooks.Watcher):
+        def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+            seen.append((call.name, result, error.code if error is not None else None))
+
+    seen: list[tuple[str, int, int | None]] = []
+    k.hooks.observer = Watcher()
+    assert call(k, "getpid") == 1
+    assert call(k, "kill", 99) == call(k, "close", 5) == call(k, "wait", 0) == U64
+    assert seen == [("getpid", 1, None), ("kill", -1, ESRCH), ("close", -1, EBADF), ("wait", -1, ECHILD)]

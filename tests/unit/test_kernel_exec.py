@@ -250,7 +250,7 @@ def test_of_the_old_program_nothing_goes_on(bench: Bench) -> None:
     at = sys_mmap(k, p, 0, PGSIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
     k.copyout(p.space, at, b"x")
     assert bench.exec(SH) == 1
-    assert p.alarm is None and not p.space.vmas
+    assert p.traits.alarm is None and not p.space.vmas
     with pytest.raises(BadAddress):
         k.copyin(p.space, at, 1)
 

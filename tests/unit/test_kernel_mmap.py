@@ -42,6 +42,7 @@ from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
+from kernel.xv6.personality import Xv6
 from kernel.xv6.sysmem import sys_mmap, sys_mprotect, sys_msync, sys_munmap
 from toolchain import image
 
@@ -54,7 +55,8 @@ BOTH, READS, WRITES, DIRECTORY, DEVICE, PIPE, CLOSED = range(7)
 
 
 def kernel() -> Kernel:
-    k = Kernel(Board(4, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None)), image.kernel_elf())
+    board = Board(4, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
+    k = Kernel(board, image.kernel_elf(), Xv6)
     k.start()
     k.sched.current = k.procs.init.thread
     return k

@@ -31,6 +31,7 @@ from kernel.thread import (
     TF_KERNEL_TRAP,
     Thread,
 )
+from kernel.xv6.personality import Xv6
 from toolchain import image
 
 FRAMES_OF_A_PROCESS = 4  # trapframe, root table, and the two below it for the top of the address space
@@ -40,7 +41,7 @@ FRAMES_OF_A_PROCESS = 4  # trapframe, root table, and the two below it for the t
 def k() -> Kernel:
     """A kernel that has started, process 1 made and runnable, the hart at its first instruction."""
     board = Board(4, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
-    kernel = Kernel(board, image.kernel_elf())
+    kernel = Kernel(board, image.kernel_elf(), Xv6)
     kernel.start()
     init = kernel.procs.init
     init.files.cwd = Inode(kernel, 1, 1)
@@ -216,7 +217,7 @@ def test_kill_wakes_a_sleeper_for_good(k: Kernel, also: bool) -> None:
     if also:
         sleep(k, other, "chan")
     k.sched.ready.clear()
-    assert k.procs.kill(p.pid) == 0
+    k.procs.kill(p.pid)
     assert p.killed and p.state == RUNNABLE and running_order(k) == [p]
     k.wakeup("chan")
     assert running_order(k) == ([p, other] if also else [p]), "it is woken once"
@@ -227,11 +228,14 @@ def test_kill_of_nobody(k: Kernel) -> None:
     pid = gone.pid
     k.procs.freeproc(gone)
     for number in (pid, 0, -1, 99999):
-        assert k.procs.kill(number) == -1
+        with pytest.raises(SyscallError, match="ESRCH"):
+            k.procs.kill(number)
 
 
 def test_init_cannot_be_killed(k: Kernel) -> None:
-    assert k.procs.kill(1) == -1 and not k.procs.init.killed
+    with pytest.raises(SyscallError, match="EPERM"):
+        k.procs.kill(1)
+    assert not k.procs.init.killed
 
 
 def test_only_a_process_can_sleep(k: Kernel) -> None:
@@ -257,7 +261,8 @@ def test_wait_takes_zombies_in_the_order_of_slots(k: Kernel) -> None:
 
 def test_wait_without_children(k: Kernel) -> None:
     p = child_of(k, k.procs.init)
-    assert k.procs.wait(p, 0) == -1
+    with pytest.raises(SyscallError, match="ECHILD"):
+        k.procs.wait(p, 0)
 
 
 def test_wait_with_a_bad_pointer_leaves_the_zombie(k: Kernel) -> None:

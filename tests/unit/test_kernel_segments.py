@@ -135,7 +135,7 @@ def live_on(bench: Bench, expected: Expected) -> None:
     """Fork, store on both sides, give back and take again: nobody sees the other's, no frame is lost."""
     k, p = bench.k, bench.p
     before = k.frames.free_frames
-    child = Proc(2)
+    child = Proc(2, k.personality)
     child.space = AddressSpace(k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline))
     try:
         k.cow.copy(p.space, child.space, 0, p.space.sz)

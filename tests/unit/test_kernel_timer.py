@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fake_kernel import Comparator, CutDrive, FakeKernel, FakeProc
+from fake_kernel import Comparator, CutDrive, FakeKernel, FakeProc, attempt
 
 from kernel.abi.disk import BSIZE
 from kernel.timer import MTIME_PER_TICK, NEVER, Timer
@@ -24,7 +24,7 @@ class Clock:
         self.k.run_until_idle()
 
     def _nap(self, k: FakeKernel, p: FakeProc, count: int) -> None:
-        result = sys_sleep(k, p, count)  # type: ignore[arg-type]
+        result = attempt(sys_sleep, k, p, count)
         self.naps.append((count, result))
 
     @property

@@ -33,6 +33,7 @@ from kernel.mm.space import AddressSpace
 from kernel.sched import A0
 from kernel.thread import TF_A0, TF_A7, TF_EPC
 from kernel.trap import EXTERNAL, TIMER
+from kernel.xv6.personality import Xv6
 from toolchain import image
 
 U64 = (1 << 64) - 1
@@ -49,7 +50,7 @@ class Rig:
     def __init__(self, **options: Any) -> None:
         self.sent = bytearray()
         self.board = Board(4, PublicEngine, virt(RamDrive(bytes(1 << 20)), self.sent.append))
-        self.k: Any = Kernel(self.board, image.kernel_elf(), **options)
+        self.k: Any = Kernel(self.board, image.kernel_elf(), Xv6, **options)
         self.k.start()
         self.p = self.k.procs.init
         self.thread = self.p.thread
@@ -59,7 +60,7 @@ class Rig:
         self.k.printf = self.events.append
         self.k.procs.exit = self._exit
         self.k.sched.yield_ = lambda thread: self.events.append("yield")
-        self.k.on_crash = lambda p, scause, va: self.events.append((p.pid, scause, va))
+        self.k.hooks.on_crash = lambda p, scause, va: self.events.append((p.pid, scause, va))
 
     def _exit(self, p: Any, status: int) -> None:
         raise Exited(status)
@@ -107,7 +108,7 @@ def test_a_promised_page_is_mapped_and_the_instruction_tried_again(rig: Rig, cau
         def fault(self, p: Any, scause: int, va: int, promised: bool) -> None:
             seen.append((scause, va, promised))
 
-    rig.k.observer = Watcher()
+    rig.k.hooks.observer = Watcher()
     assert rig.trap(cause, stval=8) == [] and rig.thread.tf[TF_EPC] == 0x100
     with pytest.raises(Exited):
         rig.trap(CAUSE_FETCH_PAGE, stval=PGSIZE)
@@ -150,12 +151,12 @@ def test_a_mistake_is_told_as_in_its_year_and_ends_the_process(lab: int, cause: 
 
 def test_a_tick_ends_the_turn_and_may_call_the_alarm_before(rig: Rig) -> None:
     class Alarm:
-        def tick(self, p: Any) -> None:
+        def tick(self, tf: memoryview) -> None:
             rig.events.append("alarm")
 
     rig.k.timer.intr = lambda: True
     assert rig.trap(TIMER) == ["yield"]
-    rig.p.alarm = Alarm()
+    rig.p.traits.alarm = Alarm()
     assert rig.trap(TIMER) == ["alarm", "yield"]
     rig.k.timer.intr = lambda: False
     assert rig.trap(TIMER) == [], "a timeout in mid-turn is nothing to the process"

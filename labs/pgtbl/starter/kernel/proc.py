@@ -4,7 +4,7 @@ class ProcTable:
         k = self._k
         if None not in self.slots:
             raise SyscallError(EAGAIN, f"there are {NPROC} processes")
-        p = Process(self._next_pid)
+        p = Process(self._next_pid, k.personality)
         self._make_thread(p)
         try:
             p.space = AddressSpace(k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline))

@@ -5,8 +5,8 @@ class Scheduler:
         self.ready.remove(thread)
         assert thread.state == RUNNABLE, f"{thread} is in the queue, but not runnable"
         thread.state = RUNNING
-        if self._k.observer is not None:
-            self._k.observer.switch(thread.process)
+        if self._k.hooks.observer is not None:
+            self._k.hooks.observer.switch(thread.process)
         self._swtch(self._k.cpu_context, thread.stack.context_pa)
         self.current = None
 

@@ -6,7 +6,7 @@ class Trap:
             k.devintr()
         elif scause == TIMER:
             turn_ends = k.timer.intr()
-            if thread is not None and turn_ends and thread.process.alarm is not None:
-                thread.process.alarm.tick(thread.process)
+            if thread is not None and turn_ends:
+                thread.process.traits.on_tick(thread)
         else:
             k.panic(f"unexpected interrupt, scause {scause:#x}")

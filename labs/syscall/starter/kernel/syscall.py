@@ -1,4 +1,4 @@
 class Dispatcher:
-    def _leave(self, p: Proc, call: Syscall, result: int) -> None:
-        if self._k.observer is not None:
-            self._k.observer.syscall_exit(p, call, result)
+    def _leave(self, thread: Thread, call: Syscall, result: int, error: SyscallError | None) -> None:
+        if self._hooks.observer is not None:
+            self._hooks.observer.syscall_exit(thread.process, call, result, error)
