@@ -184,7 +184,7 @@ class _Program:
             raise BadProgram("bad segment")
         flags = segment.flags
         perm = PTE_R | (PTE_X if flags & elf.PF_X else 0) | (PTE_W if flags & elf.PF_W else 0)
-        keeps = self._ip is not None and not self._ip.writable_mappings  # what is stored there comes at once
+        keeps = self._ip is not None and not self._ip.writable_mappings  # or stores to the file would show
         shares = perm == PTE_R | PTE_X and keeps and segment.vaddr >= pgroundup(self.space.sz)
         self._grow_to(segment.vaddr if shares else end, perm)
         for va in range(segment.vaddr, segment.vaddr + segment.memsz, PGSIZE):

@@ -7,7 +7,7 @@ Both processes keep the frame and neither may write; PTE_COW says that the progr
     the one writes  --D-U-WR      its own copy
     the other       -CD-U--R      one owner: at its next store   --D-U-WR
 
-Where a table maps a whole piece, fork does not even copy the table: it is shared, all its pages being
+Where a table maps a whole region, fork does not even copy the table: it is shared, all its pages being
 read-only, and whoever wants to change an entry gets its own first (`VirtualMemory.walk` with own=True).
 Superpages are shared as pages are (superpage.py).
 """
@@ -57,13 +57,13 @@ class CopyOnWrite:
         """
         vm = self._vm
         try:
-            for piece, index, entry in vm.pieces(source, low, high):
+            for region, index, entry in vm.regions(source, low, high):
                 if entry & LEAF:
-                    self._share_superpage(source, target, piece, index)
-                elif low <= piece and piece + SUPERPGSIZE <= high and not piece <= sp < piece + SUPERPGSIZE:
-                    self._share_table(source, target, piece, entry)
+                    self._share_superpage(source, target, region, index)
+                elif low <= region and (end := region + SUPERPGSIZE) <= high and not region <= sp < end:
+                    self._share_table(source, target, region, entry)
                 else:
-                    self._share_pages(source, target, piece, entry, vm.rows(piece, low, high))
+                    self._share_pages(source, target, region, entry, vm.rows(region, low, high))
             if low <= sp < high and vm.pte(target, sp) & (PTE_COW | PTE_SUPER) == PTE_COW:
                 self.break_cow(target, sp)
                 self.break_cow(source, sp)
@@ -94,10 +94,10 @@ class CopyOnWrite:
             source.generation += 1
 
     def _share_pages(
-        self, source: PageTable, target: PageTable, piece: int, entry: int, rows: tuple[int, int]
+        self, source: PageTable, target: PageTable, region: int, entry: int, rows: tuple[int, int]
     ) -> None:
         """Share the pages of some rows of a table, which the target then has a table for."""
-        there = self._vm.walk(target, piece, own=True) + rows[0]
+        there = self._vm.walk(target, region, own=True) + rows[0]
         here = (pa_of(entry) - self._base >> 3) + rows[0]
         old = self._u64[here : here + rows[1] - rows[0]].tolist()
         new = [pte ^ PTE_W | PTE_COW if pte & PTE_W else pte for pte in old]

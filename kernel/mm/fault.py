@@ -67,18 +67,18 @@ class Pager:
     def touch(self, space: AddressSpace, va: int) -> int:
         """The PTE of the page at `va` after it was faulted in if need be; 0 where there is none.
 
-        A piece of heap of which nothing was touched yet gets a superpage, and one that fork shares is
+        A region of heap of which nothing was touched yet gets a superpage, and one that fork shares is
         copied: for pgpte, by which programs look for superpages.
         """
-        vm, piece = self._vm, va & ~SUPERPGMASK
+        vm, region = self._vm, va & ~SUPERPGMASK
         if not 0 <= va < MAXVA:
             return 0
         try:
             pte = vm.pte(space, va)
             if pte & PTE_SUPER and pte & PTE_COW:
                 self._cow.break_cow(space, va)
-            elif not pte and piece + SUPERPGSIZE <= pgroundup(space.sz):
-                self._superpages.map(space, piece, PTE_R | PTE_W)
+            elif not pte and region + SUPERPGSIZE <= pgroundup(space.sz):
+                self._superpages.map(space, region, PTE_R | PTE_W)
         except OutOfMemory:
             return 0
         if not vm.pte(space, va):

@@ -1,14 +1,13 @@
-"""Page frames: who has which 4096 bytes of RAM.
+"""The frame allocator: reference-counted page frames of 4096 bytes.
 
-Frames go to user memory, page tables, trapframes and kernel stacks; RAM from behind the kernel's image,
-its buffer cache and the disk's queue to the end is theirs.  A frame may have several owners (pages that fork
-shares, text, cached pages of files), so each has a count: `alloc` gives it one owner, `share` one more,
-`free` takes one away, and the last one gives the frame back.  Contents are not cleared on either way: who
-needs zeroes asks `alloc_zeroed`.
+Frames hold user memory, page tables, trapframes and kernel stacks, and fill RAM from the end of the kernel's
+image, buffer cache and disk queue.  A frame may have several owners (pages that fork shares, text, cached
+pages of files), so each has a reference count: `alloc` sets it to one, `share` increments it, `free`
+decrements it and releases the frame at zero.  Frames are not cleared; `alloc_zeroed` returns one that is.
 
-Free frames are kept in two ways: pieces of 2 MiB that are free as a whole, for superpages, and single
-frames.  A piece is broken up when the single frames run out, and put together again when a superpage is
-asked for.  The owners of a superpage are counted at its first frame.
+Free memory is kept as whole regions of 2 MiB, for superpages, and as single frames.  A region is broken up
+when the single frames run out, and coalesced again when a superpage is requested.  The owners of a superpage
+are counted at its first frame.
 """
 
 from array import array
@@ -26,18 +25,18 @@ SUPER_FRAMES: Final = SUPERPGSIZE // PGSIZE
 
 
 class FrameCache(Protocol):
-    """Who keeps frames only for speed: those that nobody maps are free memory."""
+    """A cache of frames. Those that nobody maps can be reclaimed when memory is short."""
 
     @property
     def reclaimable(self) -> int:
         """How many frames could be freed."""
 
     def reclaim(self) -> bool:
-        """Free some frames; False where there is none to free."""
+        """Free some frames; False if there are none to free."""
 
 
 class Holding(NamedTuple):
-    """A frame that somebody owns: where it is, what kind of use that is, and in words who has it for what."""
+    """A frame that has an owner: its address, the kind of use, and a description of the owner."""
 
     pa: int
     kind: str
@@ -45,16 +44,16 @@ class Holding(NamedTuple):
 
 
 class FrameOwner(Protocol):
-    """Who has frames other than by an entry of a page table. The audit compares what all of them say."""
+    """Whoever owns frames other than through a page-table entry, so that the audit can count them."""
 
     def holdings(self) -> Iterable[Holding]:
-        """Each frame that it owns, as often as it does."""
+        """Every frame that it owns, once for each reference."""
 
 
 class FrameAllocator:
-    """Hands out the frames of [first_pa, ram.end), the one that was freed last first.
+    """Allocates the frames of [first_pa, ram.end), the most recently freed first.
 
-    `caches` are asked, in order, when none is left.
+    When none is left, `caches` are asked in order to reclaim some.
     """
 
     def __init__(self, ram: Ram, first_pa: int) -> None:
@@ -72,16 +71,16 @@ class FrameAllocator:
 
     @property
     def free_frames(self) -> int:
-        """How many frames have no owner."""
+        """The number of frames without an owner."""
         return len(self._free) + SUPER_FRAMES * len(self._supers)
 
     @property
     def available(self) -> int:
-        """How many frames could be had: those without an owner, and those that caches would give up."""
+        """The number of frames that could be allocated, by reclaiming from caches if need be."""
         return self.free_frames + sum(cache.reclaimable for cache in self.caches)
 
     def free_list(self) -> Iterator[int]:
-        """The frames without an owner, as the allocator keeps them."""
+        """The frames in the allocator's free lists."""
         yield from self._free
         for pa in self._supers:
             yield from range(pa, pa + SUPERPGSIZE, PGSIZE)
@@ -89,7 +88,7 @@ class FrameAllocator:
     # --- frames ---
 
     def alloc(self) -> int:
-        """The physical address of a frame that is now the caller's, or 0 where memory is exhausted."""
+        """Allocate a frame; returns its physical address, or 0 if memory is exhausted."""
         if not self._free and not self._refill():
             return 0
         pa = self._free.pop()
@@ -97,7 +96,7 @@ class FrameAllocator:
         return pa
 
     def _refill(self) -> bool:
-        """Break up a piece of 2 MiB, or have a cache give up frames; whether there are free frames now."""
+        """Break up a region of 2 MiB or reclaim from a cache; returns whether there are free frames now."""
         if self._supers:
             pa = self._supers.pop()
             self._free.extend(range(pa + SUPERPGSIZE - PGSIZE, pa - 1, -PGSIZE))
@@ -105,7 +104,7 @@ class FrameAllocator:
         return self.reclaim()
 
     def reclaim(self) -> bool:
-        """Have a cache give up frames that nobody maps; whether there were any."""
+        """Have a cache free frames that nobody maps; returns whether there were any."""
         return any(cache.reclaim() for cache in self.caches)
 
     def alloc_zeroed(self) -> int:
@@ -132,7 +131,7 @@ class FrameAllocator:
         self._owners[index] += 1
 
     def free(self, pa: int) -> None:
-        """Take one owner away; the frame is free when it was the last."""
+        """Remove one owner; the last one releases the frame."""
         self._drop(pa, self._free)
 
     def _drop(self, pa: int, free: list[int]) -> None:
@@ -150,7 +149,7 @@ class FrameAllocator:
             owners[(pte >> 10) - base] += 1
 
     def free_all(self, ptes: Iterable[int]) -> None:
-        """Take one owner of each frame that one of these entries points to away; entries may be 0."""
+        """Remove one owner of each frame that one of these entries points to; entries may be 0."""
         owners, base, free = self._owners, self._base >> PGSHIFT, self._free
         for pte in filter(None, ptes):
             index = (pte >> 10) - base
@@ -159,13 +158,13 @@ class FrameAllocator:
                 free.append(pte >> 10 << PGSHIFT)
 
     def owners(self, pa: int) -> int:
-        """How many owners the frame, or the superpage that begins with it, has."""
+        """The number of owners of the frame, or of the superpage that begins with it."""
         return self._owners[pa - self._base >> PGSHIFT]
 
     # --- superpages ---
 
     def alloc_super(self) -> int:
-        """The physical address of 2 MiB, aligned and zeroed, the caller's now; 0 if there are none."""
+        """Allocate 2 MiB, aligned and zeroed; returns the physical address, or 0 if there are none."""
         if not self._supers:
             self._coalesce()
         if not self._supers:
@@ -177,15 +176,15 @@ class FrameAllocator:
         return pa
 
     def _coalesce(self) -> None:
-        """Put single free frames together where 2 MiB of them are free."""
+        """Coalesce single free frames into regions where all 2 MiB are free."""
         counts = Counter(pa >> SUPERPGSHIFT for pa in self._free)
         if SUPER_FRAMES in counts.values():
             self._free = [pa for pa in self._free if counts[pa >> SUPERPGSHIFT] < SUPER_FRAMES]
-            whole = (piece << SUPERPGSHIFT for piece, count in counts.items() if count == SUPER_FRAMES)
+            whole = (region << SUPERPGSHIFT for region, count in counts.items() if count == SUPER_FRAMES)
             self._supers = sorted(whole, reverse=True)
 
     def free_super(self, pa: int) -> None:
-        """Take one owner of a superpage away; its 2 MiB are free when it was the last."""
+        """Remove one owner of a superpage; the last one releases its 2 MiB."""
         assert pa % SUPERPGSIZE == 0, f"{pa:#x} is no superpage"
         self._drop(pa, self._supers)
 

@@ -5,7 +5,7 @@ RAM, by the 64-bit word.  An index into `ram.u64` stands for the address of an e
 
     va    38      30 29      21 20      12 11           0
          +----------+----------+----------+--------------+
-         | VPN[2]   | VPN[1]   | VPN[0]   | page offset  |      a piece: the 2 MiB of one entry of level 1
+         | VPN[2]   | VPN[1]   | VPN[0]   | page offset  |   a region: the 2 MiB of an entry of level 1
          +----------+----------+----------+--------------+
 
 Called for the kernel's own table (kernel.py), by exec and sbrk, and by the layers above, which read entries
@@ -87,20 +87,20 @@ Entry: TypeAlias = tuple[int, int, int]
 
 
 class LargePages(Protocol):
-    """What is to be known here about superpages: a heap may have some, and a part of one may be unmapped."""
+    """The superpages that a heap may have (superpage.py), as far as this file needs them."""
 
     def map(self, pagetable: PageTable, va: int, perm: int) -> bool:
         """Map 2 MiB of zeroes at `va` for the user; False where that cannot be."""
 
     def split(self, pagetable: PageTable, index: int) -> None:
-        """Put a table with single pages in place of this leaf of level 1; raises OutOfMemory."""
+        """Replace this leaf of level 1 by a table of single pages; raises OutOfMemory."""
 
 
 class VirtualMemory:
     """Operations on page tables.
 
-    `drop_code(low_pa, high_pa)` makes the hart forget instructions that it has seen there, and is called for
-    every frame that becomes executable.  `superpages` is set by kernel.py; without it all pages are single.
+    `drop_code(low_pa, high_pa)` drops the engine's translations of code in a range; it is called for every
+    frame that becomes executable.  `superpages` is set by kernel.py; without it there are none.
     """
 
     def __init__(self, ram: Ram, frames: FrameAllocator, drop_code: Callable[[int, int], None]) -> None:
@@ -145,7 +145,7 @@ class VirtualMemory:
         return pte
 
     def unshare(self, index: int) -> int:
-        """Give the address space with this entry of level 1 its own copy of the table behind it."""
+        """Give the address space with this entry of level 1 its own copy of the table it points to."""
         shared = pa_of(self._u64[index])
         own = self._frames.alloc_copy(shared)
         self._frames.share_all(self.ptes(own, TABLE_WORDS))
@@ -200,15 +200,15 @@ class VirtualMemory:
         first = pa >> PA_FROM_PTE_SHIFT | perm | PTE_V
         self.write_row(index, range(first, first + pages * step, step))
 
-    def pieces(self, pagetable: PageTable, low: int, high: int) -> list[Entry]:
+    def regions(self, pagetable: PageTable, low: int, high: int) -> list[Entry]:
         """The entries of level 1 that there are for [low, high), in order of va."""
         root, found = pagetable.root - self._base >> 3, []
         first, last = low >> SUPERPGSHIFT, high + SUPERPGMASK >> SUPERPGSHIFT if low < high else 0
         top, end = first // TABLE_WORDS, -(-last // TABLE_WORDS)
         for i, middle in enumerate(self._u64[root + top : root + end].tolist(), top):
             if middle:
-                zero = (pa_of(middle) - self._base >> 3) - i * TABLE_WORDS  # where piece 0 would be
-                if last - first == 1:  # the fast path: so it is for most processes
+                zero = (pa_of(middle) - self._base >> 3) - i * TABLE_WORDS  # where region 0 would be
+                if last - first == 1:  # fast path: most processes have one
                     pte = self._u64[zero + first]
                     return [(first << SUPERPGSHIFT, zero + first, pte)] if pte else []
                 begin, stop = max(first, i * TABLE_WORDS), min(last, (i + 1) * TABLE_WORDS)
@@ -217,12 +217,12 @@ class VirtualMemory:
         return found
 
     def _used(self, first: int, last: int) -> list[tuple[int, int]]:
-        """(index, pte) of the entries that are not 0 from index `first` of a table to before `last`."""
+        """(index, pte) of the nonzero entries with an index in [first, last), all in one table."""
         u64, spans = self._u64, self._spans(first, last)
         return [entry for low, high in spans for entry in enumerate(u64[low:high].tolist(), low) if entry[1]]
 
     def _spans(self, first: int, last: int) -> list[tuple[int, int]]:
-        """From where to where to look for these: all entries, or both ends if there is nothing between."""
+        """The index ranges to search for these: one, or the two ends where all between is zero."""
         low, high = first + END_WORDS, last - END_WORDS
         if low < high and bytes(self._bytes[8 * low : 8 * high]) == ZERO_PAGE[: 8 * (high - low)]:
             return [(first, low), (high, last)]
@@ -231,29 +231,26 @@ class VirtualMemory:
     def leaves(self, pagetable: PageTable, low: int, high: int) -> Iterator[Entry]:
         """The leaves that map pages in [low, high), in order of va.
 
-        The cost is that of what is mapped and not of the range. A superpage is one leaf, at its first page.
+        The cost depends on what is mapped, not on the range. A superpage is one leaf, at its first page.
         """
-        for piece, index, entry in self.pieces(pagetable, low, high):
+        for region, index, entry in self.regions(pagetable, low, high):
             if entry & LEAF:
-                yield piece, index, entry
+                yield region, index, entry
             else:
-                first, last = self.rows(piece, low, high)
+                first, last = self.rows(region, low, high)
                 table = pa_of(entry) - self._base >> 3
                 for at, pte in self._used(table + first, table + last):
-                    yield piece + (at - table << PGSHIFT), at, pte
+                    yield region + (at - table << PGSHIFT), at, pte
 
-    def rows(self, piece: int, low: int, high: int) -> tuple[int, int]:
-        """First and last + 1 of the entries for [low, high) in the table of a piece."""
-        first = low - piece >> PGSHIFT if low > piece else 0
-        return first, high - piece + PGMASK >> PGSHIFT if high < piece + SUPERPGSIZE else TABLE_WORDS
+    def rows(self, region: int, low: int, high: int) -> tuple[int, int]:
+        """The rows of a region's table that are for [low, high): the first, and the last plus one."""
+        first = low - region >> PGSHIFT if low > region else 0
+        return first, high - region + PGMASK >> PGSHIFT if high < region + SUPERPGSIZE else TABLE_WORDS
 
     # --- user memory ---
 
     def create_user(self, trapframe_pa: int, trampoline_pa: int, usyscall_pa: int = 0) -> int:
-        """The root of a table with what the kernel maps for a process, and no user memory.
-
-        Raises OutOfMemory.
-        """
+        """The root of a new page table: the kernel's pages at the top, no user memory; raises OutOfMemory."""
         root = self.create()
         try:
             index = self.walk(PageTable(root), TRAMPOLINE, own=True)
@@ -270,7 +267,7 @@ class VirtualMemory:
     def free_user(self, pagetable: PageTable, sz: int) -> None:
         """Free a process's page table with its memory, [0, sz); nothing else is mapped any more.
 
-        There is nothing to split or to copy for that: what is shared as a whole ends at or below `sz`.
+        Nothing needs to be split or copied: whatever is shared as a whole ends at or below `sz`.
         """
         self.unmap(pagetable, 0, sz)
         self._free_tables(pagetable.root)
@@ -287,28 +284,27 @@ class VirtualMemory:
         self._frames.free(root)
 
     def ptes(self, table: int, count: int) -> list[int]:
-        """The first `count` entries of a table but for those that are 0."""
+        """The nonzero ones of a table's first `count` entries."""
         first = table - self._base >> 3
         return [pte for a, b in self._spans(first, first + count) for pte in self._u64[a:b].tolist() if pte]
 
     def unmap(self, pagetable: PageTable, low: int, high: int) -> None:
-        """Unmap the pages of [low, high) and give up their frames; not all need be mapped.
+        """Unmap the pages of [low, high), of which not all need be mapped, and release their frames.
 
-        Tables stay, as xv6's do, but for those that others have too and that map nothing else.  A superpage
-        or a shared table of which a part stays is split or copied, which may raise OutOfMemory; nothing is
-        unmapped then.
+        Tables stay, as in xv6, except shared ones that map nothing else.  Where part of a superpage or of a
+        shared table remains, it is split or copied first; if that raises OutOfMemory, nothing is unmapped.
         """
         u64, frames = self._u64, self._frames
-        pieces = self.pieces(pagetable, low, high)
-        for piece, index, entry in pieces:
-            if low <= piece and piece + SUPERPGSIZE <= high:
+        regions = self.regions(pagetable, low, high)
+        for region, index, entry in regions:
+            if low <= region and region + SUPERPGSIZE <= high:
                 continue
             if entry & LEAF:
                 assert self.superpages, "there is a superpage"
                 self.superpages.split(pagetable, index)
             elif frames.owners(pa_of(entry)) > 1:
                 self.unshare(index)
-        for piece, index, _ in pieces:
+        for region, index, _ in regions:
             pagetable.generation += 1
             entry = u64[index]  # it may have been split
             pa = entry >> PPN_SHIFT << PGSHIFT
@@ -319,7 +315,7 @@ class VirtualMemory:
                 u64[index] = 0
                 frames.free(pa)
             else:
-                first, last = self.rows(piece, low, high)
+                first, last = self.rows(region, low, high)
                 table = pa - self._base >> 3
                 for begin, end in self._spans(table + first, table + last):
                     frames.free_all(u64[begin:end].tolist())
@@ -328,7 +324,7 @@ class VirtualMemory:
     def grow(self, pagetable: PageTable, old: int, new: int, perm: int) -> None:
         """Map zeroed pages from size `old` up to size `new`; on OutOfMemory nothing is left mapped.
 
-        Whole pieces get superpages as long as there are any, except for text.
+        Whole regions get superpages as long as there are any, except for text.
         """
         start, end = pgroundup(old), pgroundup(new)
         va = start
@@ -370,8 +366,8 @@ class VirtualMemory:
         return new >> PA_FROM_PTE_SHIFT | pte & PTE_FLAGS
 
     def map_shared(self, pagetable: PageTable, va: int, pa: int, perm: int) -> None:
-        """Map a frame that has another owner too at `va` for the user; raises OutOfMemory."""
-        self._frames.share(pa)  # first: making page tables may reclaim frames with one owner
+        """Map a frame that has another owner at `va` for the user; raises OutOfMemory."""
+        self._frames.share(pa)  # first: allocating a table may reclaim frames with one owner
         try:
             self.mappage(pagetable, va, pa, perm | PTE_U)
         except OutOfMemory:
@@ -390,7 +386,7 @@ class VirtualMemory:
     # --- rights ---
 
     def forbid(self, pagetable: PageTable, va: int) -> None:
-        """Take the page at `va` from the user: the guard below the stack."""
+        """Make the page at `va` inaccessible to the user: the guard below the stack."""
         self._u64[self.walk(pagetable, va, own=True)] &= ~PTE_U
         pagetable.generation += 1
 

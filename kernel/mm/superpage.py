@@ -1,6 +1,6 @@
 """Superpages: 2 MiB of a heap behind one entry of level 1, a leaf marked by PTE_SUPER.
 
-A heap that grows by whole pieces gets them while there are any (`VirtualMemory.grow`), and pgpte asks for
+A heap that grows by whole regions gets them while there are any (`VirtualMemory.grow`), and pgpte asks for
 one.  Fork shares them as it shares pages (cow.py).  The owners of a superpage are counted at its first frame;
 where only a part of one is given back or memory is too scattered for a copy, single pages take its place.
 """
@@ -36,7 +36,7 @@ class Superpages:
         self._counts: Final = counts
 
     def map(self, pagetable: PageTable, va: int, perm: int) -> bool:
-        """Map a zeroed superpage at `va` for the user, where nothing of the piece is mapped; else False."""
+        """Map a zeroed superpage at `va` for the user, where nothing of the region is mapped; else False."""
         assert not va & SUPERPGMASK and not perm & PTE_X, "superpages are aligned, and hold no text"
         index = self._vm.entry(pagetable, va)
         entry = self._u64[index]

@@ -45,7 +45,7 @@ class TextCache:
         return pa
 
     def drop(self, ip: Inode) -> None:
-        """The file changed or is gone: give up its frames. Who maps them keeps them."""
+        """The file changed or is gone: give up its frames. Processes that map them keep them."""
         for pa in self.inodes.pop(ip, {}).values():
             self._frames.free(pa)
         ip.text = None

@@ -21,8 +21,9 @@ from kernel.mm.space import AddressSpace
 READABLE: Final = PTE_V | PTE_U | PTE_R
 WRITABLE: Final = PTE_V | PTE_U | PTE_W
 PIECE_MAX: Final = 4096  # bytes fetched from a program at a time; divides REST_IN_BYTES
-REST_IN_BYTES: Final = 1 << 16  # taken by one call, after which the machine may be stopped: who takes it
-REST_OUT_BYTES: Final = 1 << 20  # may be slow, and storing is not
+# Bytes of one call after which the machine may be stopped: consuming them may be slow, storing them is fast.
+REST_IN_BYTES: Final = 1 << 16
+REST_OUT_BYTES: Final = 1 << 20
 DIRTY: Final = PTE_A | PTE_D
 
 
@@ -56,7 +57,7 @@ class UserCopy:
         self.rest: Final = rest
 
     def _offset(self, space: AddressSpace, va: int, need: int) -> int:
-        """Offset in RAM of address `va` of `space`, whose PTE must have the bits `need`."""
+        """The offset in RAM of address `va` of `space`, whose PTE must have the bits `need`."""
         if not 0 <= va < MAXVA:
             raise BadAddress(va)
         index = self._walk(space, va)

@@ -146,7 +146,7 @@ def memory(machine: Machine, p: Proc, low: int, high: int) -> Lines:
     """The page table of `p` for [low, high): a line for each piece of 2 MiB, and for each page in it."""
     kernel = machine.kernel
     lines: Lines = []
-    for piece, _, entry in kernel.vm.pieces(p.space, low, high):
+    for piece, _, entry in kernel.vm.regions(p.space, low, high):
         kind = "superpage" if entry & PTE_SUPER else "table"
         lines.append(entry_line(kernel, f"{piece:#012x}  {kind}", entry))
         if not entry & PTE_SUPER:

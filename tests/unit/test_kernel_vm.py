@@ -662,7 +662,7 @@ def test_leaves_costs_what_is_mapped_and_not_the_range() -> None:
     pagetable = m.space()
     for va in (0, 0x20_0000, 0x4000_0000, TRAPFRAME - PGSIZE):
         m.vm.map_new(pagetable, va, RW)
-    pieces = list(m.vm.pieces(pagetable, 0, TRAPFRAME))
+    pieces = list(m.vm.regions(pagetable, 0, TRAPFRAME))
     assert [va for va, _, _ in pieces] == [0, 0x20_0000, 0x4000_0000, TRAPFRAME & -SUPERPGSIZE]
     found = [va for va, _, _ in m.vm.leaves(pagetable, 0, TRAPFRAME)]
     assert found == [0, 0x20_0000, 0x4000_0000, TRAPFRAME - PGSIZE]

@@ -1,6 +1,6 @@
 """Superpages: 2 MiB of a heap behind one entry of level 1, a leaf marked by PTE_SUPER.
 
-A heap that grows by whole pieces gets them while there are any (`VirtualMemory.grow`), and pgpte asks for
+A heap that grows by whole regions gets them while there are any (`VirtualMemory.grow`), and pgpte asks for
 one.  Where only a part of one is given back, single pages take its place.
 """
 
