@@ -6,6 +6,7 @@ the right program, its condition must hold, and for `watch` the value must have 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from orrery.debugger.c.ctypes import VOID, CType
@@ -15,10 +16,28 @@ from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import StopKind, Stopped
 from orrery.timetravel.timeline import Timeline
 
-PAGE: Final = "write catchpoint"  # whatever is stored there, and be it what was there
-WATCHES: Final = {"hw watchpoint": "w", "read watchpoint": "r", "acc watchpoint": "rw", PAGE: "w"}
 SP: Final = 2  # the register
-CATCH: Final = "catchpoint"
+
+
+class BreakpointKind(StrEnum):
+    """As info breakpoints shows them."""
+
+    BREAKPOINT = "breakpoint"
+    CATCHPOINT = "catchpoint"
+    WATCHPOINT = "hw watchpoint"
+    READ_WATCHPOINT = "read watchpoint"
+    ACCESS_WATCHPOINT = "acc watchpoint"
+    WRITE_CATCHPOINT = "write catchpoint"
+    """Stops at each store, even of the same value."""
+
+
+WATCHES: Final = {
+    BreakpointKind.WATCHPOINT: "w",
+    BreakpointKind.READ_WATCHPOINT: "r",
+    BreakpointKind.ACCESS_WATCHPOINT: "rw",
+    BreakpointKind.WRITE_CATCHPOINT: "w",
+}
+"""The accesses at which each kind of watchpoint stops."""
 
 
 class Block(NamedTuple):
@@ -39,7 +58,7 @@ class Breakpoint:
     each with its file.
     """
 
-    kind: str
+    kind: BreakpointKind
     text: str
     number: int = 0
     where: str = ""
@@ -68,7 +87,7 @@ class Breakpoint:
         """The events at which it stops, as the target has them."""
         if not self.enabled:
             return frozenset()
-        if self.kind == CATCH:
+        if self.kind == BreakpointKind.CATCHPOINT:
             return frozenset((self.text,))
         condition = f" if {self.condition}" if self.condition else ""
         return frozenset(f"line:{file}:{line}{condition}" for file, line in self.lines)
@@ -77,7 +96,7 @@ class Breakpoint:
     def places(self) -> tuple[Place, ...]:
         """As the target has them."""
         kinds = WATCHES.get(self.kind, "x")
-        if self.kind == CATCH or not self.enabled:
+        if self.kind == BreakpointKind.CATCHPOINT or not self.enabled:
             return ()
         return tuple(Place(self.pid, one, self.size, kinds, self.program) for one in self.addresses)
 
@@ -195,13 +214,16 @@ class Breakpoints:
             if one.lines:
                 return stopped.detail in one.kinds
             happened = stopped.event
-            return one.kind == CATCH and one.text in (happened, happened.partition(":")[0])
+            return one.kind == BreakpointKind.CATCHPOINT and one.text in (
+                happened,
+                happened.partition(":")[0],
+            )
         here = stopped.moment.pc in one.addresses
         if stopped.why != StopKind.PLACE or not (here or stopped.place in one.places):
             return False
         if one.kind not in WATCHES:
             return here and (one.info is None or self._program_of(stopped.pid) is one.info)
-        return stopped.place in one.places and (self._changed(one) or one.kind != "hw watchpoint")
+        return stopped.place in one.places and (self._changed(one) or one.kind != BreakpointKind.WATCHPOINT)
 
     def _changed(self, one: Breakpoint) -> bool:
         """Whether the watched bytes have changed since the last stop."""

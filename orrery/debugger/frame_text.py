@@ -6,6 +6,7 @@ value that cannot be read is reported as such in its place.
 
 from typing import TYPE_CHECKING
 
+from orrery.debugger.c.ctypes import TypeKind
 from orrery.debugger.c.format import shown
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.frames import Frame
@@ -65,7 +66,7 @@ def _told(debugger: "Debugger", frame: Frame, entry: Entry, *, whole: bool = Fal
     assert frame.info is not None, "only a frame of a program has variables"
     try:
         value = debugger.variables(frame.info).value(entry, frame, debugger.read)
-        if not whole and value.type.kind in ("struct", "union", "array"):
+        if not whole and value.type.kind in (TypeKind.STRUCT, TypeKind.UNION, TypeKind.ARRAY):
             return "..."
         return shown(value, debugger.read, debugger.name_at, "", top=False)
     except Unavailable as error:

@@ -9,6 +9,7 @@ the calling line.  Used by stepper.py and reverse_step.py, and where a stop is r
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emu.cpu.hart import USER
+from orrery.debugger.breakpoints import BreakpointKind
 from orrery.inspect.code_unit import Function
 from orrery.inspect.dwarf import DebugInfo, SourceLine
 from orrery.inspect.entries import Entry
@@ -119,7 +120,7 @@ def hidden_at(debugger: "Debugger") -> int:
 
 def show_breakpoint(debugger: "Debugger", one: "Breakpoint") -> None:
     """Be in the call that a breakpoint is about, where several begin at its address."""
-    if not debugger.hidden or one.kind != "breakpoint":
+    if not debugger.hidden or one.kind != BreakpointKind.BREAKPOINT:
         return
     info, pc = debugger.programs.find(debugger.pid), debugger.target.moment.pc
     asked = one.text.rpartition(":")[2]

@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 from typing import Final
 
-from orrery.debugger.c.ctypes import INT, LONG, UINT, CType, pointer_to
+from orrery.debugger.c.ctypes import INT, LONG, UINT, CType, TypeKind, pointer_to
 from orrery.debugger.c.floats import NO_NUMBER, Number
 from orrery.debugger.c.values import Value
 from orrery.debugger.errors import Unavailable
@@ -19,30 +19,30 @@ BITS: Final = 8
 
 def converted(value: Value, type_: CType) -> Value:
     """`value` cast to a type; raises Unavailable."""
-    if type_.is_scalar and (value.type.is_scalar or value.type.kind in ("array", "function")):
-        return Value.of(type_, value.number if type_.kind == "float" else value.whole)
-    if type_ == value.type or type_.kind == "void":
+    if type_.is_scalar and (value.type.is_scalar or value.type.kind in (TypeKind.ARRAY, TypeKind.FUNCTION)):
+        return Value.of(type_, value.number if type_.kind == TypeKind.FLOAT else value.whole)
+    if type_ == value.type or type_.kind == TypeKind.VOID:
         return Value(type_, value.fetch, value.address)
     raise Unavailable("Invalid cast.")
 
 
 def widened(type_: CType) -> CType:
     """What C makes of a type before it counts with it."""
-    if type_.kind == "enum" and type_.size == INT_BYTES:
+    if type_.kind == TypeKind.ENUM and type_.size == INT_BYTES:
         return INT if type_.signed else UINT
     return INT if type_.is_whole and type_.size < INT_BYTES else type_
 
 
 def truth(value: Value) -> bool:
     """Whether a condition holds; raises Unavailable."""
-    if not value.type.is_scalar and value.type.kind not in ("array", "function"):
+    if not value.type.is_scalar and value.type.kind not in (TypeKind.ARRAY, TypeKind.FUNCTION):
         raise Unavailable(NOT_A_NUMBER)
     return value.number != 0
 
 
 def negated(value: Value) -> Value:
     """-value; raises Unavailable."""
-    if value.type.kind == "float":
+    if value.type.kind == TypeKind.FLOAT:
         number = value.number
         return Value.of(value.type, -number if number else math.copysign(0, -math.copysign(1, float(number))))
     if not value.type.is_whole:
@@ -62,12 +62,14 @@ def combined(op: str, left: Value, right: Value) -> Value:
     kinds = left.type.kind, right.type.kind
     if op in ("==", "!=", "<", ">", "<=", ">="):
         return Value.of(INT, _compared(op, *_comparable(left, right)))
-    if "pointer" in kinds or "array" in kinds or "function" in kinds:
+    if TypeKind.POINTER in kinds or TypeKind.ARRAY in kinds or TypeKind.FUNCTION in kinds:
         return _moved(op, left, right)
     if not (left.type.is_scalar and right.type.is_scalar):
         raise Unavailable(NOT_A_NUMBER)
-    if "float" in kinds:
-        of = max((one.type for one in (left, right) if one.type.kind == "float"), key=lambda one: one.size)
+    if TypeKind.FLOAT in kinds:
+        of = max(
+            (one.type for one in (left, right) if one.type.kind == TypeKind.FLOAT), key=lambda one: one.size
+        )
         return Value.of(of, _floating(op, left.number, right.number))
     type_ = widened(left.type) if op in ("<<", ">>") else _common(left.type, right.type)
     return _calculated(op, type_, left.whole, right.whole)
@@ -82,7 +84,7 @@ def _common(left: CType, right: CType) -> CType:
 def _comparable(left: Value, right: Value) -> tuple[Number, Number]:
     """The numbers that are compared: both without a sign where one of them has none."""
     for one in (left, right):
-        if not one.type.is_scalar and one.type.kind not in ("array", "function"):
+        if not one.type.is_scalar and one.type.kind not in (TypeKind.ARRAY, TypeKind.FUNCTION):
             raise Unavailable(NOT_A_NUMBER)
     if left.type.is_whole and right.type.is_whole:
         of = _common(left.type, right.type)
@@ -92,7 +94,9 @@ def _comparable(left: Value, right: Value) -> tuple[Number, Number]:
 
 def _moved(op: str, left: Value, right: Value) -> Value:
     """Arithmetic with addresses, in units of what they point to."""
-    pointers = [one.type.kind in ("pointer", "array", "function") for one in (left, right)]
+    pointers = [
+        one.type.kind in (TypeKind.POINTER, TypeKind.ARRAY, TypeKind.FUNCTION) for one in (left, right)
+    ]
     if op == "-" and all(pointers):
         targets = [_target(one) for one in (left, right)]
         if targets[0].size != targets[1].size:
@@ -114,7 +118,7 @@ def _moved(op: str, left: Value, right: Value) -> Value:
 
 def _target(value: Value) -> CType:
     """What an address is one of."""
-    return value.type if value.type.kind == "function" else value.type.of
+    return value.type if value.type.kind == TypeKind.FUNCTION else value.type.of
 
 
 def _compared(op: str, a: Number, b: Number) -> bool:

@@ -6,12 +6,34 @@ are made here.  The type that another refers to is read on demand, so that a lis
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from orrery.debugger.errors import Unavailable
 from orrery.inspect.entries import BadDebugInfo, Entry
 
 POINTER_BYTES: Final = 8
+
+
+class TypeKind(StrEnum):
+    """What a type is; integers of one byte are characters."""
+
+    INT = "int"
+    UINT = "uint"
+    CHAR = "char"
+    UCHAR = "uchar"
+    BOOL = "bool"
+    FLOAT = "float"
+    COMPLEX = "complex"
+    POINTER = "pointer"
+    ARRAY = "array"
+    STRUCT = "struct"
+    UNION = "union"
+    ENUM = "enum"
+    FUNCTION = "function"
+    VOID = "void"
+    UNKNOWN = "?"
+    """One that no compiler makes."""
 
 
 class Field(NamedTuple):
@@ -34,8 +56,7 @@ class Length(NamedTuple):
 
 @dataclass(frozen=True)
 class CType:
-    """A type. `kind`: int, uint, char, uchar, bool, float, complex, pointer, array, struct, union, enum,
-    function, void; or "?" for one that no compiler makes.
+    """A type.
 
     `name` is as C writes it, a typedef's too.  `find` gives what a pointer points to, an array holds or a
     function returns; `find_fields` the members; `names` are those of an enum's values.  `spelled` declares a
@@ -43,7 +64,7 @@ class CType:
     `length` says what only the run knows of an array: its count, or its last index.
     """
 
-    kind: str
+    kind: TypeKind
     name: str
     size: int
     count: int = 0
@@ -79,43 +100,53 @@ class CType:
     @property
     def signed(self) -> bool:
         """Whether its values may be below zero."""
-        return self.kind in ("int", "char") or (self.kind == "enum" and any(n < 0 for n, _ in self.names))
+        return self.kind in (TypeKind.INT, TypeKind.CHAR) or (
+            self.kind == TypeKind.ENUM and any(n < 0 for n, _ in self.names)
+        )
 
     @property
     def is_character(self) -> bool:
         """Whether it is one of the types of text."""
-        return self.kind in ("char", "uchar")
+        return self.kind in (TypeKind.CHAR, TypeKind.UCHAR)
 
     @property
     def is_whole(self) -> bool:
         """Whether its values are whole numbers."""
-        return self.kind in ("int", "uint", "char", "uchar", "bool", "enum")
+        return self.kind in (
+            TypeKind.INT,
+            TypeKind.UINT,
+            TypeKind.CHAR,
+            TypeKind.UCHAR,
+            TypeKind.BOOL,
+            TypeKind.ENUM,
+        )
 
     @property
     def is_scalar(self) -> bool:
         """Whether its values are numbers or addresses."""
-        return self.is_whole or self.kind in ("float", "pointer")
+        return self.is_whole or self.kind in (TypeKind.FLOAT, TypeKind.POINTER)
 
 
-VOID: Final[CType] = CType("void", "void", 1)
-INT: Final = CType("int", "int", 4)
-LONG: Final = CType("int", "long", 8)
-ULONG: Final = CType("uint", "unsigned long", 8)
-CHAR: Final = CType("uchar", "char", 1)  # plain char has no sign here
-UINT: Final = CType("uint", "unsigned int", 4)
-FLOAT: Final = CType("float", "float", 4)
-DOUBLE: Final = CType("float", "double", 8)
-LONG_DOUBLE: Final = CType("float", "long double", 16)
-BOOL: Final = CType("bool", "_Bool", 1)
+VOID: Final[CType] = CType(TypeKind.VOID, "void", 1)
+INT: Final = CType(TypeKind.INT, "int", 4)
+LONG: Final = CType(TypeKind.INT, "long", 8)
+ULONG: Final = CType(TypeKind.UINT, "unsigned long", 8)
+CHAR: Final = CType(TypeKind.UCHAR, "char", 1)  # plain char has no sign here
+UINT: Final = CType(TypeKind.UINT, "unsigned int", 4)
+FLOAT: Final = CType(TypeKind.FLOAT, "float", 4)
+DOUBLE: Final = CType(TypeKind.FLOAT, "double", 8)
+LONG_DOUBLE: Final = CType(TypeKind.FLOAT, "long double", 16)
+BOOL: Final = CType(TypeKind.BOOL, "_Bool", 1)
 SIMPLE: Final = {"unsigned": UINT} | {
     one.name: one
     for one in (
         VOID, INT, LONG, UINT, ULONG, CHAR, FLOAT, DOUBLE, LONG_DOUBLE, BOOL,
-        CType("char", "signed char", 1), CType("uchar", "unsigned char", 1),
-        CType("int", "short", 2), CType("uint", "unsigned short", 2),
-        CType("int", "long long", 8), CType("uint", "unsigned long long", 8),
-        CType("uchar", "uchar", 1), CType("uint", "ushort", 2), CType("uint", "uint", 4),
-        CType("uint", "uint64", 8), CType("int", "__int128", 16), CType("uint", "unsigned __int128", 16),
+        CType(TypeKind.CHAR, "signed char", 1), CType(TypeKind.UCHAR, "unsigned char", 1),
+        CType(TypeKind.INT, "short", 2), CType(TypeKind.UINT, "unsigned short", 2),
+        CType(TypeKind.INT, "long long", 8), CType(TypeKind.UINT, "unsigned long long", 8),
+        CType(TypeKind.UCHAR, "uchar", 1), CType(TypeKind.UINT, "ushort", 2), CType(TypeKind.UINT, "uint", 4),
+        CType(TypeKind.UINT, "uint64", 8), CType(TypeKind.INT, "__int128", 16),
+        CType(TypeKind.UINT, "unsigned __int128", 16),
     )
 }  # fmt: skip
 
@@ -134,9 +165,11 @@ def _pointer(target: CType, find: Callable[[], CType], qualifier: str = "") -> C
 
     def spelled(inner: str) -> str:
         declared = f"{star}{' ' if qualifier and inner else ''}{inner}"
-        return target.spell(f"({declared})" if target.kind in ("array", "function") else declared)
+        return target.spell(
+            f"({declared})" if target.kind in (TypeKind.ARRAY, TypeKind.FUNCTION) else declared
+        )
 
-    return CType("pointer", spelled(""), POINTER_BYTES, find=find, spelled=spelled)
+    return CType(TypeKind.POINTER, spelled(""), POINTER_BYTES, find=find, spelled=spelled)
 
 
 def array_of(target: CType, count: int) -> CType:
@@ -145,7 +178,9 @@ def array_of(target: CType, count: int) -> CType:
     def spelled(inner: str) -> str:
         return target.spell(f"{inner}[{count}]")
 
-    return CType("array", spelled(""), target.size * count, count, find=lambda: target, spelled=spelled)
+    return CType(
+        TypeKind.ARRAY, spelled(""), target.size * count, count, find=lambda: target, spelled=spelled
+    )
 
 
 def unmeasured_array_of(target: CType, length: Length | None) -> CType:
@@ -154,7 +189,7 @@ def unmeasured_array_of(target: CType, length: Length | None) -> CType:
     def spelled(inner: str) -> str:
         return target.spell(f"{inner}[]")
 
-    return CType("array", spelled(""), 0, find=lambda: target, length=length, spelled=spelled)
+    return CType(TypeKind.ARRAY, spelled(""), 0, find=lambda: target, length=length, spelled=spelled)
 
 
 def function_of(result: CType, parameters: Iterable[str]) -> CType:
@@ -164,13 +199,13 @@ def function_of(result: CType, parameters: Iterable[str]) -> CType:
     def spelled(inner: str) -> str:
         return result.spell(f"{inner}({inside})")
 
-    return CType("function", spelled(""), 1, find=lambda: result, spelled=spelled)
+    return CType(TypeKind.FUNCTION, spelled(""), 1, find=lambda: result, spelled=spelled)
 
 
 def qualified(type_: CType, qualifier: str) -> CType:
     """The type with `const`, or the like, which changes nothing but its name."""
-    if type_.kind == "pointer":
+    if type_.kind == TypeKind.POINTER:
         return _pointer(type_.of, type_.find, qualifier)
-    if type_.kind in ("array", "function"):
+    if type_.kind in (TypeKind.ARRAY, TypeKind.FUNCTION):
         return type_
     return replace(type_, name=f"{qualifier} {type_.name}")

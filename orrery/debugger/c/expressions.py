@@ -8,7 +8,7 @@ memory mean is given by the caller as a Scope.
 from typing import Final, Protocol
 
 from orrery.debugger.c.arithmetic import combined, complemented, converted, negated, truth, widened
-from orrery.debugger.c.ctypes import INT, ULONG, VOID, CType, array_of, pointer_to
+from orrery.debugger.c.ctypes import INT, ULONG, VOID, CType, TypeKind, array_of, pointer_to
 from orrery.debugger.c.syntax import parse
 from orrery.debugger.c.tokens import ExpressionSyntaxError
 from orrery.debugger.c.tree import (
@@ -131,7 +131,12 @@ class _Evaluation:
 
     def _cast(self, value: Value, type_: CType) -> Value:
         """A cast; of what is in memory, to a type that is no number, as if it lay there."""
-        if not type_.is_scalar and type_ != value.type and type_.kind != "void" and value.address is not None:
+        if (
+            not type_.is_scalar
+            and type_ != value.type
+            and type_.kind != TypeKind.VOID
+            and value.address is not None
+        ):
             return self._scope.load(type_, value.address)
         return converted(value, type_)
 
@@ -167,19 +172,23 @@ class _Evaluation:
 
     def _pointer(self, value: Value) -> Value:
         """&*value, for which nothing is read."""
-        return self._address(self._target(value), TypeName(VOID)) if value.type.kind != "pointer" else value
+        return (
+            self._address(self._target(value), TypeName(VOID))
+            if value.type.kind != TypeKind.POINTER
+            else value
+        )
 
     def _target(self, value: Value) -> Value:
         """What an address leads to; a number is the address of an int, as in gdb."""
-        if value.type.kind == "function":
+        if value.type.kind == TypeKind.FUNCTION:
             return value
         if value.type.is_whole:
             return self._scope.load(INT, value.whole)
-        if value.type.kind not in ("pointer", "array"):
+        if value.type.kind not in (TypeKind.POINTER, TypeKind.ARRAY):
             raise Unavailable("Attempt to take contents of a non-pointer value.")
-        if value.type.of.kind == "void":
+        if value.type.of.kind == TypeKind.VOID:
             raise Unavailable("Attempt to dereference a generic pointer.")
-        if value.type.kind == "array" and value.address is None:
+        if value.type.kind == TypeKind.ARRAY and value.address is None:
             return value.element(0)
         return self._scope.load(value.type.of, value.whole)
 
@@ -199,9 +208,9 @@ class _Evaluation:
 
     def _subscripted(self, array: Value, index: Value) -> Value:
         """The place of an element, which * then takes; or an array that begins with it and is nowhere."""
-        if array.type.kind not in ("pointer", "array"):
+        if array.type.kind not in (TypeKind.POINTER, TypeKind.ARRAY):
             raise Unavailable(f"cannot subscript something of type `{array.type.name}'")
-        if array.type.kind == "array" and array.address is None:
+        if array.type.kind == TypeKind.ARRAY and array.address is None:
             at = index.whole
             if not 0 <= at < array.type.count:
                 raise Unavailable(f"no such vector element: {at}")
@@ -218,9 +227,9 @@ class _Evaluation:
         return self._scope.load(array_of(first.type, count.whole), first.address)
 
     def _member(self, value: Value, name: str, *, is_pointer: bool) -> Value:
-        if value.type.kind == "pointer":
+        if value.type.kind == TypeKind.POINTER:
             value = self._target(value)  # as gdb forgives it
-        if value.type.kind not in ("struct", "union"):
+        if value.type.kind not in (TypeKind.STRUCT, TypeKind.UNION):
             what = "structure pointer" if is_pointer else "structure"
             raise Unavailable(f"Attempt to extract a component of a value that is not a {what}.")
         found = _find_member(value, name)
@@ -257,7 +266,7 @@ class _Evaluation:
             raise Unavailable("a bit field can be changed in memory only")
         low, count = bits
         number &= (1 << count) - 1
-        whole = self._scope.load(CType("uint", "", storage_bytes(bits)), target.address)
+        whole = self._scope.load(CType(TypeKind.UINT, "", storage_bytes(bits)), target.address)
         data = (whole.whole & ~((1 << count) - 1 << low) | number << low).to_bytes(whole.type.size, "little")
         self._scope.store(whole, data)
         if target.type.signed and number >> count - 1:
@@ -276,8 +285,8 @@ class _Typing(_Evaluation):
                 return _any(type_)
             case FunctionCall(operand, _):
                 called = self.value(operand).type
-                function = called.of if called.kind == "pointer" else called
-                if function.kind != "function":
+                function = called.of if called.kind == TypeKind.POINTER else called
+                if function.kind != TypeKind.FUNCTION:
                     raise Unavailable("Cannot perform a call of what is no function.")
                 return _any(function.of)
             case Binary("@", left, right) if is_constant(right):
@@ -298,7 +307,7 @@ class _Typing(_Evaluation):
 def _any_like(value: Value) -> Value:
     """One of the type, in memory or not as this one is."""
     made = _any(value.type)
-    is_placed = value.address is not None or value.type.kind in ("array", "function")
+    is_placed = value.address is not None or value.type.kind in (TypeKind.ARRAY, TypeKind.FUNCTION)
     return Value(made.type, made.fetch, 1 if is_placed else None, value.register, value.variable)
 
 
@@ -315,7 +324,7 @@ def _find_member(value: Value, name: str) -> Value | None:
         if field.name == name:
             return value.field(field)
     for field in value.type.fields:
-        if not field.name and field.type.kind in ("struct", "union"):
+        if not field.name and field.type.kind in (TypeKind.STRUCT, TypeKind.UNION):
             found = _find_member(value.field(field), name)
             if found is not None:
                 return found

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from orrery.debugger.c import floats
-from orrery.debugger.c.ctypes import CType
+from orrery.debugger.c.ctypes import CType, TypeKind
 from orrery.debugger.c.values import BITS, Read, Value
 from orrery.debugger.errors import Unavailable
 
@@ -45,7 +45,7 @@ def shown(value: Value, read: Read, name: Name, letter: str = "", *, top: bool =
     type_ = value.type
     if letter == RAW or (letter == "s" and not _is_bytes(type_)):
         letter = ""
-    if type_.kind in ("struct", "union"):
+    if type_.kind in (TypeKind.STRUCT, TypeKind.UNION):
         if level == LEVELS_MAX:
             return "{...}"
         parts = (
@@ -54,13 +54,13 @@ def shown(value: Value, read: Read, name: Name, letter: str = "", *, top: bool =
             for one in type_.fields
         )
         return "{" + ", ".join(parts) + "}"
-    if type_.kind == "array":
+    if type_.kind == TypeKind.ARRAY:
         return _array(value, read, name, letter, level)
-    if type_.kind == "void":
+    if type_.kind == TypeKind.VOID:
         return "void"
-    if type_.kind == "?":
+    if type_.kind == TypeKind.UNKNOWN:
         return f"<a {type_.name} has a size that no compiler gives it>"
-    if type_.kind == "complex":
+    if type_.kind == TypeKind.COMPLEX:
         half = value.type.size // 2
         real, imaginary = floats.text(value.data[:half]), floats.text(value.data[half:])
         return f"{real} + {imaginary}i"
@@ -77,7 +77,7 @@ def _formatted(value: Value, letter: str, name: Name) -> str:
     type_ = value.type
     if letter == "s":
         return quoted(value.data)
-    if type_.kind == "float":
+    if type_.kind == TypeKind.FLOAT:
         if letter == "f":
             return floats.text(value.data)
         if letter in "ca":  # of the number, and not of its bytes
@@ -85,23 +85,23 @@ def _formatted(value: Value, letter: str, name: Name) -> str:
         return formatted(int.from_bytes(value.data, "little"), type_.size, letter, name)
     if letter == "f" and type_.size not in floats.FORMATS:
         return f"{value.whole}"
-    if type_.kind in ("array", "function"):
+    if type_.kind in (TypeKind.ARRAY, TypeKind.FUNCTION):
         return formatted(value.whole, 8, letter, name)
     return formatted(value.whole, type_.size, letter, name, signed=type_.signed)
 
 
 def _scalar(value: Value, read: Read, name: Name, *, top: bool) -> str:
     type_ = value.type
-    if type_.kind == "float":
+    if type_.kind == TypeKind.FLOAT:
         return floats.text(value.data)
     number = value.whole
-    if type_.kind == "function":
+    if type_.kind == TypeKind.FUNCTION:
         return f"{{{type_.name}}} {number:#x}{name(number)}"
-    if type_.kind == "pointer":
+    if type_.kind == TypeKind.POINTER:
         return _pointer(type_, number, read, name, top=top)
-    if type_.kind == "enum":
+    if type_.kind == TypeKind.ENUM:
         return _enum(type_, number)
-    if type_.kind == "bool":
+    if type_.kind == TypeKind.BOOL:
         return {0: "false", 1: "true"}.get(number, f"{number}")
     return f"{number} {quoted_character(number)}" if type_.is_character else f"{number}"
 
@@ -137,7 +137,7 @@ def _pointer(type_: CType, number: int, read: Read, name: Name, *, top: bool) ->
     of = type_.of
     if of.is_character:
         return f"{number:#x} {text_at(read, number)}" if number else f"{number:#x}"
-    where = f"{number:#x}{name(number) if number or of.kind == 'function' else ''}"
+    where = f"{number:#x}{name(number) if number or of.kind == TypeKind.FUNCTION else ''}"
     return f"({type_.name}) {where}" if top else where
 
 

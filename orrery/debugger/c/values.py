@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from orrery.debugger.c import floats
-from orrery.debugger.c.ctypes import CType, Field
+from orrery.debugger.c.ctypes import CType, Field, TypeKind
 from orrery.debugger.c.floats import Number
 from orrery.debugger.errors import Unavailable
 
@@ -50,9 +50,9 @@ class Value:
     @classmethod
     def of(cls, type_: CType, number: Number) -> "Value":
         """A number as a value of this type."""
-        if type_.kind == "float":
+        if type_.kind == TypeKind.FLOAT:
             return cls.made(type_, floats.packed(number, type_.size))
-        if type_.kind == "bool":
+        if type_.kind == TypeKind.BOOL:
             number = bool(number)
         bits = (number if isinstance(number, int) else floats.whole(number)) & (1 << BITS * type_.size) - 1
         return cls.made(type_, bits.to_bytes(type_.size, "little"))
@@ -84,7 +84,7 @@ class Value:
     @cached_property
     def data(self) -> bytes:
         """Its bytes, as they were when they were asked for first; raises Unavailable."""
-        size = self.type.size if self.type.kind != "function" else 0
+        size = self.type.size if self.type.kind != TypeKind.FUNCTION else 0
         if size > BYTES_MAX:
             raise Unavailable(f"value requires {size} bytes, which is more than max-value-size")
         return self.fetch(0, size)
@@ -97,21 +97,21 @@ class Value:
     @property
     def number(self) -> Number:
         """The number that it is; the address, for an array or a function. Raises Unavailable."""
-        if self.type.kind == "float":
+        if self.type.kind == TypeKind.FLOAT:
             return floats.unpacked(self.data)
         return self.whole
 
     @property
     def whole(self) -> int:
         """As a whole number; raises Unavailable."""
-        if self.type.kind in ("array", "function"):
+        if self.type.kind in (TypeKind.ARRAY, TypeKind.FUNCTION):
             if self.address is None:
                 assert self.data is not None, "of what cannot be had that is told"
                 raise Unavailable("Attempt to take address of value not located in memory.")
             return self.address
         if not self.type.is_scalar:
             raise Unavailable(f"a {self.type.name} is no number")
-        if self.type.kind == "float":
+        if self.type.kind == TypeKind.FLOAT:
             return floats.whole(self.number)
         return int.from_bytes(self.data, "little", signed=self.type.signed)
 

@@ -1,19 +1,17 @@
-"""The breakpoint commands: break, tbreak, watch, rwatch, awatch, catch, delete, enable, condition ...
+"""The breakpoint commands: break, tbreak, catch, delete, enable, condition and so on.
 
 Each function takes the debugger and the rest of the command line, and returns text; it raises Unavailable.
 """
 
 import re
-from itertools import pairwise
 from typing import Final
 
 from kernel.abi.memlayout import PGSHIFT
 from orrery.command import BadCommand
 from orrery.debugger import python_code
-from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Block, Breakpoint
-from orrery.debugger.c.expressions import tree, valued
-from orrery.debugger.c.tree import Name, TypeName, is_constant, parts
-from orrery.debugger.c.values import storage_bytes
+from orrery.debugger.breakpoints import WATCHES, Breakpoint, BreakpointKind
+from orrery.debugger.c.expressions import tree
+from orrery.debugger.c.tree import Name, TypeName, parts
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable
 from orrery.debugger.inline_calls import place_for
@@ -22,18 +20,16 @@ from orrery.debugger.python_code import PY_LINE
 from orrery.debugger.resolver import place_in, resolve, split
 from orrery.machine import events
 from orrery.machine.events import EventKind
-from orrery.timetravel.stops import KERNEL
 from orrery.timetravel.time_commands import WRITE, place_of
 
 CONDITION: Final = re.compile(r"(?:^|\s+)if\s+(?P<condition>.+)$")
-WATCH_BYTES_MAX: Final = 4096
 
 
 def break_(debugger: Debugger, argument: str, *, temporary: bool = False) -> str:
     """break [LOCATION] [if CONDITION]"""
-    text, condition = _conditional(argument)
+    text, condition = conditional(argument)
     text = plain(text) or f"*{debugger.frame.pc:#x}"
-    made = Breakpoint("breakpoint", text, condition=condition, temporary=temporary)
+    made = Breakpoint(BreakpointKind.BREAKPOINT, text, condition=condition, temporary=temporary)
     kind = "Temporary breakpoint" if temporary else "Breakpoint"
     if PY_LINE.match(text):
         return _in_python(debugger, made, [_python_line(text)])
@@ -92,7 +88,7 @@ def _may_come(debugger: Debugger, text: str) -> bool:
     return pending == "on"
 
 
-def _conditional(argument: str) -> tuple[str, str]:
+def conditional(argument: str) -> tuple[str, str]:
     """What stands before `if`, and the condition behind it."""
     found = CONDITION.search(argument)
     return (argument[: found.start()].strip(), found["condition"]) if found else (argument.strip(), "")
@@ -101,64 +97,6 @@ def _conditional(argument: str) -> tuple[str, str]:
 def tbreak(debugger: Debugger, argument: str) -> str:
     """A breakpoint that goes when it is hit."""
     return break_(debugger, argument, temporary=True)
-
-
-def watch(debugger: Debugger, argument: str) -> str:
-    """Stop behind what changes an expression."""
-    return _watch(debugger, argument, "hw watchpoint", "Hardware watchpoint")
-
-
-def rwatch(debugger: Debugger, argument: str) -> str:
-    """Stop behind what reads an expression."""
-    return _watch(debugger, argument, "read watchpoint", "Hardware read watchpoint")
-
-
-def awatch(debugger: Debugger, argument: str) -> str:
-    """Stop behind what reads or writes an expression."""
-    return _watch(debugger, argument, "acc watchpoint", "Hardware access (read/write) watchpoint")
-
-
-def _watch(debugger: Debugger, argument: str, kind: str, title: str) -> str:
-    bare = argument.removeprefix("-location").removeprefix("-l").strip()
-    is_local = bare == argument.strip()
-    argument, condition = _conditional(bare)
-    node = tree(argument, debugger)
-    if isinstance(node, TypeName) or is_constant(node):
-        raise Unavailable(f"Cannot watch constant value `{argument}'.")
-    value = valued(node, debugger)
-    address, size = value.address, value.type.size
-    if value.bits is not None:
-        size = storage_bytes(value.bits)
-    if address is None:
-        raise Unavailable("Cannot watch what is not in memory; give an address, as in watch *(int *)0x5000")
-    if not 0 < size <= WATCH_BYTES_MAX:
-        raise Unavailable(f"{size} bytes cannot be watched; {WATCH_BYTES_MAX} can")
-    if debugger.pid == KERNEL:
-        raise Unavailable("Select a process first, with `inferior PID`: memory is watched for one")
-    one = Breakpoint(
-        kind,
-        argument,
-        where=f"{size} bytes at {address:#x} of process {debugger.pid}",
-        addresses=(address,),
-        pid=debugger.pid,
-        size=size,
-        type=value.type,
-        bits=value.bits,
-        condition=condition,
-        block=_block(debugger, address) if is_local else None,
-    )
-    check_condition(debugger, one)
-    made = debugger.breakpoints.add(one)
-    return f"{title} {made.number}: {argument}\n"
-
-
-def _block(debugger: Debugger, address: int) -> Block | None:
-    """The call in whose part of the stack an address is."""
-    calls = [frame for frame in debugger.frames if not frame.kernel]
-    for frame, caller in pairwise(calls):
-        if frame.sp <= address < caller.sp and frame.function is not None:
-            return Block(frame.function.low, caller.pc, caller.sp)
-    return None
 
 
 def catch(debugger: Debugger, argument: str) -> str:
@@ -173,7 +111,7 @@ def catch(debugger: Debugger, argument: str) -> str:
     frame = kind.partition(":")[2] if kind.startswith(EventKind.FREE) else ""
     if frame and not debugger.target.read_physical(int(frame, 16) << PGSHIFT, 1):
         raise Unavailable(f"{words[1]}: no such page frame: there is no RAM")
-    made = debugger.breakpoints.add(Breakpoint(CATCH, kind))
+    made = debugger.breakpoints.add(Breakpoint(BreakpointKind.CATCHPOINT, kind))
     return f"Catchpoint {made.number} ({argument.strip()})\n"
 
 
@@ -183,7 +121,9 @@ def _catch_writes(debugger: Debugger, words: list[str], text: str) -> str:
         place = place_of(words)
     except BadCommand as error:
         raise Unavailable(str(error)) from None
-    made = Breakpoint(PAGE, text, addresses=(place.va,), pid=place.pid, size=place.size)
+    made = Breakpoint(
+        BreakpointKind.WRITE_CATCHPOINT, text, addresses=(place.va,), pid=place.pid, size=place.size
+    )
     return f"Catchpoint {debugger.breakpoints.add(made).number} ({text})\n"
 
 
@@ -296,7 +236,11 @@ def table(debugger: Debugger, argument: str) -> str:
 
 def watchpoints(debugger: Debugger, argument: str) -> str:
     """info watchpoints: those only."""
-    found = [one for one in debugger.breakpoints.all if one.kind in WATCHES and one.kind != PAGE]
+    found = [
+        one
+        for one in debugger.breakpoints.all
+        if one.kind in WATCHES and one.kind != BreakpointKind.WRITE_CATCHPOINT
+    ]
     return _rows(found) or "No watchpoints.\n"
 
 
@@ -307,8 +251,12 @@ def _rows(shown: list[Breakpoint]) -> str:
     lines = ["Num  Type             Disp Enb Address            What"]
     for one in shown:
         disposition, enabled = "del" if one.temporary else "keep", "y" if one.enabled else "n"
-        address = f"{one.addresses[0]:#018x}" if one.kind == "breakpoint" and one.addresses else " " * 18
-        what = one.where if one.kind == "breakpoint" else one.text
+        address = (
+            f"{one.addresses[0]:#018x}"
+            if one.kind == BreakpointKind.BREAKPOINT and one.addresses
+            else " " * 18
+        )
+        what = one.where if one.kind == BreakpointKind.BREAKPOINT else one.text
         if one.pending:
             address, what = f"{'<PENDING>':<18}", one.text
         lines.append(

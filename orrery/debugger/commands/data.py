@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from orrery.debugger.c.ctypes import DOUBLE, ULONG, CType, Field
+from orrery.debugger.c.ctypes import DOUBLE, ULONG, CType, Field, TypeKind
 from orrery.debugger.c.expressions import evaluate, tree, typed
 from orrery.debugger.c.format import LETTERS as VALUE_LETTERS
 from orrery.debugger.c.format import formatted, text_at
@@ -50,7 +50,7 @@ def print_(debugger: Debugger, argument: str) -> str:
 def recorded(debugger: Debugger, value: Value, letter: str = "") -> str:
     """A value as it is shown, behind its number in the history, which it has from now on."""
     try:
-        if value.type.kind != "void":
+        if value.type.kind != TypeKind.VOID:
             assert value.data is not None, "it is read now, for it is to stay as it is"
         text = debugger.show(value, letter)
     except Unavailable as error:
@@ -104,16 +104,16 @@ def ptype(debugger: Debugger, argument: str) -> str:
 def _expanded(type_: CType, name: str = "", indent: str = "") -> str:
     """A declaration of a name, with the members or values of the struct or enum that is in its type."""
     inner, base = name, type_.resolved or type_
-    while base.kind in ("pointer", "array"):
+    while base.kind in (TypeKind.POINTER, TypeKind.ARRAY):
         target = base.of.resolved or base.of
-        if base.kind == "array":
+        if base.kind == TypeKind.ARRAY:
             inner += f"[{base.count}]"
         else:
-            inner = f"(*{inner})" if target.kind in ("array", "function") else f"*{inner}"
+            inner = f"(*{inner})" if target.kind in (TypeKind.ARRAY, TypeKind.FUNCTION) else f"*{inner}"
         base = target
-    if base.kind == "enum":
+    if base.kind == TypeKind.ENUM:
         return f"{base.name} {{{', '.join(_values(base))}}} {inner}".rstrip()
-    if base.kind not in ("struct", "union"):
+    if base.kind not in (TypeKind.STRUCT, TypeKind.UNION):
         return base.spell(inner)
     head = base.name.removesuffix(" {...}")
     lines = (f"{indent}    {_member(field, indent + '    ')};\n" for field in base.fields)

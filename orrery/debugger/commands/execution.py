@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from orrery.debugger import gates, inline_calls
-from orrery.debugger.breakpoints import CATCH, PAGE, WATCHES, Breakpoint
-from orrery.debugger.c.ctypes import Field
+from orrery.debugger.breakpoints import WATCHES, Breakpoint, BreakpointKind
+from orrery.debugger.c.ctypes import Field, TypeKind
 from orrery.debugger.c.values import Value
 from orrery.debugger.debugger import Activation, Debugger
 from orrery.debugger.errors import Unavailable
@@ -261,10 +261,12 @@ def _reason(debugger: Debugger, one: Breakpoint, stopped: Stopped) -> str:
     if one.left:
         return LEFT.format(one.number)
     if one.kind not in WATCHES:
-        kind = {"breakpoint": "Breakpoint", "catchpoint": "Catchpoint"}[one.kind]
-        what = f" ({shown(stopped.detail.partition(' ')[2])})" if one.kind == CATCH else ""
+        kind = "Catchpoint" if one.kind == BreakpointKind.CATCHPOINT else "Breakpoint"
+        what = (
+            f" ({shown(stopped.detail.partition(' ')[2])})" if one.kind == BreakpointKind.CATCHPOINT else ""
+        )
         return f"\n{'Temporary breakpoint' if one.temporary else kind} {one.number}{what}, "
-    if one.kind == PAGE:
+    if one.kind == BreakpointKind.WRITE_CATCHPOINT:
         by = f", by {shown(stopped.detail)}" if stopped.detail else ""
         return f"\nCatchpoint {one.number} (a write at {stopped.va:#x}{by}), "
     title = {"r": "Hardware read watchpoint", "rw": "Hardware access (read/write) watchpoint"}
@@ -324,6 +326,6 @@ def _returned(debugger: Debugger, frame: Frame) -> str:
     if type_ is None or not type_.is_scalar:
         return ""
     registers = debugger.target.registers(debugger.pid)
-    data = registers[FA0 if type_.kind == "float" else A0].to_bytes(8, "little")[: type_.size]
+    data = registers[FA0 if type_.kind == TypeKind.FLOAT else A0].to_bytes(8, "little")[: type_.size]
     debugger.history.append(Value.made(type_, data))
     return f"Value returned is ${len(debugger.history)} = {debugger.show(debugger.history[-1])}\n"

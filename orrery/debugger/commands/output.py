@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from orrery.debugger.c import floats
+from orrery.debugger.c.ctypes import TypeKind
 from orrery.debugger.c.expressions import valued
 from orrery.debugger.c.syntax import parse_list
 from orrery.debugger.c.values import BYTES_MAX, MASK64, Value
@@ -80,7 +81,7 @@ def _directive(debugger: Debugger, one: "re.Match[str]", values: Iterator[Value]
     if letter == "%":
         return "%"
     value = next(values)
-    if not value.type.is_scalar and value.type.kind not in ("array", "function"):
+    if not value.type.is_scalar and value.type.kind not in (TypeKind.ARRAY, TypeKind.FUNCTION):
         raise Unavailable("Value can't be converted to integer.")
     plain = ("-" if "-" in flags else "") + one["width"]
     if letter == "s":
@@ -116,14 +117,14 @@ def _whole(one: "re.Match[str]", value: Value) -> str:
 
 def _floating(value: Value) -> float:
     """The number, of which as much is kept as a double holds; whole numbers are taken for the bits of one."""
-    if value.type.kind != "float" and value.type.size in floats.FORMATS:
+    if value.type.kind != TypeKind.FLOAT and value.type.size in floats.FORMATS:
         return floats.double(floats.unpacked(value.data))
     return floats.double(value.number)
 
 
 def _text(debugger: Debugger, value: Value) -> str:
     """The string that a value is, or leads to; raises Unavailable."""
-    if value.type.kind == "array" and value.type.of.size == 1:
+    if value.type.kind == TypeKind.ARRAY and value.type.of.size == 1:
         data = value.data.partition(b"\0")[0]
     else:
         address = value.whole & MASK64

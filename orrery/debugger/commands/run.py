@@ -3,7 +3,7 @@
 The run is the same each time: what was typed, or changed, in this future is done again at its moment.
 """
 
-from orrery.debugger.breakpoints import CATCH, Breakpoint
+from orrery.debugger.breakpoints import Breakpoint, BreakpointKind
 from orrery.debugger.commands import execution
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable
@@ -21,7 +21,7 @@ def at_power_on(debugger: Debugger) -> str:
 def to_main(debugger: Debugger) -> str:
     """Run until the program that the debugger was given is in main."""
     breakpoints, stepper, program = debugger.breakpoints, debugger.stepper, debugger.programs.first
-    catch = breakpoints.add(Breakpoint(CATCH, EventKind.EXEC), internal=True)
+    catch = breakpoints.add(Breakpoint(BreakpointKind.CATCHPOINT, EventKind.EXEC), internal=True)
     stopped = stepper.resume()
     while stepper.judged is catch and debugger.programs.find(stopped.pid) is not program:
         stopped = stepper.resume()
@@ -29,7 +29,7 @@ def to_main(debugger: Debugger) -> str:
     if stepper.judged is catch:
         debugger.moved(stopped.pid)
         debugger.main_pid = stopped.pid
-        main = Breakpoint("breakpoint", "main", temporary=True)
+        main = Breakpoint(BreakpointKind.BREAKPOINT, "main", temporary=True)
         addresses = tuple(debugger.locations(program).named("main")) if program is not None else ()
         if not addresses:
             return _at_entry(debugger)

@@ -6,6 +6,7 @@ Each takes the debugger and the rest of the command line, and returns text; it r
 import re
 
 from orrery.debugger import python_code
+from orrery.debugger.c.ctypes import TypeKind
 from orrery.debugger.c.expressions import evaluate
 from orrery.debugger.commands.data import instructions
 from orrery.debugger.debugger import Debugger
@@ -121,7 +122,9 @@ def disassemble(debugger: Debugger, argument: str) -> str:
     if argument:
         value = evaluate(argument, debugger)
         address = (
-            value.address if value.type.kind == "function" and value.address is not None else value.whole
+            value.address
+            if value.type.kind == TypeKind.FUNCTION and value.address is not None
+            else value.whole
         )
     elif debugger.frame.python is not None:
         raise Unavailable("This frame is Python; `up` leads to the program's")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from orrery.debugger import python_code
+from orrery.debugger.c.ctypes import TypeKind
 from orrery.debugger.commands.data import NAMED
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable
@@ -66,7 +67,7 @@ def address(debugger: Debugger, argument: str) -> str:
         return f'Symbol "{argument}" is a variable in ${NAMED[value.register]}.\n'
     if value.address is None:
         return f'Symbol "{argument}" is constant.\n'
-    what = "a function" if value.type.kind == "function" else "a variable"
+    what = "a function" if value.type.kind == TypeKind.FUNCTION else "a variable"
     return f'Symbol "{argument}" is {what} at address {value.address:#x}.\n'
 
 

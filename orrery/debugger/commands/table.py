@@ -19,6 +19,7 @@ from orrery.debugger.commands import (
     source,
     stack,
     symbols,
+    watchpoints,
 )
 from orrery.debugger.debugger import Debugger
 from orrery.debugger.errors import Unavailable
@@ -68,9 +69,9 @@ COMMANDS: Final[tuple[Command[Function], ...]] = (
         "stop at a function, a line, *ADDRESS", breakpoints.break_,
     ),
     Command("tbreak tb", "[LOCATION]", "the same, once", breakpoints.tbreak),
-    Command("watch", "EXPR [if EXPR]", "stop behind what changes it, or an address", breakpoints.watch),
-    Command("rwatch", "EXPR", "stop behind what reads it", breakpoints.rwatch),
-    Command("awatch", "EXPR", "stop behind what reads or writes it", breakpoints.awatch),
+    Command("watch", "EXPR [if EXPR]", "stop behind what changes it, or an address", watchpoints.watch),
+    Command("rwatch", "EXPR", "stop behind what reads it", watchpoints.rwatch),
+    Command("awatch", "EXPR", "stop behind what reads or writes it", watchpoints.awatch),
     Command(
         "catch", "EVENT",
         "stop at fork, exec, exit, fault, syscall [NAME], free ...", breakpoints.catch,

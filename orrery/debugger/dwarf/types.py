@@ -15,6 +15,7 @@ from orrery.debugger.c.ctypes import (
     CType,
     Field,
     Length,
+    TypeKind,
     array_of,
     function_of,
     pointer_to,
@@ -26,17 +27,18 @@ from orrery.inspect.dwarf import DebugInfo
 from orrery.inspect.entries import BadDebugInfo, Entry
 
 WRAPPERS: Final = ("DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_restrict_type", "DW_TAG_atomic_type")
-RECORDS: Final = {"DW_TAG_structure_type": "struct", "DW_TAG_union_type": "union"}
+RECORDS: Final = {"DW_TAG_structure_type": TypeKind.STRUCT, "DW_TAG_union_type": TypeKind.UNION}
 ENUM: Final = "DW_TAG_enumeration_type"
 TYPEDEF: Final = "DW_TAG_typedef"
 BASE: Final = "DW_TAG_base_type"
 ENCODINGS: Final = {
-    2: "bool", 3: "complex", 4: "float", 5: "int", 6: "char", 7: "uint", 8: "uchar", 16: "uint",
+    2: TypeKind.BOOL, 3: TypeKind.COMPLEX, 4: TypeKind.FLOAT, 5: TypeKind.INT,
+    6: TypeKind.CHAR, 7: TypeKind.UINT, 8: TypeKind.UCHAR, 16: TypeKind.UINT,
 }  # fmt: skip
 SIZES: Final[dict[str, Container[int]]] = {
-    "bool": range(1, 9),
-    "float": (2, 4, 8, 16),
-    "complex": (8, 16, 32),
+    TypeKind.BOOL: range(1, 9),
+    TypeKind.FLOAT: (2, 4, 8, 16),
+    TypeKind.COMPLEX: (8, 16, 32),
 }
 WHOLE_SIZES: Final = range(1, 17)
 LEVELS_MAX: Final = 60  # of types that are made of types
@@ -146,7 +148,12 @@ class Types:
             values = [one for one in entry.children if one.tag == "DW_TAG_enumerator"]
             names = tuple((one.number("DW_AT_const_value"), one.name) for one in values)
             size = _size(entry, WHOLE_SIZES, POINTER_BYTES)
-            return CType("enum" if size else "?", f"enum {entry.name or '{...}'}", size, names=names)
+            return CType(
+                TypeKind.ENUM if size else TypeKind.UNKNOWN,
+                f"enum {entry.name or '{...}'}",
+                size,
+                names=names,
+            )
         if tag == "DW_TAG_array_type":
             return self._array(entry)
         if tag == "DW_TAG_subroutine_type":
@@ -218,12 +225,12 @@ class Types:
 
 def _base(entry: Entry) -> CType:
     """A type that C has of itself."""
-    kind = ENCODINGS.get(entry.number("DW_AT_encoding", 7), "uint")
+    kind = ENCODINGS.get(entry.number("DW_AT_encoding", 7), TypeKind.UINT)
     size = _size(entry, SIZES.get(kind, WHOLE_SIZES), POINTER_BYTES)
     if not size:
-        return CType("?", entry.name, 0)
-    if kind in ("char", "uchar") and size > 1:
-        kind = "int" if kind == "char" else "uint"
+        return CType(TypeKind.UNKNOWN, entry.name, 0)
+    if kind in (TypeKind.CHAR, TypeKind.UCHAR) and size > 1:
+        kind = TypeKind.INT if kind == TypeKind.CHAR else TypeKind.UINT
     return CType(kind, entry.name, size)
 
 

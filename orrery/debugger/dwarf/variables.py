@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
-from orrery.debugger.c.ctypes import CType, Length, array_of, pointer_to
+from orrery.debugger.c.ctypes import CType, Length, TypeKind, array_of, pointer_to
 from orrery.debugger.c.values import MASK64, Read, Value
 from orrery.debugger.dwarf.location import OPTIMIZED_OUT, Location, Locator
 from orrery.debugger.dwarf.types import Types, sensible
@@ -125,11 +125,11 @@ class Variables:
 
     def _measured(self, type_: CType, frame: Frame | None, read: Read) -> CType:
         """The type with the lengths of arrays that only the run knows."""
-        if type_.kind == "array":
+        if type_.kind == TypeKind.ARRAY:
             of = self._measured(type_.of, frame, read)
             count = type_.count if type_.length is None else self._length(type_.length, frame, read)
             return type_ if type_.length is None and of is type_.of else array_of(of, count)
-        if type_.kind == "pointer" and type_.of.kind == "array":
+        if type_.kind == TypeKind.POINTER and type_.of.kind == TypeKind.ARRAY:
             of = self._measured(type_.of, frame, read)
             return type_ if of is type_.of else pointer_to(of)
         return type_
