@@ -27,7 +27,6 @@ from orrery.machine.front import EndingFront
 from orrery.machine.machine import Machine
 from orrery.machine.output import HostOutput, Shown
 from orrery.pool.watchdog import PATIENCE_S, STUCKS_MAX, Patience
-from orrery.timetravel.stops import StopKind
 
 if TYPE_CHECKING:
     from orrery.gdb.server import Server
@@ -195,6 +194,7 @@ class Session:
 
     def _debug(self, server: "Server", limit: int, signals: Signals) -> Stop:
         """Run with a gdb server."""
+        from orrery.timetravel.stops import StopKind
 
         is_script = isinstance(self._front, Script)
 

@@ -1,6 +1,8 @@
 """The parts of the workbench that need no machine: filters, lines, words of system calls, doctor."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +254,12 @@ def test_doctor_tells_of_a_cache_that_cannot_be_written(monkeypatch: pytest.Monk
     monkeypatch.setattr("toolchain.paths.cache_dir", refuse)
     found = doctor._cache()
     assert "XDG_CACHE_HOME" in found.remedy and "no directory" in found.found
+
+
+def test_a_run_loads_no_debugger() -> None:
+    """A boot is short, and what it does not use would be a part of it."""
+    said = "import sys, orrery.cli, orrery.cli.session; print(*(name for name in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert "orrery.machine.machine" in run.stdout
+    for apart in ("timetravel", "debugger", "gdb.server", "machine.events", "grading"):
+        assert f"orrery.{apart}" not in run.stdout, apart
