@@ -50,7 +50,7 @@ class Parting(NamedTuple):
 
 def parting(first: Timeline, second: Timeline, limit_ticks: int) -> Parting | None:
     """Where the two part, which began in the same way; None where they do not before `limit_ticks`."""
-    both = Both(first, second)
+    both = TimelinePair(first, second)
     low = high = min(common_ticks(first.changes, second.changes), limit_ticks)
     stride = STRIDE_TICKS
     both.goto(high)
@@ -81,8 +81,8 @@ def common_ticks(first: tuple[Change, ...], second: tuple[Change, ...]) -> int:
     return 0
 
 
-class Both:
-    """Two timelines that are taken the same way."""
+class TimelinePair:
+    """Two timelines that are moved together."""
 
     def __init__(self, first: Timeline, second: Timeline) -> None:
         self._first: Final = first

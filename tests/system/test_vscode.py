@@ -161,7 +161,7 @@ def test_the_first_time_as_the_page_tells_it() -> None:
             assert name in variables["name"]
             gdb.resume()
         frames = python.stopped()
-        assert [frame["name"] for frame in frames][:4] == ["sys_write", "dispatch", "_usertrap", "process"]
+        assert [frame["name"] for frame in frames][:4] == ["sys_write", "dispatch", "_usertrap", "run"]
         assert python.value("p.name", frames[0]) == "'scores'"
         assert gdb.runs
         python.set_breakpoints(SYSFILE)
