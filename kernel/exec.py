@@ -35,8 +35,8 @@ from kernel.proc import Process, process_name
 from kernel.thread import TF_A1, TF_EPC, TF_SP
 
 if TYPE_CHECKING:
-    from kernel.fs.xv6fs.filesystem import FileSystem
-    from kernel.fs.xv6fs.inode import Inode
+    from kernel.fs.inodes import InodeTable
+    from kernel.fs.vfs import Inode
 
 POINTER: Final = 8
 
@@ -71,7 +71,7 @@ class Exec:
         self,
         memory: Memory,
         mmap: Mmap,
-        fs: "FileSystem",
+        inodes: "InodeTable",
         namei: "Callable[[Process, bytes], Inode]",
         trampoline_pa: int,
         modules: Mapping[bytes, bytes],
@@ -80,7 +80,7 @@ class Exec:
     ) -> None:
         self._memory: Final = memory
         self._mmap: Final = mmap
-        self._fs: Final = fs
+        self._inodes: Final = inodes
         self._namei: Final = namei
         self._trampoline_pa: Final = trampoline_pa
         self._modules: Final = modules
@@ -89,11 +89,11 @@ class Exec:
 
     def run(self, p: Process, path: bytes, argv: list[bytes]) -> int:
         """Run the program at `path` in `p`; gives argc, its a0. SyscallError leaves `p` as it was."""
-        fs, module = self._fs, self._modules.get(path)
+        module = self._modules.get(path)
         if module is not None and self._is_start(p):
             new = self._build_module(p, argv, module)
         else:
-            with fs.unlogged():
+            with self._inodes.reaping():
                 try:
                     ip = self._namei(p, path)
                 except SyscallError:
@@ -101,8 +101,8 @@ class Exec:
                         raise
                     new = self._build_module(p, argv, module)
                 else:
-                    with fs.borrowed(ip):
-                        new = self._build(p, argv, ip, lambda offset, n: fs.readi(ip, offset, n))
+                    with ip.borrowed():
+                        new = self._build(p, argv, ip, ip.read)
         self._commit(p, path, new)
         return len(argv)
 

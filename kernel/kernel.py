@@ -22,7 +22,7 @@ from kernel.abi.memlayout import (
     UART0_IRQ,
     VIRTIO0_IRQ,
 )
-from kernel.abi.param import CONSOLE, NBUF, NPROC, ROOTDEV, ROOTINO
+from kernel.abi.param import CONSOLE, NBUF, NPROC, ROOTDEV
 from kernel.abi.riscv import PTE_A, PTE_D, PTE_R, PTE_W, PTE_X
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.block.bio import BufferCache
@@ -34,9 +34,11 @@ from kernel.errors import KernelPanic as KernelPanic
 from kernel.errors import SyscallError, panic
 from kernel.exec import Exec, Memory
 from kernel.fs.file import FileTable
-from kernel.fs.xv6fs.dir import namei
+from kernel.fs.inodes import InodeTable
+from kernel.fs.mounts import MountTable
+from kernel.fs.namei import namei
+from kernel.fs.vfs import Inode
 from kernel.fs.xv6fs.filesystem import FileSystem
-from kernel.fs.xv6fs.log import Log
 from kernel.image import KernelImage
 from kernel.mm.counts import MemoryCounts
 from kernel.mm.cow import CopyOnWrite
@@ -121,12 +123,22 @@ class Kernel:
         self.uart: Final = UartDriver(self)
         self.console: Final = Console(self, self.uart, columns)
         self.plic: Final = PlicDriver(board.bus)
-        self.disk: Final = VirtioDisk(self, board.ram, board.bus, disk_pa)
-        self.cache: Final = BufferCache(self, board.ram, {ROOTDEV: self.disk}, buffers_pa)
-        self.log: Final = Log(self)
-        self.pages: Final = PageCache(self)
+        self.disk: Final = VirtioDisk(self.waits, board.ram, board.bus, disk_pa)
+        self.cache: Final = BufferCache(self.waits, board.ram, {ROOTDEV: self.disk}, buffers_pa)
+        self.pages: Final = PageCache(board.ram, self.frames, self.drop_code, self.counts)
         self.frames.caches.extend((self.pages, self.text))
-        self.fs: Final = FileSystem(self, layout)
+        self.inodes: Final = InodeTable(self.waits, self._evict)
+        self.mounts: Final = MountTable(self.inodes)
+        self.fs: Final = FileSystem(
+            self.waits,
+            self.cache,
+            self.inodes,
+            self.pages,
+            ROOTDEV,
+            layout=layout,
+            text_changed=self.text.drop,
+            say=self.console.putstr,
+        )
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)
         self.mmap: Final = Mmap(
@@ -137,8 +149,7 @@ class Kernel:
             self.counts,
             self.drop_code,
             self.pages,
-            self.fs,
-            self.log,
+            self.inodes,
             lambda: (p.space for p in self.procs),
             lambda space: self.procs.end(self.procs.of(space)),
             self._stores_lost,
@@ -157,8 +168,8 @@ class Kernel:
         self.exec: Final = Exec(
             Memory(self.vm, self.cow, self.text, self.usercopy),
             self.mmap,
-            self.fs,
-            lambda p, path: namei(self, path),
+            self.inodes,
+            lambda p, path: namei(self.mounts, p.files.cwd, path),
             self.image.trampoline,
             self.modules,
             lab,
@@ -180,7 +191,6 @@ class Kernel:
         self.copyin: Final = self.usercopy.copyin
         self.copyout: Final = self.usercopy.copyout
         self.printf: Final = self.console.putstr
-        self.text_changed: Final = self.text.drop
 
     # --- start ---
 
@@ -230,11 +240,17 @@ class Kernel:
             return
         path = self.init_argv[0]
         try:
-            self.fs.mount(ROOTDEV)
-            p.files.cwd = self.fs.iget(ROOTDEV, ROOTINO)
+            self.mounts.mount_root(self.fs)
+            p.files.cwd = self.mounts.root()
             p.thread.tf[TF_A0] = self.exec.run(p, path, list(self.init_argv))
         except SyscallError as error:
             self.panic(f"the first program, {path.decode(errors='replace')}, cannot be run: {error}")
+
+    def _evict(self, ip: Inode) -> None:
+        """An inode leaves the table: exec and the page cache let go of what they keep of it."""
+        if ip.text is not None:
+            self.text.drop(ip)
+        self.pages.truncated(ip)
 
     # --- what the parts of the kernel ask of the whole ---
 

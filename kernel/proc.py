@@ -183,7 +183,7 @@ class ProcTable:
         child.thread.tf[TF_A0] = 0
         child.files.ofile = [k.files.dup(f) if f is not None else None for f in parent.files.ofile]
         assert parent.files.cwd is not None, "a process that forks has a directory"
-        child.files.cwd = k.fs.idup(parent.files.cwd)
+        child.files.cwd = parent.files.cwd.dup()
         child.name = parent.name
         child.traits = parent.traits.forked()
         child.parent = parent
@@ -202,8 +202,8 @@ class ProcTable:
                 p.files.ofile[fd] = None
                 k.files.close(file)
         assert p.files.cwd is not None, "a process that exits has a directory"
-        with k.fs.unlogged():
-            k.fs.iput(p.files.cwd)
+        with k.inodes.reaping():
+            p.files.cwd.put()
         p.files.cwd = None
         self._reparent(p)
         k.waits.wakeup(p.parent)

@@ -81,6 +81,13 @@ class BufferCache:
                 self._fail(buf)
         return buf
 
+    def copy(self, dev: int, blockno: int) -> bytes:
+        """The bytes of a block."""
+        buf = self.bread(dev, blockno)
+        data = bytes(buf.data)
+        self.brelse(buf)
+        return data
+
     def bclear(self, dev: int, blockno: int) -> Buf:
         """The buffer of a block whose bytes on disk do not matter, locked, all zero: no disk read."""
         buf = self._get(dev, blockno)

@@ -12,7 +12,7 @@ from kernel.errors import SyscallError
 
 if TYPE_CHECKING:
     from kernel.fs.file import File
-    from kernel.fs.xv6fs.inode import Inode
+    from kernel.fs.vfs import Inode
 
 
 class DescriptorTable:

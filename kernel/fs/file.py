@@ -5,11 +5,11 @@ releases what it holds.  The kinds differ in `read`, `write`, `stat` and `releas
 offset into an inode, a DeviceFile sends its bytes to a driver, a pipe's ends are in pipe.py.  NFILE of them
 may be open in all.
 
-Bytes are copied to and from the program while no inode is locked and no transaction is open, because a copy
+Bytes are copied to and from the program while no inode is locked and no change is under way, because a copy
 may fault pages in, and that may need the file system.
 
-A write that fails leaves what xv6's leaves.  That moves bytes in steps of WRITE_STEP, each an operation of
-the log, and inside a step by the block of the file.  A step that would make the file too large is not begun.
+A write that fails leaves what xv6's leaves.  That moves bytes in steps (`FileSystem.step`), each a change of
+its own, and inside a step by the block of the file.  A step that would make the file too large is not begun.
 The pieces before a bad address are in the file, and the offset is behind them.  Of the piece with the bad
 address the good bytes are stored too, but only over bytes that the file has; the offset stays before them.
 """
@@ -18,10 +18,10 @@ from abc import ABC, abstractmethod
 from errno import EFBIG, EINVAL, EIO, ENFILE
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kernel.abi.disk import BSIZE, STAT
-from kernel.abi.param import MAXOPBLOCKS, NFILE
+from kernel.abi.disk import BSIZE
+from kernel.abi.param import NFILE
 from kernel.errors import SyscallError
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode, Stat
 from kernel.mm.usercopy import UserBuffer
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from kernel.proc import Proc
 
 WRITE_MAX: Final = 16 * BSIZE  # bytes of a long write that are copied at a time
-WRITE_STEP: Final = (MAXOPBLOCKS - 1 - 1 - 2) // 2 * BSIZE  # bytes that xv6 writes in one operation
 
 
 class CharDevice(Protocol):
@@ -60,8 +59,8 @@ class File(ABC):
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Gives the number of bytes written."""
 
-    def stat(self) -> bytes:
-        """struct stat of what is open."""
+    def stat(self) -> Stat:
+        """What can be told of what is open."""
         raise SyscallError(EINVAL, "only files and devices have a status")
 
     @abstractmethod
@@ -78,9 +77,8 @@ class InodeFile(File):
         self.off = 0
 
     def read(self, p: "Proc", va: int, n: int) -> int:
-        fs, ip = self._k.fs, self.ip
-        with fs.locked(ip):
-            data = fs.readi(ip, self.off, n & 0xFFFF_FFFF)  # xv6's readi takes an unsigned length
+        with self.ip.locked() as ip:
+            data = ip.read(self.off, n & 0xFFFF_FFFF)  # xv6's readi takes an unsigned length
             self.off += len(data)
         buf = UserBuffer(self._k.usercopy, p.space, (va, len(data)))
         buf.put(data)
@@ -92,15 +90,15 @@ class InodeFile(File):
     def write(self, p: "Proc", va: int, n: int) -> int:
         if n < 0:
             raise SyscallError(EINVAL, "negative length")
-        start, room = self.off, self._k.fs.layout.blocks_max * BSIZE - self.off
-        fits = n if n <= room else room // WRITE_STEP * WRITE_STEP
+        fs, start, room = self.ip.fs, self.off, self.ip.fs.size_max - self.off
+        fits = n if n <= room else room // fs.step * fs.step
         buf = UserBuffer(self._k.usercopy, p.space, (va, fits))
         done = 0
         while done < fits:  # what was written before a failure stays
             data = buf.take(min(fits - done, WRITE_MAX))
             if buf.bad:
                 good = done + len(data)
-                whole = max(good - (start + good) % BSIZE, good // WRITE_STEP * WRITE_STEP, done)
+                whole = max(good - (start + good) % fs.block_size, good // fs.step * fs.step, done)
                 self._write_before_bad(data, whole - done)
                 raise buf.bad
             written = self._put(data)
@@ -112,8 +110,8 @@ class InodeFile(File):
 
     def _put(self, data: bytes) -> int:
         """Write as many of the bytes as one operation can, and move on; gives how many."""
-        with self._k.log, self._k.fs.locked(self.ip) as ip:
-            written = self._k.fs.writei(ip, self.off, data)
+        with self.ip.update() as ip:
+            written = ip.write(self.off, data)
             self.off += written
         return written
 
@@ -122,16 +120,16 @@ class InodeFile(File):
         while whole:
             written = self._put(data[:whole])
             data, whole = data[written:], whole - written
-        with self._k.log, self._k.fs.locked(self.ip) as ip:
-            self._k.fs.writei(ip, self.off, data[: max(0, ip.size - self.off)])
+        with self.ip.update() as ip:
+            ip.write(self.off, data[: max(0, ip.size - self.off)])
 
-    def stat(self) -> bytes:
-        with self._k.fs.locked(self.ip) as ip:
-            return STAT.pack(ip.dev, ip.inum, ip.type, ip.nlink, ip.size)
+    def stat(self) -> Stat:
+        with self.ip.locked() as ip:
+            return ip.stat()
 
     def release(self) -> None:
-        with self._k.fs.unlogged():
-            self._k.fs.iput(self.ip)
+        with self._k.inodes.reaping():
+            self.ip.put()
 
     def __repr__(self) -> str:
         return f"{self.ip} at {self.off}"

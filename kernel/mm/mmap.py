@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 from emu.ram import Ram
 from kernel.abi import fcntl
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE, USYSCALL
-from kernel.abi.param import MAXOPBLOCKS
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError, require
 from kernel.mm.counts import MemoryCounts
@@ -33,9 +32,8 @@ from kernel.mm.space import AddressSpace
 from kernel.mm.vma import Vma, VmaList
 
 if TYPE_CHECKING:
-    from kernel.fs.xv6fs.filesystem import FileSystem
-    from kernel.fs.xv6fs.inode import Inode
-    from kernel.fs.xv6fs.log import Log
+    from kernel.fs.inodes import InodeTable
+    from kernel.fs.vfs import Inode
     from kernel.mm.pagecache import PageCache
 
 MMAP_TOP: Final = USYSCALL - PGSIZE
@@ -72,8 +70,7 @@ class Mmap:
         counts: MemoryCounts,
         drop_code: Callable[[int, int], None],
         pages: "PageCache",
-        fs: "FileSystem",
-        log: "Log",
+        inodes: "InodeTable",
         spaces: Callable[[], Iterable[AddressSpace]],
         kill: Callable[[AddressSpace], object],
         report: Callable[[AddressSpace, SyscallError], None],
@@ -85,8 +82,7 @@ class Mmap:
         self._counts: Final = counts
         self._drop_code: Final = drop_code
         self._pages: Final = pages
-        self._fs: Final = fs
-        self._log: Final = log
+        self._inodes: Final = inodes
         self._spaces: Final = spaces
         self._kill: Final = kill
         self._report: Final = report
@@ -119,7 +115,7 @@ class Mmap:
         if index in pages:  # not behind the end: a file that is cut off has no pages in memory
             return pages[index]
         if ip is not None:
-            with self._fs.locked(ip):
+            with ip.locked():
                 return self._pages.frame(ip, index) if index << PGSHIFT < ip.size else 0
         self._counts.zero_filled += 1
         return pages.setdefault(index, self._vm.create())
@@ -168,7 +164,7 @@ class Mmap:
             dirty.reverse()
             while dirty:
                 try:
-                    with self._log, self._fs.locked(vma.ip):
+                    with vma.ip.update():
                         self._write_some(space, vma, vma.ip, dirty)
                 except SyscallError as error:
                     failures.append(error)
@@ -180,13 +176,13 @@ class Mmap:
         while True:
             index, pte = vma.page_index(dirty[-1]), self._vm.pte(space, dirty[-1])
             if pte & PTE_D and ip.pages.get(index) == pa_of(pte):  # else it was cut off while we waited
-                if not self._fs.write_page(ip, index):
+                if not ip.fs.write_page(ip, index):
                     return
                 # fork shares no table with pages of a shared mapping in it: the entry is this space's own
                 self._vm.clear(space, self._vm.walk(space, dirty[-1]), PTE_D)
                 self._counts.pages_written += 1
             dirty.pop()
-            if not dirty or self._log.claim(MAXOPBLOCKS) < MAXOPBLOCKS:
+            if not dirty or not ip.fs.has_room():
                 return
 
     # --- changing what is mapped ---
@@ -258,10 +254,10 @@ class Mmap:
             ip.mappings += change
             ip.writable_mappings += change * vma.writes_file
             if change > 0:
-                self._fs.idup(ip)
+                ip.dup()
             else:
-                with self._fs.unlogged():
-                    self._fs.iput(ip)
+                with self._inodes.reaping():
+                    ip.put()
 
     # --- processes and files that come and go ---
 

@@ -6,6 +6,8 @@
     write()        goes through the log's buffers to the disk, and patches the frames that are here
     mmap           maps the frames; what programs store there is on disk after `FileSystem.write_page`
 
+Where a page is on the disk, and how it gets from there, its file system knows (`locate`, `fill`).
+
 A page is here as a whole or not at all, zero behind the end of the file.  Pages come and change under the
 inode's lock.  They go, if nobody maps them, whenever the allocator runs short: so a frame that nobody maps
 holds nothing that the disk (or a buffer, which is newer) does not, and whoever gets one shares it at once.
@@ -15,20 +17,18 @@ Directories and symbolic links stay in buffers.
 from collections.abc import Callable, Iterable, Iterator
 from errno import EIO
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from emu.ram import Ram
 from kernel.abi.disk import BSIZE
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
-from kernel.block.device import BLOCKS_PER_REQUEST_MAX, READ
+from kernel.block.device import BLOCKS_PER_REQUEST_MAX
 from kernel.errors import SyscallError
-from kernel.fs.xv6fs.inode import Inode
-from kernel.mm.kalloc import Holding
+from kernel.fs.vfs import Inode
+from kernel.mm.counts import MemoryCounts
+from kernel.mm.kalloc import FrameAllocator, Holding
 
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
-
-BLOCKS: Final = PGSIZE // BSIZE  # in a page
-AHEAD_MAX: Final = BLOCKS_PER_REQUEST_MAX // BLOCKS  # pages read at a time: one request of neighbours
+AHEAD_MAX: Final = BLOCKS_PER_REQUEST_MAX * BSIZE // PGSIZE  # pages read at a time: a request of neighbours
 RECLAIM_BATCH: Final = 64  # frames freed at a time
 
 
@@ -40,10 +40,18 @@ def cut(off: int, n: int) -> list[tuple[int, int]]:
 class PageCache:
     """The cached pages of all inodes. `on_truncate(ip)` unmaps what is mapped of a file that was cut off."""
 
-    def __init__(self, k: "Kernel") -> None:
-        self._k = k
-        self._bytes: Final = k.ram.bytes
-        self._base: Final = k.ram.base
+    def __init__(
+        self,
+        ram: Ram,
+        frames: FrameAllocator,
+        drop_code: Callable[[int, int], None],
+        counts: MemoryCounts,
+    ) -> None:
+        self._bytes: Final = ram.bytes
+        self._base: Final = ram.base
+        self._frames: Final = frames
+        self._drop_code: Final = drop_code
+        self.counts: Final = counts
         self._homes: Final[dict[int, tuple[Inode, int]]] = {}  # inode and index by frame, the oldest first
         self.on_truncate: Callable[[Inode], None] = lambda ip: None
 
@@ -67,7 +75,7 @@ class PageCache:
             except SyscallError:  # perhaps only a neighbour cannot be read
                 pa = 0
             if not pa:
-                return self._k.fs.read_blocks(ip, off, n)
+                return ip.fs.read_blocks(ip, off, n)
         at = pa - self._base + (off & PGMASK)
         return bytes(self._bytes[at : at + n])
 
@@ -78,15 +86,14 @@ class PageCache:
         """
         end = max(index + 1, min(index + count, ip.size + PGMASK >> PGSHIFT))
         end = next((i for i in range(index + 1, end) if i in ip.pages), end)
-        first = index * BLOCKS
-        blocknos = self._k.fs.blocknos(ip, first, min(end * BLOCKS, (ip.size + BSIZE - 1) // BSIZE) - first)
+        places = ip.fs.locate(ip, index, end)
         frames: list[int] = []
-        while len(frames) < end - index and (pa := self._k.frames.alloc_zeroed()):
+        while len(frames) < end - index and (pa := self._frames.alloc_zeroed()):
             frames.append(pa)
-        failed = self._fill(ip, frames, blocknos)
+        failed = self._copy(ip, index, frames) if places is None else ip.fs.fill(ip, frames, places)
         for i, pa in enumerate(frames, index):
             if pa in failed:
-                self._k.frames.free(pa)
+                self._frames.free(pa)
             else:
                 ip.pages[i] = pa
                 self._homes[pa] = ip, i
@@ -98,23 +105,19 @@ class PageCache:
             self._bytes[start:end] = bytes(end - start)
         return ip.pages.get(index, 0)
 
-    def _fill(self, ip: Inode, frames: list[int], blocknos: list[int]) -> set[int]:
-        """Get blocks into frames, from buffers if there, as these are newer; gives the frames that failed."""
-        pieces = []
-        for i, blockno in enumerate(blocknos[: len(frames) * BLOCKS]):
-            pa = frames[i // BLOCKS] + i % BLOCKS * BSIZE
-            buf = self._k.cache.buffers.get(ip.dev << 32 | blockno)
-            if buf is not None and buf.valid:
-                self._bytes[pa - self._base : pa - self._base + BSIZE] = buf.data
-            elif blockno:  # 0 is a hole
-                pieces.append((blockno, pa))
-        self._k.counts.pages_read += len({pa & ~PGMASK for _, pa in pieces})
+    def _copy(self, ip: Inode, index: int, frames: list[int]) -> set[int]:
+        """Get pages into frames from a file system that has no blocks of its own; gives those that failed."""
         failed: set[int] = set()
-        for request in self._k.disk.submit_runs(READ, pieces):
-            self._k.disk.wait(request)
-            if request.failed:
-                failed.update(pa & ~PGMASK for pa in request.pas)
+        for i, pa in enumerate(frames, index):
+            try:
+                self.store(pa, ip.fs.read_blocks(ip, i << PGSHIFT, PGSIZE))
+            except SyscallError:
+                failed.add(pa)
         return failed
+
+    def store(self, pa: int, data: bytes | memoryview) -> None:
+        """Store bytes in a frame that is being filled."""
+        self._bytes[pa - self._base : pa - self._base + len(data)] = data
 
     def patch(self, ip: Inode, off: int, data: bytes) -> None:
         """The bytes at `off` of a locked inode are now `data`: bring the pages that are here up to date."""
@@ -124,14 +127,21 @@ class PageCache:
                 at = pa - self._base + (start & PGMASK)
                 self._bytes[at : at + end - start] = data[start - off : end - off]
                 if ip.mappings:  # somewhere these may be instructions
-                    self._k.drop_code(pa, pa + PGSIZE)
+                    self._drop_code(pa, pa + PGSIZE)
+
+    def cut_off(self, ip: Inode, index: int) -> bytes:
+        """The bytes of page `index` as far as the file goes; what was stored behind its end is not kept."""
+        size = max(0, min(PGSIZE, ip.size - (index << PGSHIFT)))
+        at = ip.pages[index] - self._base
+        self._bytes[at + size : at + PGSIZE] = bytes(PGSIZE - size)
+        return bytes(self._bytes[at : at + size])
 
     def truncated(self, ip: Inode) -> None:
         """The file was emptied (its size says so), or its inode leaves the table: forget its pages."""
         self.on_truncate(ip)
         for pa in ip.pages.values():
             del self._homes[pa]
-            self._k.frames.free(pa)
+            self._frames.free(pa)
         ip.pages.clear()
 
     def cached(self) -> Iterator[tuple[int, Inode, int]]:
@@ -146,7 +156,7 @@ class PageCache:
     @property
     def reclaimable(self) -> int:
         """How many frames nobody maps: free memory, as it were."""
-        return sum(1 for pa in self._homes if self._k.frames.owners(pa) == 1)
+        return sum(1 for pa in self._homes if self._frames.owners(pa) == 1)
 
     def reclaim(self) -> bool:
         """Free some frames that nobody maps, the oldest; whether there were any. Never blocks."""
@@ -158,10 +168,10 @@ class PageCache:
             pass
 
     def _forget(self, pas: Iterable[int]) -> bool:
-        unmapped = (pa for pa in pas if self._k.frames.owners(pa) == 1)
+        unmapped = (pa for pa in pas if self._frames.owners(pa) == 1)
         victims = list(islice(unmapped, RECLAIM_BATCH))
         for pa in victims:
             ip, index = self._homes.pop(pa)
             del ip.pages[index]
-            self._k.frames.free(pa)
+            self._frames.free(pa)
         return bool(victims)

@@ -12,7 +12,7 @@ from typing import Final
 
 from emu.ram import Ram
 from kernel.abi.memlayout import PGSIZE
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.mm.kalloc import FrameAllocator, Holding
 
 

@@ -21,7 +21,7 @@ from kernel.abi.param import NVMA
 from kernel.errors import SyscallError
 
 if TYPE_CHECKING:
-    from kernel.fs.xv6fs.inode import Inode
+    from kernel.fs.vfs import Inode
     from kernel.mm.mmap import SharedMemory
 
 

@@ -86,7 +86,7 @@ def sys_poweroff(k: "Kernel", p: Proc, status: int) -> int:
     """End the run with this status. Only for process 1."""
     if p.pid != INIT_PID:
         raise SyscallError(EPERM, "only process 1 may end the run")
-    k.log.drain()
+    k.mounts.sync()
     k.poweroff(status)
     return 0
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from kernel.abi.memlayout import PGSHIFT
 from kernel.fs.file import File, InodeFile
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel
 from orrery.inspect.audit_memory import MemoryAudit
 
@@ -53,7 +53,8 @@ class Audit:
             if p.files.cwd is not None:
                 expected[p.files.cwd] += 1
             expected.update(vma.ip for vma in p.space.vmas if vma.ip is not None)
-        for ip in self._k.fs.inodes.values():
+        expected.update(fs.covered for fs in self._k.mounts.mounted if fs.covered is not None)
+        for ip in self._k.inodes.inodes.values():
             if ip.ref != expected[ip]:
                 yield f"{ip} counts {ip.ref} references, but {expected[ip]} are there"
             if ip.lock.holder is not None:
@@ -77,8 +78,8 @@ class Audit:
         for buf in self._k.cache.buffers.values():
             if buf.lock.holder is not None:
                 yield f"{buf} is locked by {buf.lock.holder}"
-        if self._k.log.outstanding:
-            yield f"the log counts {self._k.log.outstanding} operations that have not ended"
+        if self._k.fs.log.outstanding:
+            yield f"the log counts {self._k.fs.log.outstanding} operations that have not ended"
 
 
 def track_allocations(k: Kernel) -> dict[int, str]:

@@ -14,7 +14,8 @@ from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import PROT_WRITE, T_FILE
 from kernel.abi.memlayout import PGSHIFT, PGSIZE, SUPERPGMASK, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE_X
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
+from kernel.fs.xv6fs.inode import Inode as DiskInode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP, SharedMemory, rights
 from kernel.mm.pagetable import pgroundup
@@ -156,7 +157,7 @@ class MemoryAudit:
                 if not pgroundup(p.space.sz) <= vma.start < vma.end <= MMAP_TOP:
                     where = f"{vma.start:#x}-{vma.end:#x}"
                     yield f"{p} has a mapping at {where}, but {p.space.sz:#x} bytes of heap"
-        for ip in self._k.fs.inodes.values():
+        for ip in self._k.inodes.inodes.values():
             for name, counted, found in (
                 ("mappings", ip.mappings, files[ip]),
                 ("writable mappings", ip.writable_mappings, writable[ip]),
@@ -171,20 +172,20 @@ class MemoryAudit:
 
     def _text(self) -> Iterator[str]:
         """Inodes and text cache agree on what is cached, and it is what the file has."""
-        for ip in self._k.fs.inodes.values():
+        for ip in self._k.inodes.inodes.values():
             pages = self._k.text.inodes.get(ip)
             if ip.text is not pages:
                 yield f"{ip} and the text cache do not agree on what is cached of it"
-            for (offset, size), pa in (pages or {}).items() if ip.valid else ():
+            for (offset, size), pa in (pages or {}).items() if self._is_on_disk(ip) else ():
                 if bytes(self._k.ram.view(pa, size)) != self._bytes(ip, offset, size):
                     yield f"the cached text of {ip} at {offset:#x} differs from the disk"
 
     def _cache(self) -> Iterator[str]:
         """The page cache and the inodes agree on whose pages there are."""
         for pa, (ip, index) in self._cached.items():
-            if ip.pages.get(index) != pa or self._k.fs.inodes.get(ip.inum) is not ip:
+            if ip.pages.get(index) != pa or self._k.inodes.inodes.get((ip.dev, ip.inum)) is not ip:
                 yield f"the page cache has frame {pa:#x} for page {index} of {ip}, which does not know it"
-        for ip in self._k.fs.inodes.values():
+        for ip in self._k.inodes.inodes.values():
             for index, pa in ip.pages.items():
                 if self._cached.get(pa) != (ip, index):
                     yield f"{ip} has frame {pa:#x} for page {index}, but the page cache does not"
@@ -197,9 +198,9 @@ class MemoryAudit:
         Behind the file's end it is zero.
         """
         dirty = {leaf.pa for leaf in self._owners.leaves if leaf.pte & PTE_D and leaf.pa in self._cached}
-        for ip in self._k.fs.inodes.values():
+        for ip in self._k.inodes.inodes.values():
             for index, pa in ip.pages.items():
-                if pa in dirty or not ip.valid:
+                if pa in dirty or not self._is_on_disk(ip):
                     continue
                 size = min(PGSIZE, ip.size - (index << PGSHIFT))
                 on_disk = self._bytes(ip, index << PGSHIFT, size)
@@ -207,6 +208,10 @@ class MemoryAudit:
                 if here != due:
                     at = next(i for i in range(PGSIZE) if here[i] != due[i])
                     yield f"page {index} of {ip} is cached, but differs from the disk from byte {at} on"
+
+    def _is_on_disk(self, ip: Inode) -> bool:
+        """Whether the disk can be asked what is in a file."""
+        return ip.valid and isinstance(ip, DiskInode)
 
     def _bytes(self, ip: Inode, off: int, n: int) -> bytes:
         """The bytes of a file that the disk has, or will have when the log is through."""
@@ -216,6 +221,7 @@ class MemoryAudit:
 
     def _block(self, ip: Inode, index: int) -> bytes:
         """Block `index` of a file: from its buffer if it has one, else from the drive; zeroes in a hole."""
+        assert isinstance(ip, DiskInode), "the cached bytes of a disk's files are compared"
         slot, *places = self._k.fs.layout.path(index)
         blockno = ip.addrs[slot]
         for place in places:

@@ -172,11 +172,11 @@ class System:
             "queued": len(k.sched.ready),
             "threads": len(k.sched.threads),
             "files": k.files.open_count,
-            "inodes": sum(ip.ref for ip in k.fs.inodes.values()),
-            "locks": sum(ip.lock.holder is not None for ip in k.fs.inodes.values()),
+            "inodes": sum(ip.ref for ip in k.inodes.inodes.values()),
+            "locks": sum(ip.lock.holder is not None for ip in k.inodes.inodes.values()),
             # The log keeps its header block pinned.
             "buffers": sum(buf.refcnt for buf in k.cache.buffers.values()),
-            "operations": k.log.outstanding,
+            "operations": k.fs.log.outstanding,
             "disk requests": len(k.disk._free) if hasattr(k.disk, "_free") else 0,
             "readers": len(k.console.readers),
         }

@@ -17,8 +17,9 @@ from emu.dev.drive import RamDrive
 from kernel.abi.fcntl import T_DIR
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_SUPER, PTE_U, PTE_W
+from kernel.fs.inodes import InodeTable
+from kernel.fs.vfs import Inode
 from kernel.fs.xv6fs.filesystem import FileSystem
-from kernel.fs.xv6fs.inode import Inode
 from kernel.mm.cow import CopyOnWrite
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.mmap import Mmap
@@ -352,7 +353,7 @@ def nothing(*_: object, **__: object) -> bool:
     return True
 
 
-def wrong_reference(_: FileSystem, ip: Inode) -> Inode:
+def wrong_reference(_: InodeTable, ip: Inode) -> Inode:
     """idup, but of files it counts two."""
     ip.ref += 1 if ip.type == T_DIR else 2
     return ip
@@ -381,14 +382,14 @@ def forget_the_pages_but_not_the_mappings(pages: PageCache, ip: Inode) -> None:
     """PageCache.truncated, but it unmaps nothing."""
     for pa in ip.pages.values():
         del pages._homes[pa]
-        pages._k.frames.free(pa)
+        pages._frames.free(pa)
     ip.pages.clear()
 
 
 def reclaim_half(pages: PageCache) -> bool:
     """PageCache.reclaim, but the inode does not hear of it."""
     pa = next(iter(pages._homes))
-    pages._k.frames.free(pa)
+    pages._frames.free(pa)
     del pages._homes[pa]
     return False
 
@@ -413,7 +414,7 @@ MISTAKES: Final[dict[str, tuple[type, str, Callable[..., Any], tuple[str, ...], 
     ),
     "rights stay": (Mmap, "protect_pages", nothing, (HOLD,), r"has the rights 0x12, but .* are 0x2"),
     "file referred to twice": (
-        FileSystem, "idup", wrong_reference, (HOLD,), r"inode \d+ counts \d+ references, but \d are there",
+        InodeTable, "dup", wrong_reference, (HOLD,), r"inode \d+ counts \d+ references, but \d are there",
     ),
     "mappings not counted": (Mmap, "_count", nothing, (HOLD,), r"counts 0 writable mappings, but 2 are"),
     "write beside the cache": (PageCache, "patch", nothing, (HOLD,), r"page 1 .* from byte 0 on"),
@@ -453,9 +454,10 @@ def test_a_mistake_in_the_kernels_code_is_found(booted: System, name: str) -> No
     def with_mistake() -> list[str]:
         real = getattr(cls, method)
         setattr(cls, method, wrong)
-        for name, bound in list(vars(booted.kernel).items()):  # the kernel has some methods at hand
-            if getattr(bound, "__func__", None) is real:
-                setattr(booted.kernel, name, MethodType(wrong, bound.__self__))
+        for holder in (booted.kernel, booted.kernel.fs):  # who has some methods at hand
+            for name, bound in list(vars(holder).items()):
+                if getattr(bound, "__func__", None) is real:
+                    setattr(holder, name, MethodType(wrong, bound.__self__))
         return carry_out(booted, lines)
 
     assert aside(lambda: carry_out(booted, lines)) == []

@@ -150,7 +150,7 @@ def used_blocks(image: bytes) -> int:
 
 def test_crash_while_a_large_file_goes_in_several_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is there as a whole until its name goes; whatever blocks it has left then, the next boot frees."""
-    monkeypatch.setattr("kernel.fs.xv6fs.filesystem.BPB", 4)  # as if on a disk 2,000 times as large
+    monkeypatch.setattr("kernel.fs.xv6fs.content.BPB", 4)  # as if on a disk 2,000 times as large
     files = {
         name: fsimage.FsImage(default_image()).read(f"/{name}")
         for name in ("init", "sh", "echo", "cat", "ls", "rm", "README")

@@ -26,7 +26,7 @@ from kernel.abi.fcntl import (
 )
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
@@ -96,8 +96,7 @@ class Guest:
         vma = vma or self.vma()
         p = self.processes()[process]
         return {
-            (va - vma.start) // PGSIZE: pte
-            for va, _, pte in self.k.vm.leaves(p.space, vma.start, vma.end)
+            (va - vma.start) // PGSIZE: pte for va, _, pte in self.k.vm.leaves(p.space, vma.start, vma.end)
         }
 
     def dirty(self, process: int = -1) -> list[int]:
@@ -117,7 +116,7 @@ class Guest:
     def inode(self) -> Inode:
         """Of the file."""
         number = next(entry.ino for entry in self.on_disk().walk() if entry.path == "/data")
-        return self.k.fs.inodes[number]
+        return self.k.inodes.inodes[1, number]
 
     def on_disk(self) -> fsimage.FsImage:
         return fsimage.FsImage(self.drive.read(0, self.drive.capacity))
@@ -351,7 +350,7 @@ def test_a_truncated_file_is_unmapped_everywhere(guest: Guest) -> None:
 def test_a_file_without_a_name_lives_as_long_as_its_mapping(guest: Guest) -> None:
     guest.map_data()
     assert guest.do("d data") == 0
-    inode = guest.k.fs.inodes[guest.vma().ip.inum]  # type: ignore[union-attr]
+    inode = guest.k.inodes.inodes[1, guest.vma().ip.inum]  # type: ignore[union-attr]
     assert guest.do("s 0 3 90") == 90 and guest.do("l 0 4") == DATA[4 * PGSIZE]
     free = guest.machine.kernel.frames.free_frames
     guest.end()

@@ -478,7 +478,7 @@ def test_sched_tells_who_runs_and_in_which_order_the_others_will(tmp_path: Path)
 
 def test_log_and_devices_follow_a_commit() -> None:
     with Machine().boot() as machine:
-        log, disk, monitor = machine.kernel.log, machine.board.virtio[0], Monitor(machine)
+        log, disk, monitor = machine.kernel.fs.log, machine.board.virtio[0], Monitor(machine)
         machine.type("echo hello > x; cat x README > y; sync\n")
         seen: Counter[str] = Counter()
         for _ in range(600):

@@ -13,7 +13,7 @@ from emu.dev.drive import RamDrive
 from kernel.abi.memlayout import PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.errors import SyscallError
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel
 from kernel.mm.kalloc import SUPER_FRAMES
 from kernel.proc import Proc
@@ -51,7 +51,7 @@ class Bench:
         """Run it in process 1 as a file of its own; the result, after checking that nothing was lost."""
         k, p = self.k, self.p
         before = p.space.root, p.space.sz, p.thread.tf.tolist()
-        ip = Inode(k, 1, 5)
+        ip = Inode(k.fs, 5, k, k.inodes)
         argv = argv or [b"echo"]
         try:
             new = k.exec._build(p, argv, ip, lambda offset, n: program[offset : offset + n])

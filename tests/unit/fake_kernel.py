@@ -34,11 +34,13 @@ from kernel.dev.console import Console
 from kernel.dev.uart import UartDriver
 from kernel.dev.virtio_blk import VirtioDisk
 from kernel.errors import BadAddress, KernelPanic, SyscallError, panic
+from kernel.fs import namei as paths
 from kernel.fs.descriptors import DescriptorTable
 from kernel.fs.file import FileTable
+from kernel.fs.inodes import InodeTable
+from kernel.fs.mounts import MountTable
+from kernel.fs.vfs import Inode
 from kernel.fs.xv6fs.filesystem import FileSystem
-from kernel.fs.xv6fs.inode import Inode
-from kernel.fs.xv6fs.log import Log
 from kernel.mm.counts import MemoryCounts
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.pagecache import PageCache
@@ -173,10 +175,22 @@ class FakeKernel:
         assert first_pa <= self.ram.end and bio.REGION_SIZE % BSIZE == 0
         self.frames = FrameAllocator(self.ram, first_pa)
         self.counts = MemoryCounts()
-        self.pages = PageCache(k)
+        self.drop_code: Callable[[int, int], object] = lambda low, high: None
+        self.pages = PageCache(self.ram, self.frames, self._drop_code, self.counts)
         self.frames.caches.append(self.pages)
-        self.log = Log(k)
-        self.fs = FileSystem(k, layout)
+        self.inodes = InodeTable(k, self._evict)
+        self.mounts = MountTable(self.inodes)
+        self.fs = FileSystem(
+            k,
+            self.cache,
+            self.inodes,
+            self.pages,
+            ROOTDEV,
+            layout=layout,
+            text_changed=self.text_changed,
+            say=self.printf,
+        )
+        self.log = self.fs.log
         self.files = FileTable()
         self.uart = UartDriver(k)
         self.usercopy = self
@@ -201,6 +215,14 @@ class FakeKernel:
 
     def procdump(self) -> None:
         self.procdumps += 1
+
+    def _drop_code(self, low: int, high: int) -> None:
+        self.drop_code(low, high)
+
+    def _evict(self, ip: Inode) -> None:
+        if ip.text is not None:
+            self.text_changed(ip)
+        self.pages.truncated(ip)
 
     def text_changed(self, ip: Inode) -> None:
         self.texts_dropped.append(ip.inum)
@@ -244,7 +266,7 @@ class FakeKernel:
         proc = FakeProc(self._next_pid, function.__name__)
         self._next_pid += 1
         if cwd is not None:
-            proc.files.cwd = self.fs.idup(cwd)
+            proc.files.cwd = cwd.dup()
 
         def body() -> None:
             proc.result = function(self, proc, *args)
@@ -277,7 +299,7 @@ class FakeKernel:
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run function(k, p, *args) as a process that is in the root directory; gives what it returns."""
         proc = self.spawn(function, *args)
-        proc.files.cwd = self.fs.iget(ROOTDEV, ROOTINO)
+        proc.files.cwd = self.inodes.get(self.fs, ROOTINO)
         self.run()
         return proc.result
 
@@ -285,7 +307,7 @@ class FakeKernel:
         """Mount the file system; gives the kernel itself."""
 
         def mount(k: FakeKernel, p: FakeProc) -> None:
-            k.fs.mount(ROOTDEV)
+            k.mounts.mount_root(k.fs)
 
         self.call(mount)
         return self
@@ -320,6 +342,11 @@ class FakeKernel:
     def _set_uart_irq(self, level: bool) -> None:
         if level:
             self._irqs.append(lambda: self.uart.intr())
+
+
+def namei(k: Any, path: bytes, *, follow: bool = True) -> Inode:
+    """What a path means to the running process."""
+    return paths.namei(k.mounts, k.myproc().files.cwd, path, follow=follow)
 
 
 def attempt(handler: Callable[..., int], *args: Any) -> int:

@@ -17,7 +17,7 @@ from kernel.abi.ps import PSINFO, SYSINFO
 from kernel.abi.riscv import PTE_COW, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W
 from kernel.abi.syscalls import BY_NAME
 from kernel.errors import SyscallError
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP
 from kernel.proc import Proc
@@ -44,7 +44,7 @@ def kernel(**options: Any) -> Kernel:
     p = k.procs.init
     k.sched.ready.remove(p.thread)
     k.sched.current = p.thread
-    p.files.cwd = Inode(k, 1, 1)
+    p.files.cwd = Inode(k.fs, 1, k, k.inodes)
     p.files.cwd.ref = 1
     return k
 
@@ -349,7 +349,7 @@ def test_sysinfo_counts_what_could_be_had(k: Kernel) -> None:
     p = k.procs.init
     call(k, "sbrk", PGSIZE, EAGER)
     kept = k.frames.alloc()
-    k.text.inodes[Inode(k, 1, 7)] = {(0, 0): kept}
+    k.text.inodes[Inode(k.fs, 7, k, k.inodes)] = {(0, 0): kept}
     sys_sysinfo(k, p, 0)
     assert SYSINFO.unpack(k.copyin(p.space, 0, SYSINFO.size)) == ((k.frames.free_frames + 1) * PGSIZE, 1)
 
@@ -369,7 +369,8 @@ def test_ps_stores_as_many_as_there_is_room_for_and_says_how_many_there_are(k: K
 
 def test_only_process_1_ends_the_run_and_only_when_the_disk_is_at_rest(k: Kernel) -> None:
     done: list[object] = []
-    k.log.drain = lambda: done.append("drained")  # type: ignore[method-assign]
+    k.mounts.mounted.append(k.fs)
+    k.fs.sync = lambda: done.append("drained")  # type: ignore[method-assign]
     k.poweroff = done.append  # type: ignore[method-assign]
     assert call(k, "poweroff", 3, p=child(k)) == U64 and done == []
     assert call(k, "poweroff", 3) == 0 and done == ["drained", 3]

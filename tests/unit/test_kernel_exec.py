@@ -17,7 +17,7 @@ from kernel.abi.param import MAXARG, USERSTACK
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress
 from kernel.exec import Exec
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.thread import TF_A1, TF_EPC, TF_SP
 from kernel.xv6.lab import sys_sigalarm
 from kernel.xv6.sysmem import sys_mmap
@@ -263,7 +263,7 @@ def test_bit_0_of_the_entry_does_not_count(bench: Bench) -> None:
 @pytest.mark.parametrize("stored_to", [False, True])
 def test_text_of_a_file_that_programs_may_store_to_is_not_shared(bench: Bench, stored_to: bool) -> None:
     k, p = bench.k, bench.p
-    ip = Inode(k, 1, 9)
+    ip = Inode(k.fs, 9, k, k.inodes)
     ip.writable_mappings = int(stored_to)
     new = k.exec._build(p, [b"sh"], ip, lambda offset, n: SH[offset : offset + n])
     assert bool(k.text.inodes.get(ip)) != stored_to

@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic, attempt
+from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic, attempt, namei
 from file_model import Model, Op, audit, ops, perform, tree_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.abi.disk import BPB, BSIZE, DINODE_SIZE, DIRENT_SIZE, MAXFILE, SUPERBLOCK
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC, T_DIR, T_FILE
-from kernel.abi.param import NINODE, ROOTDEV
-from kernel.fs.xv6fs.dir import dirlookup, namei
+from kernel.abi.param import NINODE
+from kernel.fs.xv6fs.dir import dirlookup
 from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage, check
 from toolchain.mkfs import build
@@ -57,7 +57,7 @@ def test_processes_at_once_in_a_small_cache_leave_a_sound_disk(programs: list[li
             perform(k, p, op)
 
     for operations in programs:
-        k.spawn(program, operations).files.cwd = k.fs.iget(ROOTDEV, 1)
+        k.spawn(program, operations).files.cwd = k.inodes.get(k.fs, 1)
     k.run()
     audit(drive.image)
 
@@ -141,7 +141,7 @@ def test_a_table_full_of_inodes_in_use_fails_the_call() -> None:
             held.append(namei(k, b"f%d" % i))
         failed = attempt(sysfile.sys_open, k, p, b"one-more", O_CREATE)
         with k.log:
-            k.fs.iput(held.pop())
+            held.pop().put()
         return failed, attempt(sysfile.sys_mknod, k, p, b"one-more", 1, 0)
 
     result, image = shell(program, size=1000, ninodes=NINODE + 20)
@@ -243,12 +243,12 @@ def test_names_of_removed_entries_are_not_found_and_their_places_are_used_again(
     def program(k: Any, p: FakeProc) -> tuple[int, int, int]:
         for i in range(70):
             write_all(k, p, b"%d" % i, b"")
-        size = k.fs.iget(ROOTDEV, 1).size
+        size = k.inodes.get(k.fs, 1).size
         for i in range(0, 70, 2):
             sysfile.sys_unlink(k, p, b"%d" % i)
         for i in range(100, 135):
             write_all(k, p, b"%d" % i, b"")
-        return size, k.fs.iget(ROOTDEV, 1).size, attempt(sysfile.sys_open, k, p, b"2", 0)
+        return size, k.inodes.get(k.fs, 1).size, attempt(sysfile.sys_open, k, p, b"2", 0)
 
     (before, after, fd), image = shell(program, ninodes=100)
     assert before == after == (2 + 70) * DIRENT_SIZE
@@ -338,7 +338,7 @@ def test_exec_is_told_when_a_program_it_keeps_changes_goes_or_leaves_the_table()
         told = []
 
         def keep(name: bytes) -> None:
-            with k.fs.borrowed(namei(k, name)) as ip:
+            with namei(k, name).borrowed() as ip:
                 ip.text = "kept"
 
         def overwrite() -> None:
@@ -375,11 +375,11 @@ def test_a_bad_super_block_is_a_panic_that_names_it() -> None:
 def test_dirlookup_tells_the_offset_and_takes_a_reference() -> None:
     def program(k: Any, p: FakeProc) -> tuple[int, int, int]:
         root = namei(k, b"/")
-        with k.fs.locked(root):
-            found = dirlookup(k, root, b"two")
+        with root.locked():
+            found = dirlookup(k.inodes, root, b"two")
         assert found is not None
         ip, off = found
-        with k.fs.locked(ip):
+        with ip.locked():
             kinds = root.type, ip.type
         assert kinds == (T_DIR, T_FILE)
         return ip.inum, ip.ref, off

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fake_kernel import CutDrive, FakeKernel, FakeProc, PowerCut
+from fake_kernel import CutDrive, FakeKernel, FakeProc, PowerCut, namei
 from file_model import Model, Op, audit, ops, perform, tree_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from kernel.abi.disk import BSIZE, LAB, LAYOUTS, NADDRS, NINDIRECT, STOCK, SUPERBLOCK, SuperBlock
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC
 from kernel.fs.file import WRITE_MAX
-from kernel.fs.xv6fs.dir import namei
 from kernel.xv6 import sysfile
 from toolchain import fsimage
 from toolchain.fsimage import BadImage, FsImage
@@ -63,8 +62,8 @@ def test_a_file_of_any_size_is_in_the_image(size: int) -> None:
     k, _ = machine(image)
     blocks = -(-size // BSIZE)
     ip = k.call(lambda k, p: namei(k, b"f"))
-    assert k.call(lambda k, p: k.fs.locked(ip).__enter__() and k.fs.readi(ip, 0, size + 1)) == pattern(size)
-    assert k.call(lambda k, p: k.fs.blocknos(ip, 0, blocks)) == fs.data_blocks(fs.inode(2))
+    assert k.call(lambda k, p: ip.locked().__enter__() and ip.read(0, size + 1)) == pattern(size)
+    assert k.call(lambda k, p: k.fs.content.blocknos(ip, 0, blocks)) == fs.data_blocks(fs.inode(2))
 
 
 def test_the_mark_is_a_word_that_stock_leaves_zero_and_an_argument_stands_for_it() -> None:
@@ -139,7 +138,7 @@ FEW_BLOCKS = 4  # as if a block of the map had this many bits: a file needs more
 def test_a_file_whose_blocks_are_all_over_the_disk_goes_in_several_operations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kernel.fs.xv6fs.filesystem.BPB", FEW_BLOCKS)
+    monkeypatch.setattr("kernel.fs.xv6fs.content.BPB", FEW_BLOCKS)
     image = build({"f": pattern(BIG), "g": pattern(BIG)}, size=2500, ninodes=64, layout="lab")
     empty = FsImage(build({}, size=2500, ninodes=64, layout="lab"))
     k, drive = machine(image)
@@ -170,7 +169,7 @@ def test_a_file_whose_blocks_are_all_over_the_disk_goes_in_several_operations(
 def test_power_may_fail_at_any_block_of_cutting_off_a_large_file(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kernel.fs.xv6fs.filesystem.BPB", 16)
+    monkeypatch.setattr("kernel.fs.xv6fs.content.BPB", 16)
     size = (11 + 256 + 300) * BSIZE
     image = build({"f": pattern(size), "h": b"h"}, size=1000, ninodes=64, layout="lab")
     empty = FsImage(build({"h": b"h"}, size=1000, ninodes=64, layout="lab"))
@@ -219,7 +218,7 @@ def test_operations_fit_the_log_where_every_free_block_is_in_another_block_of_th
     layout: str, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bits = 32  # as if a block of the map had so many
-    for module in ("kernel.fs.xv6fs.filesystem", "kernel.fs.xv6fs.blockmap", "toolchain.mkfs.disk"):
+    for module in ("kernel.fs.xv6fs.content", "kernel.fs.xv6fs.blockmap", "toolchain.mkfs.disk"):
         monkeypatch.setattr(f"{module}.BPB", bits)
     size = 600 * bits
     image = build({}, size=size, ninodes=64, layout=layout)
@@ -249,6 +248,6 @@ def test_operations_fit_the_log_where_every_free_block_is_in_another_block_of_th
         return done
 
     k = FakeKernel(CutDrive(image)).mount()
-    running = [k.spawn(program, b"%d" % i, cwd=k.fs.iget(1, 1)) for i in range(processes)]
+    running = [k.spawn(program, b"%d" % i, cwd=k.inodes.get(k.fs, 1)) for i in range(processes)]
     k.run()
     assert [p.result for p in running] == [6 * WRITE_MAX] * processes

@@ -194,8 +194,8 @@ def test_nobody_begins_an_operation_while_a_commit_waits_for_the_disk() -> None:
         with k.log:
             order.append("began")
 
-    k.spawn(second).files.cwd = k.fs.iget(1, 1)
-    k.spawn(first).files.cwd = k.fs.iget(1, 1)
+    k.spawn(second).files.cwd = k.inodes.get(k.fs, 1)
+    k.spawn(first).files.cwd = k.inodes.get(k.fs, 1)
     original = k.log._commit
 
     def commit() -> None:

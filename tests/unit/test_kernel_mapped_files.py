@@ -70,8 +70,7 @@ def run(content: bytes, program: Callable[[Any, Any], None]) -> Any:
         k.counts,
         k.drop_code,
         k.pages,
-        k.fs,
-        k.log,
+        k.inodes,
         lambda: [p.space for p in k.procs],
         lambda space: k.procs.kill(k.procs.of(space).pid),
         lambda space, why: k.lost.append((k.procs.of(space), str(why))),
@@ -121,8 +120,8 @@ def mapped(k: Any, p: Any, pages: int = 64) -> list[int]:
 
 def cache_all(k: Any, p: Any, size: int) -> None:
     """Have all of /f in memory."""
-    with k.fs.locked(p.files.file(opened(k, p)).ip) as ip:
-        k.fs.readi(ip, 0, size)
+    with p.files.file(opened(k, p)).ip.locked() as ip:
+        ip.read(0, size)
 
 
 def test_behind_the_last_page_of_a_file_there_is_nothing() -> None:
@@ -290,7 +289,7 @@ def test_pages_that_were_stored_to_are_written_and_clean_then() -> None:
         failing.clear()
         assert sys_msync(k, p, at, size, 0) == 0
         assert k.counts.pages_written - before == 30
-        with k.fs.locked(p.space.vmas[0].ip) as ip:
+        with p.space.vmas[0].ip.locked() as ip:
             k.pages.forget(ip)
             assert all(k.fs.read_blocks(ip, page * PGSIZE, 4) == b"%04d" % page for page in range(30))
 
@@ -309,8 +308,8 @@ def test_stores_that_are_lost_are_told_and_nobody_sees_them_in_the_file() -> Non
         k.fs.write_page = fails
         sys_munmap(k, p, at, PGSIZE)
         assert k.lost == [(p, "EIO: the disk is full")]
-        with k.fs.locked(ip):
-            assert k.fs.readi(ip, 0, 4) == pattern(4)
+        with ip.locked():
+            assert ip.read(0, 4) == pattern(4)
 
     run(pattern(PGSIZE), program)
 

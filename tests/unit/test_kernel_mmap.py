@@ -37,7 +37,7 @@ from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
 from kernel.fs.file import DeviceFile, InodeFile
 from kernel.fs.pipe import Pipe, PipeEnd
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
@@ -63,7 +63,7 @@ def kernel() -> Kernel:
 
 
 def inode(k: Kernel, kind: int) -> Inode:
-    ip = Inode(k, 1, 1)
+    ip = Inode(k.fs, 1, k, k.inodes)
     ip.ref, ip.valid, ip.type, ip.size = 1, True, kind, PGSIZE
     return ip
 

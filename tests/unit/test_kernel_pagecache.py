@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt
+from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt, namei
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +14,7 @@ from kernel.abi.fcntl import O_RDWR, O_TRUNC
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.param import NINODE
 from kernel.errors import SyscallError
-from kernel.fs.xv6fs.dir import namei
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.mm.pagecache import AHEAD_MAX, RECLAIM_BATCH
 from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage
@@ -57,7 +56,7 @@ def on_file(k: FakeKernel, function: Callable[[Any, Inode], Any]) -> Any:
     """function(k, ip) with /f locked, in a process."""
 
     def program(k: Any, p: FakeProc) -> Any:
-        with k.log, k.fs.borrowed(namei(k, b"/f")) as ip:
+        with k.log, namei(k, b"/f").borrowed() as ip:
             return function(k, ip)
 
     return k.call(program)
@@ -96,10 +95,10 @@ def test_reads_and_frames_agree_with_what_was_written(program: list[tuple[str, i
 
     def step(k: Any, ip: Inode, turn: int, name: str, at: int, n: int) -> None:
         if name == "read":
-            assert k.fs.readi(ip, at, n) == model[at : at + n]
+            assert ip.read(at, n) == model[at : at + n]
         elif name == "write" and at <= len(model):
             data = bytes([turn]) * min(n, 3 * BSIZE)  # an operation takes no more
-            assert k.fs.writei(ip, at, data) == len(data)
+            assert ip.write(at, data) == len(data)
             model[at : at + len(data)] = data
         elif name == "truncate":
             k.fs.itrunc(ip)
@@ -133,8 +132,8 @@ def test_what_a_mapping_stored_is_read_and_written_back_within_the_file_only() -
         pa = k.pages.frame(ip, 1)
         k.ram.view(pa, PGSIZE)[:] = b"m" * PGSIZE
         k.fs.write_page(ip, 1)
-        assert k.fs.readi(ip, PGSIZE, 200) == b"m" * 100
-        return k.fs.readi(ip, 0, PGSIZE)
+        assert ip.read(PGSIZE, 200) == b"m" * 100
+        return ip.read(0, PGSIZE)
 
     assert on_file(k, store) == pattern(PGSIZE)
     assert FsImage(drive.image).read("/f") == pattern(PGSIZE) + b"m" * 100
@@ -171,12 +170,12 @@ def test_a_truncated_file_is_unmapped_first_and_its_frames_are_free() -> None:
 def test_an_inode_that_leaves_the_table_takes_its_pages_along() -> None:
     k, _ = machine(pattern(PGSIZE))
     free = k.frames.free_frames
-    on_file(k, lambda k, ip: k.fs.readi(ip, 0, 10))
+    on_file(k, lambda k, ip: ip.read(0, 10))
     assert k.frames.free_frames == free - 1
 
     def program(k: Any, p: FakeProc) -> None:
         for inum in range(3, NINODE + 3):
-            k.fs.iput(k.fs.iget(1, inum))
+            k.inodes.get(k.fs, inum).put()
 
     k.call(program)
     assert k.frames.free_frames == free
@@ -205,11 +204,11 @@ def test_reading_in_order_reads_ahead_in_large_requests() -> None:
 
 def test_a_page_out_of_order_and_a_touched_one_read_themselves_only() -> None:
     k, drive = machine(pattern(12 * BSIZE))
-    on_file(k, lambda k, ip: k.fs.readi(ip, 2 * PGSIZE, 1))
+    on_file(k, lambda k, ip: ip.read(2 * PGSIZE, 1))
     assert [count for _, count in drive.reads][-1] == BLOCKS
     on_file(k, lambda k, ip: k.pages.frame(ip, 0))
     assert [count for _, count in drive.reads][-1] == BLOCKS
-    on_file(k, lambda k, ip: [k.pages.frame(ip, 0), k.fs.readi(ip, 0, PGSIZE)])
+    on_file(k, lambda k, ip: [k.pages.frame(ip, 0), ip.read(0, PGSIZE)])
     assert sum(count for _, count in drive.reads if count == BLOCKS) == 2 * BLOCKS
 
 
@@ -217,7 +216,7 @@ def test_what_a_buffer_holds_is_not_read_from_disk() -> None:
     k, drive = machine(b"")
 
     def write_and_read(k: Any, ip: Inode) -> None:
-        k.fs.writei(ip, 0, pattern(3 * BSIZE))
+        ip.write(0, pattern(3 * BSIZE))
         drive.reads.clear()
         assert page(k, k.pages.frame(ip, 0)) == pattern(3 * BSIZE).ljust(PGSIZE, b"\0")
 
@@ -234,7 +233,7 @@ def test_two_processes_that_read_one_page_share_a_frame() -> None:
         assert sysfile.sys_read(k, p, fd, 0, PGSIZE) == PGSIZE
         return bytes(p.memory[:PGSIZE])
 
-    procs = [k.spawn(program, cwd=k.fs.iget(1, 1)) for _ in range(3)]
+    procs = [k.spawn(program, cwd=k.inodes.get(k.fs, 1)) for _ in range(3)]
     k.run()
     assert [proc.result for proc in procs] == [pattern(PGSIZE)] * 3
     assert k.frames.free_frames == free - 1
@@ -250,10 +249,10 @@ def test_a_bad_block_fails_what_needs_it_and_leaves_nothing_in_the_cache() -> No
         with pytest.raises(SyscallError, match="EIO: page 1 "):
             k.pages.frame(ip, 1)
         assert not ip.pages and k.frames.free_frames == free
-        assert k.fs.readi(ip, 0, PGSIZE + BSIZE) == pattern(PGSIZE + BSIZE)
+        assert ip.read(0, PGSIZE + BSIZE) == pattern(PGSIZE + BSIZE)
         with pytest.raises(SyscallError, match="EIO"):
-            k.fs.readi(ip, PGSIZE, PGSIZE)
-        assert k.fs.readi(ip, PGSIZE + 2 * BSIZE, BSIZE) == pattern(4 * PGSIZE)[6 * BSIZE : 7 * BSIZE]
+            ip.read(PGSIZE, PGSIZE)
+        assert ip.read(PGSIZE + 2 * BSIZE, BSIZE) == pattern(4 * PGSIZE)[6 * BSIZE : 7 * BSIZE]
         assert 1 not in ip.pages
         drive.bad.clear()
         return [page(k, k.pages.frame(ip, i)) == pattern(4 * PGSIZE)[i * PGSIZE :][:PGSIZE] for i in range(4)]
@@ -271,7 +270,7 @@ def test_without_memory_reading_goes_by_buffers_and_a_frame_is_refused() -> None
 
     def program(k: Any, ip: Inode) -> bytes:
         assert k.pages.frame(ip, 0) == 0
-        return k.fs.readi(ip, 10, 2 * PGSIZE)
+        return ip.read(10, 2 * PGSIZE)
 
     assert on_file(k, program) == pattern(3 * PGSIZE)[10 : 10 + 2 * PGSIZE]
 
@@ -280,7 +279,7 @@ def test_the_allocator_takes_the_oldest_pages_that_nobody_maps() -> None:
     k, _ = machine(pattern(MAXFILE * BSIZE))
 
     def program(k: Any, ip: Inode) -> list[int]:
-        k.fs.readi(ip, 0, MAXFILE * BSIZE)
+        ip.read(0, MAXFILE * BSIZE)
         k.frames.share(ip.pages[0])  # as a mapping does
         k.frames.share(ip.pages[2])
         assert k.pages.reclaimable == MAXFILE // BLOCKS - 2
@@ -308,21 +307,21 @@ def test_a_read_that_cannot_store_changes_nothing() -> None:
 def test_reading_ahead_takes_the_last_page_too_and_out_of_order_no_page_more_than_wanted() -> None:
     size = 40 * PGSIZE - 100
     k, drive = machine(pattern(size))
-    on_file(k, lambda k, ip: k.fs.readi(ip, 38 * PGSIZE, 1))
+    on_file(k, lambda k, ip: ip.read(38 * PGSIZE, 1))
     drive.reads.clear()
 
     def pages_read(off: int, n: int) -> int:
         before = k.counts.pages_read
-        assert on_file(k, lambda k, ip: k.fs.readi(ip, off, n)) == pattern(size)[off : off + n]
+        assert on_file(k, lambda k, ip: ip.read(off, n)) == pattern(size)[off : off + n]
         return k.counts.pages_read - before
 
     assert pages_read(39 * PGSIZE, 1) == 1, "it is the next, but there is only one more"
     assert pages_read(10 * PGSIZE, 1) == 1
     assert pages_read(20 * PGSIZE - 1, 2 * PGSIZE) == 3
     k, drive = machine(pattern(2 * PGSIZE + 100))
-    on_file(k, lambda k, ip: k.fs.readi(ip, 0, 1))
+    on_file(k, lambda k, ip: ip.read(0, 1))
     drive.reads.clear()
-    on_file(k, lambda k, ip: k.fs.readi(ip, 0, ip.size))
+    on_file(k, lambda k, ip: ip.read(0, ip.size))
     assert drive.reads == []
 
 
@@ -331,11 +330,11 @@ def test_a_bad_neighbour_costs_nothing() -> None:
     k, drive = machine(pattern(6 * PGSIZE))
 
     def program(k: Any, ip: Inode) -> None:
-        blocknos = k.fs.blocknos(ip, 0, 6 * BLOCKS)
+        blocknos = k.fs.content.blocknos(ip, 0, 6 * BLOCKS)
         k.cache.brelse(k.cache.bread(1, blocknos[BLOCKS]))
         drive.bad.add(blocknos[4 * BLOCKS])
         drive.reads.clear()
-        assert k.fs.readi(ip, 0, PGSIZE) == pattern(PGSIZE)
+        assert ip.read(0, PGSIZE) == pattern(PGSIZE)
         assert list(ip.pages) == [0]
 
     on_file(k, program)
@@ -349,7 +348,7 @@ def test_a_hole_is_zeroes_and_no_block() -> None:
 
     def program(k: Any, ip: Inode) -> None:
         ip.size = PGSIZE
-        assert k.fs.readi(ip, 0, PGSIZE) == bytes(PGSIZE)
+        assert ip.read(0, PGSIZE) == bytes(PGSIZE)
         ip.size = 0
 
     on_file(k, program)
@@ -364,7 +363,7 @@ def test_what_is_written_where_it_may_be_executed_drops_the_code(mappings: int) 
     def program(k: Any, ip: Inode) -> None:
         pa = k.pages.frame(ip, 1)
         ip.mappings = mappings
-        k.fs.writei(ip, PGSIZE + 8, b"new")
+        ip.write(PGSIZE + 8, b"new")
         ip.mappings = 0
         assert dropped == [(pa, pa + PGSIZE)] * mappings
 
@@ -376,7 +375,7 @@ def test_all_pages_of_a_file_are_forgotten_but_for_those_that_are_mapped() -> No
     k, _ = machine(pattern(count * PGSIZE))
 
     def program(k: Any, ip: Inode) -> None:
-        k.fs.readi(ip, 0, count * PGSIZE)
+        ip.read(0, count * PGSIZE)
         assert len(ip.pages) == count
         k.frames.share(ip.pages[5])
         k.pages.forget(ip)

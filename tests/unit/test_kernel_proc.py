@@ -17,7 +17,7 @@ from kernel.abi.param import NPROC
 from kernel.abi.ps import RUNNABLE, RUNNING, SLEEPING, UNUSED, USED, ZOMBIE
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import BadAddress, OutOfMemory, SyscallError
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel, KernelPanic
 from kernel.proc import Process
 from kernel.thread import (
@@ -44,7 +44,7 @@ def k() -> Kernel:
     kernel = Kernel(board, image.kernel_elf(), Xv6)
     kernel.start()
     init = kernel.procs.init
-    init.files.cwd = Inode(kernel, 1, 1)
+    init.files.cwd = Inode(kernel.fs, 1, kernel, kernel.inodes)
     init.files.cwd.ref = 1
     return kernel
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic, PowerCut, attempt
+from fake_kernel import CutDrive, FakeKernel, FakeProc, Panic, PowerCut, attempt, namei
 from file_model import audit, tree_of
 
 from kernel.abi import disk
@@ -20,7 +20,6 @@ from kernel.abi.disk import BPB, BSIZE, DINODE_SIZE, DIRENT_SIZE, Layout, SuperB
 from kernel.abi.fcntl import O_CREATE, O_RDWR, O_TRUNC, T_DIR, T_FILE
 from kernel.abi.memlayout import PGSIZE
 from kernel.abi.param import MAXOPBLOCKS, MAXPATH, ROOTDEV
-from kernel.fs.xv6fs.dir import namei
 from kernel.fs.xv6fs.log import HEADER_ENTRIES_MAX
 from kernel.xv6 import sysfile
 from toolchain import mkfs
@@ -137,12 +136,12 @@ def write_back(k: Any, p: FakeProc) -> bool:
     """What munmap does for a page of a file whose four blocks are holes."""
     fd = opened(k, p, b"f2")
     ip = p.files.ofile[fd].ip  # type: ignore[union-attr, attr-defined]
-    with k.fs.locked(ip):
+    with ip.locked():
         ip.size = 4 * BSIZE
         assert k.pages.frame(ip, 0)
     done = False
     while not done:
-        with k.log, k.fs.locked(ip):
+        with k.log, ip.locked():
             done = k.fs.write_page(ip, 0)
     return done
 
@@ -224,8 +223,8 @@ def test_a_file_that_is_all_over_the_disk_is_given_back_in_pieces(how: str, layo
         if how == "close":
             sysfile.sys_close(k, p, fd)
         elif how == "exit":
-            with k.fs.unlogged():
-                k.fs.iput(p.files.ofile[fd].ip)  # type: ignore[union-attr, attr-defined]
+            with k.inodes.reaping():
+                p.files.ofile[fd].ip.put()  # type: ignore[union-attr, attr-defined]
 
     costs.call(program)
     assert len(costs.costs) > 1 and max(costs.costs) <= MAXOPBLOCKS
@@ -334,9 +333,9 @@ def test_logs_of_any_length_are_used_and_recovered(nlog: int, monkeypatch: pytes
         drive.blocks_left = blocks
 
         def program(k: Any, p: FakeProc) -> None:
-            with k.log, k.fs.borrowed(namei(k, b"f")) as ip:
+            with k.log, namei(k, b"f").borrowed() as ip:
                 assert ip.type == T_FILE
-                k.fs.writei(ip, 0, b"g" * 150 * BSIZE)
+                ip.write(0, b"g" * 150 * BSIZE)
             sysfile.sys_mkdir(k, p, b"d")
             k.log.drain()
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt
+from fake_kernel import CutDrive, FakeKernel, FakeProc, attempt, namei
 from file_model import audit
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from kernel.abi.disk import STAT
 from kernel.abi.fcntl import O_CREATE, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY, T_DIR, T_FILE, T_SYMLINK
 from kernel.abi.param import MAXPATH, SYMLINKS_MAX
-from kernel.fs.xv6fs.dir import namei
 from kernel.xv6 import sysfile
 from toolchain.fsimage import FsImage
 from toolchain.mkfs import build
@@ -177,7 +176,7 @@ def test_a_target_as_long_as_a_path_and_chdir_through_a_link() -> None:
         assert attempt(sysfile.sys_chdir, k, p, b"l") == -1
         sysfile.sys_symlink(k, p, b"d/d", b"s")
         assert sysfile.sys_chdir(k, p, b"s") == 0
-        assert p.files.cwd is k.fs.inodes[namei(k, b"/d/d").inum]
+        assert p.files.cwd is k.inodes.inodes[1, namei(k, b"/d/d").inum]
         assert look(k, p, "../../l", O_NOFOLLOW)[0] == T_SYMLINK
 
     machine()[0].call(program)
@@ -185,13 +184,13 @@ def test_a_target_as_long_as_a_path_and_chdir_through_a_link() -> None:
 
 def test_no_reference_is_lost() -> None:
     def program(k: Any, p: FakeProc) -> None:
-        before = k.fs.inodes[1].ref
+        before = k.inodes.inodes[1, 1].ref
         sysfile.sys_mkdir(k, p, b"d")
         for target, path in ((b"l", b"l"), (b"../d", b"d/up"), (b"/d", b"abs"), (b"no", b"no")):
             assert attempt(sysfile.sys_symlink, k, p, target, path) == 0
         for path in ("l", "l/x", "d/up/up/up", "abs/up", "no", "no/x", "abs/l"):
             for mode in (O_RDONLY, O_NOFOLLOW, O_CREATE | O_RDWR, O_RDWR):
                 look(k, p, path, mode)
-        assert {inum: ip.ref for inum, ip in k.fs.inodes.items() if ip.ref} == {1: before}
+        assert {inum: ip.ref for inum, ip in k.inodes.inodes.items() if ip.ref} == {(1, 1): before}
 
     machine()[0].call(program)

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, attempt
+from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, attempt, namei
 from file_model import audit
 
 from kernel.abi.disk import BSIZE, MAXFILE, STAT
@@ -13,8 +13,8 @@ from kernel.abi.fcntl import O_CREATE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, T_DE
 from kernel.abi.param import CONSOLE, NDEV, NFILE, NOFILE
 from kernel.abi.tty import TTY_ASK
 from kernel.errors import SyscallError
-from kernel.fs.file import WRITE_MAX, WRITE_STEP
-from kernel.fs.xv6fs.dir import namei
+from kernel.fs.file import WRITE_MAX
+from kernel.fs.xv6fs.filesystem import NLINK_MAX, FileSystem
 from kernel.xv6 import sysfile
 from toolchain.mkfs import build
 
@@ -62,7 +62,7 @@ def run(program: Any, *more: Any) -> tuple[FakeKernel, bytes]:
     k = FakeKernel(drive).mount()
     for function in (program, *more):
         process = k.spawn(lambda k, p, function=function: function(Program(k, p)))
-        process.files.cwd = k.fs.iget(1, 1)
+        process.files.cwd = k.inodes.get(k.fs, 1)
     k.run()
     return k, drive.image
 
@@ -157,7 +157,7 @@ def test_the_limits_on_open_files() -> None:
 
     k, image = run(program)
     audit(image)
-    assert sum(ip.ref for ip in k.fs.inodes.values()) == NOFILE + 2  # all by descriptors and two cwds
+    assert sum(ip.ref for ip in k.inodes.inodes.values()) == NOFILE + 2  # all by descriptors and two cwds
 
 
 # --- read, write, close, dup, fstat ---
@@ -398,13 +398,13 @@ def test_links_that_cannot_be_made_leave_the_count_alone(old: bytes, new: bytes)
 
     k, image = run(program)
     audit(image)
-    assert [ip.ref for ip in k.fs.inodes.values() if ip.inum > 1 and ip.ref] == []
+    assert [ip.ref for ip in k.inodes.inodes.values() if ip.inum > 1 and ip.ref] == []
 
 
 def test_a_link_count_does_not_overflow() -> None:
     def program(u: Program) -> None:
         ip = namei(u.k, b"README")
-        with u.k.fs.locked(ip):
+        with ip.locked():
             ip.nlink = 32767
         assert u.link(b"README", b"x") == -1
         ip.nlink = 1
@@ -462,7 +462,7 @@ def test_chdir_moves_where_paths_start() -> None:
         assert u.content(b"d/f") == b"in d"
 
     k, _ = run(program)
-    assert [ip.inum for ip in k.fs.inodes.values() if ip.ref] == [1]
+    assert [ip.inum for ip in k.inodes.inodes.values() if ip.ref] == [1]
 
 
 # --- several processes ---
@@ -509,7 +509,7 @@ def test_writers_that_share_an_open_file_do_not_overwrite_each_other() -> None:
     drive = CutDrive(build({}, size=600, ninodes=64))
     k = FakeKernel(drive).mount()
     for function in (parent, check):
-        k.spawn(lambda k, p, function=function: function(Program(k, p))).files.cwd = k.fs.iget(1, 1)
+        k.spawn(lambda k, p, function=function: function(Program(k, p))).files.cwd = k.inodes.get(k.fs, 1)
     k.run_until_idle()
     k.wakeup(check)
     k.run()
@@ -580,12 +580,12 @@ def test_only_the_console_has_a_terminal() -> None:
 def test_a_directory_has_no_more_subdirectories_than_links_can_count() -> None:
     def program(c: Program) -> None:
         def set_links(count: int) -> None:
-            with c.k.fs.locked(c.p.files.cwd) as ip:
+            with c.p.files.cwd.locked() as ip:
                 ip.nlink = count
 
-        set_links(sysfile.NLINK_MAX)
+        set_links(NLINK_MAX)
         assert c.mkdir(b"d") == -1 and c.open(b"f", O_CREATE) >= 0
-        set_links(sysfile.NLINK_MAX - 1)
+        set_links(NLINK_MAX - 1)
         assert c.mkdir(b"d") == 0 and c.unlink(b"d") == 0
         set_links(1)
 
@@ -599,10 +599,11 @@ def test_what_was_written_before_a_bad_address_is_whole_blocks_or_whole_steps() 
         c.make(b"f", b"x" * 100)
         fd = c.open(b"f", O_RDWR)
         assert c.read(fd, 0, 200) == 100
-        good = WRITE_STEP + 50
+        good = FileSystem.step + 50
         assert c.write(fd, MEMORY_SIZE - good, good + 100) == -1
-        assert c.stat(b"f")[4] == 100 + WRITE_STEP
-        assert c.write(fd, 0, 1) == 1 and c.stat(b"f")[4] == 101 + WRITE_STEP, "the offset is behind them"
+        assert c.stat(b"f")[4] == 100 + FileSystem.step
+        assert c.write(fd, 0, 1) == 1
+        assert c.stat(b"f")[4] == 101 + FileSystem.step, "the offset is behind them"
 
     run(program)
 
@@ -619,8 +620,8 @@ def test_the_last_close_gives_the_room_back_before_it_waits_for_the_disk() -> No
         assert counts == []
         c.close(copy)
         assert counts == [0]
-        with c.k.fs.unlogged():
-            c.k.fs.iput(f.ip)  # type: ignore[attr-defined]
+        with c.k.inodes.reaping():
+            f.ip.put()  # type: ignore[attr-defined]
 
     run(program)
 
@@ -631,7 +632,7 @@ def test_the_links_of_a_directory_do_not_go_below_the_one_that_is_its_name() -> 
     def program(c: Program) -> None:
         assert c.mkdir(b"d") == 0
         for before in (1, 2):
-            with c.k.fs.locked(c.p.files.cwd) as root:
+            with c.p.files.cwd.locked() as root:
                 root.nlink = before
             assert c.unlink(b"d") == 0 and c.mkdir(b"e") == 0 and c.unlink(b"e") == 0
             assert c.stat(b".")[3] == 1
@@ -644,7 +645,7 @@ def test_the_links_of_a_directory_do_not_go_below_the_one_that_is_its_name() -> 
 def test_an_entry_that_names_what_has_no_links_is_a_panic() -> None:
     def program(c: Program) -> None:
         fd = c.open(b"README", O_RDONLY)
-        with c.k.fs.locked(c.p.files.file(fd).ip) as ip:
+        with c.p.files.file(fd).ip.locked() as ip:
             ip.nlink = 0
         c.unlink(b"README")
 

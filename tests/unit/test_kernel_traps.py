@@ -26,7 +26,7 @@ from kernel.abi.riscv import (
 )
 from kernel.abi.syscalls import BY_NAME
 from kernel.dev.uart import POLLS_MAX, UartDriver
-from kernel.fs.xv6fs.inode import Inode
+from kernel.fs.vfs import Inode
 from kernel.image import KernelImage
 from kernel.kernel import Kernel, KernelPanic
 from kernel.mm.space import AddressSpace
@@ -333,7 +333,7 @@ def test_an_image_that_is_not_ours_is_refused(damage: tuple[int, bytes]) -> None
 
 
 def test_text_is_one_frame_for_all_until_the_file_changes_or_nobody_runs_it(rig: Rig) -> None:
-    text, frames, ip = rig.k.text, rig.k.frames, Inode(rig.k, 1, 7)
+    text, frames, ip = rig.k.text, rig.k.frames, Inode(rig.k.fs, 7, rig.k, rig.k.inodes)
     free = frames.free_frames
     for pa in (dirty := [frames.alloc() for _ in range(4)]):
         rig.k.ram.view(pa, PGSIZE)[:] = b"\xa5" * PGSIZE
@@ -365,7 +365,7 @@ def test_text_is_one_frame_for_all_until_the_file_changes_or_nobody_runs_it(rig:
 
 def test_text_that_another_read_meanwhile_is_taken(rig: Rig) -> None:
     """Reading may sleep: who comes back finds the frame of who was faster, and takes no second."""
-    text, ip = rig.k.text, Inode(rig.k, 1, 7)
+    text, ip = rig.k.text, Inode(rig.k.fs, 7, rig.k, rig.k.inodes)
     free = rig.k.frames.free_frames
     faster: list[int] = []
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import O_CREATE, O_NOFOLLOW, O_RDWR, O_WRONLY
-from kernel.abi.param import PIPESIZE, ROOTDEV
+from kernel.abi.param import PIPESIZE
 from kernel.block.device import BLOCKS_PER_REQUEST_MAX, READ
 from kernel.errors import SyscallError
 from kernel.fs.pipe import Pipe
@@ -35,7 +35,7 @@ def kernel() -> FakeKernel:
 
 
 def in_root(k: FakeKernel, function: Callable[..., Any], *args: Any) -> FakeProc:
-    return k.spawn(function, *args, cwd=k.fs.iget(ROOTDEV, 1))
+    return k.spawn(function, *args, cwd=k.inodes.get(k.fs, 1))
 
 
 # --- a wait ---
@@ -274,8 +274,8 @@ def operations_before(modest: Callable[[Any, FakeProc], None]) -> int:
     def greedy(k: Any, p: FakeProc) -> None:
         nonlocal count
         for i in range(GREEDY_ROUNDS):
-            with k.log, k.fs.borrowed(k.fs.iget(ROOTDEV, 2)) as ip:
-                k.fs.writei(ip, 0, b"%d" % i * 8 * BSIZE)
+            with k.log, k.inodes.get(k.fs, 2).borrowed() as ip:
+                ip.write(0, b"%d" % i * 8 * BSIZE)
             count += 1
 
     def other(k: Any, p: FakeProc) -> None:
@@ -336,18 +336,18 @@ def test_the_last_reference_of_a_nameless_file_is_dropped_in_an_operation() -> N
         sysfile.sys_unlink(k, p, b"gone")
         inum = p.files.ofile[fd].ip.inum  # type: ignore[union-attr, attr-defined]
         sysfile.sys_close(k, p, fd)
-        assert k.fs.inodes[inum].ref == 0 and not k.fs.inodes[inum].valid
+        assert k.inodes.inodes[1, inum].ref == 0 and not k.inodes.inodes[1, inum].valid
         sysfile.sys_mkdir(k, p, b"d")
         sysfile.sys_chdir(k, p, b"d")
         inum = p.files.cwd.inum
         sysfile.sys_unlink(k, p, b"/d")
         sysfile.sys_chdir(k, p, b"/")
-        assert k.fs.inodes[inum].ref == 0 and not k.fs.inodes[inum].valid
-        with suppress(SyscallError), k.fs.unlogged(), k.fs.kept(k.fs.iget(ROOTDEV, 3)) as ip:
+        assert k.inodes.inodes[1, inum].ref == 0 and not k.inodes.inodes[1, inum].valid
+        with suppress(SyscallError), k.inodes.reaping(), k.inodes.get(k.fs, 3).kept() as ip:
             sysfile.sys_unlink(k, p, b"g")
             assert ip.nlink == 0 and ip.valid
             raise SyscallError(2, "the call fails after all")
-        assert k.fs.inodes[3].ref == 0 and not k.fs.inodes[3].valid
+        assert k.inodes.inodes[1, 3].ref == 0 and not k.inodes.inodes[1, 3].valid
 
     k.call(program)
     again = FakeKernel(CutDrive(k.drive.read(0, k.drive.capacity))).mount()

@@ -8,20 +8,20 @@ little-endian number has bit b at weight 2**b, and the lowest zero of it is one 
 from collections.abc import Iterable
 from errno import ENOSPC
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kernel.abi.disk import BPB
-from kernel.errors import SyscallError
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+from kernel.block.bio import BufferCache
+from kernel.errors import SyscallError, panic
+from kernel.fs.xv6fs.log import Log
 
 
 class BlockMap:
     """The map of device `dev`: `size` blocks in all, the map itself from block `start` on."""
 
-    def __init__(self, k: "Kernel", dev: int, start: int, size: int) -> None:
-        self._k = k
+    def __init__(self, cache: BufferCache, log: Log, dev: int, start: int, size: int) -> None:
+        self._cache: Final = cache
+        self._log: Final = log
         self._dev: Final = dev
         self._start: Final = start
         self._size: Final = size
@@ -29,7 +29,7 @@ class BlockMap:
 
     def alloc(self) -> int:
         """Take a block and clear it; gives its number. Fails where the disk is full."""
-        cache, log = self._k.cache, self._k.log
+        cache, log = self._cache, self._log
         for base in range(self._full_below, self._size, BPB):
             buf = cache.bread(self._dev, self._start + base // BPB)
             used = int.from_bytes(buf.data, "little")
@@ -50,12 +50,12 @@ class BlockMap:
     def free(self, blocknos: Iterable[int]) -> None:
         """Give blocks back."""
         for index, group in groupby(sorted(blocknos), lambda blockno: blockno // BPB):
-            buf = self._k.cache.bread(self._dev, self._start + index)
+            buf = self._cache.bread(self._dev, self._start + index)
             self._full_below = min(self._full_below, index * BPB)
             for blockno in group:
                 byte, mask = blockno % BPB >> 3, 1 << (blockno & 7)
                 if blockno >= self._size or not buf.data[byte] & mask:
-                    self._k.panic(f"block map: block {blockno} is given back but not in use")
+                    panic(f"block map: block {blockno} is given back but not in use")
                 buf.data[byte] ^= mask
-            self._k.log.write(buf)
-            self._k.cache.brelse(buf)
+            self._log.write(buf)
+            self._cache.brelse(buf)

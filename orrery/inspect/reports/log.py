@@ -19,7 +19,7 @@ HEADING: Final = "  block  buffer at   users  locked by            what it is"
 
 def log_lines(k: Kernel) -> Iterator[str]:
     """All of it."""
-    log = k.log
+    log = k.fs.log
     if not log.capacity:
         yield "no file system is mounted yet: there is no log"
         return
@@ -34,7 +34,7 @@ def log_lines(k: Kernel) -> Iterator[str]:
 
 
 def _operations(k: Kernel) -> Iterator[str]:
-    log = k.log
+    log = k.fs.log
     yield f"operations under way: {log.outstanding or 'none'}"
     for p, room in log.room.items():
         done = "has changed something" if log.has_changed_something(p) else "has changed nothing"
@@ -45,13 +45,13 @@ def _operations(k: Kernel) -> Iterator[str]:
 
 
 def _transaction(k: Kernel) -> Iterator[str]:
-    changed = k.log.changed
+    changed = k.fs.log.changed
     yield f"changed and not committed: {counted(len(changed), 'block') if changed else 'nothing'}"
     yield from _table(k, list(changed.values()))
 
 
 def _commit(k: Kernel) -> str:
-    log = k.log
+    log = k.fs.log
     names = _header(k)
     if log.committing:
         if log.clearing is not None and not log.clearing.done:
@@ -76,16 +76,16 @@ def _header(k: Kernel) -> list[int] | None:
     drive, sectors = k.board.drive, BSIZE // SECTOR_SIZE
     assert drive is not None, "what is mounted is on a drive"
     try:
-        words = memoryview(drive.read(k.log.start * sectors, sectors)).cast("I")
+        words = memoryview(drive.read(k.fs.log.start * sectors, sectors)).cast("I")
     except DriveError:
         return None
-    return words[1 : 1 + min(words[0], k.log.capacity)].tolist()
+    return words[1 : 1 + min(words[0], k.fs.log.capacity)].tolist()
 
 
 def _buffers(k: Kernel) -> Iterator[str]:
     bufs = list(k.cache.buffers.values())
     valid = sum(buf.valid for buf in bufs)
-    used = [buf for buf in bufs if buf.refcnt and buf.blockno not in k.log.changed]
+    used = [buf for buf in bufs if buf.refcnt and buf.blockno not in k.fs.log.changed]
     yield f"buffer cache: {len(bufs)} buffers, {valid} with a block; in use, besides those above: {len(used)}"
     yield from _table(k, used)
 
@@ -95,7 +95,7 @@ def _table(k: Kernel, bufs: list[Buf]) -> Iterator[str]:
         yield HEADING
     for buf in bufs:
         holder = str(buf.lock.holder or "-")
-        what = _what(k.fs.sb, k.log, buf.blockno)
+        what = _what(k.fs.sb, k.fs.log, buf.blockno)
         yield f"  {buf.blockno:>5}  {buf.pa:#x}  {buf.refcnt:>5}  {holder:<19}  {what}"
 
 
