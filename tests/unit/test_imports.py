@@ -221,3 +221,32 @@ def test_the_core_can_be_read_in_an_evening() -> None:
     assert {"proc.py", "trap.py", "pagetable.py", "filesystem.py"} <= set(lines), "no list in the README"
     total = sum(lines.values())
     assert total < CORE_LINES_MAX, f"the core has {total} lines; it is to stay below {CORE_LINES_MAX}"
+
+
+def entry_writers(root: Path) -> list[str]:
+    """The files of kernel/ and orrery/ that assign to words of RAM, as entries of page tables are written."""
+    found = set()
+    for package in ("kernel", "orrery"):
+        for path in sorted((root / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(), str(path))):
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                targets += [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else []
+                for target in targets:
+                    words = ast.unparse(target.value) if isinstance(target, ast.Subscript) else ""
+                    if words.rpartition(".")[2].lstrip("_") == "u64":
+                        found.add(str(path.relative_to(root)))
+    return sorted(found)
+
+
+def test_one_file_writes_entries_of_page_tables() -> None:
+    assert entry_writers(ROOT) == ["kernel/mm/pagetable.py"]
+
+
+@pytest.mark.parametrize("statement", ["ram.u64[0] = 1", "self._u64[1:2] = row", "u64[i] &= ~1"])
+def test_a_second_writer_of_entries_is_found(tmp_path: Path, statement: str) -> None:
+    for package in PACKAGES:
+        (tmp_path / package).mkdir()
+    (tmp_path / "kernel/a.py").write_text("pte = ram.u64[0]\nfor i in u64: pass\n")
+    assert entry_writers(tmp_path) == []
+    (tmp_path / "orrery/a.py").write_text(statement)
+    assert entry_writers(tmp_path) == ["orrery/a.py"]
