@@ -277,12 +277,12 @@ def _switch_threads(calls: int) -> None:
 
 
 def _dispatch(machine: _Machine) -> Stage:
-    p, dispatch = machine.proc, machine.kernel.syscalls.dispatch
+    thread, dispatch = machine.proc.thread, machine.kernel.syscalls.dispatch
 
     def stage(calls: int) -> None:
-        p.thread.tf[TF_A7] = GETPID
+        thread.tf[TF_A7] = GETPID
         for _ in range(calls):
-            dispatch(p)
+            dispatch(thread)
 
     return stage
 
