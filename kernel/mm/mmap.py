@@ -29,7 +29,7 @@ from kernel.mm.cow import CopyOnWrite
 from kernel.mm.kalloc import FrameAllocator, Holding
 from kernel.mm.pagetable import LEAF, PA_FROM_PTE_SHIFT, VirtualMemory, pa_of, pgroundup
 from kernel.mm.space import AddressSpace
-from kernel.mm.vma import Vma, VmaList
+from kernel.mm.vma import SharedMemory, Vma, VmaList
 
 if TYPE_CHECKING:
     from kernel.fs.inodes import InodeTable
@@ -39,14 +39,6 @@ if TYPE_CHECKING:
 MMAP_TOP: Final = USYSCALL - PGSIZE
 AROUND: Final = 16 * PGSIZE  # the window around a fault in which pages that are in memory are mapped too
 RIGHTS: Final = LEAF | PTE_U | PTE_COW  # of an entry
-
-
-class SharedMemory:
-    """Behind MAP_SHARED | MAP_ANONYMOUS: the frames touched so far, owned as long as it has `mappings`."""
-
-    def __init__(self) -> None:
-        self.pages: Final[dict[int, int]] = {}  # frame by page index
-        self.mappings = 0
 
 
 def rights(prot: int) -> int:

@@ -1,4 +1,4 @@
-"""The mappings of one process: what stands behind which addresses, and with which rights.
+"""The mappings of one address space: what backs which addresses, and with which rights.
 
 A Vma is what a call of mmap made, or the part of it that later calls left; its pages are all of one kind:
 
@@ -6,14 +6,14 @@ A Vma is what a call of mmap made, or the part of it that later calls left; its 
     mprotect(R)   |   RW   |   R    |    RW    |
     munmap        |   RW   | R |        |  RW  |
 
-A VmaList holds those of a process, sorted, without overlaps, and with neighbours merged that are one mapping
-in all but name.  Both are values: an operation gives a new list, or fails (for more than NVMA mappings) and
-so has changed nothing.  Nothing is known here of page tables or files; mmap.py makes both follow the lists.
+A VmaList holds those of an address space, sorted, without overlaps, and with adjacent ones merged where they
+continue each other.  Both are values: an operation returns a new list, or fails (for more than NVMA mappings)
+without having changed anything.  Nothing here knows of page tables or files; mmap.py keeps both up to date.
 """
 
 from collections.abc import Iterable
 from errno import ENOMEM
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.abi.fcntl import MAP_SHARED
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT
@@ -22,13 +22,20 @@ from kernel.errors import SyscallError
 
 if TYPE_CHECKING:
     from kernel.fs.vfs import Inode
-    from kernel.mm.mmap import SharedMemory
+
+
+class SharedMemory:
+    """Behind MAP_SHARED | MAP_ANONYMOUS: the frames touched so far, owned as long as it has `mappings`."""
+
+    def __init__(self) -> None:
+        self.pages: Final[dict[int, int]] = {}  # frame by page index
+        self.mappings = 0
 
 
 class Vma(NamedTuple):
     """The pages of [start, end): of the file `ip`, of `memory`, or zeroes of the process's own.
 
-    `offset` says where `start` is in what stands behind; of private zeroes it is the address itself.
+    `offset` is where `start` is in the backing object; for private zeroes it is the address itself.
     """
 
     start: int
@@ -37,12 +44,12 @@ class Vma(NamedTuple):
     flags: int  # MAP_SHARED or MAP_PRIVATE, and MAP_ANONYMOUS
     ip: "Inode | None" = None
     offset: int = 0
-    memory: "SharedMemory | None" = None
+    memory: SharedMemory | None = None
     may_write: bool = True  # whether PROT_WRITE may be asked for
 
     @property
     def shared(self) -> bool:
-        """Whether stores are seen by all who map the same."""
+        """Whether stores are seen by all processes that map the same."""
         return bool(self.flags & MAP_SHARED)
 
     @property
@@ -52,12 +59,12 @@ class Vma(NamedTuple):
 
     @property
     def pages(self) -> dict[int, int]:
-        """The frames behind it that are in memory, by page index."""
+        """The frames of the backing object that are in memory, by page index."""
         behind = self.ip or self.memory
         return behind.pages if behind is not None else {}
 
     def page_index(self, va: int) -> int:
-        """Which page of what stands behind it is at `va`."""
+        """Which page of the backing object is at `va`."""
         return va - self.start + self.offset >> PGSHIFT
 
     def part(self, low: int, high: int) -> "Vma":
@@ -68,8 +75,8 @@ class Vma(NamedTuple):
         return self._replace(start=start, end=min(self.end, high), offset=self.offset + start - self.start)
 
     def continued_by(self, other: "Vma") -> bool:
-        """Whether `other` follows at once, in memory and in what stands behind, and is alike."""
-        touch = self.end == other.start and self.prot == other.prot  # most differ here: in a hurry
+        """Whether `other` follows immediately, in memory and in the backing object, and is alike."""
+        touch = self.end == other.start and self.prot == other.prot  # fast path: most differ here
         return touch and self._replace(end=other.end).part(self.end, other.end) == other
 
 

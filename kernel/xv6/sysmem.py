@@ -12,9 +12,9 @@ from kernel.abi.memlayout import PGMASK, PGSIZE
 from kernel.abi.riscv import PTE_R, PTE_W
 from kernel.errors import SyscallError, require
 from kernel.fs.file import InodeFile
-from kernel.mm.mmap import MMAP_TOP, SharedMemory
+from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.pagetable import pgroundup
-from kernel.mm.vma import Vma
+from kernel.mm.vma import SharedMemory, Vma
 from kernel.proc import Proc
 
 if TYPE_CHECKING:

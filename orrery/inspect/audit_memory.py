@@ -17,9 +17,9 @@ from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE
 from kernel.fs.vfs import Inode
 from kernel.fs.xv6fs.inode import Inode as DiskInode
 from kernel.kernel import Kernel
-from kernel.mm.mmap import MMAP_TOP, SharedMemory, rights
+from kernel.mm.mmap import MMAP_TOP, rights
 from kernel.mm.pagetable import pgroundup
-from kernel.mm.vma import Vma
+from kernel.mm.vma import SharedMemory, Vma
 from orrery.inspect.frame_owners import FrameOwners, Leaf
 
 SECTOR_SIZE: Final = 512
