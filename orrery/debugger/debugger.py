@@ -59,7 +59,7 @@ class Debugger:
         self.stepper.into_python = lambda stopped: gates.entered_at_stop(self, stopped)
         self.pid = target.current
         self.main_pid = KERNEL  # of the program that was given, once it has come to main
-        self.walk: TraceCursor | None = None
+        self.trace_cursor: TraceCursor | None = None
         self.history: Final[list[Value]] = []  # $1, $2, ...
         self.convenience: Final[dict[str, Value]] = {}  # $name
         self.file: DebugInfo | None = None  # a program whose symbols the user wants where none runs
@@ -74,7 +74,7 @@ class Debugger:
         self.echo = b""  # of keys that were typed at the terminal
         self.on_search: Callable[[], None] = lambda: None  # called now and then while it looks back
         self.reached: Breakpoint | None = None  # by the last command
-        self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the walk, shown at its end
+        self.unsaid, self.held = b"", b""  # of the console: not shown yet; of the trace, shown at its end
         self.hidden = 0  # inlined calls that begin here and that the user has not gone into
         self.ended = False  # the machine will not run again
         self._registers: list[int] = []
@@ -96,14 +96,14 @@ class Debugger:
 
     def select_process(self, pid: int) -> None:
         """Look at another process."""
-        self.walk = None
+        self.trace_cursor = None
         self.moved(pid)
 
     @property
     def frames(self) -> list[Frame]:
         """The calls of the process that have not returned, innermost first."""
-        if self.walk is not None:
-            return self.walk.frames()
+        if self.trace_cursor is not None:
+            return self.trace_cursor.frames()
         if self._frames is None:
             self._frames = list(frames(self.target, self.programs, self.pid))
         return self._frames[self.hidden :]
@@ -129,8 +129,8 @@ class Debugger:
     @property
     def activation(self) -> Activation | None:
         """What tells the innermost call from others: its function; in the kernel's Python its number too."""
-        if self.walk is not None:
-            return self.walk.line.function, True, self.walk.line.frame
+        if self.trace_cursor is not None:
+            return self.trace_cursor.line.function, True, self.trace_cursor.line.frame
         if not self.frames:
             return None
         return self.frames[0].name, self.frames[0].kernel, 0
@@ -143,8 +143,8 @@ class Debugger:
         self.echo = self.echo[echoed:] if echoed == len(shown) else b""
         return shown[echoed:]
 
-    def walked(self) -> None:
-        """The walk has gone on."""
+    def cursor_moved(self) -> None:
+        """The trace cursor has moved."""
         self._selected, self.listed = 0, ("", 0)
 
     # --- code ---

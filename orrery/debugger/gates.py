@@ -25,7 +25,7 @@ def enter(debugger: "Debugger") -> Stopped:
     breakpoints.remember()
     behind, lines = target.trace()
     if any(not one.waits for one in lines):
-        debugger.walk = TraceCursor(lines, outer, since, behind, kinds)
+        debugger.trace_cursor = TraceCursor(lines, outer, since, behind, kinds)
         return Stopped(StopKind.STEP, target.moment, behind.pid)
     return behind._replace(why=StopKind.STEP) if behind.why in (StopKind.PLACE, StopKind.EVENT) else behind
 
@@ -38,25 +38,25 @@ def entered_at_stop(debugger: "Debugger", stopped: Stopped, *, backwards: bool =
     """
     target = debugger.target
     assert stopped.since is not None, "a stop at a line in Python says where the gate began"
-    debugger.unsaid += debugger.held  # of the walk before
+    debugger.unsaid += debugger.held  # of the trace before
     shown = target.take_output()
     target.goto(stopped.since)
     target.take_output()  # of the way there again
     entered = enter(debugger)
-    debugger.held = target.take_output()  # it is shown when the walk is over
+    debugger.held = target.take_output()  # shown when the trace is left
     debugger.unsaid += shown.removesuffix(debugger.held)
-    walk = debugger.walk
-    assert walk is not None, "where a line was met there are lines"
+    trace_cursor = debugger.trace_cursor
+    assert trace_cursor is not None, "where a line was met there are lines"
     if backwards:
-        walk.to_end()
+        trace_cursor.to_end()
     stops = wanted(debugger)
-    at_line = walk.line.wanted and stops(walk.line)
-    if at_line or (walk.back if backwards else walk.forward)(to_stop=True, stops=stops):
-        debugger.walked()
+    at_line = trace_cursor.line.wanted and stops(trace_cursor.line)
+    if at_line or (trace_cursor.back if backwards else trace_cursor.forward)(to_stop=True, stops=stops):
+        debugger.cursor_moved()
         return entered._replace(why=StopKind.EVENT)
     if not backwards:
         return leave(debugger)
-    debugger.walk = None
+    debugger.trace_cursor = None
     target.goto(stopped.since)
     return None
 
@@ -77,33 +77,33 @@ def wanted(debugger: "Debugger") -> Stops:
 
 
 def on(debugger: "Debugger", *, backwards: bool = False, to_stop: bool = False, over: bool = False) -> bool:
-    """Walk on, or back, by a line or to a stop; False where there is none."""
-    walk = debugger.walk
-    assert walk is not None, "there is a walk"
+    """Move on, or back, by a line or to a stop; False where there is none."""
+    trace_cursor = debugger.trace_cursor
+    assert trace_cursor is not None, "there is a walk"
     debugger.stepper.judged = None
     refresh(debugger)
-    go = walk.back if backwards else walk.forward
+    go = trace_cursor.back if backwards else trace_cursor.forward
     if go(over=over, to_stop=to_stop, stops=wanted(debugger)):
-        debugger.walked()
+        debugger.cursor_moved()
         return True
     return False
 
 
 def refresh(debugger: "Debugger") -> None:
-    """Record the lines of the walk again if there are other breakpoints now."""
-    walk, target, kinds = debugger.walk, debugger.target, debugger.breakpoints.kinds
-    if walk is None or walk.kinds == kinds:
+    """Record the lines again if there are other breakpoints now."""
+    trace_cursor, target, kinds = debugger.trace_cursor, debugger.target, debugger.breakpoints.kinds
+    if trace_cursor is None or trace_cursor.kinds == kinds:
         return
-    target.goto(walk.since)
+    target.goto(trace_cursor.since)
     target.take_output()
-    walk.mark(target.trace()[1], kinds)
+    trace_cursor.mark(target.trace()[1], kinds)
     debugger.held = target.take_output()
 
 
 def leave(debugger: "Debugger") -> Stopped | None:
-    """The walk is over; if the machine has come to something that the user wants behind the gate, that."""
-    walk, debugger.walk = debugger.walk, None
-    if walk is None or walk.behind.why not in (StopKind.PLACE, StopKind.EVENT):
+    """Leave the trace; the stop that the machine has met behind the gate, if the user wants it."""
+    trace_cursor, debugger.trace_cursor = debugger.trace_cursor, None
+    if trace_cursor is None or trace_cursor.behind.why not in (StopKind.PLACE, StopKind.EVENT):
         return None
-    debugger.stepper.judged = debugger.breakpoints.judged(walk.behind)
-    return walk.behind if debugger.stepper.judged is not None else None
+    debugger.stepper.judged = debugger.breakpoints.judged(trace_cursor.behind)
+    return trace_cursor.behind if debugger.stepper.judged is not None else None

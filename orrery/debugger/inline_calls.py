@@ -109,7 +109,7 @@ def hidden_at(debugger: "Debugger") -> int:
     """
     target = debugger.target
     moment = target.moment
-    if debugger.walk is not None or moment.priv != USER or target.current != debugger.pid:
+    if debugger.trace_cursor is not None or moment.priv != USER or target.current != debugger.pid:
         return 0
     known = debugger.stepper.hidden
     if known is not None and known[0] == moment:

@@ -133,7 +133,7 @@ class Stepper:
         return stopped
 
     def _wanted(self, stopped: Stopped) -> Stopped | None:
-        """The stop, if the user wants it, and walk to one in Python. `judged` is its breakpoint."""
+        """The stop, if the user wants it, with the trace cursor at one in Python. `judged` says why."""
         if is_kind(stopped.detail):
             return self.into_python(stopped)
         self.judged = self._breakpoints.judged(stopped)

@@ -128,7 +128,7 @@ def test_a_step_goes_on_in_the_python_of_the_kernel(session: Session) -> None:
     assert session.say("rn").startswith("Dispatcher.dispatch at kernel/syscall.py:")
     assert session.say("finish").startswith("Run till exit from #0  Dispatcher.dispatch at ")
     session.say("finish", "finish")
-    assert session.debugger.walk is None
+    assert session.debugger.trace_cursor is None
     assert session.say("f").endswith('    write(fds[1], "hello", 6);\n')
 
 

@@ -39,9 +39,11 @@ def print_(debugger: Debugger, argument: str) -> str:
     frame = debugger.frame if debugger.frames else None
     if frame is not None and text in (variables := dict(frame.python or ())):
         return f"{variables[text]}\n"
-    if frame is not None and frame.python is not None and debugger.walk is not None and text:
-        walk = debugger.walk
-        return f"{debugger.target.python_value(walk.since, *walk.place, debugger.level, text)}\n"
+    if frame is not None and frame.python is not None and debugger.trace_cursor is not None and text:
+        trace_cursor = debugger.trace_cursor
+        return (
+            f"{debugger.target.python_value(trace_cursor.since, *trace_cursor.place, debugger.level, text)}\n"
+        )
     if not text:
         text = "$"
     return recorded(debugger, evaluate(text, debugger), letter)

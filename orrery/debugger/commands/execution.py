@@ -53,7 +53,7 @@ def continue_(debugger: Debugger, argument: str) -> str:
 
 def _to_stop(debugger: Debugger) -> Stopped:
     """To the next one, in Python too."""
-    if debugger.walk is not None:
+    if debugger.trace_cursor is not None:
         if gates.on(debugger, to_stop=True):
             return Stopped(StopKind.EVENT, debugger.target.moment, debugger.pid)
         if (behind := gates.leave(debugger)) is not None:
@@ -73,13 +73,13 @@ def next_(debugger: Debugger, argument: str) -> str:
 
 def stepi(debugger: Debugger, argument: str) -> str:
     """One instruction, trap or gate."""
-    debugger.walk = None
+    debugger.trace_cursor = None
     return _repeated(debugger, argument, lambda: debugger.stepper.instruction(debugger.pid), by_line=False)
 
 
 def nexti(debugger: Debugger, argument: str) -> str:
     """One instruction, over a call or a trap."""
-    debugger.walk = None
+    debugger.trace_cursor = None
     step = debugger.stepper.over_instruction
     return _repeated(debugger, argument, lambda: step(debugger.pid), by_line=False)
 
@@ -88,11 +88,11 @@ def finish(debugger: Debugger, argument: str) -> str:
     """Until the selected function has returned."""
     frame, level = debugger.frame, debugger.level
     said = f"Run till exit from #{level}  {describe(debugger, frame)}\n"
-    if debugger.walk is not None and frame.python is not None:
+    if debugger.trace_cursor is not None and frame.python is not None:
         gates.refresh(debugger)
         debugger.stepper.judged = None
-        if debugger.walk.forward(out=True, stops=gates.wanted(debugger)):
-            debugger.walked()
+        if debugger.trace_cursor.forward(out=True, stops=gates.wanted(debugger)):
+            debugger.cursor_moved()
             why = StopKind.STEP if debugger.stepper.judged is None else StopKind.EVENT
             return said + report(
                 debugger, Stopped(why, debugger.target.moment, debugger.pid), everything=True
@@ -106,7 +106,7 @@ def finish(debugger: Debugger, argument: str) -> str:
     caller = next((one for one in debugger.frames[level + 1 :] if one.pc != frame.pc), None)
     if caller is None:
         raise Unavailable('"finish" not meaningful in the outermost frame.')
-    debugger.walk = None
+    debugger.trace_cursor = None
     stopped = debugger.stepper.out(debugger.pid, (caller.pc, caller.sp))
     said += report(debugger, stopped, everything=True)
     return said + (_returned(debugger, frame) if stopped.why == StopKind.STEP else "")
@@ -114,7 +114,7 @@ def finish(debugger: Debugger, argument: str) -> str:
 
 def _out_of_inlined(debugger: Debugger, frame: Frame) -> Stopped:
     """Until a call that the compiler has inlined is over, and first those that it has made."""
-    debugger.walk = None
+    debugger.trace_cursor = None
     if frame.pc != debugger.frames[0].pc or frame.sp != debugger.frames[0].sp:
         stopped = debugger.stepper.out(debugger.pid, (frame.pc, frame.sp))
         if stopped.why != StopKind.STEP:
@@ -128,7 +128,7 @@ def until(debugger: Debugger, argument: str) -> str:
         return advance(debugger, argument)
     begin, before = debugger.frame, debugger.activation
     stopped = _step(debugger, over=True)
-    while stopped.why == StopKind.STEP and debugger.walk is None and _is_earlier(debugger, begin):
+    while stopped.why == StopKind.STEP and debugger.trace_cursor is None and _is_earlier(debugger, begin):
         stopped = _step(debugger, over=True)
     return report(debugger, stopped, before=before)
 
@@ -145,7 +145,7 @@ def advance(debugger: Debugger, argument: str) -> str:
     frame = debugger.frame
     callers = [one for one in debugger.frames[1:] if one.pc != frame.pc][:1]
     places = [Place(debugger.pid, address) for address in (*addresses, *(one.pc for one in callers))]
-    debugger.walk = None
+    debugger.trace_cursor = None
     return report(debugger, debugger.stepper.resume(*places), everything=True)
 
 
@@ -155,7 +155,7 @@ def advance(debugger: Debugger, argument: str) -> str:
 def _step(debugger: Debugger, *, over: bool) -> Stopped:
     """A step by line, wherever the machine stands."""
     target, stepper, pid = debugger.target, debugger.stepper, debugger.pid
-    if debugger.walk is not None:
+    if debugger.trace_cursor is not None:
         if gates.on(debugger, over=over):
             return Stopped(StopKind.STEP if stepper.judged is None else StopKind.EVENT, target.moment, pid)
         if (behind := gates.leave(debugger)) is not None:
@@ -167,9 +167,13 @@ def _step(debugger: Debugger, *, over: bool) -> Stopped:
         stopped = stepper.line(pid, over=over, hidden=debugger.hidden)
     if stopped.why == StopKind.STEP and not over and target.moment.pc in debugger.programs.gates:
         stopped = gates.enter(debugger)
-        debugger.walked()
-        walk = debugger.walk
-        if walk is not None and walk.line.wanted and gates.wanted(debugger)(walk.line):
+        debugger.cursor_moved()
+        trace_cursor = debugger.trace_cursor
+        if (
+            trace_cursor is not None
+            and trace_cursor.line.wanted
+            and gates.wanted(debugger)(trace_cursor.line)
+        ):
             return stopped._replace(why=StopKind.EVENT)
     return stopped
 
@@ -213,7 +217,7 @@ def report(
     switched = "" if stopped.pid in (debugger.pid, KERNEL) else f"[Switching to process {stopped.pid}]\n"
     debugger.moved(stopped.pid or (debugger.pid if _lives(debugger) else KERNEL))
     if stopped.why == StopKind.EXIT:
-        debugger.walk = None
+        debugger.trace_cursor = None
         debugger.moved(KERNEL)
         return f"{said}[The machine is switched off, exit status {stopped.status}]\n"
     if stopped.why == StopKind.PANIC:
@@ -246,7 +250,7 @@ def printed(debugger: Debugger) -> str:
     Not in the middle of the kernel's Python: the machine has passed it, but the user has not.
     """
     shown, debugger.unsaid = debugger.unsaid, b""
-    if debugger.walk is None:
+    if debugger.trace_cursor is None:
         shown += debugger.held + debugger.take_output()
         debugger.held = b""
     text = shown.decode(errors="replace")

@@ -24,11 +24,11 @@ from orrery.timetravel.time_commands import (
 def continue_(debugger: Debugger, argument: str) -> str:
     """Back to the last stop."""
     breakpoints, stepper, target = debugger.breakpoints, debugger.stepper, debugger.target
-    if (walk := debugger.walk) is not None:
+    if (trace_cursor := debugger.trace_cursor) is not None:
         if gates.on(debugger, backwards=True, to_stop=True):
             return report(debugger, Stopped(StopKind.EVENT, target.moment, debugger.pid))
-        debugger.walk = None
-        target.goto(walk.since)
+        debugger.trace_cursor = None
+        target.goto(trace_cursor.since)
         gate = Stopped(StopKind.PLACE, target.moment, target.current)
         stepper.judged = breakpoints.judged(gate)
         if stepper.judged is not None:
@@ -49,7 +49,7 @@ def continue_(debugger: Debugger, argument: str) -> str:
 
 def stepi(debugger: Debugger, argument: str) -> str:
     """Back by one instruction, trap or gate."""
-    debugger.walk, debugger.stepper.judged = None, None
+    debugger.trace_cursor, debugger.stepper.judged = None, None
     before = debugger.activation
     stopped = debugger.target.reverse_step(count(argument))
     return _back(debugger, stopped, before=before)
@@ -70,7 +70,7 @@ def finish(debugger: Debugger, argument: str) -> str:
     frame = debugger.frame
     if frame.kernel or frame.function is None or len(debugger.frames) < 2:
         raise Unavailable('"reverse-finish" is for a function of the program that has a caller.')
-    debugger.walk = None
+    debugger.trace_cursor = None
     stopped = to_call(debugger, frame.function.low, debugger.frames[debugger.level + 1].sp)
     return _back(debugger, stopped)
 
@@ -80,12 +80,12 @@ def _repeated(debugger: Debugger, argument: str, *, over: bool) -> str:
     before = debugger.activation
     stopped = Stopped(StopKind.STEP, debugger.target.moment, debugger.pid)
     for _ in range(count(argument)):
-        if debugger.walk is not None and gates.on(debugger, backwards=True, over=over):
+        if debugger.trace_cursor is not None and gates.on(debugger, backwards=True, over=over):
             if debugger.stepper.judged is not None:
                 stopped = Stopped(StopKind.EVENT, debugger.target.moment, debugger.pid)
                 break
             continue
-        debugger.walk = None
+        debugger.trace_cursor = None
         stopped = line_back(debugger, over=over)
         if stopped.why != StopKind.STEP:
             break
@@ -150,7 +150,7 @@ def steered(debugger: Debugger, line: str) -> str | None:
         target.on_slice = show
     if said is None or commands.moved is None:
         return said
-    debugger.walk, debugger.stepper.judged = None, None
+    debugger.trace_cursor, debugger.stepper.judged = None, None
     shown = printed(debugger) if onwards else ""
     target.take_output()
     debugger.unsaid, debugger.held = b"", b""
@@ -160,7 +160,7 @@ def steered(debugger: Debugger, line: str) -> str | None:
 
 
 def _moved(debugger: Debugger, stopped: Stopped) -> str:
-    debugger.walk, debugger.stepper.judged = None, None
+    debugger.trace_cursor, debugger.stepper.judged = None, None
     if stopped.why in (StopKind.LIMIT, StopKind.STEP):
         debugger.moved(stopped.pid)
         debugger.target.take_output()

@@ -72,7 +72,7 @@ def kill(debugger: Debugger, argument: str) -> str:
 def _begin(debugger: Debugger, argument: str) -> None:
     if argument:
         raise Unavailable("The run is the same again; for other arguments start `orrery debug` with them.")
-    debugger.walk, debugger.stepper.judged = None, None
+    debugger.trace_cursor, debugger.stepper.judged = None, None
     debugger.target.goto(0)
     debugger.target.take_output()
     debugger.moved(debugger.target.current)
