@@ -1,43 +1,42 @@
-"""Memory mappings: files, and memory that parents and children share, in the address spaces of processes.
+"""Memory mappings: files, and memory that parent and child share, in the address spaces of processes.
 
     0              sz                             MMAP_TOP
     | program, heap -> |  ...  <- mappings | b | a | guard page | what the kernel maps |
 
-What is promised where is in `AddressSpace.vmas` (vma.py), which changes here only; what is there already is
-in the page table.  mmap reads nothing: the first touch of a page comes to `page_in`, by way of fault.py.  The
-pages are frames of the page cache, private ones until a store copies them, so that all see one truth of a
-file.
+What is mapped where is recorded in `AddressSpace.vmas` (vma.py), which changes only here; which of its pages
+are present, in the page table.  mmap itself reads nothing: the first access to a page faults, and fault.py
+calls `page_in`.  The pages are frames of the page cache (private ones until a store copies them), so that
+mappings, read and write always agree on the contents of a file.
 
-In each page table the hart marks by PTE_D which pages were stored to through it.  Exactly these are written
-back to the file, by msync and before they are unmapped: by munmap, exec, exit, or a mapping in their place.
-So a frame that nobody maps holds nothing that is not in the file, and the cache may drop it.
+The hart sets PTE_D in the entry of each page that is stored to.  Exactly these pages are written back to the
+file: by msync, and before they are unmapped by munmap, exec, exit, or a mapping that takes their place.  So a
+frame that nobody maps is never dirty, and the page cache may drop it.
 
-Write-back, and giving up an inode, begin transactions: the caller is in none, and holds no locks.
+Write-back, and dropping an inode's last reference, start transactions: the caller has none open and holds no
+locks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from errno import EINVAL, ENOMEM
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from emu.ram import Ram
 from kernel.abi import fcntl
 from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE, USYSCALL
 from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError, require
+from kernel.fs.inodes import InodeTable
+from kernel.fs.vfs import Inode
 from kernel.mm.counts import MemoryCounts
 from kernel.mm.cow import CopyOnWrite
 from kernel.mm.kalloc import FrameAllocator, Holding
+from kernel.mm.pagecache import PageCache
 from kernel.mm.pagetable import LEAF, PA_FROM_PTE_SHIFT, VirtualMemory, pa_of, pgroundup
 from kernel.mm.space import AddressSpace
 from kernel.mm.vma import SharedMemory, Vma, VmaList
 
-if TYPE_CHECKING:
-    from kernel.fs.inodes import InodeTable
-    from kernel.fs.vfs import Inode
-    from kernel.mm.pagecache import PageCache
-
 MMAP_TOP: Final = USYSCALL - PGSIZE
-AROUND: Final = 16 * PGSIZE  # the window around a fault in which pages that are in memory are mapped too
+AROUND: Final = 16 * PGSIZE  # fault-around: the window in which pages that are cached are mapped too
 RIGHTS: Final = LEAF | PTE_U | PTE_COW  # of an entry
 
 
@@ -49,8 +48,8 @@ def rights(prot: int) -> int:
 class Mmap:
     """The mappings of all address spaces.
 
-    `spaces()` gives these; `kill(space)` ends the process that one belongs to; `report(space, why)` says that
-    what it stored to a file is lost.
+    `spaces()` returns these; `kill(space)` kills the process that one belongs to; `report(space, why)` tells
+    that its stores to a file are lost.
     """
 
     def __init__(
@@ -61,8 +60,8 @@ class Mmap:
         cow: CopyOnWrite,
         counts: MemoryCounts,
         drop_code: Callable[[int, int], None],
-        pages: "PageCache",
-        inodes: "InodeTable",
+        pages: PageCache,
+        inodes: InodeTable,
         spaces: Callable[[], Iterable[AddressSpace]],
         kill: Callable[[AddressSpace], object],
         report: Callable[[AddressSpace, SyscallError], None],
@@ -84,7 +83,7 @@ class Mmap:
     def page_in(self, space: AddressSpace, vma: Vma, va: int, access: int) -> bool:
         """Map the page at `va`, which is in `vma` and not mapped, for `access` (PTE_R, _W, _X); may sleep.
 
-        False where that is not allowed, behind the end of the file, or where memory or the disk fails.
+        Returns False if that is not allowed, past the end of the file, and if memory or the disk fails.
         """
         perm, page = rights(vma.prot), va & ~PGMASK
         if not perm & access:
@@ -98,13 +97,13 @@ class Mmap:
             if pa:
                 self._map(space, vma, page, pa, access)
             return pa != 0
-        except SyscallError:  # OutOfMemory, EIO: to the program as if there were nothing
+        except SyscallError:  # OutOfMemory, EIO: the program sees the same
             return False
 
     def _frame(self, vma: Vma, index: int) -> int:
-        """The frame with page `index` of what is behind `vma`, to be mapped at once; 0 for none."""
+        """The frame with page `index` of what backs `vma`, 0 if none. The caller maps it at once."""
         ip, pages = vma.ip, vma.pages
-        if index in pages:  # not behind the end: a file that is cut off has no pages in memory
+        if index in pages:  # never past the end: truncation drops the pages
             return pages[index]
         if ip is not None:
             with ip.locked():
@@ -113,7 +112,7 @@ class Mmap:
         return pages.setdefault(index, self._vm.create())
 
     def _map(self, space: AddressSpace, vma: Vma, page: int, pa: int, access: int) -> None:
-        """Map a frame, or the copy of it that a store needs, and the neighbours that are in memory too."""
+        """Map a frame, or the copy of it that a store needs, and the cached pages around it."""
         perm = rights(vma.prot)
         if perm & PTE_W and not vma.shared:
             perm ^= PTE_W | PTE_COW
@@ -129,9 +128,9 @@ class Mmap:
         self._counts.mapped_around += len(mapped)
 
     def map_missing(self, space: AddressSpace, va: int, frames: Sequence[int], perm: int) -> list[int]:
-        """Map frames (0: none) at the pages from `va` on where nothing is mapped; gives those it mapped.
+        """Map frames (0: none) at the pages from `va` on that are not mapped; returns those it mapped.
 
-        All are in one table, in which something was mapped just before. Each frame has another owner.
+        All are in one table, in which an entry was just written. Each frame has another owner.
         """
         mapped = []
         for index, pa in enumerate(frames, self._vm.walk(space, va)):
@@ -144,9 +143,9 @@ class Mmap:
     # --- write-back ---
 
     def write_back(self, space: AddressSpace, low: int, high: int) -> SyscallError | None:
-        """Write to the files what was stored in [low, high). All is tried; gives the first failure.
+        """Write the dirty pages of [low, high) to their files; tries all and returns the first failure.
 
-        What lies behind the end of a file has no place there. What could not be written stays dirty.
+        Bytes past the end of a file are not written. Pages that could not be written stay dirty.
         """
         failures = list[SyscallError]()
         for vma in space.vmas.parts(low, high):
@@ -163,11 +162,11 @@ class Mmap:
                     dirty.pop()
         return failures[0] if failures else None
 
-    def _write_some(self, space: AddressSpace, vma: Vma, ip: "Inode", dirty: list[int]) -> None:
-        """Write pages, taking each from the end of `dirty`, as far as one operation has room for them."""
+    def _write_some(self, space: AddressSpace, vma: Vma, ip: Inode, dirty: list[int]) -> None:
+        """Write pages, taking each from the end of `dirty`, while the transaction has room."""
         while True:
             index, pte = vma.page_index(dirty[-1]), self._vm.pte(space, dirty[-1])
-            if pte & PTE_D and ip.pages.get(index) == pa_of(pte):  # else it was cut off while we waited
+            if pte & PTE_D and ip.pages.get(index) == pa_of(pte):  # else truncated while we slept
                 if not ip.fs.write_page(ip, index):
                     return
                 # fork shares no table with pages of a shared mapping in it: the entry is this space's own
@@ -180,7 +179,7 @@ class Mmap:
     # --- changing what is mapped ---
 
     def place(self, space: AddressSpace, addr: int, size: int, fixed: bool) -> int:
-        """Where to map `size` bytes: at `addr` if it is fixed or free, else as high as possible."""
+        """The address for a mapping of `size` bytes: `addr` if fixed or free, else the highest free one."""
         bottom, hint = pgroundup(space.sz), pgroundup(addr)
         require(not fixed or bottom <= addr == hint, EINVAL, f"nothing can be mapped at {addr:#x}")
         fits = max(bottom, PGSIZE) <= hint <= MMAP_TOP - size
@@ -192,7 +191,7 @@ class Mmap:
         return start
 
     def replace(self, space: AddressSpace, low: int, high: int, *vmas: Vma) -> None:
-        """Unmap [low, high) and put `vmas` there; fails before it has changed anything."""
+        """Unmap [low, high) and put `vmas` there; if it fails, nothing has changed."""
         new = space.vmas.remove(low, high).insert(*vmas)
         failure = self.write_back(space, low, high)
         self._vm.unmap(space, low, high)
@@ -204,14 +203,14 @@ class Mmap:
         self._set(space, new)
 
     def protect(self, space: AddressSpace, part: Vma, prot: int) -> None:
-        """Give a mapping or a part of one the rights `prot`."""
+        """Change the rights of a mapping, or of a part of one, to `prot`."""
         self.protect_pages(space, part.start, part.end, rights(prot), private=not part.shared)
         self._set(space, space.vmas.protect(part.start, part.end, prot))
 
     def protect_pages(self, space: AddressSpace, low: int, high: int, perm: int, *, private: bool) -> None:
-        """Give the pages of [low, high) that are mapped the rights `perm` (0: nobody's); raises OutOfMemory.
+        """Change the rights of the present pages of [low, high) to `perm` (0: none); raises OutOfMemory.
 
-        A private page that could not be written before becomes writable by copying.
+        A private page that was not writable becomes copy-on-write.
         """
         rights = perm | PTE_U if perm else PTE_R  # an entry without R, W and X would point to a table
         for va, _, old in list(self._vm.leaves(space, low, high)):
@@ -225,7 +224,7 @@ class Mmap:
             space.generation += 1
 
     def _set(self, space: AddressSpace, vmas: VmaList) -> None:
-        """Make `vmas` the mappings of `space`; may sleep where a reference is given up."""
+        """Make `vmas` the mappings of `space`; may sleep when a reference is dropped."""
         before, after = ({vma.start: vma for vma in each} for each in (space.vmas, vmas))
         space.vmas = vmas
         for vma in after.values():
@@ -236,7 +235,7 @@ class Mmap:
                 self._count(vma, -1)
 
     def _count(self, vma: Vma, change: int) -> None:
-        """One Vma more, or fewer, refers to what is behind it."""
+        """Count one Vma more, or fewer, for the object that backs it."""
         ip, memory = vma.ip, vma.memory
         if memory is not None:
             memory.mappings += change
@@ -256,8 +255,8 @@ class Mmap:
     def fork(self, parent: AddressSpace, child: AddressSpace, sp: int) -> None:
         """Give `child` the mappings of `parent`; `sp` is as in CopyOnWrite.copy.
 
-        Pages of a shared mapping need no copying: the child finds them as its parent did.  On OutOfMemory it
-        is left without memory, its heap included.
+        Pages of a shared mapping are not copied: the child faults them in.  On OutOfMemory the child is left
+        without memory, including its heap.
         """
         try:
             for vma in parent.vmas:
@@ -269,15 +268,15 @@ class Mmap:
         self._set(child, parent.vmas)
 
     def drop_all(self, space: AddressSpace) -> None:
-        """End the mappings of `space`, which exits or begins another program; the heap goes with them.
+        """Remove all mappings of `space`, which exits or execs, and its heap with them.
 
-        Unmapping all that the process has never needs memory; a part of it might, to split a table.
+        Unmapping everything never needs memory; unmapping a part might, to split a shared table.
         """
         if space.vmas:
             self.replace(space, 0, MMAP_TOP)
 
     def shared_memories(self) -> list[SharedMemory]:
-        """What is behind the shared anonymous mappings, each once."""
+        """The objects that back shared anonymous mappings, each once."""
         memories = (vma.memory for space in self._spaces() for vma in space.vmas if vma.memory is not None)
         return list(dict.fromkeys(memories))
 
@@ -287,13 +286,13 @@ class Mmap:
             for index, pa in memory.pages.items():
                 yield Holding(pa, "shared memory", f"memory that is mapped shared, as page {index}")
 
-    def truncated(self, ip: "Inode") -> None:
-        """The file became shorter: unmap what is wholly behind its end, so that a touch kills."""
+    def truncated(self, ip: Inode) -> None:
+        """The file was truncated: unmap the pages past its end, so that an access kills."""
         for space in self._spaces() if ip.mappings else ():
             for vma in space.vmas:
                 low = max(vma.start, vma.start - vma.offset + pgroundup(ip.size))
                 if vma.ip is ip and low < vma.end:
                     try:
                         self._vm.unmap(space, low, vma.end)
-                    except OutOfMemory:  # it shares a table with another, and there is no room for a second
+                    except OutOfMemory:  # no frame for a copy of a shared table
                         self._kill(space)

@@ -1,17 +1,18 @@
-"""The page cache: the bytes of regular files in memory, by the page: one truth for read(), write() and mmap.
+"""The page cache: the contents of regular files in memory, by page, for read(), write() and mmap alike.
 
     Inode.pages    page index -> frame, of each inode; the cache is one owner of it, each mapping another
-    read()         copies from the frames; a page that is missing is read from disk, with those behind it
-                   where the file is read in order
-    write()        goes through the log's buffers to the disk, and patches the frames that are here
-    mmap           maps the frames; what programs store there is on disk after `FileSystem.write_page`
+    read()         copies from the frames; a page that is missing is read from disk, with read-ahead where
+                   the file is read in order
+    write()        goes through the log's buffers to the disk, and updates the frames that are cached
+    mmap           maps the frames; stores to them are on disk after `FileSystem.write_page`
 
-Where a page is on the disk, and how it gets from there, its file system knows (`locate`, `fill`).
+The inode's file system is the backing store: it knows where pages are on the disk and brings them in
+(`locate`, `fill`, `read_blocks` of fs/vfs.py).
 
-A page is here as a whole or not at all, zero behind the end of the file.  Pages come and change under the
-inode's lock.  They go, if nobody maps them, whenever the allocator runs short: so a frame that nobody maps
-holds nothing that the disk (or a buffer, which is newer) does not, and whoever gets one shares it at once.
-Directories and symbolic links stay in buffers.
+A page is cached whole or not at all, with zeroes past the end of the file.  Pages are added and changed under
+the inode's lock.  They are dropped, if nobody maps them, whenever the allocator runs short: a frame that
+nobody maps is never newer than the disk or its buffers, and whoever is given one shares it before it sleeps.
+Directories and symbolic links are not cached here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,12 +34,12 @@ RECLAIM_BATCH: Final = 64  # frames freed at a time
 
 
 def cut(off: int, n: int) -> list[tuple[int, int]]:
-    """Start and end of the parts, each in one page, that `n` bytes from `off` on have."""
+    """The parts of [off, off + n) on each page: start and end."""
     return list(pairwise([off, *range((off | PGMASK) + 1, off + n, PGSIZE), off + n]))
 
 
 class PageCache:
-    """The cached pages of all inodes. `on_truncate(ip)` unmaps what is mapped of a file that was cut off."""
+    """The cached pages of all inodes. `on_truncate(ip)` unmaps the pages past the end of a truncated file."""
 
     def __init__(
         self,
@@ -56,11 +57,11 @@ class PageCache:
         self.on_truncate: Callable[[Inode], None] = lambda ip: None
 
     def frame(self, ip: Inode, index: int) -> int:
-        """The frame with page `index` of a locked inode; 0 where memory is exhausted."""
+        """The frame with page `index` of a locked inode; 0 if memory is exhausted."""
         return ip.pages.get(index) or self._load(ip, index, 1)
 
     def read(self, ip: Inode, off: int, n: int) -> bytes:
-        """The `n` bytes of a locked inode from `off` on, which are all in the file."""
+        """The `n` bytes at `off` of a locked inode, all within the file."""
         pieces = [self._read_page(ip, start, end - start, off + n - start) for start, end in cut(off, n)]
         return b"".join(pieces)
 
@@ -72,7 +73,7 @@ class PageCache:
             in_order = not index or index - 1 in ip.pages
             try:
                 pa = self._load(ip, index, AHEAD_MAX if in_order else len(cut(off, wanted)[:AHEAD_MAX]))
-            except SyscallError:  # perhaps only a neighbour cannot be read
+            except SyscallError:  # perhaps only a page of the read-ahead cannot be read
                 pa = 0
             if not pa:
                 return ip.fs.read_blocks(ip, off, n)
@@ -80,9 +81,9 @@ class PageCache:
         return bytes(self._bytes[at : at + n])
 
     def _load(self, ip: Inode, index: int, count: int) -> int:
-        """Bring in page `index`, which is missing, and up to `count` - 1 behind it; gives the first's frame.
+        """Bring in page `index`, which is missing, and up to `count` - 1 after it; returns its frame.
 
-        0 where there is no frame for it; fails where it cannot be read. Of the others those come that can.
+        0 if there is no frame for it; fails if it cannot be read. The others are brought in if possible.
         """
         end = max(index + 1, min(index + count, ip.size + PGMASK >> PGSHIFT))
         end = next((i for i in range(index + 1, end) if i in ip.pages), end)
@@ -100,13 +101,13 @@ class PageCache:
         if frames and frames[0] in failed:
             raise SyscallError(EIO, f"page {index} of {ip} cannot be read")
         tail = ip.pages.get(ip.size >> PGSHIFT)
-        if tail is not None:  # behind the end of the file are zeroes, whatever its last block has there
+        if tail is not None:  # zeroes past the end, whatever the last block holds there
             start, end = tail - self._base + (ip.size & PGMASK), tail - self._base + PGSIZE
             self._bytes[start:end] = bytes(end - start)
         return ip.pages.get(index, 0)
 
     def _copy(self, ip: Inode, index: int, frames: list[int]) -> set[int]:
-        """Get pages into frames from a file system that has no blocks of its own; gives those that failed."""
+        """Fill frames from a file system without blocks of its own; returns those that failed."""
         failed: set[int] = set()
         for i, pa in enumerate(frames, index):
             try:
@@ -120,24 +121,24 @@ class PageCache:
         self._bytes[pa - self._base : pa - self._base + len(data)] = data
 
     def patch(self, ip: Inode, off: int, data: bytes) -> None:
-        """The bytes at `off` of a locked inode are now `data`: bring the pages that are here up to date."""
+        """The bytes at `off` of a locked inode are now `data`: update the cached pages."""
         for start, end in cut(off, len(data)):
             pa = ip.pages.get(start >> PGSHIFT)
             if pa is not None:
                 at = pa - self._base + (start & PGMASK)
                 self._bytes[at : at + end - start] = data[start - off : end - off]
-                if ip.mappings:  # somewhere these may be instructions
+                if ip.mappings:  # they may be instructions somewhere
                     self._drop_code(pa, pa + PGSIZE)
 
     def cut_off(self, ip: Inode, index: int) -> bytes:
-        """The bytes of page `index` as far as the file goes; what was stored behind its end is not kept."""
+        """The bytes of page `index` up to the end of the file; bytes stored past it are zeroed."""
         size = max(0, min(PGSIZE, ip.size - (index << PGSHIFT)))
         at = ip.pages[index] - self._base
         self._bytes[at + size : at + PGSIZE] = bytes(PGSIZE - size)
         return bytes(self._bytes[at : at + size])
 
     def truncated(self, ip: Inode) -> None:
-        """The file was emptied (its size says so), or its inode leaves the table: forget its pages."""
+        """The file was emptied, or its inode leaves the table: drop its pages."""
         self.on_truncate(ip)
         for pa in ip.pages.values():
             del self._homes[pa]
@@ -155,15 +156,15 @@ class PageCache:
 
     @property
     def reclaimable(self) -> int:
-        """How many frames nobody maps: free memory, as it were."""
+        """The number of frames that nobody maps."""
         return sum(1 for pa in self._homes if self._frames.owners(pa) == 1)
 
     def reclaim(self) -> bool:
-        """Free some frames that nobody maps, the oldest; whether there were any. Never blocks."""
+        """Free some frames that nobody maps, the oldest first; False if there were none. Never blocks."""
         return self._forget(self._homes)
 
     def forget(self, ip: Inode) -> None:
-        """Programs stored to pages that cannot be written: the disk is right, for whoever maps them next."""
+        """Drop the pages of a file that could not be written back, so that the next user reads the disk."""
         while self._forget(ip.pages.values()):
             pass
 

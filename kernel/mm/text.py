@@ -2,9 +2,8 @@
 
 A page of a segment that can be executed and not written is the same for every process, so exec maps the
 frame that an earlier exec filled.  This keeps the engine's translations of it too, which cost more than
-the copy.  The frames hang on the in-memory inode (`Inode.text`); the cache is one owner of each, each
-mapping another.  They are dropped when the file changes, and are free memory otherwise: the allocator
-takes those that nobody maps before it fails.
+the copy.  The inode refers to the frames (`Inode.text`); the cache is one owner of each, each mapping
+another.  They are dropped when the file changes, and those that nobody maps when memory is short.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from kernel.mm.kalloc import FrameAllocator, Holding
 
 
 class TextCache:
-    """Text frames by inode and by what they hold."""
+    """Text frames, by inode and by offset and size in its file."""
 
     def __init__(self, ram: Ram, frames: FrameAllocator, drop_code: Callable[[int, int], None]) -> None:
         self._ram = ram
@@ -26,17 +25,17 @@ class TextCache:
         self.inodes: Final[dict[Inode, dict[tuple[int, int], int]]] = {}
 
     def frame(self, ip: Inode, offset: int, size: int, read: Callable[[int, int], bytes]) -> int:
-        """The frame with `size` bytes of the file from `offset`, zeroes behind; 0 where memory is exhausted.
+        """The frame with `size` bytes of the file at `offset`, then zeroes; 0 if memory is exhausted.
 
-        The cache owns it: the caller shares it at once or does not use it.  `read(offset, n)` reads the file.
+        The cache owns it: the caller shares it before it sleeps.  `read(offset, n)` reads the file.
         """
         pa = self.inodes.get(ip, {}).get((offset, size), 0)
         if pa:
             return pa
-        data = read(offset, size)  # may sleep: others may have come first
+        data = read(offset, size)  # may sleep: another process may have filled it
         pa = self.inodes.get(ip, {}).get((offset, size), 0)
         if not pa:
-            pa = self._frames.alloc()  # may reclaim, and then forget an inode of which nothing is left
+            pa = self._frames.alloc()  # may reclaim the inode's last text frame
             if pa:
                 self._ram.view(pa, PGSIZE)[:] = data.ljust(PGSIZE, b"\0")
                 self._drop_code(pa, pa + PGSIZE)
@@ -45,7 +44,7 @@ class TextCache:
         return pa
 
     def drop(self, ip: Inode) -> None:
-        """The file changed or is gone: give up its frames. Processes that map them keep them."""
+        """The file changed or is gone: drop its frames. Processes that map them keep them."""
         for pa in self.inodes.pop(ip, {}).values():
             self._frames.free(pa)
         ip.text = None
@@ -58,12 +57,12 @@ class TextCache:
 
     @property
     def reclaimable(self) -> int:
-        """How many frames nobody maps."""
+        """The number of frames that nobody maps."""
         frames = (pa for pages in self.inodes.values() for pa in pages.values())
         return sum(self._frames.owners(pa) == 1 for pa in frames)
 
     def reclaim(self) -> bool:
-        """Free the frames that nobody maps; whether there were any."""
+        """Free the frames that nobody maps; returns whether there were any."""
         freed = False
         for ip, pages in list(self.inodes.items()):
             for key, pa in list(pages.items()):

@@ -13,15 +13,13 @@ without having changed anything.  Nothing here knows of page tables or files; mm
 
 from collections.abc import Iterable
 from errno import ENOMEM
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from kernel.abi.fcntl import MAP_SHARED
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT
 from kernel.abi.param import NVMA
 from kernel.errors import SyscallError
-
-if TYPE_CHECKING:
-    from kernel.fs.vfs import Inode
+from kernel.fs.vfs import Inode
 
 
 class SharedMemory:
@@ -42,7 +40,7 @@ class Vma(NamedTuple):
     end: int
     prot: int  # PROT_READ, PROT_WRITE, PROT_EXEC: what the program may do now
     flags: int  # MAP_SHARED or MAP_PRIVATE, and MAP_ANONYMOUS
-    ip: "Inode | None" = None
+    ip: Inode | None = None
     offset: int = 0
     memory: SharedMemory | None = None
     may_write: bool = True  # whether PROT_WRITE may be asked for
