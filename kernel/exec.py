@@ -1,23 +1,23 @@
 """exec: replace a process's memory with a program.
 
-The new address space is built beside the old one, which goes only when nothing can fail any more:
+The new address space is built beside the old one, which is freed only when nothing can fail any more:
 
     | text R-X | data RW- | guard | stack RW- | heap ...
     0                     page-aligned
 
-Segments may come in any order and overlap, as in xv6: each extends the memory up to its own end, with its
-rights, and stores its bytes over what is there.  So a page has the rights of the first segment that reached
-it, and the bytes of the last one.
+Segments may come in any order and overlap, as in xv6: each extends memory up to its own end, with its rights,
+and overwrites what is there.  So a page has the rights of the first segment that reached it, and the bytes of
+the last one.
 
-The stack has one page, which stock programs count on.  A program that says by PT_GNU_STACK that it wants
-more, as ours do, gets up to USERSTACK pages in the years whose kernels have that; a machine may be told to
-give each program so many.  On it, from the top down: the argument strings, each 16-aligned, then argv with
-its NULL.
+The stack has one page, which stock programs rely on.  A program that asks for more by PT_GNU_STACK, as ours
+do, gets up to USERSTACK pages in the years whose kernels support that; a machine may be set to give every
+program the same number.  On the stack, from the top down: the argument strings, each 16-aligned, then argv
+with its NULL.
 """
 
 from collections.abc import Callable, Mapping
 from errno import ENOEXEC
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from emu.cpu.hart import EVEN
 from kernel.abi import elf
@@ -25,6 +25,8 @@ from kernel.abi.memlayout import PGMASK, PGSIZE, USYSCALL
 from kernel.abi.param import MAXARG, SEGMENTS_MAX, USERSTACK, USERSTACK_SINCE
 from kernel.abi.riscv import PTE_R, PTE_W, PTE_X
 from kernel.errors import OutOfMemory, SyscallError
+from kernel.fs.inodes import InodeTable
+from kernel.fs.vfs import Inode
 from kernel.mm.cow import CopyOnWrite
 from kernel.mm.mmap import Mmap
 from kernel.mm.pagetable import VirtualMemory, pgroundup
@@ -34,10 +36,6 @@ from kernel.mm.usercopy import UserCopy
 from kernel.proc import Process, process_name
 from kernel.thread import TF_A1, TF_EPC, TF_SP
 
-if TYPE_CHECKING:
-    from kernel.fs.inodes import InodeTable
-    from kernel.fs.vfs import Inode
-
 POINTER: Final = 8
 
 Read: TypeAlias = Callable[[int, int], bytes]
@@ -45,7 +43,7 @@ Read: TypeAlias = Callable[[int, int], bytes]
 
 
 class BadProgram(SyscallError):
-    """The file is not a program that can be run; the text says why."""
+    """The file is not an executable; the text says why."""
 
     def __init__(self, why: str) -> None:
         super().__init__(ENOEXEC, why)
@@ -61,7 +59,7 @@ class Memory(NamedTuple):
 
 
 class Exec:
-    """Puts programs into processes.
+    """Runs programs in processes.
 
     `modules` are programs that are on no disk, by their paths; `namei(p, path)` finds a file.  `lab` is the
     year of the course, and `ustack` how many pages every stack has; 0: as the program asks.
@@ -71,8 +69,8 @@ class Exec:
         self,
         memory: Memory,
         mmap: Mmap,
-        inodes: "InodeTable",
-        namei: "Callable[[Process, bytes], Inode]",
+        inodes: InodeTable,
+        namei: Callable[[Process, bytes], Inode],
         trampoline_pa: int,
         modules: Mapping[bytes, bytes],
         lab: int,
@@ -88,7 +86,7 @@ class Exec:
         self._ustack: Final = ustack
 
     def run(self, p: Process, path: bytes, argv: list[bytes]) -> int:
-        """Run the program at `path` in `p`; gives argc, its a0. SyscallError leaves `p` as it was."""
+        """Run the program at `path` in `p`; returns argc, its a0. SyscallError leaves `p` as it was."""
         module = self._modules.get(path)
         if module is not None and self._is_start(p):
             new = self._build_module(p, argv, module)
@@ -118,8 +116,8 @@ class Exec:
     def _build_module(self, p: Process, argv: list[bytes], module: bytes) -> "_Program":
         return self._build(p, argv, None, lambda offset, n: module[offset : offset + n])
 
-    def _build(self, p: Process, argv: list[bytes], ip: "Inode | None", read: Read) -> "_Program":
-        """The new address space; on an error nothing of it is left."""
+    def _build(self, p: Process, argv: list[bytes], ip: Inode | None, read: Read) -> "_Program":
+        """Build the new address space; on an error it is freed again."""
         vm, usyscall_pa = self._memory.vm, p.space.usyscall_pa
         root = vm.create_user(p.thread.trapframe_pa, self._trampoline_pa, usyscall_pa)
         new = _Program(self._memory, AddressSpace(root, usyscall_pa), ip, read)
@@ -132,11 +130,11 @@ class Exec:
         return new
 
     def _stack_pages(self, wanted: int) -> int:
-        """How many pages of stack a program gets that asks for so many bytes."""
+        """The pages of stack for a program that asks for `wanted` bytes."""
         return self._ustack or max(1, min(pgroundup(wanted) // PGSIZE, self._stack_pages_max))
 
     def _commit(self, p: Process, path: bytes, new: "_Program") -> None:
-        """Let `p` go on in the new address space; nothing can fail here."""
+        """Switch `p` to the new address space; nothing can fail here."""
         self._mmap.drop_all(p.space)
         self._memory.vm.free_user(p.space, p.space.sz)
         p.space = new.space
@@ -149,7 +147,7 @@ class Exec:
 class _Program:
     """An address space under construction; its `sz` is how much of it there is to free."""
 
-    def __init__(self, memory: Memory, space: AddressSpace, ip: "Inode | None", read: Read) -> None:
+    def __init__(self, memory: Memory, space: AddressSpace, ip: Inode | None, read: Read) -> None:
         self._memory: Final = memory
         self.space: Final = space
         self._ip = ip
@@ -215,12 +213,12 @@ class _Program:
         return data
 
     def _fill(self, va: int, data: bytes) -> None:
-        """Store at a mapped page, whatever its rights. Text that it overlaps belongs to others too."""
+        """Store at a mapped page, whatever its rights. A shared text page is copied first."""
         self._memory.cow.own_page(self.space, va)
         self._memory.usercopy.store(self.space, va, data)
 
     def push_stack(self, argv: list[bytes], pages: int) -> None:
-        """Make the guard page and a stack of so many pages, and push `argv`."""
+        """Map the guard page and a stack of `pages` pages, and push `argv`."""
         if len(argv) > MAXARG:
             raise BadProgram("too many arguments")
         base = pgroundup(self.space.sz)
