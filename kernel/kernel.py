@@ -28,6 +28,7 @@ from kernel.abi.syscalls import LAB_YEAR
 from kernel.block.bio import BufferCache
 from kernel.dev.console import Console
 from kernel.dev.plic import PlicDriver
+from kernel.dev.registry import DeviceRegistry
 from kernel.dev.uart import UartDriver
 from kernel.dev.virtio_blk import REGION_SIZE, VirtioDisk
 from kernel.errors import KernelPanic as KernelPanic
@@ -117,12 +118,10 @@ class Kernel:
         self.vm.superpages = self.superpages
         self.cow: Final = CopyOnWrite(board.ram, self.frames, self.vm, self.superpages, self.counts)
         self.timer: Final = Timer(board.timer)
-        self.sched: Final = Scheduler(self, board.hart)
+        self.sched: Final = Scheduler(board.hart, self.image, self.timer, self.hooks)
         self.waits: Final = Waits(self.sched, self.timer)
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
-        self.uart: Final = UartDriver(self)
-        self.console: Final = Console(self, self.uart, columns)
-        self.plic: Final = PlicDriver(board.bus)
+        self.uart: Final = UartDriver(board.bus)
         self.disk: Final = VirtioDisk(self.waits, board.ram, board.bus, disk_pa)
         self.cache: Final = BufferCache(self.waits, board.ram, {ROOTDEV: self.disk}, buffers_pa)
         self.pages: Final = PageCache(board.ram, self.frames, self.drop_code, self.counts)
@@ -137,7 +136,7 @@ class Kernel:
             ROOTDEV,
             layout=layout,
             text_changed=self.text.drop,
-            say=self.console.putstr,
+            say=lambda text: self.console.putstr(text),
         )
         self.files: Final = FileTable()
         self.procs: Final = ProcTable(self)
@@ -165,6 +164,12 @@ class Kernel:
             self.sched.rest,
         )
         self.pages.on_truncate = self.mmap.truncated
+        self.console: Final = Console(self.uart, self.waits, self.usercopy, lab, columns)
+        self.console.processes = self.procs.dump
+        self.devices: Final = DeviceRegistry(PlicDriver(board.bus))
+        self.devices.add(UART0_IRQ, self.uart)
+        self.devices.add(VIRTIO0_IRQ, self.disk)
+        self.devices.add_char(CONSOLE, self.console)
         self.exec: Final = Exec(
             Memory(self.vm, self.cow, self.text, self.usercopy),
             self.mmap,
@@ -175,8 +180,20 @@ class Kernel:
             lab,
             ustack,
         )
-        self.trap: Final = Trap(self, board.hart)
         self.syscalls: Final = Dispatcher(self, self.usercopy, self.hooks)
+        self.trap: Final = Trap(
+            board.hart,
+            self.image,
+            self.sched,
+            self.timer,
+            self.devices,
+            self.pager,
+            self.syscalls,
+            self.hooks,
+            self._first_turn,
+        )
+        self.sched.boot, self.sched.run_thread = self.start, self.trap.run
+        self.sched.kerneltrap = self.trap.kerneltrap
         self.personality: Final = personality(self)
         self.frame_owners: Final[tuple[FrameOwner, ...]] = (self.text, self.pages, self.mmap, self.procs)
         self.satp = 0  # of the kernel's own page table
@@ -199,10 +216,8 @@ class Kernel:
         self.printf("\norrery: the xv6 kernel in Python is booting\n\n")
         self._map_kernel()
         self._make_stacks()
-        self.plic.init()
-        self.uart.init()
-        self.disk.init()
-        self.files.devices[CONSOLE] = self.console
+        self.devices.init()
+        self.files.devices.update(self.devices.chars)
         self.timer.start()
         first = self.procs.allocproc()
         first.name = "init"
@@ -230,7 +245,7 @@ class Kernel:
             self.vm.mappage(self.pagetable, stack.va, frame, RW)
             self.procs.stacks.append(stack)
 
-    def first_turn(self, p: Proc) -> None:
+    def _first_turn(self, p: Proc) -> None:
         """What a process does in the kernel before it first goes to user mode.
 
         Process 1 mounts the file system, which needs a process because it waits for the disk, and becomes
@@ -267,21 +282,6 @@ class Kernel:
         """What a program stored to a mapped file could not be written: say so."""
         p = self.procs.of(space)
         self.printf(f"{p.pid} {p.name}: stores to a mapped file are lost: {why}\n")
-
-    def devintr(self) -> None:
-        """Serve the devices that interrupt."""
-        while irq := self.plic.claim():
-            if irq == UART0_IRQ:
-                self.uart.intr()
-            elif irq == VIRTIO0_IRQ:
-                self.disk.intr()
-            else:
-                self.panic(f"unexpected interrupt of device {irq}")
-            self.plic.complete(irq)
-
-    def procdump(self) -> None:
-        """List the processes on the console, for ^P."""
-        self.printf(self.procs.dump())
 
     def poweroff(self, status: int) -> None:
         """End the run: the machine stops at the next occasion, with `status` & 255."""

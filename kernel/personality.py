@@ -85,5 +85,9 @@ class Personality(ABC):
         """The result of a call that is not in the table."""
 
     @abstractmethod
+    def exception(self, thread: "Thread", scause: int, va: int) -> None:
+        """`thread` has done what the hart cannot do, and no page was promised at `va`."""
+
+    @abstractmethod
     def interrupted(self, thread: "Thread") -> None:
         """Attend to what interrupted `thread`, before it goes to user mode. It may not return."""

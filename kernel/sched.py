@@ -11,6 +11,7 @@ The loop is the only one that runs a hart, and threads are only switched to from
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from greenlet import getcurrent, greenlet
@@ -19,10 +20,12 @@ from emu.cpu import engine as e
 from emu.cpu.hart import Hart
 from kernel.abi.memlayout import PGSHIFT
 from kernel.abi.ps import RUNNABLE, RUNNING
+from kernel.image import KernelImage
+from kernel.observer import Hooks
 from kernel.thread import Thread, ThreadExit, Unwind
+from kernel.timer import Timer
 
 if TYPE_CHECKING:
-    from kernel.kernel import Kernel
     from kernel.proc import Process
 
 RA, SP, A0, A1 = 1, 2, 10, 11
@@ -31,14 +34,20 @@ RA, SP, A0, A1 = 1, 2, 10, 11
 class Scheduler:
     """The kernel's threads on one hart, and which thread runs."""
 
-    def __init__(self, k: "Kernel", hart: Hart) -> None:
-        self._k = k
+    boot: Callable[[], None]  # what the boot thread does before it schedules,
+    run_thread: Callable[[Thread], None]  # a thread from its first turn to its end,
+    kerneltrap: Callable[[], None]  # and who serves a trap in `idle`: set when the kernel is put together
+
+    def __init__(self, hart: Hart, image: KernelImage, timer: Timer, hooks: Hooks) -> None:
         self._regs: Final = hart.regs
-        self.ready: Final[deque[Thread]] = deque()  # the RUNNABLE threads, in the order of their turn
+        self._image: Final = image
+        self._timer: Final = timer
+        self._hooks: Final = hooks
+        self.ready: Final[deque[Thread]] = deque()  # the RUNNABLE threads, the longest first
         self.current: Thread | None = None
         self.threads: Final[dict[int, greenlet]] = {}  # by page of the kernel stack
         self._loop = getcurrent()
-        self._gates: Final = {k.image.main: self._main, k.image.forkret: self._begin}
+        self._gates: Final = {image.main: self._main, image.forkret: self._begin}
 
     @property
     def process(self) -> "Process | None":
@@ -78,11 +87,11 @@ class Scheduler:
 
     def call(self, function: int) -> None:
         """Call the assembly function at this address, on this thread's stack."""
-        image = self._k.image
+        image = self._image
         self._regs[RA] = image.resumed
         gate = self.run_hart(function)
         while gate == image.kerneltrap:
-            self._k.trap.kerneltrap()
+            self.kerneltrap()
             gate = self.run_hart(self._regs[RA])
         assert gate == image.resumed, f"a thread in {function:#x} came back at gate {gate:#x}"
 
@@ -91,34 +100,38 @@ class Scheduler:
 
         No other thread runs meanwhile, and no interrupt is taken. It costs what a gate does.
         """
-        self.call(self._k.image.resumed)
+        self.call(self._image.resumed)
 
     def _swtch(self, old_pa: int, new_pa: int) -> None:
         self._regs[A0], self._regs[A1] = old_pa, new_pa
-        self.call(self._k.image.swtch)
+        self.call(self._image.swtch)
 
     # --- the scheduler ---
 
     def _main(self, gate: int) -> None:
         """The boot thread: start the kernel, then schedule for ever."""
-        self._k.start()
+        self.boot()
         while True:
             self._run_next() if self.ready else self._idle()
 
+    def _choose(self) -> Thread:
+        """The policy: take out of `ready` the thread that has the next turn. Here it is round robin."""
+        return self.ready.popleft()
+
     def _run_next(self) -> None:
-        thread = self.current = self.ready.popleft()
+        thread = self.current = self._choose()
         assert thread.state == RUNNABLE, f"{thread} is in the queue, but not runnable"
         thread.state = RUNNING
-        if self._k.hooks.observer is not None:
-            self._k.hooks.observer.switch(thread.process)
-        self._swtch(self._k.cpu_context, thread.stack.context_pa)
+        if self._hooks.observer is not None:
+            self._hooks.observer.switch(thread.process)
+        self._swtch(self._image.cpu_context, thread.stack.context_pa)
         self.current = None
 
     def _idle(self) -> None:
         """Nothing can run: wait for an interrupt."""
-        self._k.timer.before_idle()
-        self.call(self._k.image.idle)
-        self._k.timer.start()
+        self._timer.before_idle()
+        self.call(self._image.idle)
+        self._timer.start()
 
     def make_runnable(self, thread: Thread) -> None:
         """Let `thread` have its turn, behind all that wait for theirs."""
@@ -131,7 +144,7 @@ class Scheduler:
         """Give the hart to the scheduler; returns when this thread is chosen again."""
         thread = self.current
         assert thread is not None and thread.state != RUNNING, "who gives the hart away is not RUNNING"
-        self._swtch(thread.stack.context_pa, self._k.cpu_context)
+        self._swtch(thread.stack.context_pa, self._image.cpu_context)
 
     def yield_(self, thread: Thread) -> None:
         """Let the others have their turn."""
@@ -144,10 +157,10 @@ class Scheduler:
         assert thread is not None, "forkret without a thread"
         thread.greenlet = getcurrent()
         try:
-            self._k.trap.run(thread)
+            self.run_thread(thread)
         except ThreadExit:  # its last act: the hart switches away, and never comes back
             thread.greenlet = None
             del self.threads[thread.stack.va >> PGSHIFT]
             regs = self._regs
-            regs[A0], regs[A1] = thread.stack.context_pa, self._k.cpu_context
-            regs[RA], regs[e.PC] = self._k.image.resumed, self._k.image.swtch
+            regs[A0], regs[A1] = thread.stack.context_pa, self._image.cpu_context
+            regs[RA], regs[e.PC] = self._image.resumed, self._image.swtch

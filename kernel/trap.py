@@ -15,7 +15,8 @@ While a process is in user mode, stvec points at uservec in the trampoline; whil
 kernelvec, where only an interrupt may arrive, and only in `idle`.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from emu.cpu import engine as e
 from emu.cpu.hart import EVEN, MASK64, Hart
@@ -36,28 +37,49 @@ from kernel.abi.riscv import (
     SSTATUS_SPIE,
     SSTATUS_SPP,
 )
+from kernel.dev.registry import DeviceRegistry
+from kernel.errors import panic
+from kernel.image import KernelImage
+from kernel.mm.fault import Pager
 from kernel.mm.space import AddressSpace
-from kernel.sched import A0
+from kernel.observer import Hooks
+from kernel.proc import Process
+from kernel.sched import A0, Scheduler
+from kernel.syscall import Dispatcher
 from kernel.thread import TF_EPC, Thread
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+from kernel.timer import Timer
 
 TIMER: Final = SCAUSE_INTERRUPT | IRQ_S_TIMER
 EXTERNAL: Final = SCAUSE_INTERRUPT | IRQ_S_EXTERNAL
 ACCESS: Final = {CAUSE_FETCH_PAGE: PTE_X, CAUSE_LOAD_PAGE: PTE_R, CAUSE_STORE_PAGE: PTE_W}
-SHORT_NUMBERS_SINCE: Final = 2024  # until then xv6 printed addresses and causes with all their zeroes
 TO_USER_MASK: Final = SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_FS | SSTATUS_SD
 
 
 class Trap:
     """Trap handling on one hart."""
 
-    def __init__(self, k: "Kernel", hart: Hart) -> None:
-        self._k = k
+    def __init__(
+        self,
+        hart: Hart,
+        image: KernelImage,
+        sched: Scheduler,
+        timer: Timer,
+        devices: DeviceRegistry,
+        pager: Pager,
+        syscalls: Dispatcher,
+        hooks: Hooks,
+        first_turn: Callable[[Process], None],
+    ) -> None:
         self._hart: Final = hart
         self._regs: Final = hart.regs
-        image = k.image
+        self._image: Final = image
+        self._sched: Final = sched
+        self._timer: Final = timer
+        self._devices: Final = devices
+        self._pager: Final = pager
+        self._syscalls: Final = syscalls
+        self._hooks: Final = hooks
+        self._first_turn: Final = first_turn
         self._uservec: Final = TRAMPOLINE + image.uservec - image.trampoline
         self._userret: Final = TRAMPOLINE + image.userret - image.trampoline
         self._tlb_space: AddressSpace | None = None  # whose translations the hart's TLB has,
@@ -65,8 +87,8 @@ class Trap:
 
     def run(self, thread: Thread) -> None:
         """The life of a thread in the kernel, from its first turn on."""
-        self._k.first_turn(thread.process)
-        usertrap_gate, run_hart = self._k.image.usertrap, self._k.sched.run_hart
+        self._first_turn(thread.process)
+        usertrap_gate, run_hart = self._image.usertrap, self._sched.run_hart
         while True:
             self._usertrapret(thread)
             gate = run_hart(self._userret)
@@ -90,14 +112,14 @@ class Trap:
 
     def _usertrap(self, thread: Thread) -> None:
         """Handle a trap from user mode: a system call, a page to be mapped, an interrupt, or a mistake."""
-        k, regs, p = self._k, self._regs, thread.process
-        regs[e.STVEC] = k.image.kernelvec
+        regs, p = self._regs, thread.process
+        regs[e.STVEC] = self._image.kernelvec
         scause, sepc = regs[e.SCAUSE], regs[e.SEPC]
         if scause == CAUSE_USER_ECALL:
             if p.killed:
                 p.personality.interrupted(thread)
             thread.tf[TF_EPC] = sepc + 4 & MASK64
-            k.syscalls.dispatch(thread)
+            self._syscalls.dispatch(thread)
         else:
             thread.tf[TF_EPC] = sepc
             if scause & SCAUSE_INTERRUPT:
@@ -109,36 +131,32 @@ class Trap:
 
     def _fault(self, thread: Thread, scause: int, va: int) -> None:
         """An exception in user mode: map the page if it was promised, else the process dies."""
-        k, p = self._k, thread.process
+        p, hooks = thread.process, self._hooks
         access = ACCESS.get(scause)
-        promised = access is not None and k.pager.fault(p.space, va, access)
-        if k.hooks.observer is not None:
-            k.hooks.observer.fault(p, scause, va, promised)
+        promised = access is not None and self._pager.fault(p.space, va, access)
+        if hooks.observer is not None:
+            hooks.observer.fault(p, scause, va, promised)
         if not promised:
-            form = "#x" if k.lab >= SHORT_NUMBERS_SINCE else "#018x"
-            k.printf(f"usertrap(): unexpected scause {scause:{form}} pid={p.pid}\n")
-            k.printf(f"            sepc={thread.tf[TF_EPC]:{form}} stval={va:{form}}\n")
-            p.killed = True
-            if k.hooks.on_crash is not None:
-                k.hooks.on_crash(p, scause, va)
+            p.personality.exception(thread, scause, va)
+            if hooks.on_crash is not None:
+                hooks.on_crash(p, scause, va)
 
     def _interrupt(self, scause: int, thread: Thread | None) -> None:
         """Serve a device; a timer interrupt in user mode ends the process's turn."""
-        k = self._k
         if scause == EXTERNAL:
-            k.devintr()
+            self._devices.intr()
         elif scause == TIMER:
-            turn_ends = k.timer.intr()
+            turn_ends = self._timer.intr()
             if thread is not None and turn_ends:
                 thread.process.traits.on_tick(thread)
-                k.sched.yield_(thread)
+                self._sched.yield_(thread)
         else:
-            k.panic(f"unexpected interrupt, scause {scause:#x}")
+            panic(f"unexpected interrupt, scause {scause:#x}")
 
     def kerneltrap(self) -> None:
         """A trap in supervisor mode: an interrupt in `idle`, or a bug."""
         regs = self._regs
         scause = regs[e.SCAUSE]
         if not scause & SCAUSE_INTERRUPT:
-            self._k.panic(f"kerneltrap: scause {scause:#x} sepc {regs[e.SEPC]:#x} stval {regs[e.STVAL]:#x}")
+            panic(f"kerneltrap: scause {scause:#x} sepc {regs[e.SEPC]:#x} stval {regs[e.STVAL]:#x}")
         self._interrupt(scause, None)

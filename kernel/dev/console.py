@@ -26,11 +26,10 @@ from kernel.abi.param import INPUT_BUF_SIZE
 from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
 from kernel.dev.uart import UartDriver
 from kernel.errors import SyscallError
-from kernel.mm.usercopy import UserBuffer
-from kernel.wait import WaitQueue
+from kernel.mm.usercopy import Memory, UserBuffer
+from kernel.wait import Threads, WaitQueue
 
 if TYPE_CHECKING:
-    from kernel.kernel import Kernel
     from kernel.proc import Proc
     from kernel.thread import Thread
 
@@ -45,12 +44,15 @@ ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
 class Console:
     """The console on `uart`.
 
-    `columns` are those of the terminal at its other end; 0: there is a pipe, or nobody.
+    `year` is that of the course; `columns` are those of the terminal at its other end; 0: there is a pipe,
+    or nobody.
     """
 
-    def __init__(self, k: "Kernel", uart: UartDriver, columns: int = 0) -> None:
-        self._k = k
-        self._uart = uart
+    def __init__(self, uart: UartDriver, threads: Threads, usercopy: Memory, year: int, columns: int) -> None:
+        self._uart: Final = uart
+        self._usercopy: Final = usercopy
+        self._write_unit: Final = WRITE_UNIT if year >= WRITE_UNIT_SINCE else 1
+        self.processes: Callable[[], str] = lambda: ""  # what ^P prints
         uart.receive = self.intr
         self._finished = b""  # input that can be read
         self._in_line = False  # it begins in the middle of a line: whoever reads goes on with it at once
@@ -60,7 +62,7 @@ class Console:
         # Called with the bytes that go out, in order, and the pid of the process that writes them
         # (ECHO: echo of keys, None: the kernel's own messages).
         self.on_output: Callable[[int | None, bytes], None] | None = None
-        self._lines: Final = WaitQueue(k, self)  # for finished input
+        self._lines: Final = WaitQueue(threads, self)  # for finished input
         self._lines.on_pause = self._told_of_wait
         self.on_read_wait: Callable[[Proc], None] | None = None  # called before a process waits for a line
 
@@ -87,7 +89,7 @@ class Console:
                 self._finished += bytes((NEWLINE if key == RETURN else key,))
                 self._lines.notify()
         elif key == CTRL_P:
-            self._k.procdump()
+            self.putstr(self.processes())
         elif key in (CTRL_H, DELETE, CTRL_U):
             kept = b"" if key == CTRL_U else self._line[:-1]
             for _ in self._line[len(kept) :]:
@@ -108,7 +110,7 @@ class Console:
         0 means end of input (^D).  A bad `va` ends the read after the bytes before it.  Fails where `p` is
         killed while it waits.
         """
-        buf = UserBuffer(self._k.usercopy, p.space, (va, n))
+        buf = UserBuffer(self._usercopy, p.space, (va, n))
         while buf.remaining:
             self._wait_for_line()
             if self._raw_for is not None:
@@ -180,9 +182,8 @@ class Console:
 
     def write(self, p: "Proc", va: int, n: int) -> int:
         """Send the `n` bytes at `va` of `p`; returns how many, fewer where `va` goes bad on the way."""
-        unit = WRITE_UNIT if self._k.lab >= WRITE_UNIT_SINCE else 1
-        buf = UserBuffer(self._k.usercopy, p.space, (va, n))
-        for piece in buf.pieces(unit):
+        buf = UserBuffer(self._usercopy, p.space, (va, n))
+        for piece in buf.pieces(self._write_unit):
             self._put(p.pid, piece)
         return buf.done
 

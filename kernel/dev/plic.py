@@ -3,11 +3,12 @@
 The registers are drawn in emu/dev/plic.py; contexts are as on QEMU's virt board, two a hart, M then S.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from emu.bus import Bus
 from emu.dev import plic
-from kernel.abi.memlayout import PLIC, UART0_IRQ, VIRTIO0_IRQ
+from kernel.abi.memlayout import PLIC
 
 S_CONTEXT: Final = 1  # of hart 0
 ENABLE: Final = PLIC + plic.ENABLE + plic.ENABLE_STRIDE * S_CONTEXT
@@ -21,11 +22,11 @@ class PlicDriver:
     def __init__(self, bus: Bus) -> None:
         self._bus: Final = bus
 
-    def init(self) -> None:
-        """Let the UART and the disk interrupt."""
-        for irq in (UART0_IRQ, VIRTIO0_IRQ):
+    def init(self, irqs: Sequence[int]) -> None:
+        """Let these devices interrupt."""
+        for irq in irqs:
             self._bus.store(PLIC + 4 * irq, 4, 1)  # its priority
-        self._bus.store(ENABLE, 4, 1 << UART0_IRQ | 1 << VIRTIO0_IRQ)
+        self._bus.store(ENABLE, 4, sum(1 << irq for irq in irqs))
         self._bus.store(THRESHOLD, 4, 0)
 
     def claim(self) -> int:

@@ -6,13 +6,12 @@ the console's line editor byte by byte.  The registers are drawn in emu/dev/uart
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from emu.bus import Bus
 from emu.dev import uart
 from kernel.abi.memlayout import UART0
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+from kernel.errors import panic
 
 DATA_PA: Final = UART0 + uart.DATA
 LSR_PA: Final = UART0 + uart.LSR
@@ -33,29 +32,29 @@ SETUP: Final = (
 class UartDriver:
     """The UART. `receive` is called with each byte that comes in."""
 
-    def __init__(self, k: "Kernel") -> None:
-        self._k = k
+    def __init__(self, bus: Bus) -> None:
+        self._bus: Final = bus
         self.receive: Callable[[int], None] = lambda byte: None
 
     def init(self) -> None:
         """Set the device up."""
         for register, value in SETUP:
-            self._k.bus.store(UART0 + register, 1, value)
+            self._bus.store(UART0 + register, 1, value)
 
     def write(self, data: bytes) -> None:
         """Send all of `data`, in order. Never blocks."""
-        load, store = self._k.bus.load, self._k.bus.store
+        load, store = self._bus.load, self._bus.store
         for start in range(0, len(data), uart.FIFO_SIZE):  # so much an empty transmitter takes at a time
             for _ in range(POLLS_MAX):
                 if load(LSR_PA, 1) & uart.LSR_TX_EMPTY:
                     break
             else:
-                self._k.panic("uart: the transmitter stays full")
+                panic("uart: the transmitter stays full")
             for byte in data[start : start + uart.FIFO_SIZE]:
                 store(DATA_PA, 1, byte)
 
     def intr(self) -> None:
         """The UART's interrupt: pass on every byte that has come in. Never blocks."""
-        load = self._k.bus.load
+        load = self._bus.load
         while load(LSR_PA, 1) & uart.LSR_DATA_READY:
             self.receive(load(DATA_PA, 1))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kernel.abi.syscalls import LOCK_CALLS, table
 from kernel.errors import SyscallError
 from kernel.personality import Personality, Traits, entries
+from kernel.thread import TF_EPC
 from kernel.xv6 import lab, sysfile, sysmem, sysproc
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 HANDLERS: Final = (sysproc, sysfile, sysmem, lab)
 FAILED: Final = -1
+SHORT_NUMBERS_SINCE: Final = 2024  # until then xv6 printed addresses and causes with all their zeroes
 KILLED: Final = -1  # the exit status
 
 
@@ -39,6 +41,12 @@ class Xv6(Personality):
         p = thread.process
         self._k.printf(f"{p.pid} {p.name}: unknown sys call {number}{why}\n")
         return FAILED
+
+    def exception(self, thread: "Thread", scause: int, va: int) -> None:
+        form = "#x" if self._k.lab >= SHORT_NUMBERS_SINCE else "#018x"
+        self._k.printf(f"usertrap(): unexpected scause {scause:{form}} pid={thread.process.pid}\n")
+        self._k.printf(f"            sepc={thread.tf[TF_EPC]:{form}} stval={va:{form}}\n")
+        thread.process.killed = True
 
     def interrupted(self, thread: "Thread") -> None:
         self._k.procs.exit(thread.process, KILLED)

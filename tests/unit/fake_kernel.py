@@ -192,10 +192,11 @@ class FakeKernel:
         )
         self.log = self.fs.log
         self.files = FileTable()
-        self.uart = UartDriver(k)
+        self.uart = UartDriver(self.bus)
         self.usercopy = self
         self.uart.init()
-        self.console = Console(k, self.uart)
+        self.console = Console(self.uart, self.waits, k, self.lab, 0)
+        self.console.processes = self.procdump
         self.files.devices[CONSOLE] = self.console
 
     # --- what the kernel's modules call ---
@@ -213,8 +214,9 @@ class FakeKernel:
     def printf(self, text: str) -> None:
         self.console.putstr(text)
 
-    def procdump(self) -> None:
+    def procdump(self) -> str:
         self.procdumps += 1
+        return ""
 
     def _drop_code(self, low: int, high: int) -> None:
         self.drop_code(low, high)

@@ -7,6 +7,7 @@ from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, atte
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import CONSOLE, INPUT_BUF_SIZE
+from kernel.abi.syscalls import LAB_YEAR
 from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
 from kernel.dev.console import Console
 from kernel.errors import SyscallError
@@ -17,7 +18,8 @@ class Terminal:
 
     def __init__(self, n: int = 100, count: int = 1, columns: int = 0) -> None:
         self.k = FakeKernel(CutDrive(bytes(BSIZE)))
-        self.k.console = Console(self.k, self.k.uart, columns)
+        self.k.console = Console(self.k.uart, self.k.waits, self.k, LAB_YEAR, columns)
+        self.k.console.processes = self.k.procdump
         self.lines: list[bytes | int] = []
 
         def program(k: FakeKernel, p: FakeProc) -> None:
@@ -182,7 +184,7 @@ def test_output_goes_out_whole_and_in_order_with_who_wrote_it() -> None:
 def test_output_from_a_bad_address_stops_there(lab: int, unit: int) -> None:
     """xv6 took a byte at a time, and takes 32 since 2025: those of which one is bad do not come out."""
     k = FakeKernel(CutDrive(bytes(BSIZE)))
-    k.lab = lab
+    k.console = Console(k.uart, k.waits, k, lab, 0)  # type: ignore[arg-type]
     good = [0, 3, 31, 32, 33, 100, 4096 + 33]
 
     def program(k: Any, p: FakeProc) -> list[int]:

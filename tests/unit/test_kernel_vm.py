@@ -55,7 +55,7 @@ class Machine:
         self.vm.superpages = self.superpages
         self.cow = CopyOnWrite(self.ram, self.frames, self.vm, self.superpages, self.counts)
         nothing: Any = None
-        args = (nothing, nothing, nothing, tuple, nothing, nothing)  # of files, and of whom spaces belong to
+        args = (nothing, nothing, tuple, nothing, nothing)  # of files, and of whom spaces belong to
         mmap = Mmap(self.ram, self.frames, self.vm, self.cow, self.counts, self.drop_code, *args)
         self.mmap = mmap
         self.pager = Pager(self.vm, self.cow, self.superpages, self.counts, mmap.page_in)

@@ -1,12 +1,11 @@
 class Trap:
     def _interrupt(self, scause: int, thread: Thread | None) -> None:
         """Serve a device, or the timer."""
-        k = self._k
         if scause == EXTERNAL:
-            k.devintr()
+            self._devices.intr()
         elif scause == TIMER:
-            turn_ends = k.timer.intr()
+            turn_ends = self._timer.intr()
             if thread is not None and turn_ends:
                 thread.process.traits.on_tick(thread)
         else:
-            k.panic(f"unexpected interrupt, scause {scause:#x}")
+            panic(f"unexpected interrupt, scause {scause:#x}")
