@@ -14,7 +14,7 @@ from orrery.cli.session import STDOUT
 from orrery.console.exit_status import BY_SIGNAL
 from orrery.console.signals import Signals
 from orrery.errors import BadInput
-from orrery.inspect.crash import Crashes
+from orrery.inspect.crash_reports import Crashes
 from orrery.machine.machine import Machine
 from orrery.machine.output import Filter, HostOutput, Shown
 from orrery.timetravel.input_log import Change, ChangeKind, InputLog, ReplayDiverged

@@ -21,7 +21,7 @@ from orrery.console.exit_status import BAD_INPUT, BY_SIGNAL, DEADLOCK, PANIC, TI
 from orrery.console.script import Lines, Script
 from orrery.console.signals import Halted, Signals
 from orrery.gdb.owner import GdbOwner
-from orrery.inspect.crash import Crashes
+from orrery.inspect.crash_reports import Crashes
 from orrery.inspect.strace import Strace
 from orrery.machine.front import EndingFront
 from orrery.machine.machine import Machine

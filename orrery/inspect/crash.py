@@ -1,12 +1,10 @@
-"""Why a process was killed for what it did: in words, with its backtrace in C.
+"""Why a process was killed for what it did, in words.
 
-Made by session.py, replay.py and booted_machine.py for a machine whose processes a person wants to know
-about.  The kernel tells of it beside xv6's two lines; this looks at registers, page tables and mappings, and
-changes nothing, so the run is the same.  What is said is what can be known: a program without debug
-information has addresses only, and a bad pointer may be anything; one that is nearly 0 is called NULL.
+Made by crash_reports.py when it happens.  The kernel tells of it beside xv6's two lines; this looks at
+registers, page tables and mappings, and changes nothing, so the run is the same.  What is said is what can be
+known: a bad pointer may be anything; one that is nearly 0 is called NULL.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from emu.cpu.decode import Kind, decode, is_float
@@ -16,17 +14,13 @@ from kernel.abi.riscv import CAUSE_FETCH_PAGE, PTE_COW, PTE_U, PTE_V, PTE_X
 from kernel.mm.vma import Vma
 from kernel.proc import Proc
 from kernel.thread import TF_EPC, TF_RA, TF_SP
-from orrery.inspect import stacks
 from orrery.inspect.dwarf import S0
 from orrery.machine.decode import Decoder
-from toolchain.names import shown
 
 if TYPE_CHECKING:
     from orrery.machine.machine import Machine
 
 NEAR: Final = 256  # bytes from 0, where nobody means code
-REPORTS_MAX: Final = 20  # of one run; a test program may crash hundreds of times
-NO_MORE: Final = "more crashes are not told of"
 SP: Final = 2
 ILLEGAL, BREAKPOINT = 2, 3
 MISALIGNED: Final = (4, 6)
@@ -38,38 +32,6 @@ UNIMP: Final = 0xC000_1073  # how assemblers write an instruction that never is 
 FCSRS: Final = (1, 2, 3)
 COUNTERS: Final = {0xC00: "cycle", 0xC01: "time", 0xC02: "instret"}
 NO_FLOATS: Final = "floating point is off: the kernel does not keep its registers"
-
-
-class Crashes:
-    """Tells of each process of `machine` that is killed for what it did, by a call of `tell`.
-
-    The text has a line that says why, and one for each call on its stack.  With `kills` also of each that
-    another has killed.
-    """
-
-    def __init__(self, machine: "Machine", tell: Callable[[str], None], *, kills: bool = False) -> None:
-        self._machine: Final = machine
-        self._tell: Final = tell
-        self._programs: Final = stacks.Programs(machine)
-        self._told = 0
-        machine.kernel.hooks.on_crash = machine.hub.guarded(self._crashed)
-        if kills:
-            machine.kernel.hooks.on_kill = machine.hub.guarded(self._killed)
-
-    def _crashed(self, p: Proc, scause: int, va: int) -> None:
-        if self._told > REPORTS_MAX:
-            return
-        self._told += 1
-        if self._told > REPORTS_MAX:
-            self._tell(NO_MORE)
-            return
-        why = Crash(self._machine, p, scause, va).why
-        lines = stacks.user_lines(stacks.user_frames(self._machine, p, self._programs))
-        self._tell("\n  ".join([f"{shown(p.name)} (pid {p.pid}) was killed: {why}", *lines]))
-
-    def _killed(self, victim: Proc, by: Proc) -> None:
-        who = "itself" if victim is by else f"{by.name} (pid {by.pid})"
-        self._tell(f"{victim.name} (pid {victim.pid}) was killed by {who}, with kill()")
 
 
 class Crash:

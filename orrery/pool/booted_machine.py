@@ -18,7 +18,7 @@ from kernel.kernel import KernelPanic
 from kernel.proc import Proc
 from orrery.console.script import Lines, Script
 from orrery.errors import Deadlock, ExpectTimeout
-from orrery.inspect.crash import Crashes
+from orrery.inspect.crash_reports import Crashes
 from orrery.machine.config import check_layout
 from orrery.machine.drives import Opened, open_drive
 from orrery.machine.hooks import Watcher

@@ -8,7 +8,7 @@ import pytest
 from orrery_cli import image_with, orrery
 
 from orrery import Machine
-from orrery.inspect.crash import NO_MORE, REPORTS_MAX, Crashes
+from orrery.inspect.crash_reports import NO_MORE, REPORTS_MAX, Crashes
 from toolchain import cc, fsimage, mkfs
 
 SOURCE = """

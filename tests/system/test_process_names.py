@@ -19,7 +19,7 @@ from orrery.debugger.commands.run import to_main
 from orrery.gdb.inferiors import Inferiors
 from orrery.gdb.symbol_files import SymbolFiles
 from orrery.inspect import postmortem
-from orrery.inspect.crash import Crashes
+from orrery.inspect.crash_reports import Crashes
 from orrery.inspect.monitor import Monitor
 from orrery.inspect.strace import Strace
 from orrery.machine import hooks
@@ -99,7 +99,7 @@ def test_bytes_for_programs_and_lines_for_people(name: bytes, elf: bytes) -> Non
         machine.hub.add(strace := Strace(machine.kernel, traced.append))
         Crashes(machine, crashes.append)
         machine.on("syscall", look)
-        for kind in hooks.KINDS:
+        for kind in hooks.HookKind:
             machine.on(kind, events.append)
         machine.kernel.console.on_output = lambda pid, data: console.extend(data)
         machine.run()
@@ -114,7 +114,7 @@ def test_bytes_for_programs_and_lines_for_people(name: bytes, elf: bytes) -> Non
     assert {told} & set(looks["sched"].split()) or " " in told or f"process 2 ({told})" in looks["sched"]
     names = {getattr(event, "process", event.name) for event in events if event.pid == 2}
     assert process_name(name) in names and names <= {process_name(name), "init"}
-    assert {one.kind for one in events} == set(hooks.KINDS)
+    assert {one.kind for one in events} == set(hooks.HookKind)
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
