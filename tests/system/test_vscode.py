@@ -221,24 +221,25 @@ def test_a_script_with_a_machine(tmp_path: Path) -> None:
 def test_a_breakpoint_in_a_function_that_waits_already(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(TWO_LINES)
-    console = ROOT / "kernel/dev/console.py"
-    waits, behind = line_of(console, "self._k.sleep(self)"), line_of(console, "self.readers.remove(p)")
+    queue = ROOT / "kernel/wait.py"
+    waits, behind = line_of(queue, "self._threads.pause(self.subject)"), line_of(queue, "del self.waiting[0]")
     with Session(Workspace(script).configuration(PYTHON)) as python:
         python.set_breakpoints(script, line_of(script, "echo one"))
         python.begin()
         assert python.stopped()[0]["name"] == "<module>", "the shell waits for a line"
-        python.set_breakpoints(console, behind)
+        python.set_breakpoints(queue, behind)
         python.resume()
         frames = python.stopped()
-        assert (frames[0]["name"], frames[0]["line"]) == ("_wait_for_line", behind)
-        python.set_breakpoints(console, waits)
+        assert (frames[0]["name"], frames[0]["line"]) == ("wait", behind)
+        python.set_breakpoints(queue, waits)
         python.resume()
         assert python.stopped()[0]["line"] == waits
         python.resume("next")
         frame = python.stopped()[0]
-        again = line_of(console, "while not p.killed and")
-        assert (frame["line"], python.value("p.name", frame)) == (again, "'sh'"), "others ran meanwhile"
-        python.set_breakpoints(console)
+        again = line_of(queue, "while not (killable and")
+        assert python.value("entry[0].process.name", frame) == "'sh'", "others ran meanwhile"
+        assert frame["line"] == again
+        python.set_breakpoints(queue)
         python.resume()
         assert python.end()[1].endswith("one\ntwo\n")
 
