@@ -164,7 +164,7 @@ class Kernel:
             self.sched.rest,
         )
         self.pages.on_truncate = self.mmap.truncated
-        self.console: Final = Console(self.uart, self.waits, self.usercopy, lab, columns)
+        self.console: Final = Console(self.uart, self.waits, lab, columns)
         self.console.processes = self.procs.dump
         self.devices: Final = DeviceRegistry(PlicDriver(board.bus))
         self.devices.add(UART0_IRQ, self.uart)

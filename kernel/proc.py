@@ -202,8 +202,7 @@ class ProcTable:
                 p.files.ofile[fd] = None
                 k.files.close(file)
         assert p.files.cwd is not None, "a process that exits has a directory"
-        with k.inodes.reaping():
-            p.files.cwd.put()
+        p.files.cwd.drop()
         p.files.cwd = None
         self._reparent(p)
         k.waits.wakeup(p.parent)

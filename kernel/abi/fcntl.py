@@ -1,4 +1,4 @@
-"""Modes of open(), rights and flags of mmap(), and the kinds of file that stat() reports."""
+"""Modes of open(), rights and flags of mmap(), kinds of file that stat() reports, and their like."""
 
 from typing import Final
 
@@ -27,3 +27,12 @@ T_DIR: Final = 1
 T_FILE: Final = 2
 T_DEVICE: Final = 3
 T_SYMLINK: Final = 4
+
+SEEK_SET: Final = 0
+SEEK_CUR: Final = 1
+SEEK_END: Final = 2
+
+POLLIN: Final = 0x01
+POLLOUT: Final = 0x04
+POLLERR: Final = 0x08
+POLLHUP: Final = 0x10

@@ -11,3 +11,6 @@ TTY_ASK: Final = 0
 TTY_COOKED: Final = 1
 TTY_RAW: Final = 2
 TTY_COLUMNS_MAX: Final = 1 << 15  # as many as the call reports
+
+TTY_MODE: Final = 1
+"""The request of the console's ioctl: its argument is a mode, its result how many columns there are."""

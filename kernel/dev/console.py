@@ -22,11 +22,13 @@ from collections.abc import Callable
 from errno import EINTR, EINVAL, ENOTTY
 from typing import TYPE_CHECKING, Final
 
+from kernel.abi.fcntl import POLLIN, POLLOUT
 from kernel.abi.param import INPUT_BUF_SIZE
-from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_RAW
+from kernel.abi.tty import TTY_ASK, TTY_COOKED, TTY_MODE, TTY_RAW
 from kernel.dev.uart import UartDriver
 from kernel.errors import SyscallError
-from kernel.mm.usercopy import Memory, UserBuffer
+from kernel.fs.buffer import Buffer
+from kernel.fs.chardev import CharDevice
 from kernel.wait import Threads, WaitQueue
 
 if TYPE_CHECKING:
@@ -41,16 +43,16 @@ RUBOUT: Final = b"\b \b"  # wipes the byte before the cursor
 ECHO: Final = 0  # in place of a pid: the bytes are the echo of keys
 
 
-class Console:
+class Console(CharDevice):
     """The console on `uart`.
 
     `year` is that of the course; `columns` are those of the terminal at its other end; 0: there is a pipe,
     or nobody.
     """
 
-    def __init__(self, uart: UartDriver, threads: Threads, usercopy: Memory, year: int, columns: int) -> None:
+    def __init__(self, uart: UartDriver, threads: Threads, year: int, columns: int) -> None:
         self._uart: Final = uart
-        self._usercopy: Final = usercopy
+        self._threads: Final = threads
         self._write_unit: Final = WRITE_UNIT if year >= WRITE_UNIT_SINCE else 1
         self.processes: Callable[[], str] = lambda: ""  # what ^P prints
         uart.receive = self.intr
@@ -104,13 +106,12 @@ class Console:
                 self._line = b""
                 self._lines.notify()
 
-    def read(self, p: "Proc", va: int, n: int) -> int:
-        """Give `p` the next line, or as much of it as fits in `n` bytes at `va`; returns the length.
+    def read(self, buf: Buffer) -> int:
+        """Give the next line, or as much of it as fits in `buf`; returns the length.
 
-        0 means end of input (^D).  A bad `va` ends the read after the bytes before it.  Fails where `p` is
-        killed while it waits.
+        0 means end of input (^D).  A bad address ends the read after the bytes before it.  Fails where the
+        process is killed while it waits.
         """
-        buf = UserBuffer(self._usercopy, p.space, (va, n))
         while buf.remaining:
             self._wait_for_line()
             if self._raw_for is not None:
@@ -135,12 +136,22 @@ class Console:
         self._lines.notify()
         return buf.done
 
-    def _read_keys(self, buf: UserBuffer) -> None:
+    def _read_keys(self, buf: Buffer) -> None:
         """In raw mode: the keys that are there, as many as fit."""
         keys = self._finished[: buf.remaining]
         self._finished = self._finished[len(keys) :]
         copied = buf.put(keys)
         self._finished = keys[copied + 1 :] + self._finished  # the byte at a bad address is lost
+
+    def poll(self) -> int:
+        """Output never waits; there is input once a line is finished."""
+        return POLLOUT | (POLLIN if self._finished else 0)
+
+    def ioctl(self, request: int, arg: int) -> int:
+        """Set the mode, as ttymode() does."""
+        if request != TTY_MODE:
+            return super().ioctl(request, arg)
+        return self.set_mode(self._threads.myproc(), arg)
 
     def set_mode(self, p: "Proc", mode: int) -> int:
         """Let `p` have the keys (TTY_RAW), or edit lines here again; returns the terminal's columns."""
@@ -180,11 +191,11 @@ class Console:
 
     # --- output ---
 
-    def write(self, p: "Proc", va: int, n: int) -> int:
-        """Send the `n` bytes at `va` of `p`; returns how many, fewer where `va` goes bad on the way."""
-        buf = UserBuffer(self._usercopy, p.space, (va, n))
+    def write(self, buf: Buffer) -> int:
+        """Send all bytes; returns how many, fewer where an address goes bad on the way."""
+        pid = self._threads.myproc().pid
         for piece in buf.pieces(self._write_unit):
-            self._put(p.pid, piece)
+            self._put(pid, piece)
         return buf.done
 
     def putstr(self, text: str) -> None:

@@ -11,7 +11,7 @@ from kernel.dev.plic import PlicDriver
 from kernel.errors import panic
 
 if TYPE_CHECKING:
-    from kernel.fs.file import CharDevice
+    from kernel.fs.chardev import CharDevice
 
 
 class Driver(Protocol):

@@ -15,53 +15,52 @@ address the good bytes are stored too, but only over bytes that the file has; th
 """
 
 from abc import ABC, abstractmethod
-from errno import EFBIG, EINVAL, EIO, ENFILE
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Mapping
+from errno import EFBIG, EINVAL, EIO, ENFILE, ENOTTY, ESPIPE
+from typing import Final
 
 from kernel.abi.disk import BSIZE
+from kernel.abi.fcntl import POLLIN, POLLOUT, SEEK_CUR, SEEK_END, SEEK_SET
 from kernel.abi.param import NFILE
 from kernel.errors import SyscallError
+from kernel.fs.buffer import Buffer
+from kernel.fs.chardev import CharDevice
 from kernel.fs.vfs import Inode, Stat
-from kernel.mm.usercopy import UserBuffer
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
-    from kernel.proc import Proc
 
 WRITE_MAX: Final = 16 * BSIZE  # bytes of a long write that are copied at a time
 
 
-class CharDevice(Protocol):
-    """A driver that programs reach through a T_DEVICE inode with its major number."""
-
-    def read(self, p: "Proc", va: int, n: int) -> int: ...
-
-    def write(self, p: "Proc", va: int, n: int) -> int: ...
-
-
 class File(ABC):
-    """An open file of any kind.
+    """An open file of any kind. What a kind has not raises SyscallError."""
 
-    `read` and `write` move up to `n` (a C int) bytes at user address `va`; they raise SyscallError.
-    """
-
-    def __init__(self, k: "Kernel", readable: bool, writable: bool) -> None:
-        self._k = k
+    def __init__(self, readable: bool, writable: bool) -> None:
         self.readable: Final = readable
         self.writable: Final = writable
         self.ref = 1
 
     @abstractmethod
-    def read(self, p: "Proc", va: int, n: int) -> int:
-        """Gives the number of bytes read, 0 at the end."""
+    def read(self, buf: Buffer) -> int:
+        """Move up to `buf.remaining` bytes into `buf`; gives their number, 0 at the end."""
 
     @abstractmethod
-    def write(self, p: "Proc", va: int, n: int) -> int:
-        """Gives the number of bytes written."""
+    def write(self, buf: Buffer) -> int:
+        """Move what remains in `buf` to the file; gives the number of bytes."""
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Set where the next read or write begins; gives it."""
+        raise SyscallError(ESPIPE, "only a file has a place in it")
 
     def stat(self) -> Stat:
         """What can be told of what is open."""
         raise SyscallError(EINVAL, "only files and devices have a status")
+
+    def poll(self) -> int:
+        """Which of POLLIN and POLLOUT would not wait now; also POLLERR and POLLHUP."""
+        return POLLIN | POLLOUT
+
+    def ioctl(self, request: int, arg: int) -> int:
+        """What only some devices can do."""
+        raise SyscallError(ENOTTY, "not a device")
 
     @abstractmethod
     def release(self) -> None:
@@ -71,28 +70,24 @@ class File(ABC):
 class InodeFile(File):
     """A file or directory, read and written at `off`, which moves on by what was moved."""
 
-    def __init__(self, k: "Kernel", ip: Inode, readable: bool, writable: bool) -> None:
-        super().__init__(k, readable, writable)
+    def __init__(self, ip: Inode, readable: bool, writable: bool) -> None:
+        super().__init__(readable, writable)
         self.ip: Final = ip
         self.off = 0
 
-    def read(self, p: "Proc", va: int, n: int) -> int:
+    def read(self, buf: Buffer) -> int:
         with self.ip.locked() as ip:
-            data = ip.read(self.off, n & 0xFFFF_FFFF)  # xv6's readi takes an unsigned length
+            data = ip.read(self.off, buf.remaining)
             self.off += len(data)
-        buf = UserBuffer(self._k.usercopy, p.space, (va, len(data)))
         buf.put(data)
         if buf.bad:
             self.off -= len(data)
             raise buf.bad
         return len(data)
 
-    def write(self, p: "Proc", va: int, n: int) -> int:
-        if n < 0:
-            raise SyscallError(EINVAL, "negative length")
-        fs, start, room = self.ip.fs, self.off, self.ip.fs.size_max - self.off
+    def write(self, buf: Buffer) -> int:
+        fs, n, start, room = self.ip.fs, buf.remaining, self.off, self.ip.fs.size_max - self.off
         fits = n if n <= room else room // fs.step * fs.step
-        buf = UserBuffer(self._k.usercopy, p.space, (va, fits))
         done = 0
         while done < fits:  # what was written before a failure stays
             data = buf.take(min(fits - done, WRITE_MAX))
@@ -127,25 +122,47 @@ class InodeFile(File):
         with self.ip.locked() as ip:
             return ip.stat()
 
+    def seek(self, offset: int, whence: int) -> int:
+        if whence not in (SEEK_SET, SEEK_CUR, SEEK_END):
+            raise SyscallError(EINVAL, f"a file has no place {whence} to count from")
+        with self.ip.locked() as ip:
+            to = offset + (0, self.off, ip.size)[whence]
+            if to < 0:
+                raise SyscallError(EINVAL, f"{to} is before the beginning")
+            self.off = to
+        return to
+
     def release(self) -> None:
-        with self._k.inodes.reaping():
-            self.ip.put()
+        self.ip.drop()
 
     def __repr__(self) -> str:
         return f"{self.ip} at {self.off}"
 
 
 class DeviceFile(InodeFile):
-    """A device: the inode only names the driver, by its major number."""
+    """A device: the inode only names the driver, one of `drivers`, by its major number."""
 
-    def read(self, p: "Proc", va: int, n: int) -> int:
-        return self._driver().read(p, va, n)
+    def __init__(self, ip: Inode, readable: bool, writable: bool, drivers: Mapping[int, CharDevice]) -> None:
+        super().__init__(ip, readable, writable)
+        self._drivers: Final = drivers
 
-    def write(self, p: "Proc", va: int, n: int) -> int:
-        return self._driver().write(p, va, n)
+    def read(self, buf: Buffer) -> int:
+        return self._driver().read(buf)
+
+    def write(self, buf: Buffer) -> int:
+        return self._driver().write(buf)
+
+    def seek(self, offset: int, whence: int) -> int:
+        raise SyscallError(ESPIPE, "a device has no place in it")
+
+    def poll(self) -> int:
+        return self._driver().poll()
+
+    def ioctl(self, request: int, arg: int) -> int:
+        return self._driver().ioctl(request, arg)
 
     def _driver(self) -> CharDevice:
-        driver = self._k.files.devices.get(self.ip.major)
+        driver = self._drivers.get(self.ip.major)
         if driver is None:
             raise SyscallError(EIO, f"no driver for major number {self.ip.major}")
         return driver

@@ -11,7 +11,7 @@ from typing import Final
 from kernel.abi.fcntl import T_DIR
 from kernel.errors import SyscallError
 from kernel.fs.inodes import InodeTable
-from kernel.fs.vfs import FileSystem, Inode
+from kernel.fs.vfs import FileSystem, Inode, Node
 
 
 class MountTable:
@@ -39,6 +39,20 @@ class MountTable:
             at.mounted = fs
         fs.covered = at.dup()
         self.mounted.append(fs)
+
+    def mount_at(self, fs: FileSystem, name: bytes) -> None:
+        """Mount `fs` at the directory `name` of the root, which is made if it is not there."""
+        with self.root().kept() as root:
+            try:
+                at = root.fs.create(root, name, Node(T_DIR))
+            except SyscallError as error:
+                with root.locked():
+                    found = root.lookup(name)
+                if found is None:
+                    raise error
+                at = found
+        with at.kept():
+            self.mount(fs, at)
 
     def unmount(self, fs: FileSystem) -> None:
         """Take `fs` out of the tree. Fails while somebody uses it."""

@@ -9,37 +9,34 @@ As programs see it bytes move one at a time: a bad buffer address ends a transfe
 """
 
 from errno import EFAULT, EINTR, EPIPE
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from kernel.abi.fcntl import POLLERR, POLLHUP, POLLIN, POLLOUT
 from kernel.abi.param import PIPESIZE
 from kernel.errors import SyscallError
+from kernel.fs.buffer import Buffer
 from kernel.fs.file import File
-from kernel.mm.usercopy import UserBuffer
-from kernel.wait import WaitQueue
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
-    from kernel.proc import Proc
+from kernel.wait import Threads, WaitQueue
 
 
 class Pipe:
     """At most PIPESIZE bytes on their way from `writer` to `reader`."""
 
-    def __init__(self, k: "Kernel") -> None:
-        self._k = k
+    def __init__(self, threads: Threads) -> None:
+        self._threads: Final = threads
         self.data = b""
-        self.reader: Final = PipeEnd(k, self, writer=False)
-        self.writer: Final = PipeEnd(k, self, writer=True)
-        self._readers: Final = WaitQueue(k, self.reader)
-        self._writers: Final = WaitQueue(k, self.writer)
+        self.reader: Final = PipeEnd(self, writer=False)
+        self.writer: Final = PipeEnd(self, writer=True)
+        self._readers: Final = WaitQueue(threads, self.reader)
+        self._writers: Final = WaitQueue(threads, self.writer)
 
-    def read(self, p: "Proc", va: int, n: int) -> int:
-        """Take up to `n` bytes that are there; waits for the first. 0: no writer is left."""
+    def read(self, buf: Buffer) -> int:
+        """Take as many bytes as are there and fit; waits for the first. 0: no writer is left."""
         if not self._readers.wait(lambda: bool(self.data or not self.writer.ref), killable=True):
             raise SyscallError(EINTR, "killed while the pipe was empty")
-        n = max(n, 0)
+        n = buf.remaining
         chunk, self.data = self.data[:n], self.data[n:]  # out of the pipe first: the copy may sleep
-        copied = UserBuffer(self._k.usercopy, p.space, (va, n)).put(chunk)
+        copied = buf.put(chunk)
         if copied < len(chunk):
             self.data = chunk[copied:] + self.data
         self.notify()
@@ -47,31 +44,30 @@ class Pipe:
             raise SyscallError(EFAULT, "nothing could be stored")
         return copied
 
-    def write(self, p: "Proc", va: int, n: int) -> int:
-        """Put in `n` bytes, waiting for room. Fails where the last reader goes or `p` is killed first."""
-        buf = UserBuffer(self._k.usercopy, p.space, (va, n))
+    def write(self, buf: Buffer) -> int:
+        """Put in all bytes, waiting for room. Fails where the last reader goes or the caller is killed."""
         for piece in buf.pieces():
-            self._put(p, piece)
+            self._put(piece)
         if buf.bad:
-            self._wait_for_room(p)  # for the byte whose address then is found to be bad
+            self._wait_for_room()  # for the byte whose address then is found to be bad
         self.notify()
         return buf.done
 
-    def _put(self, p: "Proc", piece: bytes) -> None:
+    def _put(self, piece: bytes) -> None:
         """Append `piece` bit by bit as room comes up."""
         while piece:
-            room = self._wait_for_room(p)
+            room = self._wait_for_room()
             self.data += piece[:room]
             piece = piece[room:]
             self.notify()
 
-    def _wait_for_room(self, p: "Proc") -> int:
-        """How many bytes can be put in, at least one; fails where nobody will read them or `p` is killed."""
+    def _wait_for_room(self) -> int:
+        """How many bytes can be put in, at least one; fails where nobody will read them, or by a kill."""
         while True:
             if not self.reader.ref:
                 self.notify()  # the next one fails too
                 raise SyscallError(EPIPE, "nobody can read the pipe any more")
-            if p.killed:
+            if self._threads.myproc().killed:
                 raise SyscallError(EINTR, "killed in a write to a pipe")
             if self._writers.wait(self._takes, killable=True) and self.reader.ref:
                 return PIPESIZE - len(self.data)
@@ -89,15 +85,21 @@ class Pipe:
 class PipeEnd(File):
     """The end of `pipe` that is read, or the one that is written."""
 
-    def __init__(self, k: "Kernel", pipe: Pipe, writer: bool) -> None:
-        super().__init__(k, readable=not writer, writable=writer)
+    def __init__(self, pipe: Pipe, writer: bool) -> None:
+        super().__init__(readable=not writer, writable=writer)
         self.pipe: Final = pipe
 
-    def read(self, p: "Proc", va: int, n: int) -> int:
-        return self.pipe.read(p, va, n)
+    def read(self, buf: Buffer) -> int:
+        return self.pipe.read(buf)
 
-    def write(self, p: "Proc", va: int, n: int) -> int:
-        return self.pipe.write(p, va, n)
+    def write(self, buf: Buffer) -> int:
+        return self.pipe.write(buf)
+
+    def poll(self) -> int:
+        pipe = self.pipe
+        if self.writable:
+            return POLLERR if not pipe.reader.ref else POLLOUT if len(pipe.data) < PIPESIZE else 0
+        return (POLLIN if pipe.data else 0) | (0 if pipe.writer.ref else POLLHUP)
 
     def release(self) -> None:
         self.pipe.notify()

@@ -68,6 +68,9 @@ class References(Protocol):
     def put(self, ip: "Inode", /) -> None:
         """One reference fewer."""
 
+    def reap(self) -> None:
+        """Free what lost its last reference and could not be freed then."""
+
 
 class Inode:
     """Inode `inum` of a file system; the fields behind `valid` mean something once it is True.
@@ -110,6 +113,11 @@ class Inode:
     def put(self) -> None:
         """Drop a reference."""
         self.table.put(self)
+
+    def drop(self) -> None:
+        """Drop a reference where no lock is held and no change is under way."""
+        self.table.put(self)
+        self.table.reap()
 
     def locked(self) -> "Held":
         """`with ip.locked():` holds the lock."""

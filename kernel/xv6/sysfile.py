@@ -9,18 +9,20 @@ programs see: which error comes first, and what stays done when a later step fai
 
 import struct
 from ctypes import c_short
-from errno import EBADF, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTTY
+from errno import EBADF, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR
 from typing import TYPE_CHECKING, Final
 
 from kernel.abi import fcntl
 from kernel.abi.disk import STAT
 from kernel.abi.fcntl import T_DEVICE, T_DIR, T_FILE, T_SYMLINK
 from kernel.abi.param import NDEV
+from kernel.abi.tty import TTY_MODE
 from kernel.errors import SyscallError
 from kernel.fs.file import DeviceFile, InodeFile
 from kernel.fs.namei import namei, nameiparent
 from kernel.fs.pipe import Pipe
 from kernel.fs.vfs import Inode, Node
+from kernel.mm.usercopy import UserBuffer
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -36,7 +38,9 @@ def sys_read(k: "Kernel", p: "Proc", fd: int, dst: int, n: int) -> int:
     f = p.files.file(fd)
     if not f.readable:
         raise SyscallError(EBADF, "not open for reading")
-    return f.read(p, dst, n)
+    if isinstance(f, InodeFile) and not isinstance(f, DeviceFile):
+        n &= 0xFFFF_FFFF  # xv6's readi takes an unsigned length
+    return f.read(UserBuffer(k.usercopy, p.space, (dst, n)))
 
 
 def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
@@ -44,15 +48,14 @@ def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
     f = p.files.file(fd)
     if not f.writable:
         raise SyscallError(EBADF, "not open for writing")
-    return f.write(p, src, n)
+    if n < 0 and isinstance(f, InodeFile) and not isinstance(f, DeviceFile):
+        raise SyscallError(EINVAL, "negative length")
+    return f.write(UserBuffer(k.usercopy, p.space, (src, n)))
 
 
 def sys_ttymode(k: "Kernel", p: "Proc", fd: int, mode: int) -> int:
     """How many columns the terminal at the console has, whose mode is then the one asked for."""
-    f = p.files.file(fd)
-    if not isinstance(f, DeviceFile) or k.files.devices.get(f.ip.major) is not k.console:
-        raise SyscallError(ENOTTY, "not the console")
-    return k.console.set_mode(p, mode)
+    return p.files.file(fd).ioctl(TTY_MODE, mode)
 
 
 def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:
@@ -82,7 +85,7 @@ def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
     """Make a pipe; stores the descriptors of its ends, the one to read first, as two ints at `fds`."""
     reader_fd = p.files.free()
     k.files.reserve(2)
-    pipe = Pipe(k)
+    pipe = Pipe(k.waits)
     ends = (pipe.reader, pipe.writer)
     try:
         p.files.ofile[reader_fd] = pipe.reader
@@ -109,9 +112,11 @@ def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
             raise SyscallError(EINVAL, f"no device has major number {ip.major}")
         fd = p.files.free()
         k.files.reserve()
-        kind = DeviceFile if ip.type == T_DEVICE else InodeFile
         readable, writable = not omode & fcntl.O_WRONLY, bool(omode & (fcntl.O_WRONLY | fcntl.O_RDWR))
-        p.files.ofile[fd] = kind(k, ip.dup(), readable, writable)
+        if ip.type == T_DEVICE:
+            p.files.ofile[fd] = DeviceFile(ip.dup(), readable, writable, k.files.devices)
+        else:
+            p.files.ofile[fd] = InodeFile(ip.dup(), readable, writable)
     if omode & fcntl.O_TRUNC and ip.type == T_FILE and ip.size:
         try:
             ip.fs.truncate(ip)

@@ -305,8 +305,8 @@ def differs(expected: list[str], lines: list[str]) -> str | None:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the lab, as a teacher may have it, and beside it the kernel that the guide tells of."""
     top = tmp_path_factory.mktemp("course")
-    read = "    return f.read(p, dst, n)\n"
-    changed_tree(top / "tree", "kernel/xv6/sysfile.py", read, read.replace("read", "recieve"))
+    read = "    return f.read(UserBuffer(k.usercopy, p.space, (dst, n)))\n"
+    changed_tree(top / "tree", "kernel/xv6/sysfile.py", read, read.replace("f.read", "f.recieve"))
     shutil.copytree(LAB, top / "lab", ignore=shutil.ignore_patterns("__pycache__", "*.xml"))
     return top / "lab"
 

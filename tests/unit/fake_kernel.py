@@ -44,6 +44,7 @@ from kernel.fs.xv6fs.filesystem import FileSystem
 from kernel.mm.counts import MemoryCounts
 from kernel.mm.kalloc import FrameAllocator
 from kernel.mm.pagecache import PageCache
+from kernel.mm.usercopy import UserBuffer
 from kernel.timer import Timer
 from kernel.wait import Wait, Waits
 
@@ -195,7 +196,7 @@ class FakeKernel:
         self.uart = UartDriver(self.bus)
         self.usercopy = self
         self.uart.init()
-        self.console = Console(self.uart, self.waits, k, self.lab, 0)
+        self.console = Console(self.uart, self.waits, self.lab, 0)
         self.console.processes = self.procdump
         self.files.devices[CONSOLE] = self.console
 
@@ -344,6 +345,11 @@ class FakeKernel:
     def _set_uart_irq(self, level: bool) -> None:
         if level:
             self._irqs.append(lambda: self.uart.intr())
+
+
+def memory(k: Any, p: Any, va: int, n: int) -> UserBuffer:
+    """What a call gives a file to read into, or to write from: `n` bytes at `va` of `p`."""
+    return UserBuffer(k.usercopy, p.space, (va, n))
 
 
 def namei(k: Any, path: bytes, *, follow: bool = True) -> Inode:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, attempt
+from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, Panic, attempt, memory
 
 from kernel.abi.disk import BSIZE
 from kernel.abi.param import CONSOLE, INPUT_BUF_SIZE
@@ -18,13 +18,13 @@ class Terminal:
 
     def __init__(self, n: int = 100, count: int = 1, columns: int = 0) -> None:
         self.k = FakeKernel(CutDrive(bytes(BSIZE)))
-        self.k.console = Console(self.k.uart, self.k.waits, self.k, LAB_YEAR, columns)
+        self.k.console = Console(self.k.uart, self.k.waits, LAB_YEAR, columns)
         self.k.console.processes = self.k.procdump
         self.lines: list[bytes | int] = []
 
         def program(k: FakeKernel, p: FakeProc) -> None:
             for _ in range(count):
-                got = attempt(k.console.read, p, 0, n)
+                got = attempt(k.console.read, memory(k, p, 0, n))
                 self.lines.append(got if got < 0 else bytes(p.memory[:got]))
 
         self.reader = self.k.spawn(program)
@@ -135,7 +135,7 @@ def test_a_bad_address_ends_the_read_after_the_bytes_before_it() -> None:
 
     def program(k: FakeKernel, p: FakeProc) -> None:
         for va in (MEMORY_SIZE, MEMORY_SIZE - 2, 0):
-            results.append(k.console.read(p, va, 100))
+            results.append(k.console.read(memory(k, p, va, 100)))
         results.append(p.memory[0])
 
     k.type(b"abcdefg\n")
@@ -150,7 +150,7 @@ def test_a_line_has_one_reader_though_the_copy_of_it_sleeps() -> None:
     lines: list[bytes] = []
 
     def program(k: FakeKernel, p: FakeProc, va: int) -> None:
-        n = k.console.read(p, va, 50)
+        n = k.console.read(memory(k, p, va, 50))
         lines.append(bytes(p.memory[va : va + n]))
 
     k.type(b"first\nsecond\n")
@@ -170,7 +170,7 @@ def test_output_goes_out_whole_and_in_order_with_who_wrote_it() -> None:
 
     def program(k: Any, p: FakeProc) -> int:
         p.memory[: len(text)] = text
-        return k.files.devices[CONSOLE].write(p, 0, len(text))
+        return k.files.devices[CONSOLE].write(memory(k, p, 0, len(text)))
 
     process = k.spawn(program)
     k.run()
@@ -184,12 +184,12 @@ def test_output_goes_out_whole_and_in_order_with_who_wrote_it() -> None:
 def test_output_from_a_bad_address_stops_there(lab: int, unit: int) -> None:
     """xv6 took a byte at a time, and takes 32 since 2025: those of which one is bad do not come out."""
     k = FakeKernel(CutDrive(bytes(BSIZE)))
-    k.console = Console(k.uart, k.waits, k, lab, 0)  # type: ignore[arg-type]
+    k.console = Console(k.uart, k.waits, lab, 0)
     good = [0, 3, 31, 32, 33, 100, 4096 + 33]
 
     def program(k: Any, p: FakeProc) -> list[int]:
-        assert k.console.write(p, 0, -1) == 0
-        return [k.console.write(p, MEMORY_SIZE - n, n + 10) for n in good]
+        assert k.console.write(memory(k, p, 0, -1)) == 0
+        return [k.console.write(memory(k, p, MEMORY_SIZE - n, n + 10)) for n in good]
 
     process = k.spawn(program)
     k.run()

@@ -75,12 +75,12 @@ def k() -> Kernel:
     p.space.sz = HEAP
     file = inode(k, T_FILE)
     p.files.ofile[:6] = [
-        InodeFile(k, file, True, True),
-        InodeFile(k, file, True, False),
-        InodeFile(k, file, False, True),
-        InodeFile(k, inode(k, T_DIR), True, False),
-        DeviceFile(k, inode(k, T_DEVICE), True, True),
-        PipeEnd(k, Pipe(k), writer=False),
+        InodeFile(file, True, True),
+        InodeFile(file, True, False),
+        InodeFile(file, False, True),
+        InodeFile(inode(k, T_DIR), True, False),
+        DeviceFile(inode(k, T_DEVICE), True, True, {}),
+        PipeEnd(Pipe(k.waits), writer=False),
     ]
     sys_mmap(k, p, 0, 2 * PGSIZE, PROT_READ, MAP_SHARED, READS, 0)
     return k

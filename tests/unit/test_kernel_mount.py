@@ -169,3 +169,16 @@ def test_what_is_refused() -> None:
         k.mounts.unmount(fs)
 
     run(program)
+
+
+def test_a_mount_by_name_makes_the_directory_once() -> None:
+    def program(k: Any, p: FakeProc, fs: MemoryFileSystem) -> None:
+        for _ in range(2):
+            other = MemoryFileSystem(3, k.inodes, {b"x": b"by name"})
+            k.mounts.mount_at(other, b"n")
+            assert content(k, p, b"/n/x") == b"by name"
+            k.mounts.unmount(other)
+        with pytest.raises(SyscallError, match="ENOTDIR"):
+            k.mounts.mount_at(MemoryFileSystem(3, k.inodes, {}), b"README")
+
+    run(program)

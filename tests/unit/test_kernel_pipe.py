@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, attempt
+from fake_kernel import MEMORY_SIZE, CutDrive, FakeKernel, FakeProc, attempt, memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,13 +41,13 @@ def test_what_goes_in_comes_out_in_order(writes: list[int], reads: list[int], re
         sent = 0
         for n in writes:
             p.memory[:n] = bytes((sent + i) * 7 & 0xFF for i in range(n))
-            assert writer.write(p, 0, n) == n
+            assert writer.write(memory(k, p, 0, n)) == n
             sent += n
         k.files.close(writer)
 
     def read(k: Any, p: FakeProc) -> None:
         turn = 0
-        while n := reader.read(p, 0, reads[turn % len(reads)]):
+        while n := reader.read(memory(k, p, 0, reads[turn % len(reads)])):
             assert n <= min(PIPESIZE, reads[turn % len(reads)])
             received.extend(p.memory[:n])
             turn += 1
@@ -65,11 +65,11 @@ def test_two_writers_do_not_mix_what_fits() -> None:
     def write(k: Any, p: FakeProc) -> None:
         p.memory[:64] = bytes([p.pid]) * 64
         for _ in range(20):
-            assert writer.write(p, 0, 64) == 64
+            assert writer.write(memory(k, p, 0, 64)) == 64
 
     def read(k: Any, p: FakeProc) -> None:
         for _ in range(40):
-            assert reader.read(p, 0, 64) == 64
+            assert reader.read(memory(k, p, 0, 64)) == 64
             assert len(set(p.memory[:64])) == 1
 
     for function in (write, write, read):
@@ -82,9 +82,9 @@ def test_a_reader_of_an_empty_pipe_without_writers_gets_0() -> None:
     reader, writer = open_ends(k)
 
     def program(k: Any, p: FakeProc) -> tuple[int, int]:
-        writer.write(p, 0, 5)
+        writer.write(memory(k, p, 0, 5))
         k.files.close(writer)
-        return reader.read(p, 0, 100), reader.read(p, 0, 100)
+        return reader.read(memory(k, p, 0, 100)), reader.read(memory(k, p, 0, 100))
 
     process = k.spawn(program)
     k.run()
@@ -97,9 +97,9 @@ def test_a_writer_without_readers_fails_at_once_or_when_the_last_one_goes() -> N
 
     def write(k: Any, p: FakeProc) -> tuple[int, int, int]:
         return (
-            attempt(writer.write, p, 0, PIPESIZE + 1),
-            attempt(writer.write, p, 0, 1),
-            attempt(writer.write, p, 0, 0),
+            attempt(writer.write, memory(k, p, 0, PIPESIZE + 1)),
+            attempt(writer.write, memory(k, p, 0, 1)),
+            attempt(writer.write, memory(k, p, 0, 0)),
         )
 
     writing = k.spawn(write)
@@ -112,8 +112,8 @@ def test_the_killed_stop_waiting() -> None:
     k = kernel()
     empty_reader, _empty_writer = open_ends(k)
     _full_reader, full_writer = open_ends(k)
-    reading = k.spawn(lambda k, p: attempt(empty_reader.read, p, 0, 1))
-    writing = k.spawn(lambda k, p: attempt(full_writer.write, p, 0, PIPESIZE + 1))
+    reading = k.spawn(lambda k, p: attempt(empty_reader.read, memory(k, p, 0, 1)))
+    writing = k.spawn(lambda k, p: attempt(full_writer.write, memory(k, p, 0, PIPESIZE + 1)))
     k.run_until_idle()
     assert reading.result is writing.result is None
     k.kill(reading)
@@ -131,11 +131,11 @@ def test_the_wrong_end_and_negative_lengths() -> None:
         return [
             attempt(sysfile.sys_write, k, p, 0, 0, 1),
             attempt(sysfile.sys_read, k, p, 1, 0, 1),
-            attempt(writer.write, p, 0, -1),
-            attempt(writer.write, p, 0, 3),
-            attempt(reader.read, p, 0, -1),
-            attempt(reader.read, p, 0, 0),
-            attempt(reader.read, p, 0, 10),
+            attempt(writer.write, memory(k, p, 0, -1)),
+            attempt(writer.write, memory(k, p, 0, 3)),
+            attempt(reader.read, memory(k, p, 0, -1)),
+            attempt(reader.read, memory(k, p, 0, 0)),
+            attempt(reader.read, memory(k, p, 0, 10)),
         ]
 
     process = k.spawn(program)
@@ -150,12 +150,12 @@ def test_a_bad_address_ends_a_transfer_after_the_bytes_before_it() -> None:
     def program(k: Any, p: FakeProc) -> list[int]:
         p.memory[:] = bytes(range(256)) * (MEMORY_SIZE // 256)
         results = [
-            attempt(writer.write, p, MEMORY_SIZE, 10),
-            attempt(writer.write, p, MEMORY_SIZE - 4, 10),
-            attempt(writer.write, p, 0, 10),
-            attempt(reader.read, p, MEMORY_SIZE, 10),
-            attempt(reader.read, p, MEMORY_SIZE - 6, 10),
-            attempt(reader.read, p, 0, 10),
+            attempt(writer.write, memory(k, p, MEMORY_SIZE, 10)),
+            attempt(writer.write, memory(k, p, MEMORY_SIZE - 4, 10)),
+            attempt(writer.write, memory(k, p, 0, 10)),
+            attempt(reader.read, memory(k, p, MEMORY_SIZE, 10)),
+            attempt(reader.read, memory(k, p, MEMORY_SIZE - 6, 10)),
+            attempt(reader.read, memory(k, p, 0, 10)),
         ]
         assert bytes(p.memory[-6:] + p.memory[:8]) == bytes([252, 253, 254, 255, 0, 1, *range(2, 10)])
         return results
@@ -170,8 +170,8 @@ def test_a_write_finds_a_bad_address_when_there_is_room_for_the_byte() -> None:
     reader, writer = open_ends(k)
 
     def write(k: Any, p: FakeProc) -> int:
-        assert writer.write(p, 0, PIPESIZE - 1) == PIPESIZE - 1
-        return attempt(writer.write, p, MEMORY_SIZE - 1, 2)
+        assert writer.write(memory(k, p, 0, PIPESIZE - 1)) == PIPESIZE - 1
+        return attempt(writer.write, memory(k, p, MEMORY_SIZE - 1, 2))
 
     def close(k: Any, p: FakeProc) -> None:
         k.files.close(reader)
@@ -179,10 +179,10 @@ def test_a_write_finds_a_bad_address_when_there_is_room_for_the_byte() -> None:
     writing = k.spawn(write)
     k.run_until_idle()
     assert writing.result is None, "it waits: the pipe is full"
-    taking = k.spawn(lambda k, p: reader.read(p, 0, 3))
+    taking = k.spawn(lambda k, p: reader.read(memory(k, p, 0, 3)))
     k.run_until_idle()
     assert (taking.result, writing.result) == (3, 1)
-    writing = k.spawn(lambda k, p: attempt(writer.write, p, MEMORY_SIZE - 3, 4))
+    writing = k.spawn(lambda k, p: attempt(writer.write, memory(k, p, MEMORY_SIZE - 3, 4)))
     k.run_until_idle()
     k.spawn(close)
     k.run()
@@ -197,15 +197,15 @@ def test_bytes_put_back_after_a_copy_that_slept_leave_no_room_and_lose_nothing()
 
     def write(k: Any, p: FakeProc, data: bytes, last: bool) -> None:
         p.memory[: len(data)] = data
-        assert writer.write(p, 0, len(data)) == len(data)
+        assert writer.write(memory(k, p, 0, len(data))) == len(data)
         if last:
             k.files.close(writer)
 
     def read(k: Any, p: FakeProc) -> bytes:
-        assert reader.read(p, MEMORY_SIZE - 1, PIPESIZE) == 1
+        assert reader.read(memory(k, p, MEMORY_SIZE - 1, PIPESIZE)) == 1
         received = bytes(p.memory[-1:])
         k.sleep(slow)  # the writer has its turn
-        while n := reader.read(p, 0, 100):
+        while n := reader.read(memory(k, p, 0, 100)):
             received += bytes(p.memory[:n])
         return received
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from fake_kernel import Comparator, CutDrive, FakeKernel, FakeProc, attempt
+from fake_kernel import Comparator, CutDrive, FakeKernel, FakeProc, attempt, memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -365,12 +365,12 @@ def test_readers_of_a_pipe_take_turns() -> None:
 
     def read(k: Any, p: FakeProc, name: str, times: int) -> None:
         for _ in range(times):
-            if pipe.read(p, 0, 10):
+            if pipe.read(memory(k, p, 0, 10)):
                 order.append(name)
 
     def write(k: Any, p: FakeProc) -> None:
         for _ in range(6):
-            pipe.write(p, 0, 20)  # for two of them
+            pipe.write(memory(k, p, 0, 20))  # for two of them
         k.files.close(pipe.writer)
 
     for name in ("a", "b", "c"):
@@ -389,11 +389,11 @@ def test_writers_of_a_pipe_take_turns_with_what_does_not_fit() -> None:
 
     def write(k: Any, p: FakeProc, byte: int, n: int) -> None:
         p.memory[:n] = bytes((byte,)) * n
-        assert pipe.write(p, 0, n) == n
+        assert pipe.write(memory(k, p, 0, n)) == n
 
     def read(k: Any, p: FakeProc) -> None:
         while len(seen) < 8 * PIPESIZE + 2:
-            n = pipe.read(p, 0, PIPESIZE)
+            n = pipe.read(memory(k, p, 0, PIPESIZE))
             seen.extend(p.memory[:n])
 
     k.spawn(write, ord("L"), 8 * PIPESIZE)
@@ -413,13 +413,13 @@ def test_a_killed_reader_passes_its_turn_on() -> None:
     got: list[tuple[int, int]] = []
 
     def read(k: Any, p: FakeProc) -> None:
-        got.append((p.pid, attempt(lambda: pipe.read(p, 0, 10))))
+        got.append((p.pid, attempt(lambda: pipe.read(memory(k, p, 0, 10)))))
 
     procs = [k.spawn(read) for _ in range(3)]
     k.run_until_idle()
 
     def write(k: Any, p: FakeProc) -> None:
-        pipe.write(p, 0, 5)
+        pipe.write(memory(k, p, 0, 5))
         k.kill(procs[0])  # woken by the write, and killed before it runs
         k.sleep("later")
 
@@ -439,7 +439,7 @@ def test_all_who_wait_learn_that_the_other_end_was_closed(writes: bool) -> None:
     ends: list[int] = []
 
     def wait(k: Any, p: FakeProc) -> None:
-        ends.append(attempt(pipe.write if writes else pipe.read, p, 0, 2 * PIPESIZE))
+        ends.append(attempt(pipe.write if writes else pipe.read, memory(k, p, 0, 2 * PIPESIZE)))
 
     for _ in range(4):
         k.spawn(wait)
@@ -459,7 +459,7 @@ def test_lines_of_the_console_go_round_though_one_reader_never_stops() -> None:
 
     def read(k: Any, p: FakeProc, name: str) -> None:
         for _ in range(2):
-            n = k.console.read(p, 0, 100)
+            n = k.console.read(memory(k, p, 0, 100))
             lines.append((name, bytes(p.memory[:n])))
 
     def late(k: Any, p: FakeProc) -> None:
@@ -485,7 +485,7 @@ def test_a_line_goes_to_the_next_where_the_first_was_killed() -> None:
     got: list[tuple[int, int]] = []
 
     def read(k: Any, p: FakeProc) -> None:
-        got.append((p.pid, attempt(k.console.read, p, 0, 10)))
+        got.append((p.pid, attempt(k.console.read, memory(k, p, 0, 10))))
 
     first, second = k.spawn(read), k.spawn(read)
     k.run_until_idle()
@@ -503,7 +503,7 @@ def test_who_reads_a_line_byte_by_byte_reads_it_to_its_end() -> None:
 
     def read(k: Any, p: FakeProc, name: str) -> None:
         while not got[name].endswith(b"\n"):
-            k.console.read(p, 0, 1)
+            k.console.read(memory(k, p, 0, 1))
             got[name] += p.memory[:1]
 
     k.spawn(read, "a")

@@ -14,10 +14,8 @@ from typing import Final
 from kernel.abi import disk
 from kernel.abi.disk import BSIZE, DIRENT_SIZE, DIRSIZ, Layout, SuperBlock
 from kernel.abi.fcntl import T_DEVICE, T_DIR, T_FILE
-from kernel.abi.memlayout import PGMASK, PGSHIFT, PGSIZE
 from kernel.abi.param import MAXOPBLOCKS, ROOTINO
 from kernel.block.bio import BufferCache
-from kernel.block.device import READ
 from kernel.errors import SyscallError, panic
 from kernel.fs import vfs
 from kernel.fs.inodes import InodeTable
@@ -27,11 +25,11 @@ from kernel.fs.xv6fs.content import Content
 from kernel.fs.xv6fs.dir import dirlink, dirlookup, inums
 from kernel.fs.xv6fs.inode import Inode, InodeBlocks
 from kernel.fs.xv6fs.log import Log
+from kernel.fs.xv6fs.pages import PageBlocks
 from kernel.mm.pagecache import PageCache
 from kernel.wait import Threads
 
 NLINK_MAX: Final = 32767  # a C short
-BLOCKS_PER_PAGE: Final = PGSIZE // BSIZE
 
 
 class FileSystem(vfs.FileSystem):
@@ -71,6 +69,7 @@ class FileSystem(vfs.FileSystem):
         self.layout: Layout
         self.inode_blocks: InodeBlocks
         self.content: Content
+        self.page_blocks: PageBlocks
 
     def mount(self) -> None:
         """Read the super block, replay the log, free the inodes that a crash left without a name."""
@@ -84,6 +83,7 @@ class FileSystem(vfs.FileSystem):
         where = self._cache, self.log, self.dev
         free = BlockMap(*where, sb.bmapstart, sb.size)
         self.content = Content(*where, self.layout, self.inode_blocks, free, self._pages)
+        self.page_blocks = PageBlocks(self._cache, self.dev, self.content, self._pages)
         self._cache.prefetch(self.dev, self.inode_blocks.blocks())
         for inum, kind, nlink in self.inode_blocks.all():
             if kind and not nlink:  # it was unlinked but open when the machine stopped
@@ -196,40 +196,17 @@ class FileSystem(vfs.FileSystem):
         return self.content.read(_ours(ip), off, n)
 
     def locate(self, ip: vfs.Inode, index: int, end: int) -> Sequence[int]:
-        """The blocks with the pages, 0 for a hole."""
-        first, last = index * BLOCKS_PER_PAGE, min(end * BLOCKS_PER_PAGE, (ip.size + BSIZE - 1) // BSIZE)
-        return self.content.blocknos(_ours(ip), first, last - first)
+        """See pages.py."""
+        return self.page_blocks.locate(_ours(ip), index, end)
 
     def fill(self, ip: vfs.Inode, frames: Sequence[int], places: Sequence[int]) -> set[int]:
-        """Get blocks into frames, from buffers if there, as these are newer."""
-        pieces = []
-        for i, blockno in enumerate(places[: len(frames) * BLOCKS_PER_PAGE]):
-            pa = frames[i // BLOCKS_PER_PAGE] + i % BLOCKS_PER_PAGE * BSIZE
-            buf = self._cache.find(self.dev, blockno) if blockno else None
-            if buf is not None:
-                self._pages.store(pa, buf.data)
-            elif blockno:  # 0 is a hole
-                pieces.append((blockno, pa))
-        self._pages.counts.pages_read += len({pa & ~PGMASK for _, pa in pieces})
-        device, failed = self._cache.devices[self.dev], set[int]()
-        for request in device.submit_runs(READ, pieces):
-            device.wait(request)
-            if request.failed:
-                failed.update(pa & ~PGMASK for pa in request.pas)
-        return failed
+        """See pages.py."""
+        return self.page_blocks.fill(frames, places)
 
     def write_page(self, ip: vfs.Inode, index: int) -> bool:
-        """Write the cached page `index` of a locked inode as far as the file goes, inside an operation.
-
-        Whether all of it was written: where it fills holes, it may need another operation.  It may sleep, and
-        what others store to the page meanwhile stays in the page: the cache is not patched.
-        """
-        data = self._pages.cut_off(ip, index)
+        """See pages.py."""
         self._changes(ip)
-        done, full = self.content.write(_ours(ip), index << PGSHIFT, data)
-        if full:
-            raise full
-        return done == len(data)
+        return self.page_blocks.write(_ours(ip), index)
 
     # --- names ---
 
