@@ -54,7 +54,7 @@ from kernel.mm.text import TextCache
 from kernel.mm.usercopy import UserCopy
 from kernel.observer import Hooks
 from kernel.personality import Personality
-from kernel.proc import Proc, ProcTable
+from kernel.proc import Proc, ProcessMemory, ProcTable
 from kernel.sched import Scheduler
 from kernel.syscall import Dispatcher
 from kernel.thread import TF_A0, KernelStack, Thread
@@ -139,7 +139,6 @@ class Kernel:
             say=lambda text: self.console.putstr(text),
         )
         self.files: Final = FileTable()
-        self.procs: Final = ProcTable(self)
         self.mmap: Final = Mmap(
             board.ram,
             self.frames,
@@ -164,8 +163,12 @@ class Kernel:
             self.sched.rest,
         )
         self.pages.on_truncate = self.mmap.truncated
+        memory = ProcessMemory(board.ram, self.frames, self.vm, self.cow, self.mmap, self.usercopy)
+        runnable = self.sched.make_runnable
+        self.procs: Final = ProcTable(memory, self.image, self.files, self.waits, runnable, usyscall)
         self.console: Final = Console(self.uart, self.waits, lab, columns)
         self.console.processes = self.procs.dump
+        self.procs.on_exit.append(self.console.release)
         self.devices: Final = DeviceRegistry(PlicDriver(board.bus))
         self.devices.add(UART0_IRQ, self.uart)
         self.devices.add(VIRTIO0_IRQ, self.disk)
@@ -219,7 +222,7 @@ class Kernel:
         self.devices.init()
         self.files.devices.update(self.devices.chars)
         self.timer.start()
-        first = self.procs.allocproc()
+        first = self.procs.allocproc(self.personality)
         first.name = "init"
         self.sched.make_runnable(first.thread)
 
@@ -232,7 +235,7 @@ class Kernel:
         map_range(table, self.ram.base, self.ram.base, image.etext - self.ram.base, RX)
         map_range(table, image.etext, image.etext, self.ram.end - image.etext, RW)
         map_range(table, TRAMPOLINE, image.trampoline, PGSIZE, RX)
-        self.satp = table.satp
+        self.satp = self.procs.kernel_satp = table.satp
         self.board.hart.regs[e.SATP] = self.satp
         self.board.engine.flush_tlb()
 

@@ -9,23 +9,23 @@ kernel know none of this.  What a personality keeps of each process is its Trait
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from kernel.abi.kinds import Kind
 from kernel.abi.syscalls import Syscall
 from kernel.errors import SyscallError
 
-if TYPE_CHECKING:
-    from kernel.proc import Process
-    from kernel.thread import Thread
+Process: TypeAlias = Any
+"""kernel.proc.Process, and likewise Thread: they stand above, for a process has a personality."""
+Thread: TypeAlias = Any
 
 
 class CallWatch(Protocol):
     """Sees the calls of a process, before and after each; `admit` may refuse one by SyscallError."""
 
-    def admit(self, k: Any, p: "Process", call: Syscall) -> None: ...
+    def admit(self, k: Any, p: Process, call: Syscall) -> None: ...
 
-    def returned(self, k: Any, p: "Process", call: Syscall, result: int) -> None: ...
+    def returned(self, k: Any, p: Process, call: Syscall, result: int) -> None: ...
 
 
 class Traits:
@@ -40,7 +40,7 @@ class Traits:
     def on_exec(self) -> None:
         """The process runs another program."""
 
-    def on_tick(self, thread: "Thread") -> None:
+    def on_tick(self, thread: Thread) -> None:
         """A tick found `thread`, of this process, in user mode."""
 
 
@@ -81,13 +81,13 @@ class Personality(ABC):
         """The result that a program sees of a call that has failed."""
 
     @abstractmethod
-    def unknown(self, thread: "Thread", number: int) -> int:
+    def unknown(self, thread: Thread, number: int) -> int:
         """The result of a call that is not in the table."""
 
     @abstractmethod
-    def exception(self, thread: "Thread", scause: int, va: int) -> None:
+    def exception(self, thread: Thread, scause: int, va: int) -> None:
         """`thread` has done what the hart cannot do, and no page was promised at `va`."""
 
     @abstractmethod
-    def interrupted(self, thread: "Thread") -> None:
+    def interrupted(self, thread: Thread) -> None:
         """Attend to what interrupted `thread`, before it goes to user mode. It may not return."""

@@ -9,16 +9,23 @@ Kernel code is atomic between two blocking points, so nothing here needs a lock:
 exit give the hart away (kernel/sched.py).
 """
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from errno import EAGAIN, ECHILD, EINTR, EPERM, ESRCH
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emu.ram import Ram
 from kernel.abi.param import NPROC
 from kernel.abi.ps import STATE_NAMES, UNUSED, USYSCALL_DATA, ZOMBIE
-from kernel.errors import OutOfMemory, SyscallError
+from kernel.errors import OutOfMemory, SyscallError, panic
 from kernel.fs.descriptors import DescriptorTable
-from kernel.mm.kalloc import Holding
+from kernel.image import KernelImage
+from kernel.mm.cow import CopyOnWrite
+from kernel.mm.kalloc import FrameAllocator, Holding
+from kernel.mm.mmap import Mmap
+from kernel.mm.pagetable import VirtualMemory
 from kernel.mm.space import AddressSpace
+from kernel.mm.usercopy import UserCopy
 from kernel.personality import Personality
 from kernel.thread import (
     TF_A0,
@@ -31,11 +38,13 @@ from kernel.thread import (
     Thread,
     ThreadExit,
 )
+from kernel.wait import Waits
 
 if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+    from kernel.fs.file import FileTable
 
 INIT_PID: Final = 1
+STATUS: Final = struct.Struct("<i")
 NAME_MAX: Final = 15  # bytes of a program's name that a process keeps
 # Characters of a name that would begin a line of a report, or do something to the terminal that shows it.
 _ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -90,11 +99,41 @@ def name_bytes(p: Process) -> bytes:
 Proc = Process
 
 
-class ProcTable:
-    """All processes, and the operations on more than one of them."""
+class ProcessMemory(NamedTuple):
+    """What the memory of processes is made with."""
 
-    def __init__(self, k: "Kernel") -> None:
-        self._k = k
+    ram: Ram
+    frames: FrameAllocator
+    vm: VirtualMemory
+    cow: CopyOnWrite
+    mmap: Mmap
+    usercopy: UserCopy
+
+
+class ProcTable:
+    """All processes, and the operations on more than one of them.
+
+    `make_runnable` hands a thread to the scheduler.  With `usyscall` each process has a page at USYSCALL.
+    """
+
+    kernel_satp: int  # of the kernel's page table, once there is one
+
+    def __init__(
+        self,
+        memory: ProcessMemory,
+        image: KernelImage,
+        files: "FileTable",
+        waits: Waits,
+        make_runnable: Callable[[Thread], None],
+        usyscall: bool,
+    ) -> None:
+        self._memory: Final = memory
+        self._image: Final = image
+        self._files: Final = files
+        self._waits: Final = waits
+        self._make_runnable: Final = make_runnable
+        self._usyscall: Final = usyscall
+        self.on_exit: Final[list[Callable[[Process], None]]] = []  # called with each process that exits
         self.slots: Final[list[Process | None]] = [None] * NPROC
         self.stacks: Final[list[KernelStack]] = []  # one for each slot, made at boot
         self._next_pid = INIT_PID
@@ -120,17 +159,17 @@ class ProcTable:
 
     # --- creation and end ---
 
-    def allocproc(self) -> Process:
+    def allocproc(self, personality: Personality) -> Process:
         """A new process with a thread in state USED and an empty address space; fails at a limit."""
-        k = self._k
+        vm = self._memory.vm
         if None not in self.slots:
             raise SyscallError(EAGAIN, f"there are {NPROC} processes")
-        p = Process(self._next_pid, k.personality)
+        p = Process(self._next_pid, personality)
         self._make_thread(p)
         try:
-            usyscall_pa = k.vm.create() if k.usyscall else 0
+            usyscall_pa = vm.create() if self._usyscall else 0
             p.space = AddressSpace(usyscall_pa=usyscall_pa)
-            root = k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline, usyscall_pa)
+            root = vm.create_user(p.thread.trapframe_pa, self._image.trampoline, usyscall_pa)
             p.space = AddressSpace(root, usyscall_pa)
         except OutOfMemory:
             self._free_pages(p)
@@ -138,74 +177,74 @@ class ProcTable:
         self.slots[self.slots.index(None)] = p
         self._next_pid += 1
         if p.space.usyscall_pa:
-            k.ram.view(p.space.usyscall_pa, USYSCALL_DATA.size)[:] = USYSCALL_DATA.pack(p.pid)
+            page = self._memory.ram.view(p.space.usyscall_pa, USYSCALL_DATA.size)
+            page[:] = USYSCALL_DATA.pack(p.pid)
         return p
 
     def _make_thread(self, p: Process) -> None:
         """Give `p` its thread, which is to begin at forkret, and this a trapframe and a kernel stack."""
-        k = self._k
         stack = next(stack for stack in self.stacks if stack.thread is None)
-        p.thread = stack.thread = thread = Thread(p, stack, k.vm.create(), k.ram)
+        p.thread = stack.thread = thread = Thread(p, stack, self._memory.vm.create(), self._memory.ram)
         p.threads.append(thread)
-        thread.tf[TF_KERNEL_SATP] = k.satp
+        thread.tf[TF_KERNEL_SATP] = self.kernel_satp
         thread.tf[TF_KERNEL_SP] = stack.top
-        thread.tf[TF_KERNEL_TRAP] = k.image.usertrap
-        thread.begin_at(k.image.forkret)
+        thread.tf[TF_KERNEL_TRAP] = self._image.usertrap
+        thread.begin_at(self._image.forkret)
 
     def freeproc(self, p: Process) -> None:
         """Give back all that a process has that has not begun, or has ended."""
         assert p.thread.greenlet is None, f"the kernel thread of {p} has not ended"
-        self._k.vm.free_user(p.space, p.space.sz)
+        self._memory.vm.free_user(p.space, p.space.sz)
         self._free_pages(p)
         self.slots[self.slots.index(p)] = None
 
     def _free_pages(self, p: Process) -> None:
         """Give back the pages that the kernel maps for `p`, and its kernel stack."""
         for thread in p.threads:
-            self._k.frames.free(thread.trapframe_pa)
+            self._memory.frames.free(thread.trapframe_pa)
             thread.stack.thread = None
             thread.state = UNUSED
         if p.space.usyscall_pa:
-            self._k.frames.free(p.space.usyscall_pa)
+            self._memory.frames.free(p.space.usyscall_pa)
 
     def fork(self, parent: Process) -> int:
         """A child that is a copy of `parent`, in which the call returns 0; its pid. Fails at a limit."""
-        k = self._k
-        child = self.allocproc()
+        memory, files = self._memory, parent.files
+        child = self.allocproc(parent.personality)
         try:
-            k.cow.copy(parent.space, child.space, 0, parent.space.sz, parent.thread.tf[TF_SP])
-            k.mmap.fork(parent.space, child.space, parent.thread.tf[TF_SP])
+            memory.cow.copy(parent.space, child.space, 0, parent.space.sz, parent.thread.tf[TF_SP])
+            memory.mmap.fork(parent.space, child.space, parent.thread.tf[TF_SP])
         except SyscallError:
             self.freeproc(child)
             raise
         child.space.sz = parent.space.sz
         child.thread.tf[TF_EPC:] = parent.thread.tf[TF_EPC:]
         child.thread.tf[TF_A0] = 0
-        child.files.ofile = [k.files.dup(f) if f is not None else None for f in parent.files.ofile]
-        assert parent.files.cwd is not None, "a process that forks has a directory"
-        child.files.cwd = parent.files.cwd.dup()
+        child.files.ofile = [self._files.dup(f) if f is not None else None for f in files.ofile]
+        assert files.cwd is not None, "a process that forks has a directory"
+        child.files.cwd = files.cwd.dup()
         child.name = parent.name
         child.traits = parent.traits.forked()
         child.parent = parent
-        k.sched.make_runnable(child.thread)
+        self._make_runnable(child.thread)
         return child.pid
 
     def exit(self, p: Process, status: int) -> None:
         """End `p`: release what is shared now, the rest when the parent waits. Does not return."""
-        k = self._k
         if p.pid == INIT_PID:
-            k.panic("init exiting")
-        k.console.release(p)
-        k.mmap.drop_all(p.space)
+            panic("init exiting")
+        for told in self.on_exit:
+            told(p)
+        self._memory.mmap.drop_all(p.space)
         for fd, file in enumerate(p.files.ofile):
             if file is not None:
                 p.files.ofile[fd] = None
-                k.files.close(file)
+                self._files.close(file)
         assert p.files.cwd is not None, "a process that exits has a directory"
         p.files.cwd.drop()
         p.files.cwd = None
         self._reparent(p)
-        k.waits.wakeup(p.parent)
+        self._waits.wakeup(p.parent)
         p.xstate = status
         p.thread.state = ZOMBIE
         raise ThreadExit
@@ -215,20 +254,19 @@ class ProcTable:
         for child in [child for child in self if child.parent is p]:
             child.parent = self.init
             if child.state == ZOMBIE:
-                self._k.waits.wakeup(child.parent)
+                self._waits.wakeup(child.parent)
 
     def wait(self, p: Process, status_va: int) -> int:
         """Wait for a child of `p` to exit; its pid. Fails where there is none, or `p` is killed.
 
         The child's status goes to user address `status_va` unless that is 0; BadAddress leaves the child.
         """
-        k = self._k
         while True:
             children = [child for child in self if child.parent is p]
             zombie = next((child for child in children if child.state == ZOMBIE), None)
             if zombie is not None:
                 if status_va:
-                    k.copyout(p.space, status_va, (zombie.xstate & 0xFFFF_FFFF).to_bytes(4, "little"))
+                    self._memory.usercopy.copyout(p.space, status_va, STATUS.pack(zombie.xstate))
                 pid = zombie.pid
                 p.reaped_status = zombie.xstate
                 self.freeproc(zombie)
@@ -237,7 +275,7 @@ class ProcTable:
                 raise SyscallError(ECHILD, "it has no children")
             if p.killed:
                 raise SyscallError(EINTR, "killed while it waited for a child")
-            k.waits.sleep(p)
+            self._waits.sleep(p)
 
     def kill(self, pid: int) -> Process:
         """Let the process exit at its next trap return, and end its wait.
@@ -257,7 +295,7 @@ class ProcTable:
         if p.pid != INIT_PID:
             p.killed = True
             for thread in p.threads:
-                self._k.waits.interrupt(thread)
+                self._waits.interrupt(thread)
 
     # --- reports ---
 

@@ -82,22 +82,22 @@ def check_books(machine: Machine, sites: dict[int, str], what: str) -> None:
     assert Audit(machine.kernel, sites).findings() == [], what
 
 
-def nth(failing: Callable[[int], Any], real: Callable[[], Any], n: int) -> Callable[[], Any]:
+def nth(failing: Callable[[int], Any], real: Callable[..., Any], n: int) -> Callable[..., Any]:
     """`real`, but its n-th call gives `failing(n)` instead."""
     calls = 0
 
-    def called() -> Any:
+    def called(*args: Any) -> Any:
         nonlocal calls
         calls += 1
-        return failing(n) if calls == n else real()
+        return failing(n) if calls == n else real(*args)
 
     return called
 
 
-def counted(real: Callable[[], Any], counts: list[int]) -> Callable[[], Any]:
-    def called() -> Any:
+def counted(real: Callable[..., Any], counts: list[int]) -> Callable[..., Any]:
+    def called(*args: Any) -> Any:
         counts[0] += 1
-        return real()
+        return real(*args)
 
     return called
 

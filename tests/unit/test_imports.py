@@ -209,6 +209,42 @@ def test_no_file_of_the_workbench_or_the_hardware_is_long(package: str) -> None:
     assert not long, f"longer than {FILE_LINES_MAX} lines; split by noun: {long}"
 
 
+def circles(root: Path) -> list[list[str]]:
+    """Groups of more than two files of kernel/ that import each other, for types too; the largest first."""
+    paths = {name: path for name, path in _modules(root) if _within(name, ("kernel",))}
+    imports = {name: sorted(set(_imports(name, path)) & set(paths)) for name, path in paths.items()}
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = [start]
+        while ahead:
+            for name in imports[ahead.pop()]:
+                if name not in seen:
+                    seen.add(name)
+                    ahead.append(name)
+        return seen
+
+    reach = {name: reached(name) for name in paths}
+    groups = {frozenset(one for one in reach[name] if name in reach[one]) for name in paths}
+    return sorted((sorted(group) for group in groups if len(group) > 2), key=len, reverse=True)
+
+
+def test_no_circle_of_more_than_two_files_in_the_kernel() -> None:
+    assert circles(ROOT) == []
+
+
+def test_a_planted_circle_in_the_kernel_is_found(tmp_path: Path) -> None:
+    for package in PACKAGES:
+        (tmp_path / package).mkdir()
+    (tmp_path / "kernel/a.py").write_text("from kernel import b")
+    (tmp_path / "kernel/b.py").write_text("from kernel import a, c")
+    (tmp_path / "kernel/c.py").write_text("")
+    assert circles(tmp_path) == []
+    hidden = "if TYPE_CHECKING:\n    from kernel import a"
+    (tmp_path / "kernel/c.py").write_text(f"from typing import TYPE_CHECKING\n{hidden}")
+    assert circles(tmp_path) == [["kernel.a", "kernel.b", "kernel.c"]]
+
+
 def _core() -> list[Path]:
     """The files that kernel/README.md names under "The core"."""
     section = (ROOT / "kernel/README.md").read_text().split("## The core\n")[1].split("\n## ")[0]

@@ -80,7 +80,7 @@ def child_of(k: Kernel, parent: Process) -> Process:
 
 def test_a_new_process_has_what_the_hart_needs(k: Kernel) -> None:
     free = k.frames.free_frames
-    p = k.procs.allocproc()
+    p = k.procs.allocproc(k.personality)
     assert p.state == USED
     context = p.thread.stack.context
     assert k.frames.free_frames == free - FRAMES_OF_A_PROCESS
@@ -95,7 +95,7 @@ def test_a_new_process_has_what_the_hart_needs(k: Kernel) -> None:
 def test_pids_are_never_used_again(k: Kernel) -> None:
     pids = []
     for _ in range(5):
-        p = k.procs.allocproc()
+        p = k.procs.allocproc(k.personality)
         assert p is not None
         pids.append(p.pid)
         k.procs.freeproc(p)
