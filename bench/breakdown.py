@@ -36,7 +36,7 @@ from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import CAUSE_USER_ECALL
 from kernel.abi.syscalls import SYSCALLS
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_A7
 from kernel.xv6.personality import Xv6
 from kernel.xv6.sysproc import sys_getpid
@@ -122,7 +122,7 @@ class _Machine:
         self.run_slice()  # the first one is mostly boot and translation
         proc = self.kernel.procs.find(1)
         assert proc is not None, "the first process runs for ever"
-        self.proc: Final[Proc] = proc
+        self.proc: Final[Process] = proc
         self.calls_per_tick: Final = self._calls_per_tick()
         assert self.engine.regs[e.SCAUSE] == CAUSE_USER_ECALL, "the slice ended behind a system call"
         gate, sepc = self.kernel.image.usertrap, self.engine.regs[e.SEPC] - ECALL_BYTES

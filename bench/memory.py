@@ -27,7 +27,7 @@ from kernel.abi.riscv import PTE_FLAGS, PTE_SUPER, PTE_W
 from kernel.abi.syscalls import Syscall
 from kernel.errors import OutOfMemory, SyscallError
 from kernel.mm.pagetable import PA_FROM_PTE_SHIFT, PageTable, pa_of
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import Machine
 from orrery.machine.hooks import Watcher
 from toolchain import cc, image, mkfs
@@ -90,7 +90,7 @@ class _Forgetful(Watcher):
     def __init__(self, machine: Machine) -> None:
         self._kernel: Final = machine.kernel
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+    def syscall_enter(self, p: Process, call: Syscall) -> None:
         if call.name == "exec":
             while self._kernel.frames.reclaim():
                 pass
@@ -320,10 +320,10 @@ class _CallTimer(Watcher):
         self._began_ns = 0
         self.took_s: Final[list[float]] = []
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+    def syscall_enter(self, p: Process, call: Syscall) -> None:
         self._began_ns = perf_counter_ns()
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Syscall, result: int, error: SyscallError | None) -> None:
         if call.name == self._name and p.name == PROGRAMS[-1]:
             self.took_s.append((perf_counter_ns() - self._began_ns) * NANO)
 

@@ -54,7 +54,7 @@ from kernel.mm.text import TextCache
 from kernel.mm.usercopy import UserCopy
 from kernel.observer import Hooks
 from kernel.personality import Personality
-from kernel.proc import Proc, ProcessMemory, ProcTable
+from kernel.proc import Process, ProcessMemory, ProcTable
 from kernel.sched import Scheduler
 from kernel.syscall import Dispatcher
 from kernel.thread import TF_A0, KernelStack, Thread
@@ -248,7 +248,7 @@ class Kernel:
             self.vm.mappage(self.pagetable, stack.va, frame, RW)
             self.procs.stacks.append(stack)
 
-    def _first_turn(self, p: Proc) -> None:
+    def _first_turn(self, p: Process) -> None:
         """What a process does in the kernel before it first goes to user mode.
 
         Process 1 mounts the file system, which needs a process because it waits for the disk, and becomes
@@ -272,7 +272,7 @@ class Kernel:
 
     # --- what the parts of the kernel ask of the whole ---
 
-    def myproc(self) -> Proc:
+    def myproc(self) -> Process:
         """The process for which the hart works."""
         return self.mythread().process
 

@@ -96,9 +96,6 @@ def name_bytes(p: Process) -> bytes:
     return p.name.encode("utf-8", "surrogateescape")
 
 
-Proc = Process
-
-
 class ProcessMemory(NamedTuple):
     """What the memory of processes is made with."""
 

@@ -32,7 +32,7 @@ from kernel.fs.chardev import CharDevice
 from kernel.wait import Threads, WaitQueue
 
 if TYPE_CHECKING:
-    from kernel.proc import Proc
+    from kernel.proc import Process
     from kernel.thread import Thread
 
 CTRL_D, CTRL_H, CTRL_P, CTRL_U = 0x04, 0x08, 0x10, 0x15
@@ -60,16 +60,16 @@ class Console(CharDevice):
         self._in_line = False  # it begins in the middle of a line: whoever reads goes on with it at once
         self._line = b""  # the line being edited
         self._columns: Final = columns
-        self._raw_for: Proc | None = None  # the process that edits its lines itself
+        self._raw_for: Process | None = None  # the process that edits its lines itself
         # Called with the bytes that go out, in order, and the pid of the process that writes them
         # (ECHO: echo of keys, None: the kernel's own messages).
         self.on_output: Callable[[int | None, bytes], None] | None = None
         self._lines: Final = WaitQueue(threads, self)  # for finished input
         self._lines.on_pause = self._told_of_wait
-        self.on_read_wait: Callable[[Proc], None] | None = None  # called before a process waits for a line
+        self.on_read_wait: Callable[[Process], None] | None = None  # called before a process waits for a line
 
     @property
-    def readers(self) -> list["Proc"]:
+    def readers(self) -> list["Process"]:
         """Processes that wait for a line, in the order in which they began to."""
         return [thread.process for thread, _ in self._lines.waiting]
 
@@ -153,7 +153,7 @@ class Console(CharDevice):
             return super().ioctl(request, arg)
         return self.set_mode(self._threads.myproc(), arg)
 
-    def set_mode(self, p: "Proc", mode: int) -> int:
+    def set_mode(self, p: "Process", mode: int) -> int:
         """Let `p` have the keys (TTY_RAW), or edit lines here again; returns the terminal's columns."""
         if not self._columns:
             raise SyscallError(ENOTTY, "no terminal is at the console")
@@ -168,7 +168,7 @@ class Console(CharDevice):
             raise SyscallError(EINVAL, "no such mode")
         return self._columns
 
-    def release(self, p: "Proc") -> None:
+    def release(self, p: "Process") -> None:
         """`p` exits."""
         if self._raw_for is p:
             self._cook()

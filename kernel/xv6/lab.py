@@ -19,7 +19,7 @@ from kernel.abi.syscalls import Syscall, c_int
 from kernel.errors import SyscallError
 from kernel.mm.pagetable import LEAF, PPN_SHIFT, TABLE_WORDS
 from kernel.personality import Traits
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_A0, TF_EPC, Thread
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Watch:
     refused: int = 0
     allowed: bytes = b""
 
-    def admit(self, k: "Kernel", p: Proc, call: Syscall) -> None:
+    def admit(self, k: "Kernel", p: Process, call: Syscall) -> None:
         """Before a call: SyscallError if it is refused."""
         if not self.refused >> call.number & 1:
             return
@@ -47,24 +47,24 @@ class Watch:
         if call.name not in WITH_PATH or k.usercopy.copyinstr(p.space, path, MAXPATH) != self.allowed:
             raise SyscallError(EPERM, "interpose refuses the call")
 
-    def returned(self, k: "Kernel", p: Proc, call: Syscall, result: int) -> None:
+    def returned(self, k: "Kernel", p: Process, call: Syscall, result: int) -> None:
         """After a call: print it if it is traced, with the int that a program sees."""
         if self.traced >> call.number & 1:
             k.printf(f"{p.pid}: syscall {call.name} -> {c_int(result)}\n")
 
 
-def _watch(p: Proc) -> Watch:
+def _watch(p: Process) -> Watch:
     watch = p.traits.watch
     return watch if isinstance(watch, Watch) else Watch()
 
 
-def sys_trace(k: "Kernel", p: Proc, mask: int) -> int:
+def sys_trace(k: "Kernel", p: Process, mask: int) -> int:
     """Print the calls in `mask` whenever `p`, or what it forks from now on, has made one."""
     p.traits.watch = replace(_watch(p), traced=mask & 0xFFFF_FFFF)
     return 0
 
 
-def sys_interpose(k: "Kernel", p: Proc, mask: int, path: bytes) -> int:
+def sys_interpose(k: "Kernel", p: Process, mask: int, path: bytes) -> int:
     """Refuse the calls in `mask` to `p` and what it forks, but for open and exec of exactly `path`.
 
     The last call holds; a mask that names interpose itself makes it final.
@@ -118,12 +118,12 @@ class LabTraits(Traits):
             self.alarm.tick(thread.tf)
 
 
-def _traits(p: Proc) -> LabTraits:
+def _traits(p: Process) -> LabTraits:
     assert isinstance(p.traits, LabTraits), "only processes of xv6 make these calls"
     return p.traits
 
 
-def sys_sigalarm(k: "Kernel", p: Proc, ticks: int, handler: int) -> int:
+def sys_sigalarm(k: "Kernel", p: Process, ticks: int, handler: int) -> int:
     """Call `handler` after each `ticks` ticks of the process's time; 0 ticks: no more."""
     if ticks < 0:
         raise SyscallError(EINVAL, "a negative number of ticks")
@@ -132,7 +132,7 @@ def sys_sigalarm(k: "Kernel", p: Proc, ticks: int, handler: int) -> int:
     return 0
 
 
-def sys_sigreturn(k: "Kernel", p: Proc) -> int:
+def sys_sigreturn(k: "Kernel", p: Process) -> int:
     """Go on where the alarm came, with all registers: the result is the a0 of that moment."""
     alarm = _traits(p).alarm
     if alarm is None or not alarm.saved:
@@ -142,18 +142,18 @@ def sys_sigreturn(k: "Kernel", p: Proc) -> int:
     return p.thread.tf[TF_A0]
 
 
-def sys_sysinfo(k: "Kernel", p: Proc, info_va: int) -> int:
+def sys_sysinfo(k: "Kernel", p: Process, info_va: int) -> int:
     """Store struct sysinfo: bytes of free memory, number of processes."""
     k.copyout(p.space, info_va, SYSINFO.pack(k.frames.available * PGSIZE, sum(1 for _ in k.procs)))
     return 0
 
 
-def sys_pgpte(k: "Kernel", p: Proc, va: int) -> int:
+def sys_pgpte(k: "Kernel", p: Process, va: int) -> int:
     """The leaf PTE of `va`, after mapping what was promised there; 0 where nothing is."""
     return k.pager.touch(p.space, va)
 
 
-def sys_kpgtbl(k: "Kernel", p: Proc) -> int:
+def sys_kpgtbl(k: "Kernel", p: Process) -> int:
     """Print the process's page table: a line for each valid PTE, indented by its depth."""
     k.printf(f"page table {p.space.root:#018x}\n")
     _print_table(k, p.space.root, 0, depth=1)
@@ -171,7 +171,7 @@ def _print_table(k: "Kernel", table: int, low: int, depth: int) -> None:
                 _print_table(k, pa, va, depth + 1)
 
 
-def sys_pgaccess(k: "Kernel", p: Proc, va: int, n: int, mask_va: int) -> int:
+def sys_pgaccess(k: "Kernel", p: Process, va: int, n: int, mask_va: int) -> int:
     """Store a bit for each of `n` pages from `va` on: touched since the last call? Up to 32 are 4 bytes."""
     if not 0 <= n <= PGACCESS_MAX or va + n * PGSIZE > MAXVA:
         raise SyscallError(EINVAL, f"no {n} pages at {va:#x}")

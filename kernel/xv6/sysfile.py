@@ -26,14 +26,14 @@ from kernel.mm.usercopy import UserBuffer
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
-    from kernel.proc import Proc
+    from kernel.proc import Process
 
 FD_PAIR: Final = struct.Struct("<ii")
 
 # --- descriptors ---
 
 
-def sys_read(k: "Kernel", p: "Proc", fd: int, dst: int, n: int) -> int:
+def sys_read(k: "Kernel", p: "Process", fd: int, dst: int, n: int) -> int:
     """Read up to `n` bytes to `dst`; gives the number read, 0 at the end."""
     f = p.files.file(fd)
     if not f.readable:
@@ -43,7 +43,7 @@ def sys_read(k: "Kernel", p: "Proc", fd: int, dst: int, n: int) -> int:
     return f.read(UserBuffer(k.usercopy, p.space, (dst, n)))
 
 
-def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
+def sys_write(k: "Kernel", p: "Process", fd: int, src: int, n: int) -> int:
     """Write `n` bytes from `src`; gives the number written."""
     f = p.files.file(fd)
     if not f.writable:
@@ -53,12 +53,12 @@ def sys_write(k: "Kernel", p: "Proc", fd: int, src: int, n: int) -> int:
     return f.write(UserBuffer(k.usercopy, p.space, (src, n)))
 
 
-def sys_ttymode(k: "Kernel", p: "Proc", fd: int, mode: int) -> int:
+def sys_ttymode(k: "Kernel", p: "Process", fd: int, mode: int) -> int:
     """How many columns the terminal at the console has, whose mode is then the one asked for."""
     return p.files.file(fd).ioctl(TTY_MODE, mode)
 
 
-def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:
+def sys_close(k: "Kernel", p: "Process", fd: int) -> int:
     """Give up a descriptor."""
     f = p.files.file(fd)
     p.files.ofile[fd] = None
@@ -66,7 +66,7 @@ def sys_close(k: "Kernel", p: "Proc", fd: int) -> int:
     return 0
 
 
-def sys_dup(k: "Kernel", p: "Proc", fd: int) -> int:
+def sys_dup(k: "Kernel", p: "Process", fd: int) -> int:
     """Make another descriptor for the same open file, the lowest that is free."""
     f = p.files.file(fd)
     copy = p.files.free()
@@ -74,14 +74,14 @@ def sys_dup(k: "Kernel", p: "Proc", fd: int) -> int:
     return copy
 
 
-def sys_fstat(k: "Kernel", p: "Proc", fd: int, st: int) -> int:
+def sys_fstat(k: "Kernel", p: "Process", fd: int, st: int) -> int:
     """Store struct stat of an open file at `st`."""
     found = p.files.file(fd).stat()
     k.copyout(p.space, st, STAT.pack(found.dev, found.ino, found.type, found.nlink, found.size))
     return 0
 
 
-def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
+def sys_pipe(k: "Kernel", p: "Process", fds: int) -> int:
     """Make a pipe; stores the descriptors of its ends, the one to read first, as two ints at `fds`."""
     reader_fd = p.files.free()
     k.files.reserve(2)
@@ -103,7 +103,7 @@ def sys_pipe(k: "Kernel", p: "Proc", fds: int) -> int:
 # --- open ---
 
 
-def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
+def sys_open(k: "Kernel", p: "Process", path: bytes, omode: int) -> int:
     """Open the file that `path` names, with O_CREATE make it if need be; gives a descriptor."""
     with k.inodes.reaping(), _inode_to_open(k, p, path, omode).borrowed() as ip:
         if ip.type in (T_DIR, T_SYMLINK) and omode & ~fcntl.O_NOFOLLOW != fcntl.O_RDONLY:
@@ -126,7 +126,7 @@ def sys_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> int:
     return fd
 
 
-def _inode_to_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> Inode:
+def _inode_to_open(k: "Kernel", p: "Process", path: bytes, omode: int) -> Inode:
     """The inode for open; a reference, not locked."""
     if omode & fcntl.O_CREATE:
         try:
@@ -137,7 +137,7 @@ def _inode_to_open(k: "Kernel", p: "Proc", path: bytes, omode: int) -> Inode:
     return namei(k.mounts, p.files.cwd, path, follow=not omode & fcntl.O_NOFOLLOW)
 
 
-def _create(k: "Kernel", p: "Proc", path: bytes, node: Node, *, exclusive: bool = True) -> Inode:
+def _create(k: "Kernel", p: "Process", path: bytes, node: Node, *, exclusive: bool = True) -> Inode:
     """Make an inode and enter it as `path`, which is not followed where it names a symbolic link.
 
     Gives a reference, not locked.  Where not `exclusive`, a file or device that is there already is given.
@@ -147,24 +147,24 @@ def _create(k: "Kernel", p: "Proc", path: bytes, node: Node, *, exclusive: bool 
         return dp.fs.create(dp, name, node, exclusive=exclusive)
 
 
-def _make(k: "Kernel", p: "Proc", path: bytes, node: Node) -> int:
+def _make(k: "Kernel", p: "Process", path: bytes, node: Node) -> int:
     """Make an inode that nobody opens."""
     with k.inodes.reaping():
         _create(k, p, path, node).put()
     return 0
 
 
-def sys_mkdir(k: "Kernel", p: "Proc", path: bytes) -> int:
+def sys_mkdir(k: "Kernel", p: "Process", path: bytes) -> int:
     """Make an empty directory."""
     return _make(k, p, path, Node(T_DIR))
 
 
-def sys_mknod(k: "Kernel", p: "Proc", path: bytes, major: int, minor: int) -> int:
+def sys_mknod(k: "Kernel", p: "Process", path: bytes, major: int, minor: int) -> int:
     """Make a device file; the numbers are C shorts."""
     return _make(k, p, path, Node(T_DEVICE, c_short(major).value, c_short(minor).value))
 
 
-def sys_symlink(k: "Kernel", p: "Proc", target: bytes, path: bytes) -> int:
+def sys_symlink(k: "Kernel", p: "Process", target: bytes, path: bytes) -> int:
     """Make a symbolic link: a name that stands for the path in it, which need not lead anywhere."""
     if not target:
         raise SyscallError(ENOENT, "an empty path leads nowhere")
@@ -174,7 +174,7 @@ def sys_symlink(k: "Kernel", p: "Proc", target: bytes, path: bytes) -> int:
 # --- names ---
 
 
-def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
+def sys_chdir(k: "Kernel", p: "Process", path: bytes) -> int:
     """Change the current directory."""
     with k.inodes.reaping(), namei(k.mounts, p.files.cwd, path).borrowed() as ip:
         if ip.type != T_DIR:
@@ -185,7 +185,7 @@ def sys_chdir(k: "Kernel", p: "Proc", path: bytes) -> int:
     return 0
 
 
-def sys_link(k: "Kernel", p: "Proc", old: bytes, new: bytes) -> int:
+def sys_link(k: "Kernel", p: "Process", old: bytes, new: bytes) -> int:
     """Give a file a second name."""
     with k.inodes.reaping():
         ip = namei(k.mounts, p.files.cwd, old, follow=False)
@@ -197,7 +197,7 @@ def sys_link(k: "Kernel", p: "Proc", old: bytes, new: bytes) -> int:
     return 0
 
 
-def sys_unlink(k: "Kernel", p: "Proc", path: bytes) -> int:
+def sys_unlink(k: "Kernel", p: "Process", path: bytes) -> int:
     """Take away a name; the file goes with its last name and its last user."""
     with k.inodes.reaping():
         dp, name = nameiparent(k.mounts, p.files.cwd, path)

@@ -15,7 +15,7 @@ from kernel.fs.file import InodeFile
 from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.pagetable import pgroundup
 from kernel.mm.vma import SharedMemory, Vma
-from kernel.proc import Proc
+from kernel.proc import Process
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -34,7 +34,7 @@ WRITE_EXEC: Final = fcntl.PROT_WRITE | fcntl.PROT_EXEC
 SYNC_ASYNC: Final = fcntl.MS_SYNC | fcntl.MS_ASYNC
 
 
-def sys_sbrk(k: "Kernel", p: Proc, n: int, mode: int) -> int:
+def sys_sbrk(k: "Kernel", p: Process, n: int, mode: int) -> int:
     """The old size. Growing only promises memory where mode and year do not ask for it at once."""
     old = p.space.sz
     if n > 0:
@@ -57,7 +57,7 @@ def _at_once(year: int, n: int, mode: int) -> bool:
 
 
 def sys_mmap(
-    k: "Kernel", p: Proc, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+    k: "Kernel", p: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
 ) -> int:
     """Map `length` bytes of a file from `offset` on, or of zeroes, into memory; gives the address."""
     shared, anonymous = bool(flags & fcntl.MAP_SHARED), bool(flags & fcntl.MAP_ANONYMOUS)
@@ -79,7 +79,7 @@ def sys_mmap(
     return start
 
 
-def _file_to_map(p: Proc, fd: int) -> InodeFile:
+def _file_to_map(p: Process, fd: int) -> InodeFile:
     file = p.files.file(fd)
     if not isinstance(file, InodeFile) or file.ip.type != fcntl.T_FILE:
         raise SyscallError(ENODEV, "only files can be mapped")
@@ -93,7 +93,7 @@ def _check_rights(prot: int, may_write: bool) -> None:
     require(may_write or not prot & fcntl.PROT_WRITE, EACCES, "the file is not open for writing")
 
 
-def _end_of_range(p: Proc, addr: int, length: int) -> int:
+def _end_of_range(p: Process, addr: int, length: int) -> int:
     """The end of a range of addresses, which is one of whole pages where mmap may map."""
     high = addr + pgroundup(length)
     in_area = pgroundup(p.space.sz) <= addr and high <= MMAP_TOP and not addr & PGMASK
@@ -101,7 +101,7 @@ def _end_of_range(p: Proc, addr: int, length: int) -> int:
     return high
 
 
-def sys_munmap(k: "Kernel", p: Proc, addr: int, length: int) -> int:
+def sys_munmap(k: "Kernel", p: Process, addr: int, length: int) -> int:
     """End the mappings, or parts of them, in a range of addresses."""
     require(length > 0, EINVAL, "no bytes")
     high = _end_of_range(p, addr, length)
@@ -110,7 +110,7 @@ def sys_munmap(k: "Kernel", p: Proc, addr: int, length: int) -> int:
     return 0
 
 
-def sys_mprotect(k: "Kernel", p: Proc, addr: int, length: int, prot: int) -> int:
+def sys_mprotect(k: "Kernel", p: Process, addr: int, length: int, prot: int) -> int:
     """Change what the program may do in a range of addresses; its first part, where memory is exhausted."""
     high = _end_of_range(p, addr, length)
     parts = p.space.vmas.parts(addr, high)
@@ -122,7 +122,7 @@ def sys_mprotect(k: "Kernel", p: Proc, addr: int, length: int, prot: int) -> int
     return 0
 
 
-def sys_msync(k: "Kernel", p: Proc, addr: int, length: int, flags: int) -> int:
+def sys_msync(k: "Kernel", p: Process, addr: int, length: int, flags: int) -> int:
     """Write what was stored in a range of addresses to its files. There is one cache: that is all."""
     known = not flags & ~(SYNC_ASYNC | fcntl.MS_INVALIDATE)
     require(known and flags & SYNC_ASYNC != SYNC_ASYNC, EINVAL, f"flags {flags:#x}")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from emu.events import NEVER
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.cli.session import STDOUT
 from orrery.console.exit_status import BY_SIGNAL
 from orrery.console.signals import Signals
@@ -37,7 +37,7 @@ class Replay(Target):
     def output(self, pid: int | None, data: bytes) -> None:
         self._shown.output(pid, data)
 
-    def waits(self, p: Proc) -> None:
+    def waits(self, p: Process) -> None:
         if self._machine.is_shell(p.pid) and self._machine.at_prompt:
             self._shown.prompted()
 

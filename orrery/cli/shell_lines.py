@@ -8,7 +8,7 @@ from typing import Final
 
 from kernel.abi.syscalls import Syscall
 from kernel.errors import SyscallError
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_A1
 from orrery.machine.decode import Decoder
 from orrery.machine.hooks import Watcher
@@ -24,7 +24,7 @@ class GivenLines(Watcher):
         self._decoder: Final = Decoder(machine.kernel)
         self._unfinished = b""  # some shells read a byte at a time
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Syscall, result: int, error: SyscallError | None) -> None:
         if call.name != "read" or result <= 0 or not self._machine.is_shell(p.pid):
             return
         data = self._unfinished + self._decoder.peek(p, p.thread.tf[TF_A1], result)

@@ -13,7 +13,7 @@ from emu.events import Event
 from kernel.abi.ps import SLEEPING
 from kernel.abi.syscalls import Syscall
 from kernel.dev.console import CTRL_D
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_A0
 from orrery.console.signals import Signals
 from orrery.machine.hooks import Watcher
@@ -117,7 +117,7 @@ class Script:
     def output(self, pid: int | None, data: bytes) -> None:
         self._shown.output(pid, data)
 
-    def waits(self, p: Proc) -> None:
+    def waits(self, p: Process) -> None:
         machine = self._machine
         if machine.is_shell(p.pid) and machine.at_prompt:
             self._shown.prompted()
@@ -224,6 +224,6 @@ class _ShellExit(Watcher):
         self._machine: Final = machine
         self._script: Final = script
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+    def syscall_enter(self, p: Process, call: Syscall) -> None:
         if call.noreturn and self._machine.is_shell(p.pid):
             self._script.shell_exits(p.thread.tf[TF_A0])

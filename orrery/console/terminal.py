@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from emu.clock import PS_PER_TICK, TICKS_PER_S
 from emu.events import NEVER
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.console.signals import Signals
 from orrery.machine.machine import Machine
 from orrery.machine.output import Filter, Write
@@ -132,7 +132,7 @@ class Terminal:
         self._shown.output(pid, data)
         self._unfinished = (self._unfinished + data).rpartition(b"\n")[2][-READ_MAX:]
 
-    def waits(self, p: Proc) -> None:
+    def waits(self, p: Process) -> None:
         pass
 
     def slice(self) -> None:

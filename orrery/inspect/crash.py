@@ -12,7 +12,7 @@ from kernel.abi.fcntl import PROT_READ, PROT_WRITE
 from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, PGSIZE, TRAMPOLINE, TRAPFRAME, USYSCALL
 from kernel.abi.riscv import CAUSE_FETCH_PAGE, PTE_COW, PTE_U, PTE_V, PTE_X
 from kernel.mm.vma import Vma
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_EPC, TF_RA, TF_SP
 from orrery.inspect.dwarf import S0
 from orrery.machine.decode import Decoder
@@ -37,7 +37,7 @@ NO_FLOATS: Final = "floating point is off: the kernel does not keep its register
 class Crash:
     """What process `p` did when it raised the exception `scause`, for the address `va`; `why`: in words."""
 
-    def __init__(self, machine: "Machine", p: Proc, scause: int, va: int) -> None:
+    def __init__(self, machine: "Machine", p: Process, scause: int, va: int) -> None:
         self._p: Final = p
         self._vm: Final = machine.kernel.vm
         self._va: Final = va

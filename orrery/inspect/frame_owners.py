@@ -13,14 +13,14 @@ from typing import Final, NamedTuple
 from kernel.abi.memlayout import MAXVA, PGSHIFT, PGSIZE, TRAPFRAME
 from kernel.abi.riscv import PTE_V
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.inspect.pages import INDEX_BITS, LEAF, LEVELS, TABLE_ENTRIES, target
 
 
 class Leaf(NamedTuple):
     """An entry that maps memory of `p`: for address `va`, in the table at `table_pa` of `level`."""
 
-    p: Proc
+    p: Process
     va: int
     pte: int
     level: int
@@ -93,7 +93,7 @@ class FrameOwners:
                 text = f"the kernel, at {va:#x}: the kernel stack of {whose}, slot {stack.slot}"
                 self._own(target(pte), "kernel stacks", text)
 
-    def _process(self, p: Proc) -> None:
+    def _process(self, p: Process) -> None:
         self._own_table(p, p.space.root, LEVELS - 1, 0)
         for va, pte, level, table_pa in self._entries(p.space.root):
             if self._is_table(pte, level):
@@ -101,7 +101,7 @@ class FrameOwners:
             elif va < TRAPFRAME:
                 self._own_leaf(Leaf(p, va, pte, level, table_pa))
 
-    def _own_table(self, p: Proc, table: int, level: int, va: int) -> None:
+    def _own_table(self, p: Process, table: int, level: int, va: int) -> None:
         self.sharers.setdefault(table, []).append(str(p))
         self._own(table, "page tables", f"{p}, {_table_text(level, va)}")
         if len(self.sharers[table]) > 1:

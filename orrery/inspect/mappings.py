@@ -12,7 +12,7 @@ from kernel.abi.memlayout import PGSHIFT, PGSIZE
 from kernel.abi.riscv import PTE_A, PTE_COW, PTE_D
 from kernel.kernel import Kernel
 from kernel.mm.vma import Vma
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.inspect.tables import Table
 
 COLUMNS: Final = ("virtual", "prot", ">pages", ">there", ">used", ">dirty", ">cow", "what is behind")
@@ -28,7 +28,7 @@ ABOUT_COUNTS: Final = {
 }
 
 
-def mapping_table(k: Kernel, p: Proc) -> Table | str:
+def mapping_table(k: Kernel, p: Process) -> Table | str:
     """The mappings of a process, and how many pages of each are there, were used, and are dirty."""
     if not p.space.vmas:
         return f"{p} has mapped nothing; its program, stack and heap are {p.space.sz} bytes"

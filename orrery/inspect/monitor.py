@@ -16,7 +16,7 @@ from kernel.abi.memlayout import MAXVA, PGSHIFT, SUPERPGSIZE, TRAMPOLINE, TRAPFR
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import STATE_NAMES, ZOMBIE
 from kernel.abi.riscv import PTE_SUPER, PTE_U
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.command import BadCommand, Command, candidates, number
 from orrery.inspect import mappings, pages, stacks
 from orrery.inspect.reports.devices import device_lines
@@ -194,7 +194,7 @@ class Monitor:
     def _has_started(self) -> bool:
         return next(iter(self.kernel.procs), None) is not None
 
-    def _process(self, word: str) -> Proc | None:
+    def _process(self, word: str) -> Process | None:
         """The process with this number; None stands for the kernel."""
         pid = number(word, "the number of a process, or 0 for the kernel")
         if not self._has_started:
@@ -207,7 +207,7 @@ class Monitor:
             raise BadCommand(f"{word}: no such process; there are {known}, and 0 for the kernel")
         return p
 
-    def _status(self, p: Proc) -> str:
+    def _status(self, p: Process) -> str:
         """What `p` waits for, or how it ended."""
         if p.state == ZOMBIE:
             return f"its parent to wait: it has exited with status {p.xstate}"
@@ -216,10 +216,10 @@ class Monitor:
 
     # --- page tables ---
 
-    def _root(self, p: Proc | None) -> int:
+    def _root(self, p: Process | None) -> int:
         return self.kernel.pagetable.root if p is None else p.space.root
 
-    def _mappings(self, p: Proc | None) -> Table:
+    def _mappings(self, p: Process | None) -> Table:
         rows = []
         for one in pages.mappings(self.kernel.ram, self._root(p)):
             virtual = f"{one.va:#012x}-{one.va + one.size - 1:#012x}"
@@ -228,7 +228,7 @@ class Monitor:
             rows.append((virtual, physical, one.size >> PGSHIFT, flags, self._what(p, one)))
         return Table(("virtual", "physical", ">pages", "flags", "what"), rows)
 
-    def _what(self, p: Proc | None, one: pages.Mapping) -> str:
+    def _what(self, p: Process | None, one: pages.Mapping) -> str:
         """What the range is for, where that is not plain memory."""
         if one.va == TRAMPOLINE:
             return "trampoline"
@@ -248,7 +248,7 @@ class Monitor:
             return "a superpage" if one.size == SUPERPGSIZE else f"{one.size // SUPERPGSIZE} superpages"
         return "" if one.flags & PTE_U else "guard"
 
-    def _walk(self, p: Proc | None, va: int) -> Iterator[str]:
+    def _walk(self, p: Process | None, va: int) -> Iterator[str]:
         if va >= MAXVA:
             raise BadCommand(f"{va:#x}: no virtual address; they are below {MAXVA:#x}")
         root = self._root(p)
@@ -277,7 +277,7 @@ class Monitor:
 
     # --- code ---
 
-    def _program(self, p: Proc) -> str:
+    def _program(self, p: Process) -> str:
         """Where `p` is in its program, as the monitor's `stack` tells of its innermost call."""
         frame = next(stacks.user_frames(self._machine, p, self._programs))
         return "".join(line[4:] for line in stacks.user_lines([frame])[:1])

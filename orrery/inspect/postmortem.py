@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kernel.kernel import KernelPanic
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_RA
 from orrery.inspect import stacks
 from orrery.machine.machine import Machine
@@ -58,7 +58,7 @@ def _kernel_place(error: Exception) -> str:
     return f"{in_tree(place.filename)}:{place.lineno} in {place.name}"
 
 
-def _registers(p: Proc) -> Iterator[str]:
+def _registers(p: Process) -> Iterator[str]:
     """Those that the program had when it entered the kernel."""
     names = list(enumerate(REGISTERS, TF_RA))
     for at in range(0, len(names), A_LINE):

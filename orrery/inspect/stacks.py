@@ -21,7 +21,7 @@ from emu.cpu.hart import USER
 from emu.dev.drive import SECTOR_SIZE
 from kernel.abi.elf import PROGRAM_SIZE, Header, segments
 from kernel.abi.memlayout import PGSHIFT, TRAMPOLINE, TRAPFRAME
-from kernel.proc import NAME_MAX, Proc, process_name
+from kernel.proc import NAME_MAX, Process, process_name
 from kernel.thread import TF_EPC, TF_KERNEL_SP, TF_RA, TF_SP
 from orrery.inspect.code_unit import Function
 from orrery.inspect.dwarf import RA, S0, DebugInfo, SourceLine
@@ -55,7 +55,7 @@ class UserFrame(NamedTuple):
     places: tuple[SourceLine, ...]
 
 
-def user_registers(machine: "Machine", p: Proc) -> Registers:
+def user_registers(machine: "Machine", p: Process) -> Registers:
     """Those of `p` in user mode: in the hart while it runs there, in its trapframe while it does not.
 
     On the way in, uservec saves them, then loads the kernel's sp; pc is in sepc until usertrap has it.
@@ -83,11 +83,11 @@ class Programs:
         self._decoder: Final = Decoder(machine.kernel)
         self._known: Final[dict[bytes, DebugInfo]] = {}  # by the file's content
 
-    def find(self, p: Proc) -> DebugInfo | None:
+    def find(self, p: Process) -> DebugInfo | None:
         """What is known of the program that `p` runs, or None; it has lines."""
         return next((info for _, info in self._loaded(p) if info.has_lines), None)
 
-    def file(self, p: Proc) -> bytes:
+    def file(self, p: Process) -> bytes:
         """The ELF file that `p` runs, one with lines if there is one; nothing where none is found."""
         without_lines = b""
         for elf, info in self._loaded(p):
@@ -106,7 +106,7 @@ class Programs:
                 return program
         return there
 
-    def _loaded(self, p: Proc) -> Iterator[tuple[bytes, DebugInfo]]:
+    def _loaded(self, p: Process) -> Iterator[tuple[bytes, DebugInfo]]:
         """The ELF files whose code `p` has in memory."""
         for elf in self._candidates(p.name):
             info = self._info(elf)
@@ -143,7 +143,7 @@ class Programs:
                 return None
         return self._known[elf]
 
-    def _is_loaded(self, p: Proc, info: DebugInfo) -> bool:
+    def _is_loaded(self, p: Process, info: DebugInfo) -> bool:
         """Whether the code of the file is what `p` has in memory."""
         code = info.code
         return bool(code) and all(self._decoder.peek(p, va, len(data)) == data for va, data in code)
@@ -184,7 +184,7 @@ def _built(name: str) -> Iterator[bytes]:
 # --- the user's stack ---
 
 
-def user_frames(machine: "Machine", p: Proc, programs: Programs) -> Iterator[UserFrame]:
+def user_frames(machine: "Machine", p: Process, programs: Programs) -> Iterator[UserFrame]:
     """The calls of `p` in its program, the innermost first, FRAMES_MAX at the most."""
     info = programs.find(p)
     registers: Registers | None = user_registers(machine, p)
@@ -206,7 +206,7 @@ def _frame(info: DebugInfo | None, pc: int, at: int) -> UserFrame:
 
 
 def _caller(
-    decoder: Decoder, p: Proc, info: DebugInfo | None, regs: Registers, at: int, *, innermost: bool
+    decoder: Decoder, p: Process, info: DebugInfo | None, regs: Registers, at: int, *, innermost: bool
 ) -> Registers | None:
     """The registers of who called, or None where the stack ends."""
     rule = info.frame_rule(at) if info is not None else None
@@ -226,7 +226,7 @@ def _caller(
     return Registers(ra, ra, sp, s0)
 
 
-def _word(decoder: Decoder, p: Proc, va: int) -> int | None:
+def _word(decoder: Decoder, p: Process, va: int) -> int | None:
     data = decoder.peek(p, va, POINTER)
     return int.from_bytes(data, "little") if len(data) == POINTER else None
 
@@ -256,7 +256,7 @@ def c_place(frames: Iterable[UserFrame]) -> SourceLine | None:
 # --- the kernel's stack ---
 
 
-def kernel_lines(machine: "Machine", p: Proc | None) -> list[str]:
+def kernel_lines(machine: "Machine", p: Process | None) -> list[str]:
     """A line for each Python function that the kernel thread of `p` is in, the innermost first.
 
     None stands for the scheduler's thread.

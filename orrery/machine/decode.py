@@ -18,7 +18,7 @@ from kernel.abi.param import MAXARG, MAXPATH
 from kernel.abi.ps import PSINFO, STATE_NAMES
 from kernel.abi.syscalls import Arg, Syscall, c_int
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_A0
 from toolchain.names import shown
 
@@ -77,13 +77,13 @@ class Decoder:
     def __init__(self, kernel: Kernel) -> None:
         self._vm: Final = kernel.vm
 
-    def enter(self, p: Proc, syscall: Syscall) -> SystemCall:
+    def enter(self, p: Process, syscall: Syscall) -> SystemCall:
         """The call that `p` makes, with what is known before it is carried out."""
         args = tuple(_value(arg, p.thread.tf[TF_A0 + i]) for i, arg in enumerate(syscall.args))
         words = [self._before(p, syscall, i, args) for i in range(len(args))]
         return SystemCall(syscall, p.pid, p.name, args, words)
 
-    def leave(self, p: Proc, call: SystemCall, result: int) -> str:
+    def leave(self, p: Process, call: SystemCall, result: int) -> str:
         """The text of `call` when it has returned `result`."""
         for i, word in enumerate(call.words):
             if word is None:
@@ -93,15 +93,15 @@ class Decoder:
 
     # --- before the call ---
 
-    def _before(self, p: Proc, syscall: Syscall, i: int, args: tuple[int, ...]) -> str | None:
+    def _before(self, p: Process, syscall: Syscall, i: int, args: tuple[int, ...]) -> str | None:
         kind = syscall.args[i].kind
         return None if isinstance(kind, kinds.Out) else SHOW_BEFORE[type(kind)](self, p, kind, args[i:])
 
-    def number(self, p: Proc, kind: Kind, args: Values) -> str:
+    def number(self, p: Process, kind: Kind, args: Values) -> str:
         """A C int."""
         return str(args[0])
 
-    def flags(self, p: Proc, kind: Kind, args: Values) -> str:
+    def flags(self, p: Process, kind: Kind, args: Values) -> str:
         """An int by the names of its bits, the rest in hex."""
         assert isinstance(kind, kinds.Flags), "the table goes by classes"
         rest = args[0] & 0xFFFF_FFFF
@@ -117,30 +117,30 @@ class Decoder:
             words.append(hex(rest) if rest else dict(kind.names).get(0, "0"))
         return "|".join(words)
 
-    def address(self, p: Proc, kind: Kind, args: Values) -> str:
+    def address(self, p: Process, kind: Kind, args: Values) -> str:
         """A whole word."""
         return hex(args[0])
 
-    def string(self, p: Proc, kind: Kind, args: Values) -> str:
+    def string(self, p: Process, kind: Kind, args: Values) -> str:
         """A path."""
         return self._string(p, args[0])
 
-    def argv(self, p: Proc, kind: Kind, args: Values) -> str:
+    def argv(self, p: Process, kind: Kind, args: Values) -> str:
         """The arguments of a program."""
         return self._argv(p, args[0])
 
-    def buffer(self, p: Proc, kind: Kind, args: Values) -> str:
+    def buffer(self, p: Process, kind: Kind, args: Values) -> str:
         """Bytes that the call reads."""
         return self._buffer(p, args[0], args[1])
 
-    def _string(self, p: Proc, va: int) -> str:
+    def _string(self, p: Process, va: int) -> str:
         """A path or an argument in quotes, or its address where there is none."""
         data, end, _ = self.peek(p, va, MAXPATH).partition(b"\0")
         if end:
             return quote(data)
         return quote(data[:SHOWN_MAX], more=True) if len(data) == MAXPATH else hex(va)
 
-    def _argv(self, p: Proc, va: int) -> str:
+    def _argv(self, p: Process, va: int) -> str:
         words: list[str] = []
         for i in range(MAXARG):
             raw = self.peek(p, va + POINTER * i, POINTER)
@@ -152,7 +152,7 @@ class Decoder:
             words.append(self._string(p, pointer))
         return f"[{', '.join(words)}, ...]"
 
-    def _buffer(self, p: Proc, va: int, n: int) -> str:
+    def _buffer(self, p: Process, va: int, n: int) -> str:
         """The `n` bytes at `va` as far as they are shown, or the address where they cannot be read."""
         shown = min(max(n, 0), SHOWN_MAX)
         data = self.peek(p, va, shown)
@@ -162,48 +162,48 @@ class Decoder:
 
     # --- after the call ---
 
-    def _after(self, p: Proc, call: SystemCall, i: int, result: int) -> str:
+    def _after(self, p: Process, call: SystemCall, i: int, result: int) -> str:
         kind, args = call.syscall.args[i].kind, call.args[i:]
         if isinstance(kind, kinds.OutInts) and kind.optional and not args[0]:
             return "NULL"
         return SHOW_AFTER[type(kind)](self, p, kind, args, result) if result >= 0 else hex(args[0])
 
-    def out(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+    def out(self, p: Process, kind: Kind, args: Values, result: int) -> str:
         """Something that is not shown."""
         return hex(args[0])
 
-    def out_bytes(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+    def out_bytes(self, p: Process, kind: Kind, args: Values, result: int) -> str:
         """As many bytes as the result says."""
         return self._buffer(p, args[0], result)
 
-    def out_ints(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+    def out_ints(self, p: Process, kind: Kind, args: Values, result: int) -> str:
         """A fixed number of C ints."""
         assert isinstance(kind, kinds.OutInts), "the table goes by classes"
         return self._ints(p, args[0], kind.count)
 
-    def out_stat(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+    def out_stat(self, p: Process, kind: Kind, args: Values, result: int) -> str:
         """struct stat."""
         return self._stat(p, args[0])
 
-    def out_processes(self, p: Proc, kind: Kind, args: Values, result: int) -> str:
+    def out_processes(self, p: Process, kind: Kind, args: Values, result: int) -> str:
         """Entries of struct psinfo."""
         return self._processes(p, args[0], min(result, args[1]))
 
-    def _ints(self, p: Proc, va: int, count: int) -> str:
+    def _ints(self, p: Process, va: int, count: int) -> str:
         data = self.peek(p, va, count * INT)
         if len(data) < count * INT:
             return hex(va)
         numbers = struct.unpack(f"<{count}i", data)
         return f"[{', '.join(map(str, numbers))}]"
 
-    def _stat(self, p: Proc, va: int) -> str:
+    def _stat(self, p: Process, va: int) -> str:
         data = self.peek(p, va, STAT.size)
         if len(data) < STAT.size:
             return hex(va)
         dev, ino, kind, nlink, size = STAT.unpack(data)
         return f"{{dev={dev}, ino={ino}, type={_TYPES.get(kind, kind)}, nlink={nlink}, size={size}}}"
 
-    def _processes(self, p: Proc, va: int, count: int) -> str:
+    def _processes(self, p: Process, va: int, count: int) -> str:
         data = self.peek(p, va, max(count, 0) * PSINFO.size)
         entries = []
         for pid, _, state, _, name in PSINFO.iter_unpack(data[: len(data) // PSINFO.size * PSINFO.size]):
@@ -211,7 +211,7 @@ class Decoder:
             entries.append(f"{{pid={pid}, state={STATE_NAMES[state]}, name={shown(text)}}}")
         return f"[{', '.join(entries)}]"
 
-    def peek(self, p: Proc, va: int, n: int) -> bytes:
+    def peek(self, p: Process, va: int, n: int) -> bytes:
         """The `n` bytes at user address `va` of `p`, or those before the first that is not mapped."""
         parts = []
         while n > 0:
@@ -230,7 +230,7 @@ def _value(arg: Arg, word: int) -> int:
     return c_int(word) if isinstance(arg.kind, kinds.Int) else word
 
 
-SHOW_BEFORE: Final[dict[type[Kind], Callable[[Decoder, Proc, Kind, Values], str]]] = {
+SHOW_BEFORE: Final[dict[type[Kind], Callable[[Decoder, Process, Kind, Values], str]]] = {
     kinds.Int: Decoder.number,
     kinds.Fd: Decoder.number,
     kinds.Flags: Decoder.flags,
@@ -241,7 +241,7 @@ SHOW_BEFORE: Final[dict[type[Kind], Callable[[Decoder, Proc, Kind, Values], str]
 }
 """How an argument is printed that is known before the call."""
 
-SHOW_AFTER: Final[dict[type[Kind], Callable[[Decoder, Proc, Kind, Values, int], str]]] = {
+SHOW_AFTER: Final[dict[type[Kind], Callable[[Decoder, Process, Kind, Values, int], str]]] = {
     kinds.Out: Decoder.out,
     kinds.OutBytes: Decoder.out_bytes,
     kinds.OutInts: Decoder.out_ints,

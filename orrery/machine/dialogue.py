@@ -12,7 +12,7 @@ from typing import Final
 from emu.clock import TICKS_PER_S
 from emu.events import NEVER
 from emu.loop import Stop
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.errors import Deadlock, ExpectTimeout, PoweredOff
 from orrery.machine.machine import Machine
 from orrery.machine.output import CommandOutput
@@ -86,7 +86,7 @@ class Dialogue:
             self._matched = True
             self._machine.ask_stop()
 
-    def waits(self, p: Proc) -> None:
+    def waits(self, p: Process) -> None:
         if not self._machine.at_prompt:
             return
         if self._command is not None:

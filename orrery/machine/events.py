@@ -20,7 +20,7 @@ from kernel.abi.memlayout import PGSHIFT
 from kernel.abi.syscalls import SYSCALLS, Syscall
 from kernel.errors import SyscallError
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_A0
 from orrery.machine import python_breakpoints
 from orrery.machine.frame_release import FrameReleases
@@ -75,13 +75,13 @@ class Catcher(Watcher):
         self._kinds = kinds
         self._freeing.on = any(kind.partition(":")[0] == EventKind.FREE for kind in kinds)
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+    def syscall_enter(self, p: Process, call: Syscall) -> None:
         self._tell(f"{EventKind.SYSCALL}:{call.name}", p, f"{p} calls {call.name}")
         if call.noreturn:
             self._tell(EventKind.EXIT, p, f"{p} calls {call.name}")
             self._end(p, p.thread.tf[TF_A0] & 0xFF)
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Syscall, result: int, error: SyscallError | None) -> None:
         if call.name == "fork" and result > 0:
             self._tell(EventKind.FORK, p, f"{p} has a child, process {result}")
         elif call.name == "exec" and result >= 0:
@@ -89,14 +89,14 @@ class Catcher(Watcher):
         if p.killed:
             self._end(p, KILLED)
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         what = f"exception {scause} at {va:#x} in {p}"
         self._tell(EventKind.FAULT, p, f"{what}: {'its page is mapped now' if mapped else 'it is killed'}")
         if not mapped:
             self._tell(EventKind.CRASH, p, f"{what}: it is killed")
             self._end(p, KILLED)
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         self._tell(EventKind.SWITCH, p, f"the scheduler chose {p}")
         if p.killed:
             self._end(p, KILLED)
@@ -110,10 +110,10 @@ class Catcher(Watcher):
             frame = int(kind.partition(":")[2], 16) << PGSHIFT
             self._caught(Happening(kind, p.pid if p is not None else 0, f"frame {frame:#x} is free{by}"))
 
-    def _end(self, p: Proc, status: int) -> None:
+    def _end(self, p: Process, status: int) -> None:
         self._tell(EventKind.END, p, f"{p} ends with status {status}")
 
-    def _tell(self, kind: str, p: Proc, text: str) -> None:
+    def _tell(self, kind: str, p: Process, text: str) -> None:
         if kind in self.kinds or kind.partition(":")[0] in self.kinds:
             self._caught(Happening(str(kind), p.pid, text))
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from kernel.proc import Proc
+from kernel.proc import Process
 
 
 class Front(Protocol):
@@ -11,7 +11,7 @@ class Front(Protocol):
     def output(self, pid: int | None, data: bytes) -> None:
         """The console shows `data`, written by process `pid` (ECHO: echo of keys, None: the kernel)."""
 
-    def waits(self, p: Proc) -> None:
+    def waits(self, p: Process) -> None:
         """`p` begins to wait for a line from the console."""
 
     def idle(self, until_ticks: int) -> bool:

@@ -16,7 +16,7 @@ from kernel.abi.syscalls import Syscall
 from kernel.errors import SyscallError
 from kernel.kernel import Kernel
 from kernel.observer import Observer
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_EPC
 from orrery.machine.decode import Decoder, SystemCall
 
@@ -84,13 +84,13 @@ Hook: TypeAlias = Callable[..., object]
 class Watcher:
     """An Observer that looks away; its likes override what they want to see."""
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None: ...
+    def syscall_enter(self, p: Process, call: Syscall) -> None: ...
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None: ...
+    def syscall_exit(self, p: Process, call: Syscall, result: int, error: SyscallError | None) -> None: ...
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None: ...
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None: ...
 
-    def switch(self, p: Proc) -> None: ...
+    def switch(self, p: Process) -> None: ...
 
 
 class CallWatcher(Watcher, ABC):
@@ -103,14 +103,14 @@ class CallWatcher(Watcher, ABC):
         self._decoder: Final = Decoder(kernel)
         self._open: Final[dict[int, SystemCall]] = {}  # by pid: calls that have not returned
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+    def syscall_enter(self, p: Process, call: Syscall) -> None:
         entered = self._decoder.enter(p, call)
         if call.noreturn:
             self.called(entered, None, entered.text("?"))
         else:
             self._open[p.pid] = entered
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Syscall, result: int, error: SyscallError | None) -> None:
         entered = self._open.pop(p.pid, None)
         if entered is not None:  # None: the watcher came in the middle of the call
             self.called(entered, result, self._decoder.leave(p, entered, result))
@@ -134,7 +134,7 @@ class HookCaller(CallWatcher):
             raise ValueError(f"no events of kind {kind!r}; there are {', '.join(HookKind)}")
         self._hooks[kind].append(hook)
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+    def syscall_enter(self, p: Process, call: Syscall) -> None:
         if self._hooks[HookKind.SYSCALL]:
             super().syscall_enter(p, call)
 
@@ -142,10 +142,10 @@ class HookCaller(CallWatcher):
         name = call.syscall.name
         self._emit(SyscallEvent(self._clock.time_ps, call.pid, name, call.process, call.args, result, text))
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         self._emit(FaultEvent(self._clock.time_ps, p.pid, p.name, scause, va, p.thread.tf[TF_EPC], mapped))
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         self._emit(SwitchEvent(self._clock.time_ps, p.pid, p.name))
 
     def _emit(self, event: Event) -> None:
@@ -187,19 +187,19 @@ class Hub(Watcher):
         if error is not None:
             raise error
 
-    def syscall_enter(self, p: Proc, call: Syscall) -> None:
+    def syscall_enter(self, p: Process, call: Syscall) -> None:
         for watcher in self._watchers:
             self._guard(watcher.syscall_enter, p, call)
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Syscall, result: int, error: SyscallError | None) -> None:
         for watcher in self._watchers:
             self._guard(watcher.syscall_exit, p, call, result, error)
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         for watcher in self._watchers:
             self._guard(watcher.fault, p, scause, va, mapped)
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         for watcher in self._watchers:
             self._guard(watcher.switch, p)
 

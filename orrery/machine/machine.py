@@ -25,7 +25,7 @@ from emu.loop import Stop
 from kernel.abi.memlayout import PGMASK
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.xv6.personality import Xv6
 from orrery.errors import BadInput
 from orrery.machine import checks, debugpy_support, event_wait, registers
@@ -311,7 +311,7 @@ class Machine:
         self._digest_shown()
         self.front.output(pid, data)
 
-    def _on_read_wait(self, p: Proc) -> None:
+    def _on_read_wait(self, p: Process) -> None:
         self._shell.reads(p)
         self.keyboard.resume()
         self.front.waits(p)

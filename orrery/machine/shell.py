@@ -8,7 +8,7 @@ from typing import Final
 
 from kernel.abi.ps import RUNNABLE, UNUSED, ZOMBIE
 from kernel.dev.console import Console
-from kernel.proc import INIT_PID, Proc
+from kernel.proc import INIT_PID, Process
 
 
 class Shell:
@@ -17,10 +17,10 @@ class Shell:
     def __init__(self, console: Console, *, expected: bool) -> None:
         self._console: Final = console
         self._expected: Final = expected
-        self._process: Proc | None = None
+        self._process: Process | None = None
         self.pid = 0  # none yet
 
-    def reads(self, p: Proc) -> None:
+    def reads(self, p: Process) -> None:
         """`p` reads from the console: it is the shell if there is none, and init started it."""
         if self._expected and not self.lives and p.parent is not None and p.parent.pid == INIT_PID:
             self._process, self.pid = p, p.pid

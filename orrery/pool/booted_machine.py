@@ -15,7 +15,7 @@ from emu.events import NEVER
 from emu.loop import Stop
 from kernel.abi import disk
 from kernel.kernel import KernelPanic
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.console.script import Lines, Script
 from orrery.errors import Deadlock, ExpectTimeout
 from orrery.inspect.crash_reports import Crashes
@@ -145,7 +145,7 @@ class _FirstSwitch(Watcher):
         self._machine: Final = machine
         self._seen = False
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         if not self._seen:
             self._seen = True
             self._machine.ask_stop()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from emu.events import NEVER
 from emu.loop import Stop
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.inspect import postmortem
 from orrery.machine.events import EventKind
 from orrery.timetravel.input_log import Change, InputLog, ReplayDiverged
@@ -250,7 +250,7 @@ class Execution(ABC):
         self._output += data
 
     @abstractmethod
-    def waits(self, p: Proc) -> None:
+    def waits(self, p: Process) -> None:
         """As Front.waits."""
 
     def idle(self, until_ticks: int) -> bool:

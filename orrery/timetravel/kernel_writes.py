@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu.cpu import engine as e
 from kernel.abi.syscalls import c_int, table
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_A7
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.moment import Moment
@@ -42,7 +42,7 @@ class KernelWrites:
         self._places: tuple[Place, ...] = ()
         self._seen: dict[Place, tuple[int, bytes]] = {}  # as _look gives it, when the hart last left Python
         self._work = ""  # what the kernel is doing behind this gate
-        self._current: Proc | None = None
+        self._current: Process | None = None
         self._written: KernelWrite | None = None
         self._hart: Final = machine.board.hart
         self._looked = Moment.of(self._hart)  # when the hart last left Python
@@ -102,7 +102,7 @@ class KernelWrites:
         there = self._memory.read(p, place.va, place.size).ljust(place.size, b"\0")
         return self._kernel.satp if p is None else p.space.satp, there
 
-    def _describe(self, gate: int, p: Proc | None) -> str:
+    def _describe(self, gate: int, p: Process | None) -> str:
         name = self._gates.get(gate, hex(gate))
         if p is None:
             return f"the kernel behind gate {name}"

@@ -14,7 +14,7 @@ from kernel.abi.memlayout import MAXVA, PGMASK, PGSHIFT, SUPERPGMASK
 from kernel.abi.riscv import PTE_COW, PTE_SUPER, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.errors import OutOfMemory
 from kernel.mm.pagetable import PageTable, pa_of
-from kernel.proc import Proc
+from kernel.proc import Process
 
 if TYPE_CHECKING:
     from orrery.machine.machine import Machine
@@ -30,7 +30,7 @@ class Memory:
         self._ram: Final = machine.board.ram
         self._hart: Final = machine.board.hart
 
-    def read(self, p: Proc | None, va: int, n: int) -> bytes:
+    def read(self, p: Process | None, va: int, n: int) -> bytes:
         """The `n` bytes at `va` of `p`, of the kernel for None; fewer where they are not all mapped."""
         parts = []
         for at, size in _pages(va, n):
@@ -40,11 +40,11 @@ class Memory:
             parts.append(self._ram.view(pa, size))
         return b"".join(parts)
 
-    def executes(self, p: Proc, va: int) -> bool:
+    def executes(self, p: Process, va: int) -> bool:
         """Whether the program of `p` may execute what is at `va`."""
         return self._entry(p.space, va) & RUNS == RUNS
 
-    def write(self, p: Proc | None, va: int, data: bytes) -> bool:
+    def write(self, p: Process | None, va: int, data: bytes) -> bool:
         """Store `data` at `va`: all of it, or nothing and False."""
         pages = list(_pages(va, len(data)))
         if any(self._found(p, at, size) is None for at, size in pages):
@@ -76,7 +76,7 @@ class Memory:
         self._kernel.drop_code(pa & ~PGMASK, pa + len(data) + PGMASK & ~PGMASK)
         return True
 
-    def find(self, p: Proc | None, va: int) -> int | None:
+    def find(self, p: Process | None, va: int) -> int | None:
         """Physical address of `va` for `p`, for the kernel if that is None; None if nothing is mapped."""
         if p is not None and (pa := self._walk(p.space, va)) is not None:
             return pa
@@ -84,7 +84,7 @@ class Memory:
             return self._walk(self._kernel.pagetable, va)
         return va
 
-    def _found(self, p: Proc | None, va: int, size: int) -> int | None:
+    def _found(self, p: Process | None, va: int, size: int) -> int | None:
         pa = self.find(p, va)
         return pa if pa is not None and self._ram.holds(pa, size) else None
 
@@ -98,7 +98,7 @@ class Memory:
         pte = self._kernel.vm.pte(pagetable, va) if 0 <= va < MAXVA else 0
         return pte if pte & PTE_V else 0
 
-    def _separate(self, p: Proc, va: int) -> None:
+    def _separate(self, p: Process, va: int) -> None:
         """Let `p` have the page at `va` for itself, unless sharing it is the point; raises OutOfMemory."""
         pte = self._kernel.vm.pte(p.space, va)
         if pte & PTE_COW:

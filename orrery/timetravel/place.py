@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from emu.cpu import engine as e
 from emu.cpu.engine import Spot
-from kernel.proc import Proc
+from kernel.proc import Process
 
 KINDS: Final = {"x": e.FETCHES, "r": e.LOADS, "w": e.STORES}
 ALL: Final = 0  # as the pid of a place: it is one in every address space
@@ -43,13 +43,13 @@ class Place(NamedTuple):
         return there and self.pid in (ALL, pid) and bits & self.bits != 0
 
 
-def spots(places: Iterable[Place], processes: dict[int, Proc], kernel_satp: int) -> tuple[Spot, ...]:
+def spots(places: Iterable[Place], processes: dict[int, Process], kernel_satp: int) -> tuple[Spot, ...]:
     """The places as spots, by pid of `processes`; those of a process that is not there are left out."""
     found = dict.fromkeys(spot for place in places for spot in _spots(place, processes, kernel_satp))
     return tuple(found)
 
 
-def _spots(place: Place, processes: dict[int, Proc], kernel_satp: int) -> Iterator[Spot]:
+def _spots(place: Place, processes: dict[int, Process], kernel_satp: int) -> Iterator[Spot]:
     low, high = place.va, place.va + max(place.size, 1)
     if place.program:
         for p in processes.values():

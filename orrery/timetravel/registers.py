@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from emu.cpu import engine as e
 from emu.cpu.hart import EVEN, MACHINE, MASK64, MSTATUS_FS, MSTATUS_SD, NO_RESERVATION, SUPERVISOR, USER
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_EPC, TF_RA
 from orrery.machine.registers import S_VIEWS
 
@@ -39,7 +39,7 @@ class ProcessRegisters:
     def __init__(self, machine: "Machine") -> None:
         self._hart: Final = machine.board.hart
 
-    def read(self, p: Proc | None) -> list[int]:
+    def read(self, p: Process | None) -> list[int]:
         """The values for NAMES: the hart's for None, else those of the program that `p` runs."""
         regs = self._hart.regs
         values = [regs[index] for index in INDICES]
@@ -50,7 +50,7 @@ class ProcessRegisters:
             values[PC], values[SATP], values[PRIV] = p.thread.tf[TF_EPC], p.space.satp, USER
         return values
 
-    def write(self, p: Proc | None, index: int, value: int) -> bool:
+    def write(self, p: Process | None, index: int, value: int) -> bool:
         """Set the register with this number in NAMES; False where that cannot be."""
         if not 0 <= index < len(NAMES) or not 0 <= value <= MASK64:
             return False

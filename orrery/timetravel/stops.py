@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from emu.cpu import engine as e
 from emu.loop import GATE_TICKS
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.machine import events
 from orrery.machine.hooks import Watcher
 from orrery.machine.python_breakpoints import PythonBreakpoints
@@ -114,7 +114,7 @@ class Stops:
         self._hart: Final = machine.board.hart
         self._places: tuple[Place, ...] = ()
         self._bound: tuple[Spot, ...] = ()  # what the engine has of them
-        self._spaces: tuple[tuple[Proc, int, int], ...] = ()  # process, pid, satp that they are bound to
+        self._spaces: tuple[tuple[Process, int, int], ...] = ()  # process, pid, satp that they are bound to
         self._awaited: set[int] = set()  # pids of places that are no process's yet
         self._programs: set[str] = set()  # names of programs that have places
         self._writers: Final = KernelWrites(machine, memory)

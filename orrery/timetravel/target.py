@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kernel.abi.ps import STATE_NAMES
 from kernel.errors import SyscallError
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.inspect.stacks import Programs
 from orrery.timetravel.execution import Execution
 from orrery.timetravel.input_log import Change, ChangeKind, InputLog
@@ -48,7 +48,7 @@ class Target(Execution, Mutations):
         self._registers: Final = ProcessRegisters(machine)
         machine.front = self
 
-    def waits(self, p: Proc) -> None:
+    def waits(self, p: Process) -> None:
         """As Front.waits: there is no user here."""
 
     # --- looking ---
@@ -160,7 +160,7 @@ class Target(Execution, Mutations):
 
     # --- processes by number ---
 
-    def _process(self, pid: int) -> Proc | None:
+    def _process(self, pid: int) -> Process | None:
         """The process; None for the kernel; raises LookupError."""
         if pid == KERNEL:
             return None
@@ -169,6 +169,6 @@ class Target(Execution, Mutations):
             raise LookupError(f"no process {pid}")
         return p
 
-    def _away(self, pid: int) -> Proc | None:
+    def _away(self, pid: int) -> Process | None:
         """The process, or None where the hart's registers are its: it is the current one, or the kernel."""
         return None if pid == self.current else self._process(pid)

@@ -9,7 +9,7 @@ from book_pages import leaves
 
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE
 from kernel.abi.riscv import PTE_U
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import FaultEvent, Machine, SyscallEvent
 
 HEAP_PAGES = 4  # of cow.c
@@ -24,7 +24,7 @@ def steps() -> Lines:
     with running_after_boot("cow") as machine:
         lines: Lines = []
 
-        def look(line: str, p: Proc) -> None:
+        def look(line: str, p: Process) -> None:
             family = [q for q in machine.kernel.procs if q.name == "cow"]
             tables = [dict(leaves(machine, q.space.root)) for q in family]
             heading = "   ".join(f"{f'pid {q.pid}':<21}" for q in family)
@@ -47,7 +47,7 @@ def faults() -> Lines:
         lines: Lines = []
         before = asdict(counts)
 
-        def flush_is_due(p: Proc) -> bool:
+        def flush_is_due(p: Process) -> bool:
             return trap._tlb_space is not p.space or trap._tlb_generation != p.space.generation
 
         def note(what: str) -> None:
@@ -111,7 +111,7 @@ def family_memory(command: str, entries_per_piece: int) -> Lines:
     with running_after_boot("family") as machine:
         lines: Lines = []
 
-        def look(line: str, p: Proc) -> None:
+        def look(line: str, p: Process) -> None:
             if line not in ("forked", "one store"):
                 return
             for q in (q for q in machine.kernel.procs if q.name == "family"):

@@ -5,7 +5,7 @@ from book_pages import leaves
 
 from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE
 from kernel.abi.riscv import PTE_U
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import FaultEvent, Machine, SyscallEvent
 
 CALLS = ("sbrk", "pipe", "write", "open")
@@ -56,7 +56,7 @@ def gigabyte() -> Lines:
         lines: Lines = []
         free = 0
 
-        def look(line: str, p: Proc) -> None:
+        def look(line: str, p: Process) -> None:
             nonlocal free
             free = free or frames.free_frames
             pages = [va for va, _, pte in machine.kernel.vm.leaves(p.space, 0, p.space.sz)]
@@ -74,7 +74,7 @@ def after_fork() -> Lines:
     with running_after_boot("gigabyte") as machine:
         lines: Lines = []
 
-        def look(line: str, p: Proc) -> None:
+        def look(line: str, p: Process) -> None:
             if line == "in the child":
                 lines.extend(memory(machine, p, 0, p.space.sz))
 
@@ -113,7 +113,7 @@ def superpages() -> Lines:
     with running_after_boot("superpage") as machine:
         lines: Lines = []
 
-        def look(line: str, p: Proc) -> None:
+        def look(line: str, p: Process) -> None:
             entries = memory(machine, p, SUPERPGSIZE, 4 * SUPERPGSIZE)
             if len(entries) > SHOWN_MAX:
                 entries[SHOWN_MAX - 1 : -1] = ["  ..."]

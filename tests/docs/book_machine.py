@@ -16,7 +16,7 @@ from kernel.abi.memlayout import PGSIZE, SUPERPGSIZE, TRAMPOLINE, kstack
 from kernel.abi.param import NPROC
 from kernel.abi.riscv import PTE_SUPER
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import Machine, SyscallEvent
 from toolchain import cc
 
@@ -88,7 +88,7 @@ def step_to(machine: Machine, pc: int, privilege: int) -> int:
     raise AssertionError(f"the hart does not come to {pc:#x}")
 
 
-def the(machine: Machine, name: str) -> Proc:
+def the(machine: Machine, name: str) -> Process:
     """The one process of that name."""
     (p,) = [p for p in machine.kernel.procs if p.name == name]
     return p
@@ -129,7 +129,7 @@ def flags(pte: int) -> str:
     return "".join(letter if pte >> bit & 1 else "-" for bit, letter in letters)
 
 
-def follow(machine: Machine, command: str, look: Callable[[str, Proc], None]) -> None:
+def follow(machine: Machine, command: str, look: Callable[[str, Process], None]) -> None:
     """Type a command; look(line, p) whenever a process has printed a line that is not the shell's."""
 
     def called(event: SyscallEvent) -> None:
@@ -142,7 +142,7 @@ def follow(machine: Machine, command: str, look: Callable[[str, Proc], None]) ->
     machine.sh(command)
 
 
-def memory(machine: Machine, p: Proc, low: int, high: int) -> Lines:
+def memory(machine: Machine, p: Process, low: int, high: int) -> Lines:
     """The page table of `p` for [low, high): a line for each piece of 2 MiB, and for each page in it."""
     kernel = machine.kernel
     lines: Lines = []

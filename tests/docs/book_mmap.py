@@ -10,7 +10,7 @@ from kernel.abi.memlayout import PGSIZE
 from kernel.abi.riscv import PTE_D
 from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import Machine
 from toolchain import fsimage, image
 
@@ -25,7 +25,7 @@ def vma_line(vma: Vma) -> str:
     return f"  {vma.start:#x}-{vma.end:#x}  {rights}  {kind}, file from {vma.offset:#x}"
 
 
-def mapped(machine: Machine, p: Proc) -> Lines:
+def mapped(machine: Machine, p: Process) -> Lines:
     """The mappings of a process, and those of their pages that are in its page table."""
     kernel = machine.kernel
     lines: Lines = []
@@ -42,7 +42,7 @@ def steps(wanted: Callable[[str], bool]) -> Lines:
         lines: Lines = []
         last: Lines = []
 
-        def look(line: str, p: Proc) -> None:
+        def look(line: str, p: Process) -> None:
             nonlocal last
             now = mapped(machine, p)
             if wanted(line):
@@ -72,7 +72,7 @@ def kinds() -> Lines:
         kernel = machine.kernel
         lines: Lines = []
 
-        def look(line: str, p: Proc) -> None:
+        def look(line: str, p: Process) -> None:
             if "stored" not in line:
                 lines.append(line)
                 return

@@ -20,7 +20,7 @@ from kernel.abi.memlayout import (
 )
 from kernel.abi.param import NPROC
 from kernel.abi.riscv import PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import TF_SP
 from orrery import Machine
 
@@ -123,7 +123,7 @@ def sh_pages() -> Lines:
         return lines + table_lines(machine, p, p.space.root, 2, 0)
 
 
-def table_lines(machine: Machine, p: Proc, table: int, level: int, va: int) -> Lines:
+def table_lines(machine: Machine, p: Process, table: int, level: int, va: int) -> Lines:
     indent = "  " * (2 - level)
     lines = [f"{indent}level {level} table at {table:#x}"]
     for index, pte in entries(machine, table):
@@ -136,7 +136,7 @@ def table_lines(machine: Machine, p: Proc, table: int, level: int, va: int) -> L
     return lines
 
 
-def what_at(machine: Machine, p: Proc, va: int, pte: int) -> str:
+def what_at(machine: Machine, p: Process, va: int, pte: int) -> str:
     """What a page of a process is for."""
     if va == TRAMPOLINE:
         return "trampoline"

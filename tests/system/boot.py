@@ -23,7 +23,7 @@ from emu.ram import Ram
 from kernel.abi.ps import SLEEPING, ZOMBIE
 from kernel.abi.syscalls import LAB_YEAR
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.xv6.personality import Xv6
 from orrery.inspect.audit import Audit
 from toolchain import cc, fsimage, image, mkfs
@@ -154,7 +154,7 @@ class System:
         """What is on the disk now."""
         return self.drive.read(0, self.drive.capacity)
 
-    def process(self, name: str) -> Proc:
+    def process(self, name: str) -> Process:
         """The one process of that name."""
         (found,) = [p for p in self.kernel.procs if p.name == name]
         return found

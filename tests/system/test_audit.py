@@ -27,7 +27,7 @@ from kernel.mm.pagecache import PageCache
 from kernel.mm.pagetable import PageTable
 from kernel.mm.text import TextCache
 from kernel.mm.vma import Vma
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery.inspect.frame_owners import FrameOwners, Leaf
 from orrery.inspect.pages import target as target_of
 
@@ -311,7 +311,7 @@ def dirty_bit_lost(b: Broken) -> str:
 
 
 def table_shared_that_has_tables(b: Broken) -> str:
-    def root(p: Proc) -> int:
+    def root(p: Process) -> int:
         return p.space.root - b.k.ram.base >> 3
 
     b.k.ram.u64[root(b.child)] = b.k.ram.u64[root(b.parent)]

@@ -18,7 +18,7 @@ from boot import System, workload_digest
 
 from emu.loop import Stop
 from kernel.errors import SyscallError
-from kernel.proc import Proc
+from kernel.proc import Process
 
 HERE = Path(__file__).resolve().parent
 WORKLOAD = ("/init", "/workload")
@@ -133,16 +133,16 @@ class Watcher:
         self.system = system
         self.seen: list[Any] = []
 
-    def syscall_enter(self, p: Proc, call: Any) -> None:
+    def syscall_enter(self, p: Process, call: Any) -> None:
         self.seen.append((p.pid, call.name, self.system.board.clock.now, p.thread.tf[14:20].tolist()))
 
-    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
         self.seen.append((p.pid, result, self.system.kernel.vm.peek(p.space, 0, 16)))
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         self.seen.append((p.pid, scause, va, mapped))
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         self.seen.append((p.pid, self.system.board.hart.regs[64], self.system.kernel.procs.dump()))
 
 

@@ -21,7 +21,7 @@ from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.ps import RUNNABLE
 from kernel.abi.syscalls import Syscall
 from kernel.errors import SyscallError
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import Machine
 from orrery.machine.hooks import Watcher
 from orrery.timetravel.input_log import Change
@@ -123,15 +123,15 @@ class Seen(Watcher):
     def __init__(self) -> None:
         self.calls: Final[Counter[str]] = Counter()
         self.faults = self.preemptions = 0
-        self._last: Proc | None = None
+        self._last: Process | None = None
 
-    def syscall_exit(self, p: Proc, call: Syscall, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Syscall, result: int, error: SyscallError | None) -> None:
         self.calls[call.name] += result >= 0
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         self.faults += 1
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         last, self._last = self._last, p
         self.preemptions += last is not None and last is not p and last.state == RUNNABLE
 

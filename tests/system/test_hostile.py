@@ -19,7 +19,7 @@ from kernel.abi import elf
 from kernel.abi.param import NFILE, NOFILE, NPROC
 from kernel.errors import SyscallError
 from kernel.mm.kalloc import FrameAllocator
-from kernel.proc import INIT_PID, Proc
+from kernel.proc import INIT_PID, Process
 from toolchain import fsimage
 
 CHILDREN = 48
@@ -100,7 +100,7 @@ class FailEach:
         self.free_before = 0
         system.kernel.hooks.observer = self
 
-    def syscall_enter(self, p: Proc, call: Any) -> None:
+    def syscall_enter(self, p: Process, call: Any) -> None:
         if p.name == "short" and call.name in self.calls:
             self.attempts[call.name] = self.attempts.get(call.name, 0) + 1
             self.drop_caches()
@@ -111,7 +111,7 @@ class FailEach:
         while self.system.kernel.frames.reclaim():
             pass
 
-    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
         frames = self.system.kernel.frames
         if "alloc" not in vars(frames):
             return
@@ -122,10 +122,10 @@ class FailEach:
             self.drop_caches()
             assert frames.free_frames == self.free_before, f"{call.name} lost a frame"
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         pass
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         pass
 
 

@@ -13,7 +13,7 @@ from trouble import Trouble
 
 from emu.dev.drive import RamDrive
 from kernel.errors import SyscallError
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import Machine
 from orrery.inspect.audit import Audit
 
@@ -26,19 +26,19 @@ class ColdBuffers:
         self.call = call
         machine.kernel.hooks.observer = self
 
-    def syscall_enter(self, p: Proc, call: Any) -> None:
+    def syscall_enter(self, p: Process, call: Any) -> None:
         if call.name == self.call:
             for buf in self.machine.kernel.cache.buffers.values():
                 if not buf.refcnt:
                     buf.valid = False
 
-    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
         pass
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         pass
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         pass
 
 

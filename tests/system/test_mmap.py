@@ -29,7 +29,7 @@ from kernel.abi.riscv import PTE_COW, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
 from kernel.fs.vfs import Inode
 from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import Machine
 from orrery.inspect.audit import Audit
 from toolchain import cc, fsimage, mkfs
@@ -83,7 +83,7 @@ class Guest:
         fd = self.do(f"o data {O_RDWR}")
         return self.do(f"m {fd} {pages} {prot} {flags} {first}")
 
-    def processes(self) -> list[Proc]:
+    def processes(self) -> list[Process]:
         """Those that run `maps`, the oldest first."""
         return sorted((p for p in self.k.procs if p.name == "maps"), key=lambda p: p.pid)
 

@@ -17,7 +17,7 @@ from emu.dev.drive import DriveError, RamDrive
 from kernel.abi.memlayout import PGSIZE
 from kernel.errors import SyscallError
 from kernel.kernel import KernelPanic
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import Machine
 from orrery.inspect.audit import Audit, track_allocations
 from toolchain import fsimage, image
@@ -187,20 +187,20 @@ class FailWriteBack:
         self.calls = 0
         machine.kernel.hooks.observer = self
 
-    def syscall_enter(self, p: Proc, call: Any) -> None:
+    def syscall_enter(self, p: Process, call: Any) -> None:
         if call.name in ("msync", "munmap"):
             for buf in self.machine.kernel.cache.buffers.values():
                 buf.valid = buf.valid and buf.refcnt > 0
             self.calls += 1
             self.drive.arm("read", self.calls if call.name == "msync" else 1)
 
-    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
         self.drive.left = {}
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         pass
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         pass
 
 

@@ -20,7 +20,7 @@ from kernel.abi.memlayout import PGSIZE, TRAMPOLINE, TRAPFRAME
 from kernel.abi.riscv import PTE_R, PTE_U, PTE_V
 from kernel.errors import SyscallError
 from kernel.kernel import KernelPanic
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import CONTEXT_RA, CONTEXT_SP, TF_EPC
 
 SRET = 0x1020_0073
@@ -123,16 +123,16 @@ class CountCalls:
     def __init__(self) -> None:
         self.entered = 0
 
-    def syscall_enter(self, p: Proc, call: Any) -> None:
+    def syscall_enter(self, p: Process, call: Any) -> None:
         self.entered += 1
 
-    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
         pass
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         pass
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         pass
 
 

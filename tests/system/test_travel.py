@@ -10,7 +10,7 @@ from emu.dev.drive import RamDrive
 from emu.ram import RAM_BASE
 from kernel.abi.memlayout import PGSIZE
 from kernel.mm.pagetable import pa_of
-from kernel.proc import Proc
+from kernel.proc import Process
 from orrery import BadInput, Deadlock, ExpectTimeout, Machine, PoweredOff, diff
 from toolchain import image
 
@@ -143,7 +143,7 @@ def test_a_machine_has_a_timeline_of_its_run() -> None:
         assert it.sh("cat x") == "hi\n"
 
 
-def bytes_at(it: Machine, p: Proc, va: int) -> bytes:
+def bytes_at(it: Machine, p: Process, va: int) -> bytes:
     return it.kernel.vm.peek(p.space, va, PGSIZE) or b""
 
 

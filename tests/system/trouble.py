@@ -10,7 +10,7 @@ from typing import Any
 from boot import System
 
 from kernel.errors import SyscallError
-from kernel.proc import Proc
+from kernel.proc import Process
 
 
 @dataclass
@@ -46,16 +46,16 @@ class Trouble:
             return 0
         return self.real()
 
-    def syscall_enter(self, p: Proc, call: Any) -> None:
+    def syscall_enter(self, p: Process, call: Any) -> None:
         if self.rng.random() < self.cold:
             for buf in self.system.kernel.cache.buffers.values():
                 buf.valid = buf.valid and buf.refcnt > 0
 
-    def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+    def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
         pass
 
-    def fault(self, p: Proc, scause: int, va: int, mapped: bool) -> None:
+    def fault(self, p: Process, scause: int, va: int, mapped: bool) -> None:
         pass
 
-    def switch(self, p: Proc) -> None:
+    def switch(self, p: Process) -> None:
         pass

@@ -16,7 +16,7 @@ from kernel.errors import SyscallError
 from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel
 from kernel.mm.kalloc import SUPER_FRAMES
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.xv6.personality import Xv6
 from toolchain import image
 
@@ -30,7 +30,7 @@ class Bench:
         board = Board(mem_mib, PublicEngine, virt(RamDrive(bytes(1 << 20)), lambda byte: None))
         self.k = Kernel(board, image.kernel_elf(), Xv6, **options)  # type: ignore[arg-type]
         self.k.start()
-        self.p: Proc = self.k.procs.init
+        self.p: Process = self.k.procs.init
         self.free = self.k.frames.free_frames
         self.own = self.frames_of_process()
 

@@ -20,7 +20,7 @@ from kernel.errors import SyscallError
 from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.syscall import FETCH
 from kernel.thread import TF_A0, TF_A7, TF_EPC, TF_SP
 from kernel.timer import MTIME_PER_TICK
@@ -61,7 +61,7 @@ def printed(k: Kernel) -> list[str]:
     return lines
 
 
-def call(k: Kernel, number: int | str, *args: int, p: Proc | None = None) -> int:
+def call(k: Kernel, number: int | str, *args: int, p: Process | None = None) -> int:
     """What a program finds in a0."""
     p = p or k.procs.init
     p.thread.tf[TF_A7] = BY_NAME[number].number if isinstance(number, str) else number
@@ -71,7 +71,7 @@ def call(k: Kernel, number: int | str, *args: int, p: Proc | None = None) -> int
     return int(p.thread.tf[TF_A0])
 
 
-def child(k: Kernel) -> Proc:
+def child(k: Kernel) -> Process:
     found = k.procs.find(call(k, "fork"))
     assert found is not None
     return found
@@ -122,10 +122,10 @@ def test_who_watches_sees_each_call_begin_and_end_with_its_result(k: Kernel) -> 
     seen: list[tuple[str, str, int | None]] = []
 
     class Watcher:
-        def syscall_enter(self, p: Proc, call: Any) -> None:
+        def syscall_enter(self, p: Process, call: Any) -> None:
             seen.append(("enter", call.name, None))
 
-        def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+        def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
             seen.append(("exit", call.name, result))
 
     k.hooks.observer = Watcher()  # type: ignore[assignment]
@@ -285,7 +285,7 @@ def test_pgpte_copies_a_superpage_that_is_shared_and_no_single_page(k: Kernel) -
 # --- pgaccess ---
 
 
-def pgaccess(k: Kernel, p: Proc, va: int, n: int, mask_va: int) -> int:
+def pgaccess(k: Kernel, p: Process, va: int, n: int, mask_va: int) -> int:
     """The bits that are stored; no byte more than they take is."""
     size = 4 if n <= 32 else 8
     k.copyout(p.space, mask_va, b"\xa5" * 16)
@@ -474,7 +474,7 @@ def test_every_kind_of_argument_can_be_fetched_and_shown() -> None:
 
 def test_whoever_watches_learns_why_a_call_failed(k: Kernel) -> None:
     class Watcher(hooks.Watcher):
-        def syscall_exit(self, p: Proc, call: Any, result: int, error: SyscallError | None) -> None:
+        def syscall_exit(self, p: Process, call: Any, result: int, error: SyscallError | None) -> None:
             seen.append((call.name, result, error.code if error is not None else None))
 
     seen: list[tuple[str, int, int | None]] = []

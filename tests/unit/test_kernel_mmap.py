@@ -41,7 +41,7 @@ from kernel.fs.vfs import Inode
 from kernel.kernel import Kernel
 from kernel.mm.mmap import MMAP_TOP
 from kernel.mm.vma import Vma
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.xv6.personality import Xv6
 from kernel.xv6.sysmem import sys_mmap, sys_mprotect, sys_msync, sys_munmap
 from toolchain import image
@@ -212,10 +212,10 @@ class Anonymous(RuleBasedStateMachine):
         self.k = kernel()
         self.k.procs.init.files.cwd = inode(self.k, T_DIR)
         self.free = self.k.frames.free_frames
-        self.models: dict[Proc, dict[int, Page]] = {self.k.procs.init: {}}
+        self.models: dict[Process, dict[int, Page]] = {self.k.procs.init: {}}
         self.hoard: list[int] = []
 
-    def chosen(self, which: int) -> Proc:
+    def chosen(self, which: int) -> Process:
         return list(self.models)[which % len(self.models)]
 
     @rule(

@@ -20,7 +20,7 @@ from kernel.abi.riscv import PTE_COW, PTE_R, PTE_SUPER, PTE_U, PTE_W, PTE_X
 from kernel.errors import SyscallError
 from kernel.mm.pagetable import pgroundup
 from kernel.mm.space import AddressSpace
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.xv6.sysmem import sys_sbrk
 
 MEM_MIB = 14  # five superpages, and some hundred frames
@@ -135,7 +135,7 @@ def live_on(bench: Bench, expected: Expected) -> None:
     """Fork, store on both sides, give back and take again: nobody sees the other's, no frame is lost."""
     k, p = bench.k, bench.p
     before = k.frames.free_frames
-    child = Proc(2, k.personality)
+    child = Process(2, k.personality)
     child.space = AddressSpace(k.vm.create_user(p.thread.trapframe_pa, k.image.trampoline))
     try:
         k.cow.copy(p.space, child.space, 0, p.space.sz)
@@ -156,7 +156,7 @@ def live_on(bench: Bench, expected: Expected) -> None:
     assert k.frames.free_frames >= before
 
 
-def store(bench: Bench, p: Proc, page: int, expected: Expected) -> None:
+def store(bench: Bench, p: Process, page: int, expected: Expected) -> None:
     """The kernel stores for a process where it may, and where it may not it says so."""
     k, at = bench.k, page * PGSIZE
     assert k.vm.peek(p.space, at, PGSIZE) == expected.bytes_of(page)

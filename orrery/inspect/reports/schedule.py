@@ -13,7 +13,7 @@ from emu.cpu.hart import MASK64, USER
 from kernel.abi.param import TICK_PS
 from kernel.abi.ps import STATE_NAMES, ZOMBIE
 from kernel.kernel import Kernel
-from kernel.proc import Proc
+from kernel.proc import Process
 from kernel.thread import CONTEXT_RA, CONTEXT_SP
 from kernel.timer import Ticks
 from orrery.inspect.reports.words import MTIME_PS, seconds
@@ -43,7 +43,7 @@ def schedule_parts(k: Kernel) -> Iterator[str | Table]:
     yield Table(COLUMNS, rows)
 
 
-def waits_for(k: Kernel, p: Proc) -> str:
+def waits_for(k: Kernel, p: Process) -> str:
     """What a process waits for, with the time where that is a tick; how it ended if it has."""
     if p.state == ZOMBIE:
         return f"its parent to wait: it has exited with status {p.xstate}"
@@ -77,7 +77,7 @@ def _timer(k: Kernel) -> Iterator[str]:
     yield f"timer {when}, at {seconds(due)}: {why}"
 
 
-def _row(turn: str, p: Proc | None, context: tuple[str, ...], waits: str = "") -> tuple[object, ...]:
+def _row(turn: str, p: Process | None, context: tuple[str, ...], waits: str = "") -> tuple[object, ...]:
     if p is None:
         return (turn, "-", "the scheduler", "", "-", *context, waits)
     return (turn, p.pid, shown(p.name), STATE_NAMES[p.state], p.thread.stack.slot, *context, waits)
