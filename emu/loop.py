@@ -105,8 +105,15 @@ class Loop:
             core.set_spots(spots)
 
     def at_break(self) -> bool:
-        """Whether pc is at a breakpoint, for the address space in force."""
-        return self.core.at_break()
+        """Whether the hart has met a breakpoint: it is at one, and no interrupt comes first.
+
+        After the interrupt it is there again.  An event that is due may raise one, so due events are run.
+        """
+        core = self.core
+        if not core.at_break():
+            return False
+        self.events.run_due(core.clock.now)
+        return core.hart.takeable_interrupt() is None
 
     def run(self, limit: int = NEVER) -> Stop:
         """Run until virtual time `limit` (ticks), or until asked to stop, or until all sleep for ever.

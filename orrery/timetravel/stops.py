@@ -180,8 +180,7 @@ class Stops:
             return self.stopped(
                 StopKind.PLACE, place=place, va=hit.va, access=access, since=self._before(hit.pc)
             )
-        # An interrupt comes first; the hart will be back at the breakpoint.
-        if moved and self._loop.at_break() and self._hart.takeable_interrupt() is None:
+        if moved and self._loop.at_break():
             place = self._place(self._hart.regs[e.PC], 1, e.FETCHES)
             if place is not None:
                 return self.stopped(StopKind.PLACE, place=place, va=place.va, access="x")

@@ -8,7 +8,7 @@ from bare import ALIAS, CODE, DATA, DEVICES, ENGINES, ISLAND, PAGE_SIZE, TEXT, I
 from bare import Machine as BareMachine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_programs import HOT_PROGRAMS, PROGRAMS, Program
+from random_programs import HOT_PROGRAMS, PROGRAMS, Fragment, Program
 from test_engine_slicing import BOUNDED, END, run
 
 from emu.cpu import engine as e
@@ -231,3 +231,17 @@ def test_a_spot_on_the_way_to_where_there_is_nothing_to_run_is_met(engine: str) 
     machine.loop.set_spots([Spot(DATA, DATA + 8, e.STORES), Spot(ISLAND - 2, ISLAND - 2, e.FETCHES)])
     stops = [(machine.loop.run(100), machine.hart.regs[e.PC] - ISLAND, machine.clock.now) for _ in range(2)]
     assert stops == [(Stop.WATCH, -4, 4), (Stop.BREAK, -2, 6)]
+
+
+def test_a_breakpoint_is_met_after_the_interrupt_that_is_due_there() -> None:
+    """The line rises at 171, the instruction at the breakpoint would begin at 172: the handler is first."""
+    fragments = (
+        Fragment("other_code", 21, 13, 23, 196),
+        Fragment("spin", 27, 12, 30, 665),
+        Fragment("device", 16, 10, 18, 321),
+        Fragment("float_switch", 2, 28, 26, 17),
+        Fragment("system", 7, 26, 26, 3594),
+        Fragment("device", 9, 12, 1, 440),
+    )
+    program = Program(fragments, 0, Island.MISSING, 4660, 2730, 1, False, ((171, 3),))
+    check(program, [(65708, 65708, e.FETCHES)])
