@@ -1,7 +1,7 @@
 """How a system call fails: the one exception that stands for an error result of a program's call.
 
 Raised anywhere below a system-call handler, turned into the error result by the dispatcher (-1 for an xv6
-program, whatever the code).  It is the only way for a call to end early in which the kernel is still sound:
+program, whatever the code).  It is the only way to end a call early that leaves the kernel sound:
 locks are released and transactions ended on its way up (`settles`).  Every other exception is a panic or
 the unwinding of a thread at power-off, after which nothing more may be written to the disk.  `panic` is for
 a rule of the kernel's own that was broken.

@@ -1,4 +1,4 @@
-"""The kernel's own ELF image: kernel/asm, assembled by whoever builds the machine and loaded into RAM here.
+"""The kernel's own ELF image: kernel/asm, assembled by the workbench and loaded into RAM here.
 
 Its symbols are the addresses that the Python half of the kernel uses: the gates at which its functions are
 entered, the assembly functions that it calls, and the data that they share.

@@ -1,4 +1,4 @@
-"""The kernel: one object that owns one of each noun, starts them in order, and is what each refers to.
+"""The kernel: one object that makes the parts, hands each the few that it works with, and starts them.
 
 Made by the workbench on a Board.  `power_on` loads the image and enters at its first instruction; the
 rest follows from the gates that the hart reaches.  RAM, from the kernel's end up:

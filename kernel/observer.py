@@ -1,4 +1,4 @@
-"""Who watches the kernel: strace, a machine's hooks, crash reports. Whoever is told must change nothing."""
+"""Observers of the kernel: strace, a machine's hooks, crash reports. An observer must change nothing."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol

@@ -2,7 +2,7 @@
 
 A personality is chosen for a process when its program is loaded.  The dispatcher (kernel/syscall.py) finds
 there what a number means, and asks it for the word that stands for a result or an error; the objects of the
-kernel know none of this.  What a personality keeps of each process is its Traits.  The first one is xv6's
+kernel know none of this.  What a personality keeps for each process is its Traits.  The first one is xv6's
 (kernel/xv6/personality.py).
 """
 

@@ -306,7 +306,7 @@ class ProcTable:
         return "\n" + "".join(f"{p.pid} {STATE_NAMES[p.state]} {p.name}\n" for p in self)
 
     def sleepers_report(self) -> str:
-        """Who sleeps and on what, for the report of a deadlock."""
+        """Which threads sleep and on what, for the report of a deadlock."""
         return ", ".join(f"{t} waits for {self.waits_for(t)}" for p in self for t in p.threads if t.waits_for)
 
     def waits_for(self, thread: Thread) -> str:

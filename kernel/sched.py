@@ -1,4 +1,4 @@
-"""Threads: the scheduler, the switch between kernel threads, and how Python and the hart hand over.
+"""The scheduler: which thread runs, the switch to it, and how control passes between Python and the hart.
 
 The kernel code of each thread is a greenlet, and so is the scheduler's.  A thread that needs guest code
 (userret, swtch, idle) sets the hart's registers and switches to the machine loop; when the hart reaches a
@@ -7,7 +7,7 @@ running swtch.S, which loads another thread's sp:
 
     thread A: swtch(A, B) -> loop: hart runs swtch.S ... gate `resumed`, sp in B's stack -> thread B goes on
 
-The loop is the only one that runs a hart, and threads are only switched to from it.
+Only the loop runs a hart, and threads are only switched to from it.
 """
 
 from collections import deque

@@ -1,9 +1,9 @@
 """A lock that may be held while its holder sleeps: one for each inode and each buffer.
 
 Kernel code between two blocking points is atomic, so there are no spinlocks; a sleep-lock is for what must
-stay as it is across a disk wait.  A release hands the lock to the thread that waits longest, which holds it
-from then on, though it runs later: nobody who comes between takes it, and a wait ends after as many holders
-as were there before.
+stay as it is across a disk wait.  A release hands the lock to the thread that has waited longest, which holds
+it from then on, though it runs later: no later caller takes it in between, and a thread waits only for those
+that came before it.
 
 Order, so that no circle of waiters can form: a directory before the inodes in it, an inode before any
 buffer, one buffer before another only as block map or indirect block before data.

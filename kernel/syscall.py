@@ -2,7 +2,7 @@
 
 The process's personality says what a number means and how a failure looks.  Each argument is fetched as its
 kind (kernel/abi/kinds.py) asks.  Whatever a program passes, a handler either returns an int or raises
-SyscallError, whose code stays with it up to here: whoever watches gets it, the program what its personality
+SyscallError, whose code stays with it up to here: observers see the code, the program what its personality
 makes of it.
 """
 

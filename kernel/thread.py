@@ -1,4 +1,4 @@
-"""Threads: a flow of control through user code and the kernel, and what the hart needs of it.
+"""Threads: flows of control through user code and the kernel, and what the hart needs of each.
 
 A thread is a Python object; its trapframe, kernel stack and context are in guest RAM, where trampoline.S and
 swtch.S load and store them.  A kernel stack and its context are made at boot, one for each slot, and lent to

@@ -1,9 +1,9 @@
-"""The kernel's clock: ticks, what is to be done at a time, and the end of a turn.
+"""The kernel's clock: ticks, alarms, and the end of a turn.
 
-A tick is TICK_PS of virtual time, counted and not interrupted for: `ticks` is read off the clock.  The
-timer (Sstc's stimecmp) is armed for the next tick while a process runs, so that its turn ends, and for the
-first alarm if that is earlier; while nothing runs for the first alarm alone, or not at all: then nothing is
-pending, and a machine in which all sleep for ever can be told from one that waits.
+A tick is TICK_PS of virtual time, and takes no interrupt to be counted: `ticks` is read off the clock.  While
+a process runs, the timer (Sstc's stimecmp) is armed for the next tick, which ends its turn, or for the first
+alarm if that is earlier; while none runs, for the first alarm alone, or not at all.  Then nothing is pending,
+and a machine in which all sleep for ever can be told from one that waits.
 """
 
 from collections.abc import Callable

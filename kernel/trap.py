@@ -1,11 +1,11 @@
 """Traps: how a process enters the kernel and leaves it.
 
-The way of one system call, with the files that it passes:
+The path of one system call, with the files on it:
 
     user code      ecall                      user/lib, generated stub
-    hart           trap: pc = stvec           native/hooks.c, emu/cpu/hart.py
+    hart           trap: pc = stvec           emu/cpu/native/hooks.c, emu/cpu/hart.py
     uservec        registers -> trapframe     asm/trampoline.S
-    usertrap gate  Trap.run goes on       emu/loop.py, kernel/sched.py
+    usertrap gate  Trap.run goes on           emu/loop.py, kernel/sched.py
     usertrap       here                       -> kernel/syscall.py
     usertrapret    here
     userret        trapframe -> registers     asm/trampoline.S

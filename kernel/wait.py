@@ -2,17 +2,17 @@
 
     wait(queue, ..., until=t)   in all of these queues; the first that is notified ends the wait, or time t
     sleep(chan), wakeup(chan)   the simplest use: any object names a queue, which is there while it is needed
-    WaitQueue.wait(ready)       for a turn at what is not enough for all at once
+    WaitQueue.wait(ready)       for a turn at something scarce, in order of arrival
     pause(subject)              until somebody wakes this very thread
 
 A wait ends once, and then the thread stands in no queue any more and is RUNNABLE.  An interruption (a kill)
-ends every wait; whoever waits for a lock or for the disk looks, and waits again.
+ends every wait; a thread that waits for a lock or for the disk looks, and waits again.
 
-Turns are had first come, first served: room in a pipe or its bytes, room in the log, slots of the disk's
-queue.  Who comes later does not take it before those who wait already, even if it is there at that moment and
-they, woken, have not had their turn yet; so a program that takes it again and again cannot keep another from
-it.  `WaitQueue.wait` returns when the caller is first and `ready()` holds; the caller takes what it waited
-for before it sleeps again.  Whoever gives something back, or leaves something over, calls `notify`.
+Turns are first come, first served: for room in a pipe or its bytes, room in the log, slots of the disk's
+queue.  A thread that comes later takes nothing before those that wait already, even if it is there at that
+moment and they, though woken, have not run yet; so a program that takes it again and again starves no other.
+`WaitQueue.wait` returns when the caller is first and `ready()` holds; the caller takes what it waited for
+before it sleeps again.  A thread that gives something back, or leaves something over, calls `notify`.
 """
 
 from collections.abc import Callable
@@ -133,7 +133,7 @@ class WaitQueue:
         return False
 
     def notify(self) -> None:
-        """Something has happened: wake whoever wants to know, and the first in line if it is ready for it.
+        """Something has happened: wake those that want to know, and the first in line if it is ready for it.
 
         Never blocks.
         """

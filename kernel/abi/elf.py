@@ -1,6 +1,6 @@
 """ELF64 as the kernel loads it: the file header, program headers, and symbols.
 
-Each structure below is what is needed of the file's; the formats skip the rest.
+Each structure below holds the fields that are needed; its format skips the rest.
 Source: System V ABI, chapters 4 and 5; the RISC-V ELF psABI for EM_RISCV.
 """
 

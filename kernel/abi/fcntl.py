@@ -1,4 +1,4 @@
-"""Modes of open(), rights and flags of mmap(), kinds of file that stat() reports, and their like."""
+"""Modes of open(), rights and flags of mmap(), kinds of file that stat() reports, and the like."""
 
 from typing import Final
 

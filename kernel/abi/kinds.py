@@ -1,8 +1,8 @@
-"""Kinds of arguments of system calls: what a register holds, and what a reader of the call wants to see.
+"""Kinds of arguments of system calls: what a register holds, and how a trace of the call shows it.
 
 Each argument in the table of calls has one of these objects.  The kernel has for each class how its value is
 fetched (FETCH in kernel/syscall.py), strace how it is printed (SHOW_BEFORE and SHOW_AFTER in
-orrery/machine/decode.py); nothing goes by the name of a call.
+orrery/machine/decode.py); nothing depends on the name of a call.
 
     Int          a C int            Fd          a C int, names an open file
     Flags        a C int of bits    Word        all of the register, an address or a size

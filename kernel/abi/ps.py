@@ -1,4 +1,4 @@
-"""What the kernel reports of processes, and where: by ps(), by sysinfo(), at USYSCALL.
+"""What the kernel reports about processes, and where: by ps(), by sysinfo(), at USYSCALL.
 
     struct psinfo { int pid; int ppid; int state; int pad; uint64 size; char name[16]; };
     struct sysinfo { uint64 freemem; uint64 nproc; };

@@ -1,4 +1,4 @@
-"""How a terminal at the console hands over keys: the modes of ttymode().
+"""How the console hands keys to a program: the modes of ttymode().
 
 TTY_COOKED is how a machine starts: the kernel edits a line and gives it to a reader when it is finished.
 TTY_RAW gives each key as it comes, without an echo, until the process that asked for it exits or asks for

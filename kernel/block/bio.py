@@ -1,6 +1,6 @@
 """The buffer cache: the one copy in memory of each disk block in use, of all disks.
 
-Whoever wants a block's bytes calls `bread`, has the buffer to itself (locked) until `brelse`, and in between
+A caller that needs a block calls `bread`, has the buffer to itself (locked) until `brelse`, and in between
 may read or change `data`.  A change goes to the disk by `Log.write` inside a transaction, and in no other
 way.  The bytes lie in guest RAM, where the disk's DMA finds them; the bookkeeping is Python's.
 

@@ -1,10 +1,10 @@
 """Block devices: what the buffer cache, the log and the page cache ask of a disk, whatever drives it.
 
 A driver derives from BlockDevice and carries out requests: it takes them by `submit`, begins what was
-submitted at `kick`, and calls `finish` from its interrupt.  Everything else is made of these three.
+submitted at `kick`, and calls `finish` from its interrupt.  Everything else is built from these three.
 
 A request belongs to the device from `kick` until it is done; until then the data must neither be changed (a
-write) nor read (a read).  Requests may complete in any order: who needs an order waits in between.
+write) nor read (a read).  Requests may complete in any order: a caller that needs one waits in between.
 """
 
 from abc import ABC, abstractmethod

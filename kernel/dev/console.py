@@ -10,11 +10,11 @@ A program can take over the editing, where a terminal is at the console: in the 
 each key as it comes, and what was typed ahead is handed over.  The mode ends with the process.
 
 A key goes to the line being edited.  The end of the line moves this to the finished input, from where it is
-read.  Both together have at most INPUT_BUF_SIZE bytes.  Several that wait get a line each, in the order in
-which they came; a line that is read piece by piece goes on with whoever reads next, as in xv6.
+read.  Both together have at most INPUT_BUF_SIZE bytes.  Processes that wait get a line each, in the order in
+which they came; what a short read leaves of a line goes to the next reader, as in xv6.
 
-Whoever watches the machine (the workbench) sets `on_output` and `on_read_wait`, and looks at `readers`; they
-must not change anything in here.
+The workbench watches the machine through `on_output`, `on_read_wait` and `readers`; what it does there must
+not change anything here.
 """
 
 import re
@@ -57,7 +57,7 @@ class Console(CharDevice):
         self.processes: Callable[[], str] = lambda: ""  # what ^P prints
         uart.receive = self.intr
         self._finished = b""  # input that can be read
-        self._in_line = False  # it begins in the middle of a line: whoever reads goes on with it at once
+        self._in_line = False  # it begins in the middle of a line: the next reader gets the rest at once
         self._line = b""  # the line being edited
         self._columns: Final = columns
         self._raw_for: Process | None = None  # the process that edits its lines itself

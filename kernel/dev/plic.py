@@ -1,6 +1,6 @@
 """Driver of the PLIC: which devices may interrupt, and which one did.
 
-The registers are drawn in emu/dev/plic.py; contexts are as on QEMU's virt board, two a hart, M then S.
+Called by registry.py.  The registers are drawn in emu/dev/plic.py; a hart has two contexts, M then S.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The devices that the kernel drives: a driver for each interrupt, a character device for each major number.
 
-Filled where the kernel is put together (kernel/kernel.py), which is the one place that a new device is
-entered.  The trap code asks it at each external interrupt; `init` brings all devices up when the kernel
+Filled where the kernel is put together (kernel/kernel.py), which is the one place where a new driver is
+entered.  The trap code calls `intr` at each external interrupt; `init` brings all devices up when the kernel
 starts, in the order in which they were entered.
 """
 

@@ -1,8 +1,8 @@
-"""Buffers: where the bytes come from that a file is to write, and where those go that it reads.
+"""Buffers: where a write takes its bytes from, and where a read puts them.
 
-Files, pipes and drivers move bytes through a Buffer and know no addresses.  That of a system call is in the
-memory of a program (`UserBuffer` in mm/usercopy.py), in one range or several; moving bytes may sleep there,
-so the caller holds no locks.  A KernelBuffer is what the kernel itself reads into or writes from.
+Files, pipes and drivers move bytes through a Buffer and know no addresses.  The buffer of a system call is in
+the program's memory (`UserBuffer` in mm/usercopy.py), in one range or several; moving its bytes may sleep, so
+the caller holds no locks.  A KernelBuffer is what the kernel itself reads into or writes from.
 """
 
 from collections.abc import Iterator

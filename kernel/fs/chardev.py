@@ -1,7 +1,7 @@
 """Character devices: what a driver offers to programs, which reach it through a device file.
 
-The kernel enters a driver in `FileTable.devices` by its major number when it starts; DeviceFile in file.py
-finds it there, and hands on what a program asks for.
+A driver is entered in the registry (dev/registry.py) by its major number; DeviceFile in file.py, which open
+makes for a device file, finds it by that number and passes on what a program asks for.
 """
 
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""The descriptors of a process: the small numbers by which it names open files, and where paths begin.
+"""The descriptors of a process: the small numbers by which it names open files; its current directory.
 
 Made by fork as a copy that shares the open files, closed by exit.  The system calls on files ask it for the
 file behind a number and for a number that is free.

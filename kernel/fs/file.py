@@ -8,9 +8,9 @@ may be open in all.
 Bytes are copied to and from the program while no inode is locked and no change is under way, because a copy
 may fault pages in, and that may need the file system.
 
-A write that fails leaves what xv6's leaves.  That moves bytes in steps (`FileSystem.step`), each a change of
-its own, and inside a step by the block of the file.  A step that would make the file too large is not begun.
-The pieces before a bad address are in the file, and the offset is behind them.  Of the piece with the bad
+A write that fails leaves behind what xv6's does.  Bytes move in steps (`FileSystem.step`), each a change of
+its own, and within a step by pieces, one for each block.  A step that would make the file too large is not
+begun.  The pieces before a bad address are written, and the offset is behind them.  Of the piece with the bad
 address the good bytes are stored too, but only over bytes that the file has; the offset stays before them.
 """
 

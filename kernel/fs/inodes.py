@@ -3,9 +3,9 @@
 Inodes that nobody refers to stay in the table, as a cache, until their place is needed, least recently used
 first.  What exec and the page cache keep of a file hangs on its Inode and goes with it.
 
-An inode that has lost its last name goes with its last reference.  Whoever drops that may hold locks, with
-which no change of the disk can begin; so the file system may put the matter off, and whoever put a reference
-calls `reap`, with no lock held, before it is done:  `with inodes.reaping(): ...`.
+An inode that has lost its last name is freed with its last reference.  The caller that drops it may hold
+locks, and then no change of the disk can begin; so the file system may defer the freeing, and a caller of
+`put` calls `reap` before it returns, with no lock held:  `with inodes.reaping(): ...`.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The mount table: which file system is where in the one tree of names.
+"""The mount table: where each file system is in the one tree of names.
 
 A file system is mounted at a directory, which it then hides: a path walk (fs/namei.py) that comes to the
 directory goes on at the root of what is mounted there (`enter`), and from that root `..` leads back to where

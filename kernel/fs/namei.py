@@ -1,9 +1,9 @@
 """Paths: from names to inodes, through all that is mounted.
 
 Walking a path locks one directory at a time: the reference to the next inode is taken while the directory is
-locked, its lock only after that lock was given back.  So `.` does not lock an inode twice, and two walks in
-opposite directions do not wait for each other.  Only a symbolic link is locked while its directory is, as it
-is none itself.
+locked, its lock only after the directory was unlocked.  So `.` does not lock an inode twice, and two walks in
+opposite directions do not wait for each other.  Only a symbolic link is locked while its directory is, since
+it is not a directory itself.
 
 A walk changes nothing, and is in no change of a file system.  It may drop the last reference to a directory
 without a name: callers are in `InodeTable.reaping`.

@@ -2,10 +2,10 @@
 
 A pipe has two Files, one for each end, and an end is open as long as its File is.  A reader sleeps while the
 pipe is empty and somebody could still write; a writer sleeps while it is full and somebody could still read.
-They sleep on the File of their end.  Each end serves first who came first; a write of more than there is room
-for goes to the end of the line with what is left of it, so that two writers take turns, as in xv6.
+They sleep on the File of their end.  Each end serves them in the order in which they came; a write that finds
+too little room queues again with the rest, behind the others, so that two writers take turns, as in xv6.
 
-As programs see it bytes move one at a time: a bad buffer address ends a transfer after the bytes before it.
+To programs, bytes seem to move one at a time: a bad buffer address ends a transfer after the bytes before it.
 """
 
 from errno import EFAULT, EINTR, EPIPE

@@ -1,11 +1,11 @@
 """File systems and inodes as the rest of the kernel sees them, whatever the format on the disk.
 
-An inode is a file without a name: a row of bytes, a type, and a count of the directory entries that name it.
+An inode is a file without a name: bytes, a type, and a count of the directory entries that name it.
 There is one Inode for each (device, number) in use, however many processes use it (fs/inodes.py):
 
-    dup, put      one reference more; one fewer.  The last one of an inode that has no name left has its file
-                  system free it; never with its lock held
-    locked        `with ip.locked()`: the one user that may look at it and read it
+    dup, put      add a reference; drop one, never with the lock held.  With the last reference of an inode
+                  that has no name left, its file system frees it
+    locked        `with ip.locked()`: only the caller may look at it and read it
     update        `with ip.update()`: locked, and what is changed inside happens as a whole or not at all
     borrowed      `with ip.borrowed()`: locked inside, put at the end;  `with ip.kept()`: only the latter
 

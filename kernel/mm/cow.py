@@ -1,14 +1,14 @@
-"""Copy on write: fork copies no page, only what is needed to copy each at the first store to it.
+"""Copy on write: fork copies no page; each is copied at the first store to it.
 
 Both processes keep the frame and neither may write; PTE_COW says that the program may.  The store then faults
-(fault.py), and `break_cow` copies the page for the one that writes.  The last owner takes it as it is.
+(fault.py), and `break_cow` copies the page for the writer.  The last owner takes the frame as it is.
 
     parent, child   --D-U-WR  ->  -CD-U--R   one frame, two owners, after `copy`
-    the one writes  --D-U-WR      its own copy
+    the writer      --D-U-WR      its own copy
     the other       -CD-U--R      one owner: at its next store   --D-U-WR
 
 Where a table maps a whole region, fork does not even copy the table: it is shared, all its pages being
-read-only, and whoever wants to change an entry gets its own first (`VirtualMemory.walk` with own=True).
+read-only, and is copied before an entry changes for one of its owners (`VirtualMemory.walk` with own=True).
 Superpages are shared as pages are (superpage.py).
 """
 

@@ -1,10 +1,10 @@
-"""Page faults: the one place where it is decided which page a program was promised, and how it gets it.
+"""Page faults: the one place that decides which page a program was promised, and how it gets it.
 
 Called where the hart faulted in user mode (trap.py) and where the kernel copies for a program (usercopy.py):
 
     at the address                   for               what is done
     an entry with PTE_COW            a store           a copy, or the frame for its last owner (cow.py)
-    any other entry                                    nothing: the program did what it may not
+    any other entry                                    nothing: the access is forbidden
     no entry, below `sz`             a load or store   a page of zeroes: sbrk promised it
     no entry, in a Vma               what it allows    a page of the file, or zeroes (mmap.py)
     no entry, elsewhere                                nothing: it was not promised

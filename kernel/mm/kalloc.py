@@ -44,7 +44,7 @@ class Holding(NamedTuple):
 
 
 class FrameOwner(Protocol):
-    """Whoever owns frames other than through a page-table entry, so that the audit can count them."""
+    """An owner of frames other than through a page-table entry, so that the audit can count them."""
 
     def holdings(self) -> Iterable[Holding]:
         """Every frame that it owns, once for each reference."""

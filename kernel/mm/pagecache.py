@@ -11,7 +11,7 @@ The inode's file system is the backing store: it knows where pages are on the di
 
 A page is cached whole or not at all, with zeroes past the end of the file.  Pages are added and changed under
 the inode's lock.  They are dropped, if nobody maps them, whenever the allocator runs short: a frame that
-nobody maps is never newer than the disk or its buffers, and whoever is given one shares it before it sleeps.
+nobody maps is never newer than the disk or its buffers, and a caller that gets one shares it before sleeping.
 Directories and symbolic links are not cached here.
 """
 

@@ -11,7 +11,7 @@ RAM, by the 64-bit word.  An index into `ram.u64` stands for the address of an e
 Called for the kernel's own table (kernel.py), by exec and sbrk, and by the layers above, which read entries
 for themselves and have them written here: fault.py, cow.py (memory that fork shares), superpage.py, mmap.py.
 
-A table may have several owners after a fork.  Whoever writes an entry gets its index from `walk` with
+A table may have several owners after a fork.  Code that writes an entry gets its index from `walk` with
 own=True, which first gives the address space a table of its own.
 
 A new mapping needs no TLB flush, because the engine does not cache misses; one that is taken away, changes
@@ -154,7 +154,7 @@ class VirtualMemory:
         return pte
 
     def write(self, index: int, pte: int) -> None:
-        """Write one entry. For the layers above; whoever takes something away raises `generation`."""
+        """Write one entry. For the layers above; one that takes something away raises `generation`."""
         self._u64[index] = pte
 
     def write_row(self, index: int, ptes: Iterable[int]) -> None:

@@ -1,14 +1,14 @@
-"""Address spaces: what the memory of one process is.
+"""Address spaces: the memory of one process.
 
-An `AddressSpace` is the page table that the hart walks, and beside it what the process was promised and does
+An `AddressSpace` is the page table that the hart walks, and beside it what the process was promised but does
 not have yet.  A process begins with an empty one, fork fills it from the parent's, and exec puts another in
 its place.
 
     0              sz                             MMAP_TOP
     | program, heap -> |  ...  <- mappings | b | a | guard page | what the kernel maps |
 
-The pages below `sz` are the program's, its stack's and its heap's; those in `vmas` are what mmap gave.  Which
-of them are there already is written in the page table alone.
+The pages below `sz` are the program's, its stack's and its heap's; those in `vmas` are what mmap gave.  Only
+the page table says which of them are present.
 """
 
 from typing import Final

@@ -2,7 +2,7 @@
 
 A heap that grows by whole regions gets them while there are any (`VirtualMemory.grow`), and pgpte asks for
 one.  Fork shares them as it shares pages (cow.py).  The owners of a superpage are counted at its first frame;
-where only a part of one is given back or memory is too scattered for a copy, single pages take its place.
+where only a part of one is given back or memory is too fragmented for a copy, single pages take its place.
 """
 
 from typing import Final

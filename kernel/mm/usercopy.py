@@ -30,8 +30,8 @@ DIRTY: Final = PTE_A | PTE_D
 class UserCopy:
     """Copying between the kernel and address spaces. A byte costs a tick of virtual time.
 
-    `fault(space, va, access)` faults a page in, and says whether it could.  `rest` lets whoever watches the
-    machine stop it in the middle of a long copy.
+    `fault(space, va, access)` faults a page in, and says whether it could.  `rest` lets the workbench stop
+    the machine in the middle of a long copy.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class UserBuffer:
     """Where a system call reads what a program sends, or stores what it receives: ranges of its memory.
 
     Bytes move in order and up to the first bad address.  Where `take` or `put` moves fewer than asked,
-    `bad` says why, and whoever calls decides whether that fails the call.
+    `bad` says why, and the caller decides whether that fails the call.
     """
 
     def __init__(self, memory: Memory, space: AddressSpace, *ranges: tuple[int, int]) -> None:

@@ -1,9 +1,9 @@
-"""The system calls that the course's labs add, but for those about files and mappings.
+"""The system calls that the course's labs add, except those about files and mappings.
 
 Called by the dispatcher (a process's `watch` before and after its calls) and, for alarms, by trap.py at a
-timer interrupt in user mode.  What they keep of a process (LabTraits): `watch`, shared by all that fork
-inherits it to and replaced as a whole, is None for those that nobody traces or confines, which then pay
-nothing; `alarm` is the process's own, and None until its first sigalarm.
+timer interrupt in user mode.  They keep two things for a process (LabTraits).  `watch`, which a child shares
+with its parent and which is only replaced as a whole, is None for a process that is not traced or confined,
+which then pays nothing; `alarm` is the process's own, and None until its first sigalarm.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """The system calls about memory: sbrk, and mmap with its like. See kernel/syscall.py for how they are called.
 
-Here it is checked what programs may ask for, in the order in which they see the errors; what is then done is
-in mm/: `VirtualMemory` and `Mmap`.
+The handlers check what programs may ask for, in the order in which these see the errors; the work is done in
+mm/, by `VirtualMemory` and `Mmap`.
 """
 
 from errno import EACCES, EINVAL, ENODEV, ENOMEM, EOVERFLOW

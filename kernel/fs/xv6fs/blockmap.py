@@ -2,7 +2,7 @@
 
 Inodes take blocks from it and give them back, inside an operation of the log.  A free block is found lowest
 first, as xv6 does.  Bit b of the map is bit b % 8 of byte b // 8, so that a block of the map read as one
-little-endian number has bit b at weight 2**b, and the lowest zero of it is one subtraction away.
+little-endian number has bit b at weight 2**b, and its lowest zero is found by one subtraction.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The content of files: which blocks a file has, and the bytes in them.
 
 An Inode's `addrs` lead to the blocks, some by way of tables of block numbers (kernel/abi/disk.py draws it).
-Everything here is done with the inode locked, and what changes something in an operation of the log.
+The caller has locked the inode, and for every change has begun an operation of the log.
 """
 
 from collections.abc import Iterator

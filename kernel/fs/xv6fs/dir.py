@@ -1,7 +1,7 @@
 """Directories of an xv6 disk: the entries, from names to inode numbers.
 
 A directory is a file of 16-byte entries {inode number, name}; number 0 marks an entry as free.  Names are at
-most DIRSIZ bytes, longer ones count by their first DIRSIZ.  `.` and `..` are ordinary entries.
+most DIRSIZ bytes; only the first DIRSIZ of a longer one count.  `.` and `..` are ordinary entries.
 """
 
 from errno import EEXIST, ENOENT, ENOTDIR

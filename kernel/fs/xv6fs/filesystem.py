@@ -1,7 +1,7 @@
 """The file system of xv6: what the rest of the kernel asks of a disk of this format.
 
 Each change is an operation of the log (log.py): for those of a file's content the caller marks it by `begin`
-and `end`, and what enters or removes a name is one by itself.  Inside an operation a directory is locked
+and `end`; a call that enters or removes a name is one by itself.  Inside an operation a directory is locked
 before the inodes in it, and an inode before any buffer.
 
 Inodes on the disk are in inode.py, their blocks in content.py, names in dir.py.

@@ -1,7 +1,7 @@
-"""Inodes on the disk: a table of 64-byte records, and what of a record is in memory.
+"""Inodes on the disk: a table of 64-byte records, and what is kept of a record in memory.
 
 iupdate     after every change of an Inode's fields, inside an operation of the log
-ialloc      makes a free record one with one name
+claim       makes a free record an inode with one name
 """
 
 from collections.abc import Iterator

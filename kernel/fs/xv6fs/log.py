@@ -11,8 +11,8 @@ the operations that run at the same time ends, they are committed together:
 
 After a crash, `recover` finds a header that names blocks exactly if it happened between 2 and 4, and does 3
 and 4 again.  An operation may write up to MAXOPBLOCKS blocks; `begin_op` waits until the log has room for
-that, so an operation never finds the log full.  One that could do with more asks by `claim`, and gets of it
-what has not been promised to others.  `begin_op` also waits while a commit runs: the buffers that the disk is
+that, so an operation never finds the log full.  One that can use more asks for it by `claim`, and gets what
+has not been promised to others.  `begin_op` also waits while a commit runs: the buffers that the disk is
 reading must not change.  Operations begin in the order in which they were asked for: while one waits, no
 later one is let in, so those that run come to their ends, the log is committed, and there is room.  An
 operation that changed nothing costs no disk write; what only reads needs none.

@@ -1,6 +1,6 @@
 """Pages of files: how the page cache gets them from the blocks of a disk, and how they get back.
 
-Everything here is done with the inode locked, and writing in an operation of the log.
+The caller has locked the inode, and to write a page has begun an operation of the log.
 """
 
 from collections.abc import Sequence
