@@ -203,7 +203,7 @@ class Kernel:
         self.cpu_context: Final = self.image.cpu_context
         board.loop.on_gate = self.sched.enter
 
-        # The calls of the file side and of each other that are used most, without a step between.
+        # Short names for operations that system-call handlers and others use often.
         self.sleep: Final = self.waits.sleep
         self.wakeup: Final = self.waits.wakeup
         self.wake: Final = self.waits.wake

@@ -29,7 +29,7 @@ class CallWatch(Protocol):
 
 
 class Traits:
-    """What a personality keeps of one process."""
+    """What a personality keeps for one process."""
 
     watch: CallWatch | None = None
 

@@ -36,14 +36,14 @@ class Scheduler:
 
     boot: Callable[[], None]  # what the boot thread does before it schedules,
     run_thread: Callable[[Thread], None]  # a thread from its first turn to its end,
-    kerneltrap: Callable[[], None]  # and who serves a trap in `idle`: set when the kernel is put together
+    kerneltrap: Callable[[], None]  # and what serves a trap in `idle`: set when the kernel is put together
 
     def __init__(self, hart: Hart, image: KernelImage, timer: Timer, hooks: Hooks) -> None:
         self._regs: Final = hart.regs
         self._image: Final = image
         self._timer: Final = timer
         self._hooks: Final = hooks
-        self.ready: Final[deque[Thread]] = deque()  # the RUNNABLE threads, the longest first
+        self.ready: Final[deque[Thread]] = deque()  # the RUNNABLE threads; the first has waited longest
         self.current: Thread | None = None
         self.threads: Final[dict[int, greenlet]] = {}  # by page of the kernel stack
         self._loop = getcurrent()
@@ -96,7 +96,7 @@ class Scheduler:
         assert gate == image.resumed, f"a thread in {function:#x} came back at gate {gate:#x}"
 
     def rest(self) -> None:
-        """In the midst of something long: let the loop look whether anybody wants a stop.
+        """In the middle of long work: let the loop check whether a stop was asked for.
 
         No other thread runs meanwhile, and no interrupt is taken. It costs what a gate does.
         """

@@ -51,7 +51,7 @@ class KernelStack:
         self.context_pa: Final = contexts_pa + slot * 8 * CONTEXT_WORDS
         index = self.context_pa - ram.base >> 3
         self.context: Final = ram.u64[index : index + CONTEXT_WORDS]
-        self.thread: Thread | None = None  # who has it now
+        self.thread: Thread | None = None  # the one that has it now
 
 
 class Thread:

@@ -45,7 +45,7 @@ class Waiter(Protocol):
 
 
 class Switch(Protocol):
-    """The scheduler: who runs, and how it stops to."""
+    """The scheduler: which thread runs, and how it gives the hart away."""
 
     @property
     def current(self) -> Any: ...
@@ -78,7 +78,7 @@ class Wait:
 
 
 class Threads(Protocol):
-    """Who runs and how it waits: what locks, queues and drivers ask of the kernel (`Waits`)."""
+    """The running thread and its waits: what locks, queues and drivers ask of the kernel (`Waits`)."""
 
     def myproc(self) -> Any:
         """The process for which the hart works."""
@@ -87,20 +87,20 @@ class Threads(Protocol):
         """The thread that is running."""
 
     def sleep(self, chan: object, /) -> None:
-        """Suspend it until wakeup(chan), or until it is woken by itself."""
+        """Suspend the running thread until wakeup(chan), or until `wake` of it."""
 
     def wakeup(self, chan: object, /) -> None:
         """Let all that sleep on `chan` go on."""
 
     def pause(self, subject: object, /) -> None:
-        """Suspend it until it is woken by itself; `subject` is for reports."""
+        """Suspend the running thread until `wake` of it; `subject` is for reports."""
 
     def wake(self, thread: Any, /) -> None:
-        """Let this one go on."""
+        """Let this thread go on, and none of the others."""
 
 
 class WaitQueue:
-    """Who waits for `subject`: threads in the order in which they came.
+    """Those that wait for `subject`: threads in the order in which they came.
 
     `waits` are those that want to know of anything that happens; `waiting` those that wait for a turn, each
     with the condition for it.
@@ -151,7 +151,7 @@ class WaitQueue:
 
 
 class Waits:
-    """Suspends threads of `sched`, with the help of `timer` for limited times."""
+    """Suspends threads of `sched`, with the help of `timer` where a wait has a limit."""
 
     def __init__(self, sched: Switch, timer: Alarms) -> None:
         self._sched: Final = sched
@@ -175,11 +175,11 @@ class Waits:
         return self._suspend(queues, tuple(queue.subject for queue in queues), until)
 
     def pause(self, subject: object) -> None:
-        """Wait until `wake` of this thread. It may be interrupted, and looks for itself."""
+        """Wait until `wake` of this thread. An interruption ends it too: the caller checks."""
         self._suspend((), (subject,))
 
     def sleep(self, chan: object) -> None:
-        """Wait until wakeup(chan). It may be interrupted, and looks for itself."""
+        """Wait until wakeup(chan). An interruption ends it too: the caller checks."""
         queue = self._channels.get(chan)
         if queue is None:
             queue = self._channels[chan] = WaitQueue(self, chan)

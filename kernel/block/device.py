@@ -51,14 +51,14 @@ class BlockDevice(ABC):
         """Hand all that was submitted to the device."""
 
     def finish(self, request: Request) -> None:
-        """A request is done: wake who waits for it. Never blocks."""
+        """A request is done: wake its waiters. Never blocks."""
         request.done = True
         self._threads.wakeup(request)
 
     def submit_runs(self, kind: int, blocks: Iterable[tuple[int, int]]) -> list[Request]:
         """Start a READ or WRITE of blocks, each given by number and address: neighbours in one request.
 
-        The caller waits for each request, and sees to it that nobody touches the bytes before.
+        The caller waits for each request, and lets nobody touch the bytes before that.
         """
         runs: list[tuple[int, list[int]]] = []
         for blockno, pa in blocks:

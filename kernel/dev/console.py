@@ -183,7 +183,7 @@ class Console(CharDevice):
             self.intr(key)
 
     def _wait_for_line(self) -> None:
-        """Sleep until finished input is there, and those who waited before have had a line each."""
+        """Sleep until finished input is there, and those that waited before have had a line each."""
         if self._finished and self._in_line:
             return
         if not self._lines.wait(lambda: bool(self._finished), killable=True):

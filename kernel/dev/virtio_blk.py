@@ -140,7 +140,7 @@ class VirtioDisk(BlockDevice):
             self._store(Reg.QUEUE_NOTIFY, 0)
 
     def intr(self) -> None:
-        """The device's interrupt: finish what the used ring names, wake who waits. Never blocks."""
+        """The device's interrupt: finish what the used ring names, wake the waiters. Never blocks."""
         self._store(Reg.INTERRUPT_ACK, self._load(Reg.INTERRUPT_STATUS))
         if self._load(Reg.STATUS) & virtio.STATUS_NEEDS_RESET:
             panic("disk: the device has broken down")

@@ -33,7 +33,7 @@ class Stat(NamedTuple):
 
     dev: int
     ino: int
-    type: int  # T_DIR and its like
+    type: int  # T_DIR and the like
     nlink: int
     size: int
     major: int = 0

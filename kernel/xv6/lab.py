@@ -65,7 +65,7 @@ def sys_trace(k: "Kernel", p: Process, mask: int) -> int:
 
 
 def sys_interpose(k: "Kernel", p: Process, mask: int, path: bytes) -> int:
-    """Refuse the calls in `mask` to `p` and what it forks, but for open and exec of exactly `path`.
+    """Refuse the calls in `mask` to `p` and what it forks, except open and exec of exactly `path`.
 
     The last call holds; a mask that names interpose itself makes it final.
     """
@@ -95,12 +95,12 @@ class Alarm:
                 tf[TF_EPC] = self.handler & EVEN
 
     def forked(self) -> "Alarm":
-        """The child's: no alarm, but if it was born in the handler it can return from it."""
+        """The child's: no alarm, but a child forked in the handler can return from it."""
         return Alarm(saved=self.saved)
 
 
 class LabTraits(Traits):
-    """What the labs' calls keep of a process."""
+    """What the labs' calls keep for a process."""
 
     alarm: Alarm | None = None  # since the first sigalarm
 

@@ -34,7 +34,7 @@ HEADER_ENTRIES_MAX: Final = 512 // 4 - 1  # the header must be one sector, which
 
 
 class Log:
-    """The log of the file system on device `dev`. Those who wait for room or for a commit sleep on it.
+    """The log of the file system on device `dev`. Threads that wait for room or for a commit sleep on it.
 
     `on_end` is called at the end of each `with log:`, with no operation under way.
     """
@@ -48,7 +48,7 @@ class Log:
         self.start = 0  # block number of the header
         self.capacity = 0  # blocks that a commit can have; 0 until mounted
         self.recovered_max = 0  # and one of another kernel, which may write a longer header
-        self._header: Buf  # pinned as long as we are mounted; only the log uses it
+        self._header: Buf  # pinned as long as the log is mounted; only the log uses it
         self.clearing: Request | None = None  # step 4 of the last commit
         self.room: dict[Any, int] = {}  # how many blocks each running operation may still write
         self.changing: list[Any] = []  # the processes whose operation has changed something
