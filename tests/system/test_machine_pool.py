@@ -377,7 +377,7 @@ NO_BOOT = {
     ),
     "a panic": (
         "kernel/kernel.py",
-        ("        self.plic.init()\n", '        self.panic("not today")\n'),
+        ("        self.devices.init()\n", '        self.panic("not today")\n'),
         (KernelPanic, r"^not today\n"),
     ),
     "an init that loops": (

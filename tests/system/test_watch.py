@@ -105,8 +105,8 @@ def test_what_is_broken_is_shown_and_waited_out(tree: Tree) -> None:
     child.expect_exact("echo here\r\nhere" + PROMPT)
     tree.edit(
         "kernel/dev/console.py",
-        "        self._uart = uart\n",
-        "        self._uart = nowhere\n",
+        "        self._uart: Final = uart\n",
+        "        self._uart: Final = nowhere\n",
     )
     child.expect(r"orrery: kernel/dev/console.py:\d+: NameError: name 'nowhere' is not defined\r\n")
     child.expect_exact(f"orrery: {WAITS}\r\n")
