@@ -303,7 +303,7 @@ def _engine_stages(machine: _Machine, calls: int) -> dict[str, Callable[[], floa
     """Timings of engine.run() from each of the four places to the gate; see this file's first lines."""
     regs, kernel_image = machine.board.hart.regs, machine.kernel.image
     user_satp, kernel_satp = machine.proc.space.satp, machine.kernel.satp
-    at_userret = {index: regs[index] for index in (A0, e.SEPC, e.MSTATUS, e.STVEC, e.PC)}
+    at_userret = {index: regs[index] for index in (A0, e.SEPC, e.SSCRATCH, e.MSTATUS, e.STVEC, e.PC)}
     uservec = TRAMPOLINE + kernel_image.uservec - kernel_image.trampoline
 
     def entry(pc: int, privilege: int, satp: int) -> list[tuple[int, int]]:

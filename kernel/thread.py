@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from greenlet import GreenletExit, greenlet
 
 from emu.ram import Ram
-from kernel.abi.memlayout import PGSIZE, kstack
+from kernel.abi.memlayout import PGSIZE, TRAPFRAME, kstack
 from kernel.abi.ps import USED
 from kernel.wait import Wait
 
@@ -61,6 +61,7 @@ class Thread:
         self.process: Final = process
         self.stack: Final = stack
         self.trapframe_pa: Final = trapframe_pa
+        self.trapframe_va: Final = TRAPFRAME  # in the process's page table: it is the first thread
         offset = trapframe_pa - ram.base >> 3
         self.tf: Final = ram.u64[offset : offset + TF_WORDS]  # the trapframe
         self.state = USED

@@ -108,6 +108,7 @@ class Trap:
         if mstatus & TO_USER_MASK != SSTATUS_SPIE:
             regs[e.MSTATUS] = mstatus & ~TO_USER_MASK | SSTATUS_SPIE
         regs[e.SEPC] = thread.tf[TF_EPC] & EVEN  # user memory may have given it, as in exec and sigalarm
+        regs[e.SSCRATCH] = thread.trapframe_va
         regs[A0] = space.satp
 
     def _usertrap(self, thread: Thread) -> None:

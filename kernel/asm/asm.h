@@ -12,7 +12,8 @@
 #define SIE_SEIE        (1 << 9)
 #define MSTATUS_MPP_S   (1 << 11)
 
-/* struct trapframe: a page of the process, mapped at TRAPFRAME while it runs in user mode.
+/* struct trapframe: a page of the thread, mapped in its process at the address in sscratch; that of the first
+ * thread is at TRAPFRAME.
  *
  *     0 kernel_satp   the kernel's page table         40 ra, 48 sp, 56 gp, 64 tp
  *     8 kernel_sp     top of the kernel stack         72 t0 t1 t2
@@ -27,7 +28,7 @@
 #define TF_HARTID       32
 #define TF_A0           112
 
-/* What both directions of the trampoline move: every register but a0, which holds TRAPFRAME. */
+/* What both directions of the trampoline move: every register but a0, which holds the trapframe's address. */
 .macro each_user_register op
         \op     ra, 40(a0)
         \op     sp, 48(a0)

@@ -1,7 +1,8 @@
 /* cfi.h: unwinding, from the kernel part of a trap to the user's code: where the user's registers are while the
  * kernel works for the process.  DWARF has no numbers for pc and none that assemblers know for CSRs: the return
  * address is column 64, and CSR n is 4096 + n.  The frame address is the user's sp, so that a debugger finds
- * the frames in order though they are on two stacks.  The expressions are of bytes:
+ * the frames in order though they are on two stacks.  The trapframe is taken to be at TRAPFRAME, as it is for
+ * the first thread of a process; an xv6 process has no other.  The expressions are of bytes:
  *
  *     0x0e q  constant of 8 bytes    0x06  fetch from there    0x72 0      sp       0x92 n 0  register n
  *     0x30+n  constant n             0x28  branch if true      0x2f  skip  0x29 ==  0x24 <<  0x25 >>  0x22 +

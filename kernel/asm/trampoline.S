@@ -21,9 +21,8 @@ uservec:
         .cfi_startproc
         .cfi_return_column CFI_PC
         cfi_pc_of_trap
-        csrw    sscratch, a0            # the one free word: it holds the user's a0 meanwhile
+        csrrw   a0, sscratch, a0        # a0: this thread's trapframe; sscratch: the user's a0 meanwhile
         .cfi_register a0, CSR_SSCRATCH
-        li      a0, TRAPFRAME
         each_user_register sd
         cfi_each_saved
         cfi_stack_in_trapframe
@@ -39,7 +38,8 @@ uservec:
         jr      t0
         .cfi_endproc
 
-# userret(satp): take the user's page table and registers, go back to user mode at sepc.
+# userret(satp): take the user's page table and registers, go back to user mode at sepc.  The kernel has put the
+# address of the thread's trapframe into sscratch, where uservec will find it.
 .globl userret
 userret:
         .cfi_startproc
@@ -49,7 +49,7 @@ userret:
         cfi_each_saved
         cfi_saved 10
         csrw    satp, a0
-        li      a0, TRAPFRAME
+        csrr    a0, sscratch
         sc.d    zero, zero, (a0)        # fails, and drops a reservation that another process may have left
         each_user_register ld
         ld      a0, TF_A0(a0)
