@@ -90,10 +90,11 @@ class InodeFile(File):
         fits = n if n <= room else room // fs.step * fs.step
         done = 0
         while done < fits:  # what was written before a failure stays
-            data = buf.take(min(fits - done, WRITE_MAX))
+            # Up to the end of a block, so that no piece is half written when the next address is bad.
+            data = buf.take(min(fits - done, WRITE_MAX - (start + done) % fs.block_size))
             if buf.bad:
                 good = done + len(data)
-                whole = max(good - (start + good) % fs.block_size, good // fs.step * fs.step, done)
+                whole = max(good - (start + good) % fs.block_size, good // fs.step * fs.step)
                 self._write_before_bad(data, whole - done)
                 raise buf.bad
             written = self._put(data)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from fake_kernel import CutDrive, FakeKernel, FakeProc
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kernel.abi.disk import BSIZE
 from kernel.abi.fcntl import (
     O_RDWR,
     POLLERR,
@@ -20,14 +21,16 @@ from kernel.abi.fcntl import (
     SEEK_SET,
     T_DEVICE,
 )
-from kernel.abi.param import CONSOLE, PIPESIZE
+from kernel.abi.param import CONSOLE, MAXOPBLOCKS, PIPESIZE
 from kernel.abi.tty import TTY_ASK, TTY_MODE
-from kernel.errors import SyscallError
+from kernel.errors import BadAddress, SyscallError
 from kernel.fs.buffer import KernelBuffer
 from kernel.fs.file import DeviceFile
 from kernel.fs.pipe import Pipe
 from kernel.xv6 import sysfile
 from toolchain.mkfs import build
+
+WRITE_STEP = (MAXOPBLOCKS - 1 - 1 - 2) // 2 * BSIZE  # bytes that xv6 writes in one operation
 
 
 def run(function: Callable[[Any, FakeProc], None]) -> None:
@@ -128,3 +131,59 @@ def test_a_kernel_buffer_gives_its_bytes_in_order_and_takes_as_many(data: bytes,
         assert source.done == target.done and source.remaining == target.remaining
     target.put(b"".join(source.pieces()))
     assert bytes(target.data) == data and not target.remaining and source.bad is target.bad is None
+
+
+class FailingBuffer(KernelBuffer):
+    """One whose bytes from the `good`th on are at a bad address."""
+
+    def __init__(self, data: bytes, good: int) -> None:
+        super().__init__(data)
+        self._good = good
+
+    def take(self, n: int) -> bytes:
+        taken = super().take(min(n, self._good - self.done))
+        if len(taken) < n:
+            self.bad = BadAddress(self._good)
+        return taken
+
+
+def written_by_xv6(content: bytes, start: int, data: bytes, good: int) -> tuple[bytes, int]:
+    """What xv6's filewrite leaves of a file of which `content` was there: its bytes, and where f->off is."""
+    file, off, size, done = bytearray(content).ljust(start + len(data), b"\0"), start, len(content), 0
+    while done < len(data):
+        step, moved = min(len(data) - done, WRITE_STEP), 0
+        while moved < step:
+            piece = min(step - moved, BSIZE - off % BSIZE)
+            copied = min(piece, max(0, good - done - moved))
+            file[off : off + copied] = data[done + moved : done + moved + copied]
+            if copied < piece:
+                break
+            moved, off = moved + piece, off + piece
+        size, done = max(size, off), done + moved
+        if moved < step:
+            break
+    return bytes(file[:size]), off
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 40_000), st.integers(0, 40_000))
+@example(3000, 100, 16394, 20000)  # behind 16 blocks that do not begin where a block does
+@example(0, 0, 16384, 20000)
+@example(100, 100, 1, 20000)
+def test_a_write_from_a_bad_address_leaves_what_xv6_leaves(size: int, start: int, good: int, n: int) -> None:
+    start, good = min(start, size), min(good, n - 1)
+    if n == 0 or good < 0:
+        return
+    content, data = bytes(i % 251 for i in range(size)), bytes(1 + i % 255 for i in range(n))
+
+    def program(k: Any, p: FakeProc) -> None:
+        f = opened(k, p)
+        f.write(KernelBuffer(content))
+        f.seek(start, SEEK_SET)
+        with pytest.raises(BadAddress):
+            f.write(FailingBuffer(data, good))
+        off = f.off
+        f.seek(0, SEEK_SET)
+        assert (read(f, 100_000), off) == written_by_xv6(content, start, data, good)
+
+    FakeKernel(CutDrive(build({"f": b""}, size=400, ninodes=64))).mount().call(program)
