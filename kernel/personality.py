@@ -45,14 +45,15 @@ class Traits:
 
 
 class Entry:
-    """A call with its handler and the kinds of its arguments."""
+    """A call with its handler, the kinds of its arguments, and how the dispatcher gets each."""
 
-    __slots__ = ("call", "handler", "kinds")
+    __slots__ = ("call", "fetches", "handler", "kinds")
 
     def __init__(self, call: Syscall, handler: Callable[..., int]) -> None:
         self.call: Final = call
         self.handler: Final = handler
         self.kinds: Final[tuple[Kind, ...]] = tuple(arg.kind for arg in call.args)
+        self.fetches: tuple[tuple[Any, Kind, int], ...] | None = None  # once it has been called
 
 
 def entries(calls: Iterable[Syscall], modules: Sequence[ModuleType]) -> dict[int, Entry]:

@@ -15,6 +15,7 @@ from kernel.abi.syscalls import Syscall, c_int
 from kernel.errors import SyscallError
 from kernel.mm.usercopy import UserCopy
 from kernel.observer import Hooks
+from kernel.personality import Entry
 from kernel.thread import TF_A0, TF_A7, Thread
 
 if TYPE_CHECKING:
@@ -40,20 +41,18 @@ def _fetch_str(usercopy: UserCopy, p: "Process", kind: Kind, word: int) -> bytes
 
 
 FETCH: Final[dict[type[Kind], Fetch]] = {
-    kinds.Int: _fetch_int,
-    kinds.Fd: _fetch_int,
-    kinds.Flags: _fetch_int,
-    kinds.Word: _fetch_word,
+    **dict.fromkeys((kinds.Int, kinds.Fd, kinds.Flags), _fetch_int),
+    **dict.fromkeys((kinds.Word, kinds.Argv, kinds.Bytes, kinds.Out, kinds.OutBytes), _fetch_word),
+    **dict.fromkeys((kinds.OutInts, kinds.OutStat, kinds.OutProcesses), _fetch_word),
     kinds.Str: _fetch_str,
-    kinds.Argv: _fetch_word,
-    kinds.Bytes: _fetch_word,
-    kinds.Out: _fetch_word,
-    kinds.OutBytes: _fetch_word,
-    kinds.OutInts: _fetch_word,
-    kinds.OutStat: _fetch_word,
-    kinds.OutProcesses: _fetch_word,
 }
 """What a handler gets, by the class of an argument's kind."""
+
+
+def _fetches(entry: Entry) -> tuple[tuple[Fetch, Kind, int], ...]:
+    """How to fetch each argument of a call, and the word of the trapframe that has it."""
+    entry.fetches = fetches = tuple((FETCH[type(kind)], kind, i) for i, kind in enumerate(entry.kinds, TF_A0))
+    return fetches
 
 
 class Dispatcher:
@@ -77,8 +76,8 @@ class Dispatcher:
             if watched:
                 self._enter(thread, entry.call)
             if entry.kinds:
-                usercopy, kinds = self._usercopy, enumerate(entry.kinds, TF_A0)
-                args = [FETCH[type(kind)](usercopy, p, kind, tf[i]) for i, kind in kinds]
+                usercopy, fetches = self._usercopy, entry.fetches or _fetches(entry)
+                args = [fetch(usercopy, p, kind, tf[i]) for fetch, kind, i in fetches]
                 result = entry.handler(self._k, p, *args)
             else:
                 result = entry.handler(self._k, p)

@@ -32,7 +32,7 @@ class Pipe:
 
     def read(self, buf: Buffer) -> int:
         """Take as many bytes as are there and fit; waits for the first. 0: no writer is left."""
-        if not self._readers.wait(lambda: bool(self.data or not self.writer.ref), killable=True):
+        if not self._readers.wait(self._gives, killable=True):
             raise SyscallError(EINTR, "killed while the pipe was empty")
         n = buf.remaining
         chunk, self.data = self.data[:n], self.data[n:]  # out of the pipe first: the copy may sleep
@@ -71,6 +71,10 @@ class Pipe:
                 raise SyscallError(EINTR, "killed in a write to a pipe")
             if self._writers.wait(self._takes, killable=True) and self.reader.ref:
                 return PIPESIZE - len(self.data)
+
+    def _gives(self) -> bool:
+        """Whether a reader need not wait: there are bytes or no writer."""
+        return bool(self.data) or not self.writer.ref
 
     def _takes(self) -> bool:
         """Whether a writer need not wait: there is room (a reader may have put bytes back) or no reader."""

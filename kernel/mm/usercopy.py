@@ -160,7 +160,7 @@ class UserBuffer:
         self._memory: Final = memory
         self._space: Final = space
         self._ranges: Final = ranges
-        self._end: Final = sum(n for _, n in ranges if n > 0)
+        self._end: Final = max(ranges[0][1], 0) if len(ranges) == 1 else sum(n for _, n in ranges if n > 0)
         self.done = 0  # bytes moved
         self.bad: BadAddress | None = None
 
@@ -172,6 +172,8 @@ class UserBuffer:
     def _next(self) -> tuple[int, int]:
         """Address and length of what remains of the present range."""
         at = self.done
+        if len(self._ranges) == 1:  # fast path: so it is for all but vectors
+            return self._ranges[0][0] + at, self._end - at
         for va, n in self._ranges:
             if at < n:
                 return va + at, n - at
@@ -204,7 +206,7 @@ class UserBuffer:
     def put(self, data: bytes) -> int:
         """Store `data`, or as much of it as there is room for; gives how much."""
         before = self.done
-        left = min(len(data), self.remaining)
+        left = min(len(data), self._end - before)
         while left > 0 and self.bad is None:
             va, size = self._next()
             start, step = self.done - before, min(left, size)

@@ -38,7 +38,7 @@ def sys_read(k: "Kernel", p: "Process", fd: int, dst: int, n: int) -> int:
     f = p.files.file(fd)
     if not f.readable:
         raise SyscallError(EBADF, "not open for reading")
-    if isinstance(f, InodeFile) and not isinstance(f, DeviceFile):
+    if type(f) is InodeFile:
         n &= 0xFFFF_FFFF  # xv6's readi takes an unsigned length
     return f.read(UserBuffer(k.usercopy, p.space, (dst, n)))
 
@@ -48,7 +48,7 @@ def sys_write(k: "Kernel", p: "Process", fd: int, src: int, n: int) -> int:
     f = p.files.file(fd)
     if not f.writable:
         raise SyscallError(EBADF, "not open for writing")
-    if n < 0 and isinstance(f, InodeFile) and not isinstance(f, DeviceFile):
+    if n < 0 and type(f) is InodeFile:
         raise SyscallError(EINVAL, "negative length")
     return f.write(UserBuffer(k.usercopy, p.space, (src, n)))
 
