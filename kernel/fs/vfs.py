@@ -302,7 +302,7 @@ class FileSystem(ABC):
 
     def fill(self, ip: Inode, frames: Sequence[int], places: Sequence[int]) -> set[int]:
         """Bring pages into frames full of zeroes, as many as there are; gives the frames that failed."""
-        raise NotImplementedError("only what locate() tells of is filled in")
+        raise AssertionError("a file system whose locate() names places fills pages from them")
 
     def write_page(self, ip: Inode, index: int) -> bool:
         """Write a page that is in the cache, in an update; False where that takes another update."""

@@ -20,7 +20,10 @@ from toolchain.paths import cache_dir
 
 CHEAT = 'open("{ran}", "w").close()\ndef pytest_pyfunc_call(pyfuncitem): return True\n'
 HELD = landlock.version() >= landlock.SIGNALS_SINCE and os.uname().machine in ("x86_64", "aarch64")
-needs_landlock = pytest.mark.skipif(not HELD, reason="this system lacks what holds it")
+needs_landlock = pytest.mark.skipif(
+    not HELD,
+    reason=f"needs Landlock {landlock.SIGNALS_SINCE} on x86-64 or arm64; here is {landlock.version()}",
+)
 CONFIGURATIONS = {
     "pytest.ini": "[pytest]\naddopts = -p cheat\npythonpath = .\n",
     "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "-p cheat"\npythonpath = ["."]\n',
