@@ -8,10 +8,11 @@ kernel know none of this.  What a personality keeps for each process is its Trai
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from struct import Struct
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeAlias
 
-from kernel.abi.kinds import Kind
+from kernel.abi.kinds import Kind, Str
 from kernel.abi.syscalls import Syscall
 from kernel.errors import SyscallError
 
@@ -45,15 +46,21 @@ class Traits:
 
 
 class Entry:
-    """A call with its handler, the kinds of its arguments, and how the dispatcher gets each."""
+    """A call with its handler, and how the dispatcher gets its arguments.
 
-    __slots__ = ("call", "fetches", "handler", "kinds")
+    `registers` unpacks a0 and so on as the kinds of the arguments ask; `strings` are those of them that are
+    strings: index and size.
+    """
+
+    __slots__ = ("call", "handler", "kinds", "registers", "strings")
 
     def __init__(self, call: Syscall, handler: Callable[..., int]) -> None:
         self.call: Final = call
         self.handler: Final = handler
         self.kinds: Final[tuple[Kind, ...]] = tuple(arg.kind for arg in call.args)
-        self.fetches: tuple[tuple[Any, Kind, int], ...] | None = None  # once it has been called
+        self.registers: Final = Struct("<" + "".join(kind.REGISTER for kind in self.kinds))
+        kinds = enumerate(self.kinds)
+        self.strings: Final = tuple((i, kind.size) for i, kind in kinds if isinstance(kind, Str))
 
 
 def entries(calls: Iterable[Syscall], modules: Sequence[ModuleType]) -> dict[int, Entry]:

@@ -66,12 +66,8 @@ class Thread:
         self.tf: Final = ram.u64[offset : offset + TF_WORDS]  # the trapframe
         self.state = USED
         self.wait: Wait | None = None  # while it is SLEEPING
+        self.interrupted = False  # it is to end rather than wait: its process was killed
         self.greenlet: greenlet | None = None  # its kernel code, from its first turn to its exit
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether it must end rather than wait: its process was killed."""
-        return self.process.killed
 
     @property
     def waits_for(self) -> tuple[object, ...]:

@@ -35,13 +35,10 @@ class Waiter(Protocol):
 
     state: int
     wait: "Wait | None"
+    interrupted: bool  # there is something that it must attend to before it waits on
 
     @property
     def process(self) -> Any: ...
-
-    @property
-    def interrupted(self) -> bool:
-        """There is something that it must attend to before it waits on."""
 
 
 class Switch(Protocol):
@@ -141,7 +138,7 @@ class WaitQueue:
             self.wake_all()
         if self.waiting:
             thread, ready = self.waiting[0]
-            if ready():
+            if thread.wait is not None and ready():
                 self._threads.wake(thread)
 
     def wake_all(self) -> None:
@@ -176,7 +173,9 @@ class Waits:
 
     def pause(self, subject: object) -> None:
         """Wait until `wake` of this thread. An interruption ends it too: the caller checks."""
-        self._suspend((), (subject,))
+        thread = self.mythread()
+        thread.wait, thread.state = Wait(thread, (), (subject,)), SLEEPING
+        self._sched.sched()
 
     def sleep(self, chan: object) -> None:
         """Wait until wakeup(chan). An interruption ends it too: the caller checks."""
@@ -195,11 +194,13 @@ class Waits:
 
     def wake(self, thread: Waiter) -> None:
         """Make `thread` runnable if it waits, and none of the others that wait for the same."""
-        if thread.wait is not None:
-            self._end(thread.wait, Cause.NOTIFIED)
+        wait = thread.wait
+        if wait is not None:
+            self._end(wait, Cause.NOTIFIED)
 
     def interrupt(self, thread: Waiter) -> None:
-        """End the wait of `thread`, whatever it is for."""
+        """Let `thread` attend to something: end its wait, whatever it is for."""
+        thread.interrupted = True
         if thread.wait is not None:
             self._end(thread.wait, Cause.INTERRUPTED)
 

@@ -1,7 +1,7 @@
 """Kinds of arguments of system calls: what a register holds, and how a trace of the call shows it.
 
-Each argument in the table of calls has one of these objects.  The kernel has for each class how its value is
-fetched (FETCH in kernel/syscall.py), strace how it is printed (SHOW_BEFORE and SHOW_AFTER in
+Each argument in the table of calls has one of these objects.  Its class says what the kernel takes of the
+register (REGISTER), strace has for each how it is printed (SHOW_BEFORE and SHOW_AFTER in
 orrery/machine/decode.py); nothing depends on the name of a call.
 
     Int          a C int            Fd          a C int, names an open file
@@ -13,18 +13,23 @@ orrery/machine/decode.py); nothing depends on the name of a call.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kernel.abi.param import MAXPATH
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What an argument is."""
+    """What an argument is. REGISTER is the format, for struct, of what a handler gets of its register."""
+
+    REGISTER: ClassVar[str] = "Q"
 
 
 @dataclass(frozen=True, slots=True)
 class Int(Kind):
     """A number: the low 32 bits, signed."""
+
+    REGISTER: ClassVar[str] = "i4x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Word(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Str(Kind):
-    """A string of less than `size` bytes."""
+    """A string of less than `size` bytes, which the kernel copies."""
 
     size: int = MAXPATH
 

@@ -50,7 +50,7 @@ class Pipe:
             self._put(piece)
         if buf.bad:
             self._wait_for_room()  # for the byte whose address then is found to be bad
-        self.notify()
+            self.notify()
         return buf.done
 
     def _put(self, piece: bytes) -> None:
@@ -67,7 +67,7 @@ class Pipe:
             if not self.reader.ref:
                 self.notify()  # the next one fails too
                 raise SyscallError(EPIPE, "nobody can read the pipe any more")
-            if self._threads.myproc().killed:
+            if self._threads.mythread().interrupted:
                 raise SyscallError(EINTR, "killed in a write to a pipe")
             if self._writers.wait(self._takes, killable=True) and self.reader.ref:
                 return PIPESIZE - len(self.data)

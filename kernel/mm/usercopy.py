@@ -160,7 +160,12 @@ class UserBuffer:
         self._memory: Final = memory
         self._space: Final = space
         self._ranges: Final = ranges
-        self._end: Final = max(ranges[0][1], 0) if len(ranges) == 1 else sum(n for _, n in ranges if n > 0)
+        self._va: int | None = None  # of the range, if it is the only one
+        if len(ranges) == 1:  # fast path: so it is for all but vectors
+            self._va, end = ranges[0]
+        else:
+            end = sum(n for _, n in ranges if n > 0)
+        self._end: Final = end if end > 0 else 0
         self.done = 0  # bytes moved
         self.bad: BadAddress | None = None
 
@@ -169,35 +174,31 @@ class UserBuffer:
         """How many bytes are still to be moved."""
         return self._end - self.done
 
-    def _next(self) -> tuple[int, int]:
-        """Address and length of what remains of the present range."""
+    def _next(self, left: int) -> tuple[int, int]:
+        """Where the next bytes are, up to `left` of them: their address, and how many are in that range."""
         at = self.done
-        if len(self._ranges) == 1:  # fast path: so it is for all but vectors
-            return self._ranges[0][0] + at, self._end - at
+        if self._va is not None:
+            return self._va + at, left
         for va, n in self._ranges:
             if at < n:
-                return va + at, n - at
+                return va + at, min(n - at, left)
             at -= max(n, 0)
         return 0, 0
 
     def take(self, n: int) -> bytes:
         """The next `n` bytes, or as many as there are."""
-        parts = []
-        left = min(n, self.remaining)
+        data, left = b"", min(n, self._end - self.done)
         while left > 0 and self.bad is None:
-            va, size = self._next()
-            part = self._copyin(va, min(left, size))
-            parts.append(part)
+            va, size = self._next(left)
+            try:
+                part = self._memory.copyin(self._space, va, size)
+            except BadAddress as bad:
+                self.bad = bad
+                part = self._memory.copyin(self._space, va, bad.va - va)
+            data += part
             self.done += len(part)
-            left -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _copyin(self, va: int, n: int) -> bytes:
-        try:
-            return self._memory.copyin(self._space, va, n)
-        except BadAddress as bad:
-            self.bad = bad
-            return self._memory.copyin(self._space, va, bad.va - va)
+            left -= size
+        return data
 
     def give_back(self, n: int) -> None:
         """The last `n` bytes taken were not used: they come again."""
@@ -208,8 +209,8 @@ class UserBuffer:
         before = self.done
         left = min(len(data), self._end - before)
         while left > 0 and self.bad is None:
-            va, size = self._next()
-            start, step = self.done - before, min(left, size)
+            va, step = self._next(left)
+            start = self.done - before
             try:
                 self._memory.copyout(self._space, va, data[start : start + step])
             except BadAddress as bad:
@@ -225,7 +226,7 @@ class UserBuffer:
         They come in units of `unit` bytes, a divisor of PIECE_MAX, and one with a bad address in it does not.
         """
         begin = self.done
-        while self.remaining:
+        while self.done < self._end:
             data = self.take(PIECE_MAX)
             if self.bad:
                 self.give_back(len(data) % unit)

@@ -46,7 +46,7 @@ class Xv6(Personality):
         form = "#x" if self._k.lab >= SHORT_NUMBERS_SINCE else "#018x"
         self._k.printf(f"usertrap(): unexpected scause {scause:{form}} pid={thread.process.pid}\n")
         self._k.printf(f"            sepc={thread.tf[TF_EPC]:{form}} stval={va:{form}}\n")
-        thread.process.killed = True
+        thread.process.killed = thread.interrupted = True
 
     def interrupted(self, thread: "Thread") -> None:
         self._k.procs.exit(thread.process, KILLED)

@@ -97,7 +97,7 @@ class FakeProc:
     def __init__(self, pid: int, name: str) -> None:
         self.pid = pid
         self.name = name
-        self.killed = False
+        self.killed = self.interrupted = False
         self.files = DescriptorTable()
         self.thread = self.process = self  # the one thread that it has
         self.greenlet: greenlet
@@ -106,10 +106,6 @@ class FakeProc:
         self.space = FakeSpace()
         self.memory = self.space.memory
         self.result: Any = None
-
-    @property
-    def interrupted(self) -> bool:
-        return self.killed
 
 
 class Comparator:
