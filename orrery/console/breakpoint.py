@@ -3,7 +3,7 @@
 Called by terminal.py, which has the terminal in raw mode while the machine runs.  Somebody who puts
 `breakpoint()` into the kernel gets pdb there, line editing and ^C included, and the machine goes on with a
 raw terminal when they go on.  The kernel's threads are greenlets, in one thread of the host, so a step goes
-on wherever Python does next.
+on wherever Python does next, and breakpoints stop in a thread that waits already, too.
 """
 
 import pdb
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 from typing import Final
+
+from orrery.machine import thread_trace
 
 
 class BreakpointPdb(pdb.Pdb):
@@ -28,7 +30,13 @@ class BreakpointPdb(pdb.Pdb):
     def stop_in(self, frame: FrameType) -> None:
         """Stop at the next line of `frame`; a step that is under way counts no more."""
         sys.settrace(None)
+        thread_trace.follow()
         self.set_trace(frame)
+
+    def set_continue(self) -> None:
+        super().set_continue()
+        if sys.gettrace() is None:  # there are no breakpoints
+            thread_trace.leave()
 
     def interaction(self, frame: FrameType | None, traceback: TracebackType | None) -> None:
         with self._cooked():

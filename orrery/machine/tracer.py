@@ -15,6 +15,7 @@ import greenlet
 
 from kernel.sched import Scheduler
 from kernel.trap import Trap
+from orrery.machine.thread_trace import trace_lines
 from toolchain.paths import KERNEL_SOURCES
 
 PLUMBING: Final = tuple(
@@ -67,7 +68,7 @@ class Tracer(ABC):
         frame = sys._getframe().f_back  # None in a greenlet that begins
         while frame is not None:
             if self.wants(frame.f_code) and frame.f_trace is None:
-                frame.f_trace = self._happened
+                trace_lines(frame, self._happened)
                 self._told.append(frame)
             frame = frame.f_back
 

@@ -16,3 +16,9 @@ def changed_tree(top: Path, file: str, old: str, new: str) -> Path:
     assert text.count(old) == 1, f"{file} has {old!r} once"
     path.write_text(text.replace(old, new))
     return top
+
+
+def line_of(file: Path, text: str) -> int:
+    """The line that says this."""
+    (found,) = [i for i, line in enumerate(file.read_text().splitlines(), 1) if text in line]
+    return found

@@ -16,7 +16,7 @@ from editor import ROOT, Workspace, settings
 from gdbs import gdb_paths
 from mi import Gdb
 from orrery_cli import orrery
-from source_tree import changed_tree
+from source_tree import changed_tree, line_of
 
 from orrery.cli import command_line
 from toolchain import cc
@@ -90,12 +90,6 @@ def first_line(file: Path, function: str) -> int:
     ]
     body = found.body
     return body[1 if ast.get_docstring(found) is not None else 0].lineno
-
-
-def line_of(file: Path, text: str) -> int:
-    """The line that says this."""
-    (found,) = [i for i, line in enumerate(file.read_text().splitlines(), 1) if text in line]
-    return found
 
 
 def test_breaking_in_the_kernel_and_in_c_at_once(program: Path) -> None:
@@ -240,6 +234,53 @@ def test_a_breakpoint_in_a_function_that_waits_already(tmp_path: Path) -> None:
         assert python.value("entry[0].process.name", frame) == "'sh'", "others ran meanwhile"
         assert frame["line"] == again
         python.set_breakpoints(queue)
+        python.resume("stepOut")
+        assert python.stopped()[0]["name"] == "_wait_for_line"
+        python.resume()
+        assert python.end()[1].endswith("one\ntwo\n")
+
+
+def test_a_breakpoint_that_is_set_again_in_a_function_that_waits(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TWO_LINES)
+    queue = ROOT / "kernel/wait.py"
+    behind = line_of(queue, "del self.waiting[0]")
+    with Session(Workspace(script).configuration(PYTHON)) as python:
+        python.set_breakpoints(script, line_of(script, "echo one"), line_of(script, "echo two"))
+        python.begin()
+        for _ in range(2):
+            assert python.stopped()[0]["name"] == "<module>", "the shell waits for a line"
+            python.set_breakpoints(queue, behind)
+            python.resume()
+            assert python.stopped()[0]["line"] == behind
+            python.set_breakpoints(queue)
+            python.resume("next")
+            assert python.stopped()[0]["line"] == behind + 1
+            python.resume()
+        assert python.end()[1].endswith("one\ntwo\n")
+
+
+def test_from_the_kernel_to_the_script_that_waits_for_the_machine(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TWO_LINES)
+    sched, loop = ROOT / "kernel/sched.py", ROOT / "emu/loop.py"
+    switch = line_of(sched, "gate: int = self._loop.switch()")
+    with Session(Workspace(script).configuration(PYTHON)) as python:
+        python.set_breakpoints(SYSFILE, first_line(SYSFILE, "sys_write"), condition="p.name == 'echo'")
+        python.begin()
+        assert python.stopped()[0]["name"] == "sys_write"
+        python.set_breakpoints(SYSFILE)
+        python.set_breakpoints(script, line_of(script, "echo two"))
+        python.resume()
+        assert python.stopped()[0]["name"] == "<module>"
+        python.set_breakpoints(sched, switch)
+        python.resume()
+        assert python.stopped()[0]["line"] == switch
+        python.set_breakpoints(sched)
+        python.resume("stepIn")
+        frames = python.stopped()
+        assert frames[0]["source"]["path"] == str(loop), "it lets the hart run"
+        assert "<module>" in [frame["name"] for frame in frames]
         python.resume()
         assert python.end()[1].endswith("one\ntwo\n")
 
