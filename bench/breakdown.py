@@ -4,8 +4,8 @@ A real machine runs bench.c's getpid loop as its first process.  It is timed as 
 timed without the kernel, entered by hand at four places of the way of one call, and the kernel without the
 engine, on a stub that claims to have come to the usertrap gate:
 
-    userret -> sret -> user code -> ecall -> trap entry -> uservec -> gate | loop, threads, trap.py, handler
-    |<-------------------------- engine.run ----------------------------->|<---------- Python ------------->|
+    userret -> sret -> user code -> ecall -> trap entry -> uservec -> gate | loop, trap.py, handler
+    |<-------------------------- engine.run ----------------------------->|<------ Python -------->|
     A                                B                       C        D
 
 Parts are differences (A - B is userret and the user's code), so they add up to what was timed apart; what
@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from statistics import median
 from time import process_time_ns
 from typing import Any, Final, cast
-
-from greenlet import getcurrent, greenlet
 
 from bench.rival import bench_program
 from bench.terminal import BenchError
@@ -184,7 +182,6 @@ def _measure(machine: _Machine, rounds: int, calls: int) -> Breakdown:
         "whole": lambda: _whole(machine),
         "kernel": lambda: _kernel_on_stub(machine),
         "loop": lambda: _loop_on_stub(machine),
-        "greenlet": lambda: _timed(_switch_threads, calls),
         "dispatch": lambda: _timed(_dispatch(machine), calls),
         "handler": lambda: _timed(_handler(machine), calls),
         **_engine_stages(machine, calls),
@@ -194,7 +191,7 @@ def _measure(machine: _Machine, rounds: int, calls: int) -> Breakdown:
         for name, stage in stages.items():
             seen[name].append(stage())
     ns = {name: median(values) for name, values in seen.items()}
-    trap_ns = ns["kernel"] - ns["loop"] - ns["greenlet"] - ns["dispatch"]
+    trap_ns = ns["kernel"] - ns["loop"] - ns["dispatch"]
     return Breakdown(
         [
             Part("engine: enter, stop at a gate, leave", ns["gate"]),
@@ -202,7 +199,6 @@ def _measure(machine: _Machine, rounds: int, calls: int) -> Breakdown:
             Part("trampoline: uservec", ns["uservec"] - ns["gate"]),
             Part("trampoline: userret; the user's code", ns["userret"] - ns["ecall"]),
             Part("machine loop", ns["loop"]),
-            Part("greenlet: to the kernel thread and back", ns["greenlet"]),
             Part("trap.py, sched.py: usertrap, usertrapret", trap_ns),
             Part("dispatch: number, arguments, result", ns["dispatch"] - ns["handler"]),
             Part("handler: sys_getpid", ns["handler"]),
@@ -247,33 +243,23 @@ def _on_stub(machine: _Machine) -> float:
 
 
 def _kernel_on_stub(machine: _Machine) -> float:
-    """Loop, threads, trap handling, dispatch and handler."""
+    """Loop, trap handling, dispatch and handler."""
     return _on_stub(machine)
 
 
 def _loop_on_stub(machine: _Machine) -> float:
-    """The machine loop alone: its gate is taken by nobody."""
+    """The machine loop alone: what takes its gates goes on at once."""
     loop = machine.board.loop
     on_gate = loop.on_gate
-    loop.on_gate = lambda hart: None
+
+    def go_on(hart: Any) -> None:
+        while loop.go_on():
+            pass
+
+    loop.connect(go_on)
     took_ns = _on_stub(machine)
-    loop.on_gate = on_gate
+    loop.connect(on_gate)
     return took_ns
-
-
-def _switch_threads(calls: int) -> None:
-    """To another greenlet and back."""
-    main = getcurrent()
-
-    def bounce() -> None:
-        switch = main.switch
-        for _ in range(calls - 1):
-            switch()
-
-    other = greenlet(bounce)
-    for _ in range(calls):
-        other.switch()
-    assert other.dead, "the other greenlet has come to its end"
 
 
 def _dispatch(machine: _Machine) -> Stage:

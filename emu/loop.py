@@ -2,8 +2,11 @@
 
 It says which hart runs and until when, enters its engine, and between two instructions does what is the
 board's: runs events whose time has come, hands gates to the kernel, and lets time jump when all harts wait.
-The kernel's threads, the debugger and the workbench all go through `run`; nothing is called from inside an
+The kernel's threads, the debugger and the workbench all go through it; nothing is called from inside an
 engine callback.
+
+The kernel lets the hart go on by returning from a gate, or else by `go_on`, which runs it to the next gate if
+nothing else comes before.  So a thread of the kernel that is entered again and again stays where it is.
 
 Time: an event falls on the first instruction boundary at or after its time.  The engine stops before
 the block that reaches over the deadline, and the core steps through that block:
@@ -59,7 +62,8 @@ class Stop(Enum):
 class Loop:
     """Runs the harts of `cores` against `events`; `core` is the one whose turn it is.
 
-    `on_gate(hart)` is called with pc on a gate; it must leave pc elsewhere, or the machine stands still.
+    `on_gate(hart)` is called with pc on a gate; it must leave pc elsewhere, or the machine stands still.  A
+    function that is put in place of the kernel's, which `connect` has set, is called at every gate.
     `on_idle(until_ticks)` is called when all harts wait and nothing happens before `until_ticks` (NEVER:
     nothing at all); it may let wall time pass, and returns True if it brought something in.
     `on_slice()` is called at least every SLICE_TICKS; it may bring something in too.
@@ -76,6 +80,9 @@ class Loop:
         self.on_gate: Callable[[Hart], None] = _no_gate
         self.on_idle: Callable[[int], bool] = lambda until_ticks: False
         self.on_slice: Callable[[], None] = lambda: None
+        self._kernel: Callable[[Hart], None] | None = None  # on_gate, if that may call go_on
+        self._go_on_end = 0  # the time at which go_on returns to run()
+        self._error: int | None = None  # of the run in which go_on came to no gate
         self._turn_ticks: Final = turn_ticks
         self._turn_end = NEVER if len(self.cores) == 1 else turn_ticks
         self._slice_end = 0
@@ -91,9 +98,14 @@ class Loop:
         """Have `hit` tell of what is stepped from now on."""
         self.core.hit = None
 
+    def connect(self, on_gate: Callable[[Hart], None]) -> None:
+        """Have this function, which may call go_on, called at gates."""
+        self.on_gate = self._kernel = on_gate
+
     def ask_stop(self) -> None:
         """Make run() return at the next occasion; may be called from a signal handler or a hook."""
         self._asked = True
+        self._go_on_end = 0
 
     def set_spots(self, spots: Sequence[e.Spot]) -> None:
         """Have run() stop at these breakpoints and watchpoints; they change nothing in the run itself.
@@ -129,6 +141,22 @@ class Loop:
         while (stop := self._turn(limit)) is None:
             self._pass_turn()
         return stop
+
+    def go_on(self) -> bool:
+        """Called at a gate: run to the next one. False: run() has something to do first; return to it."""
+        hart, next_ticks, deadline = self.core.hart, self.events.next_ticks, self._go_on_end
+        cells, epoch = hart.cells, hart.clock.epoch
+        if next_ticks < deadline:
+            deadline = next_ticks
+        if cells[e.NOW] + epoch >= deadline or hart.lines or hart.software:
+            return False
+        cells[e.DEADLINE] = deadline - epoch
+        error = hart.engine.run()
+        if cells[e.REASON] != e.AT_GATE:
+            self._error = error
+            return False
+        cells[e.NOW] += GATE_TICKS
+        return True
 
     def step(self, limit: int = NEVER) -> bool:
         """Run due events, then retire one instruction, enter one trap, pass one gate, or wait to `limit`.
@@ -181,17 +209,27 @@ class Loop:
                 deadline = end
             cells[e.DEADLINE] = (deadline if deadline < slice_end else slice_end) - epoch
             error = engine.run()
+            if cells[e.REASON] == e.AT_GATE:
+                last_error = self._take_gate(hart, min(end, slice_end))
+                if last_error is None:
+                    continue
+                error, deadline = last_error, min(events.next_ticks, end)
             reason = cells[e.REASON]
-            if reason == e.AT_GATE:
-                cells[e.NOW] += GATE_TICKS
-                self.on_gate(hart)
-            elif reason == e.AT_DEADLINE and deadline > slice_end:
+            if reason == e.AT_DEADLINE and deadline > slice_end:
                 slice_end = self._slice_end = clock.now  # near enough: nothing depends on where a slice ends
             elif reason == e.AT_BREAK:
                 core.pay_back()
                 return Stop.BREAK
             elif (stop := self._after_exit(error, deadline)) is not None:
                 return stop
+
+    def _take_gate(self, hart: Hart, end: int) -> int | None:
+        """Hand over to the kernel, which may go on until `end`; gives the error if that came to no gate."""
+        may_go_on = self.on_gate is self._kernel and not self._has_spots and not self._asked
+        self._go_on_end, self._error = end if may_go_on else 0, None
+        hart.cells[e.NOW] += GATE_TICKS
+        self.on_gate(hart)
+        return self._error
 
     def _after_exit(self, error: int, deadline: int) -> Stop | None:
         """The engine has stopped before the deadline's block, at a watched place, or for an exit; go on."""
@@ -217,6 +255,7 @@ class Loop:
     def _call_gate(self, hart: Hart) -> None:
         """Hand over to the kernel, if stepping has come to a gate."""
         if hart.cells[e.REASON] == e.AT_GATE:
+            self._go_on_end = 0
             hart.cells[e.NOW] += GATE_TICKS
             self.on_gate(hart)
 

@@ -118,7 +118,7 @@ class Kernel:
         self.vm.superpages = self.superpages
         self.cow: Final = CopyOnWrite(board.ram, self.frames, self.vm, self.superpages, self.counts)
         self.timer: Final = Timer(board.timer)
-        self.sched: Final = Scheduler(board.hart, self.image, self.timer, self.hooks)
+        self.sched: Final = Scheduler(board.hart, board.loop.go_on, self.image, self.timer, self.hooks)
         self.waits: Final = Waits(self.sched, self.timer)
         self.text: Final = TextCache(board.ram, self.frames, self.drop_code)
         self.uart: Final = UartDriver(board.bus)
@@ -201,7 +201,7 @@ class Kernel:
         self.frame_owners: Final[tuple[FrameOwner, ...]] = (self.text, self.pages, self.mmap, self.procs)
         self.satp = 0  # of the kernel's own page table
         self.cpu_context: Final = self.image.cpu_context
-        board.loop.on_gate = self.sched.enter
+        board.loop.connect(self.sched.enter)
 
         # Short names for operations that system-call handlers and others use often.
         self.sleep: Final = self.waits.sleep

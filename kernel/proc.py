@@ -137,7 +137,7 @@ class ProcTable:
 
     def __iter__(self) -> Iterator[Process]:
         """The processes, in the order of their slots."""
-        return (p for p in self.slots if p is not None)
+        return filter(None, self.slots)
 
     def find(self, pid: int) -> Process | None:
         """The process with this number."""
@@ -164,10 +164,10 @@ class ProcTable:
         p = Process(self._next_pid, personality)
         self._make_thread(p)
         try:
-            usyscall_pa = vm.create() if self._usyscall else 0
-            p.space = AddressSpace(usyscall_pa=usyscall_pa)
-            root = vm.create_user(p.thread.trapframe_pa, self._image.trampoline, usyscall_pa)
-            p.space = AddressSpace(root, usyscall_pa)
+            if self._usyscall:
+                p.space = AddressSpace(usyscall_pa=vm.create())
+            root = vm.create_user(p.thread.trapframe_pa, self._image.trampoline, p.space.usyscall_pa)
+            p.space = AddressSpace(root, p.space.usyscall_pa)
         except OutOfMemory:
             self._free_pages(p)
             raise

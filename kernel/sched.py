@@ -1,13 +1,14 @@
 """The scheduler: which thread runs, the switch to it, and how control passes between Python and the hart.
 
 The kernel code of each thread is a greenlet, and so is the scheduler's.  A thread that needs guest code
-(userret, swtch, idle) sets the hart's registers and switches to the machine loop; when the hart reaches a
-gate, `enter` goes on in the thread whose kernel stack sp points into.  So a thread gives the hart away by
-running swtch.S, which loads another thread's sp:
+(userret, swtch, idle) sets the hart's registers and calls the machine loop; when the hart reaches a gate, the
+thread goes on whose kernel stack sp points into.  So a thread gives the hart away by running swtch.S, which
+loads another thread's sp:
 
     thread A: swtch(A, B) -> loop: hart runs swtch.S ... gate `resumed`, sp in B's stack -> thread B goes on
 
-Only the loop runs a hart, and threads are only switched to from it.
+Only the loop runs a hart.  If it has more to do than to run that to its next gate, the thread switches to the
+greenlet that has called Loop.run, and `enter` goes on in the thread of the gate that comes then.
 """
 
 from collections import deque
@@ -38,8 +39,11 @@ class Scheduler:
     run_thread: Callable[[Thread], None]  # a thread from its first turn to its end,
     kerneltrap: Callable[[], None]  # and what serves a trap in `idle`: set when the kernel is put together
 
-    def __init__(self, hart: Hart, image: KernelImage, timer: Timer, hooks: Hooks) -> None:
+    def __init__(
+        self, hart: Hart, go_on: Callable[[], bool], image: KernelImage, timer: Timer, hooks: Hooks
+    ) -> None:
         self._regs: Final = hart.regs
+        self._go_on: Final = go_on  # of the machine loop
         self._image: Final = image
         self._timer: Final = timer
         self._hooks: Final = hooks
@@ -47,6 +51,7 @@ class Scheduler:
         self.current: Thread | None = None
         self.threads: Final[dict[int, greenlet]] = {}  # by page of the kernel stack
         self._loop = getcurrent()
+        self._usertrap: Final = image.usertrap
         self._gates: Final = {image.main: self._main, image.forkret: self._begin}
 
     @property
@@ -57,17 +62,21 @@ class Scheduler:
     # --- from the loop into a thread ---
 
     def enter(self, hart: Hart) -> None:
-        """The hart is at a gate: go on in its thread until that wants the hart again. Called by the loop."""
+        """The hart is at a gate: go on in its thread until the loop has something to do. Called by that."""
+        self._loop = getcurrent()
+        self.thread_at_gate().switch(self._regs[e.PC])
+
+    def thread_at_gate(self) -> greenlet:
+        """The thread of the gate at which the hart is."""
         regs = self._regs
         page = regs[SP] - 1 >> PGSHIFT
         thread = self.threads.get(page)
-        gate = regs[e.PC]
         if thread is None:
+            gate = regs[e.PC]
             begin = self._gates.get(gate)
             assert begin is not None, f"gate {gate:#x} reached on a stack without a thread, sp {regs[SP]:#x}"
-            self._loop = getcurrent()
-            thread = self.threads[page] = greenlet(begin)
-        thread.switch(gate)
+            thread = self.threads[page] = greenlet(begin, self._loop)
+        return thread
 
     def unwind(self) -> None:
         """End every thread, at power-off; none is left."""
@@ -81,9 +90,16 @@ class Scheduler:
 
     def run_hart(self, pc: int) -> int:
         """Let the hart go on at `pc`; returns the gate at which it came back to this thread."""
-        self._regs[e.PC] = pc
-        gate: int = self._loop.switch()
-        return gate
+        regs = self._regs
+        regs[e.PC] = pc
+        if not self._go_on():
+            gate: int = self._loop.switch()
+            return gate
+        gate = regs[e.PC]
+        if gate == self._usertrap:  # only the thread that goes to user mode comes back from there
+            return gate
+        thread = self.thread_at_gate()
+        return gate if thread is getcurrent() else thread.switch(gate)
 
     def call(self, function: int) -> None:
         """Call the assembly function at this address, on this thread's stack."""

@@ -258,6 +258,8 @@ class Mmap:
         Pages of a shared mapping are not copied: the child faults them in.  On OutOfMemory the child is left
         without memory, including its heap.
         """
+        if not parent.vmas:
+            return
         try:
             for vma in parent.vmas:
                 if not vma.shared:

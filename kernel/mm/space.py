@@ -15,7 +15,7 @@ from typing import Final
 
 from kernel.abi.memlayout import TRAPFRAME, USYSCALL
 from kernel.mm.pagetable import PageTable
-from kernel.mm.vma import VmaList
+from kernel.mm.vma import NOTHING_MAPPED
 
 
 class AddressSpace(PageTable):
@@ -27,7 +27,7 @@ class AddressSpace(PageTable):
         super().__init__(root)
         self.usyscall_pa: Final = usyscall_pa  # of the page at USYSCALL, where the machine has that; else 0
         self.sz = 0  # bytes of program, stack and heap
-        self.vmas = VmaList()  # what is mapped above them
+        self.vmas = NOTHING_MAPPED  # above them
         self.unmapped: tuple[tuple[int, int], ...] = ()  # the last few ranges given to munmap, for a report
 
     @property

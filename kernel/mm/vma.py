@@ -125,3 +125,6 @@ class VmaList(tuple[Vma, ...]):
     def protect(self, low: int, high: int, prot: int) -> "VmaList":
         """With the rights `prot` in [low, high)."""
         return self.remove(low, high).insert(*(part._replace(prot=prot) for part in self.parts(low, high)))
+
+
+NOTHING_MAPPED: Final = VmaList()

@@ -19,7 +19,8 @@ from orrery.machine.thread_trace import trace_lines
 from toolchain.paths import KERNEL_SOURCES
 
 PLUMBING: Final = tuple(
-    one.__code__ for one in (Scheduler.enter, Scheduler.run_hart, Scheduler.call, Trap.run)
+    one.__code__
+    for one in (Scheduler.enter, Scheduler.thread_at_gate, Scheduler.run_hart, Scheduler.call, Trap.run)
 )
 """How threads and the hart wait for each other: nothing of what the kernel does."""
 

@@ -96,7 +96,7 @@ def test_a_step_into_a_wait_goes_on_where_python_does(terminal: pexpect.spawn, e
     ask(terminal, f"tbreak kernel/sched.py:{switch}")
     assert "run_hart()" in ask(terminal, "c")
     said = [ask(terminal, "s") for _ in range(2)]
-    assert "enter()" in said[0] and "_turn()" in said[1], "functions that waited for this thread"
+    assert "enter()" in said[0] and "_take_gate()" in said[1], "functions that waited for this thread"
 
 
 def test_a_breakpoint_in_a_thread_that_waits_already(terminal: pexpect.spawn, edited: Path) -> None:

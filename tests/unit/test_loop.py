@@ -1,7 +1,7 @@
 """The machine loop: why run() returns, what it calls and when, gates, events and waiting."""
 
 import pytest
-from assembler import A0, C_JUMP_TO_ITSELF, ECALL, NOP, WFI, Code, addi, csrr
+from assembler import A0, C_JUMP_TO_ITSELF, ECALL, NOP, WFI, Code, addi, csrr, jal
 from bare import ENGINES, TEXT, Machine
 
 from emu.clock import TICKS_PER_S
@@ -115,6 +115,66 @@ def test_a_gate_is_handed_over_with_its_time_charged(stepped: bool, engine: str)
     made.loop.on_gate = on_gate
     go(made, 8 + GATE_TICKS + 4, stepped)
     assert seen == [(gate, 8 + GATE_TICKS)] and made.hart.regs[e.PC] == TEXT + 16
+
+
+class Gates:
+    """A program that comes to a gate for ever, 8 ticks after it has left it; `went_on` is for `connect`."""
+
+    def __init__(self, engine: str) -> None:
+        self.made = machine(engine, addi(A0, A0, 1), ECALL, jal(0, -8))
+        self.made.board.engine.cells[e.GATE_LOW], self.made.board.engine.cells[e.GATE_HIGH] = TEXT, TEXT + 8
+        self.loop = self.made.loop
+        self.seen: list[int] = []  # the times
+        self.entries = 0
+        self.stop_at = -1  # which of them asks for a stop
+
+    def take(self, hart: Hart) -> None:
+        self.seen.append(self.made.clock.now)
+        hart.regs[e.PC] += 4
+        if len(self.seen) == self.stop_at:
+            self.loop.ask_stop()
+
+    def went_on(self, hart: Hart) -> None:
+        self.entries += 1
+        self.take(hart)
+        while self.loop.go_on():
+            self.take(hart)
+
+    def run(self) -> list[object]:
+        """With an event, a stop that is asked for and a limit between the gates; what was seen."""
+        gate_ticks = GATE_TICKS + 8
+        self.made.board.events.at(5 * gate_ticks + 2, lambda: self.seen.append(-self.made.clock.now))
+        self.stop_at = 9  # the event is one of them
+        stops = [self.loop.run(12 * gate_ticks), self.loop.run(12 * gate_ticks + 2)]
+        return [*stops, self.made.clock.now, self.made.hart.regs[A0], *self.seen]
+
+
+@EACH
+def test_it_does_not_show_that_the_kernel_goes_on_from_a_gate(engine: str) -> None:
+    plain, going_on = Gates(engine), Gates(engine)
+    plain.loop.on_gate = plain.take
+    going_on.loop.connect(going_on.went_on)
+    assert plain.run() == going_on.run()
+    assert len(going_on.seen) == 13 and going_on.entries == 3, "and anew behind the event and the stop"
+
+
+@EACH
+def test_the_kernel_does_not_go_on_while_somebody_watches_gates_or_steps(engine: str) -> None:
+    gates = Gates(engine)
+    gates.loop.connect(gates.went_on)
+    gates.loop.on_gate = lambda hart: gates.went_on(hart)
+    gates.loop.run(4 * GATE_TICKS)
+    assert gates.entries == len(gates.seen) == 4
+    gates.loop.on_gate = gates.loop._kernel  # type: ignore[assignment]
+    gates.loop.set_spots([e.Spot(TEXT + 16, TEXT + 16, e.FETCHES)])
+    gates.loop.run(8 * GATE_TICKS)
+    assert gates.entries == len(gates.seen) == 8
+    gates.loop.set_spots([])
+    while len(gates.seen) < 12:
+        gates.loop.step()
+    assert gates.entries == 12
+    gates.loop.run(16 * GATE_TICKS)
+    assert gates.entries < len(gates.seen) == 16
 
 
 @EACH
