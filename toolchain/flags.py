@@ -15,12 +15,11 @@ LINKED = (*SOURCES, ".o")
 
 # Flags whose value may stand in a word of its own.
 VALUED = ("-D", "-U", "-I", "-include", "-isystem")
-_ONE_WORD = re.compile(
-    r"-O([0-3sgz]|fast)?|-g[\w-]*|-W(?![alp],)[\w+=,-]*|-w|-std=[\w:+]+|-pedantic(-errors)?|-ansi"
-)
-_FEATURE = re.compile(r"-f[a-z][\w-]*(=[\w,+-]*)?")
+# These are compiled when a flag is looked at: most commands have none.
+_ONE_WORD = r"-O([0-3sgz]|fast)?|-g[\w-]*|-W(?![alp],)[\w+=,-]*|-w|-std=[\w:+]+|-pedantic(-errors)?|-ansi"
+_FEATURE = r"-f[a-z][\w-]*(=[\w,+-]*)?"
 # -f flags that write files, run code on the host, or change how programs are linked and called.
-_NOT_HERE = re.compile(
+_NOT_HERE = (
     r"-f(no-)?(plugin|pass-plugin|modules?|lto|pic|PIC|pie|PIE|save|time-trace|profile|coverage|test-coverage|"
     r"sanitize|split|instrument|xray|openmp|exceptions|crash|depfile|dump|proc-stat|diagnostics-color|"
     r"file-prefix|debug-compilation|debug-prefix|macro-prefix|whole-program|stack-clash|syntax-only|working)"
@@ -54,7 +53,9 @@ class Flags:
 
 def is_flag(word: str) -> bool:
     """Whether `word` is meant for the compiler, and not an option of the command."""
-    return word.startswith(VALUED) or any(form.fullmatch(word) for form in (_ONE_WORD, _FEATURE))
+    if not word.startswith("-"):
+        return False
+    return word.startswith(VALUED) or any(re.fullmatch(form, word) for form in (_ONE_WORD, _FEATURE))
 
 
 def takes_next(word: str) -> bool:
@@ -84,7 +85,7 @@ def understand(words: Iterable[str]) -> Flags:
 
 
 def _check(word: str) -> None:
-    if _NOT_HERE.match(word):
+    if re.match(_NOT_HERE, word):
         raise BadFlag(f"{word}: makes no program for this machine; leave it out")
     if not is_flag(word):
         raise BadFlag(

@@ -12,87 +12,100 @@ orrery/machine/decode.py); nothing depends on the name of a call.
     Out...       address of what the call fills in
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from kernel.abi.param import MAXPATH
 
 
-@dataclass(frozen=True, slots=True)
 class Kind:
     """What an argument is. REGISTER is the format, for struct, of what a handler gets of its register."""
 
+    __slots__ = ()
     REGISTER: ClassVar[str] = "Q"
 
 
-@dataclass(frozen=True, slots=True)
 class Int(Kind):
     """A number: the low 32 bits, signed."""
 
+    __slots__ = ()
     REGISTER: ClassVar[str] = "i4x"
 
 
-@dataclass(frozen=True, slots=True)
 class Fd(Int):
     """A descriptor."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Flags(Int):
     """Bits that have names, in pairs (bit, name); (0, name) stands for none of them.
 
     With `lowest` the two lowest bits are a number that has a name.
     """
 
-    names: tuple[tuple[int, str], ...]
-    lowest: tuple[str, ...] = ()
+    __slots__ = ("lowest", "names")
+
+    def __init__(self, names: tuple[tuple[int, str], ...], lowest: tuple[str, ...] = ()) -> None:
+        self.names: Final = names
+        self.lowest: Final = lowest
 
 
-@dataclass(frozen=True, slots=True)
 class Word(Kind):
     """All 64 bits, unsigned."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Str(Kind):
     """A string of less than `size` bytes, which the kernel copies."""
 
-    size: int = MAXPATH
+    __slots__ = ("size",)
+
+    def __init__(self, size: int = MAXPATH) -> None:
+        self.size: Final = size
 
 
-@dataclass(frozen=True, slots=True)
 class Argv(Word):
     """Strings, as exec takes them."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Bytes(Word):
     """As many bytes as the next argument says."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Out(Word):
     """Something that is shown by its address."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class OutBytes(Out):
     """As many bytes as the call returns."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class OutInts(Out):
     """`count` C ints; `optional`: the address may be NULL."""
 
-    count: int
-    optional: bool = False
+    __slots__ = ("count", "optional")
+
+    def __init__(self, count: int, optional: bool = False) -> None:
+        self.count: Final = count
+        self.optional: Final = optional
 
 
-@dataclass(frozen=True, slots=True)
 class OutStat(Out):
     """struct stat."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class OutProcesses(Out):
     """struct psinfo, as many as the call returns, and at most as many as the next argument says."""
+
+    __slots__ = ()
