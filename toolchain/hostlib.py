@@ -1,4 +1,5 @@
-"""Shared libraries for this machine, such as the fast engine's hooks, made from one C file by zig's driver.
+"""Shared libraries for this machine, such as the fast engine's hooks, made from one C file, and the headers
+beside it, by zig's driver.
 
 Called by orrery/machine/engines.py and by tests.  A library lies in the cache twice: as an entry with a
 checksum, and as the file that a loader wants, which is made again from the entry where it differs.  zig keeps
@@ -6,6 +7,7 @@ more in a cache of its own, which may be damaged; so a build that failed is trie
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,16 +18,20 @@ from toolchain.paths import cache_dir, holds, scratch, write_atomic
 from toolchain.sources import Job, job_of
 
 # baseline: a cache in a shared home is used by machines of several kinds
+INCLUDED = re.compile(rb'^\s*#\s*include\s*"([^"\n]+)"', re.MULTILINE)
 HOST_FLAGS = ("-shared", "-fPIC", "-O2", "-mcpu=baseline", "-fno-sanitize=undefined")
 
 
 def host_library(source: Path, flags: Sequence[str] = ()) -> Path:
-    """A shared library for this machine, made from one C file; returns its path in the cache."""
+    """A shared library for this machine; returns its path in the cache.
+
+    It is made from one C file and the headers that this includes in quotes, from its own directory.
+    """
     job = job_of(source)
     arguments = (*HOST_FLAGS, *flags)
-    key = store.digest(
-        "host", zig.identity(), os.uname().sysname, os.uname().machine, *arguments, job.shown, job.content
-    )
+    host = os.uname()
+    made_from = _contents(job.path)
+    key = store.digest("host", zig.identity(), host.sysname, host.machine, *arguments, job.shown, *made_from)
     result = cache_dir() / "host" / f"{key}.so"
     known = store.get("host", key)  # a loader wants a file, so there are two
     if known is None or not holds(result, known):
@@ -34,6 +40,18 @@ def host_library(source: Path, flags: Sequence[str] = ()) -> Path:
             store.put("host", key, known)
         write_atomic(result, known)
     return result
+
+
+def _contents(source: Path) -> list[bytes]:
+    """What a library is made from: its source and each header, in the order of inclusion."""
+    contents: dict[Path, bytes] = {}
+    wanted = [source]
+    while wanted:
+        path = wanted.pop()
+        if path not in contents and path.is_file():
+            contents[path] = path.read_bytes()
+            wanted += [source.parent / name.decode() for name in reversed(INCLUDED.findall(contents[path]))]
+    return list(contents.values())
 
 
 def _host_library(job: Job, arguments: Sequence[str]) -> bytes:
