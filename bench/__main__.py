@@ -9,22 +9,34 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import breakdown, flame, memory, overgdb, profiling, report, rival, timetravel
 from bench.memory import MemoryResult
 from bench.report import Result
-from bench.rows import ROWS, USERTESTS, Measurer, Row, Start, measure_start, measure_whole
+from bench.rows import (
+    ROWS,
+    USERTESTS,
+    WORK,
+    WORK_ROWS,
+    Measurer,
+    Row,
+    Start,
+    measure_start,
+    measure_whole,
+)
 from bench.terminal import BenchError, Terminal
 from bench.timetravel import Measure
+from toolchain.image import default_image, rebuilt
 
 PARTS_KEY = "parts"
 MEMORY_KEY = "memory"
 TIME_KEY = "time"
 GDB_KEY = "gdb"
-KEYS = (*(row.key for row in ROWS), MEMORY_KEY, TIME_KEY, GDB_KEY, PARTS_KEY)
-PROFILED = {row.key: row for row in (*ROWS, USERTESTS["quick"]) if row.command}
+KEYS = (*(row.key for row in ROWS), WORK, MEMORY_KEY, TIME_KEY, GDB_KEY, PARTS_KEY)
+PROFILED = {row.key: row for row in (*ROWS, *WORK_ROWS, USERTESTS["quick"]) if row.command}
 REPEATS = 5
 HEADINGS = {TIME_KEY: "time travel; wall time", GDB_KEY: "over gdb's protocol; wall time"}
 
@@ -182,7 +194,10 @@ def _profile(options: argparse.Namespace) -> None:
     """Print where the time of one row goes, and draw it where that was asked for."""
     row = PROFILED[options.profile]
     image = _stock_image(options, "--profile usertests") if row.whole else None
-    profile = profiling.profile_row(row, image)
+    with ExitStack() as cleanup:
+        if row.program == WORK:
+            image = _work_image(cleanup)
+        profile = profiling.profile_row(row, image)
     print(f"{row.name}: {profile.summary()}")
     if options.out:
         _write(options.out, flame.svg(profile, f"{row.name}, processor time by Python stack"))
@@ -270,12 +285,27 @@ def _contests(options: argparse.Namespace, cleanup: ExitStack) -> list[Contest]:
         contests.append(Contest(rows, ours, other, repeat))
 
     if rows:
-        add(rows, [orrery, "boot"], lambda: rival.image_with_bench(options.xv6), options.repeat)
+        image = partial(_rival_image, options, "bench")
+        add(rows, [orrery, "boot"], image, options.repeat)
+    if WORK in _keys(options):
+        argv = [orrery, "boot", "--drive", str(_work_image(cleanup)), "--snapshot"]
+        add(WORK_ROWS, argv, partial(_rival_image, options, WORK), options.repeat)
     if options.usertests:
         stock = _stock_image(options, "--usertests")
         argv = [orrery, "boot", "--drive", str(stock), "--snapshot"]
         add([USERTESTS[options.usertests]], argv, stock.read_bytes, 1)
     return contests
+
+
+def _work_image(cleanup: ExitStack) -> Path:
+    """The default image with work.c on it, in a file that goes with `cleanup`."""
+    path = Path(cleanup.enter_context(TemporaryDirectory(prefix="orrery-bench-"))) / "fs.img"
+    path.write_bytes(rebuilt(default_image(), {WORK: rival.program(WORK)}))
+    return path
+
+
+def _rival_image(options: argparse.Namespace, program: str) -> bytes:
+    return rival.image_with(program, rival.tree_image(options.xv6).read_bytes())
 
 
 def _measure_rows(contests: Sequence[Contest]) -> list[Result]:
@@ -291,6 +321,8 @@ def _measure_rows(contests: Sequence[Contest]) -> list[Result]:
             result = _measure_row(row, contest.ours.measure, other, contest.repeat)
             results.append(result)
             print(report.line(result, beside), flush=True)
+    if (median := report.work_line(results)) is not None:
+        print(median)
     print(report.footer(beside), end="\n\n", flush=True)
     return results
 

@@ -21,7 +21,7 @@ from statistics import median
 from time import process_time_ns
 from typing import Any, Final, cast
 
-from bench.rival import bench_program
+from bench import rival
 from bench.terminal import BenchError
 from emu.board import Board
 from emu.board_map import virt
@@ -104,15 +104,13 @@ class _Machine:
     def __init__(self) -> None:
         hooks = cc.host_library(paths.ROOT / "emu" / "cpu" / "native" / "hooks.c")
         drive = RamDrive(bytes(mkfs.build({})))
-        self.board: Final = Board(
-            MEM_MIB, lambda ram: FastEngine(ram, hooks), virt(drive, lambda byte: None)
-        )
+        self.board: Final = Board(MEM_MIB, lambda ram: FastEngine(ram, hooks), virt(drive, lambda byte: None))
         self.kernel: Final = Kernel(
             self.board,
             image.kernel_elf(),
             Xv6,
             init_argv=(b"/bench", b"getpid", FOREVER),
-            modules={b"/bench": bench_program()},
+            modules={b"/bench": rival.program()},
         )
         self.engine: Final = self.board.engine
         self.board.loop.on_slice = self.board.loop.ask_stop

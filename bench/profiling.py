@@ -30,7 +30,7 @@ def profile_row(row: Row, image: Path | None = None, long_s: float = LONG_S) -> 
             command = row.command
             if not row.whole:
                 count = suitable_count(lambda n: _run_s(machine, row, n), row.first_count, long_s)
-                command = f"bench {row.command} {count}"
+                command = row.line(count)
             with sampler.running(base=sys._getframe()):
                 printed = machine.sh(command)
     except (BadInput, DriveError, fsimage.BadImage, MachineStopped) as error:
@@ -45,7 +45,7 @@ def profile_row(row: Row, image: Path | None = None, long_s: float = LONG_S) -> 
 def _run_s(machine: Machine, row: Row, count: int) -> float:
     """Seconds of this process's time that so many rounds take."""
     begin_s = process_time()
-    _check(row, machine.sh(f"bench {row.command} {count}"))
+    _check(row, machine.sh(row.line(count)))
     return process_time() - begin_s
 
 

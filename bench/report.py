@@ -8,7 +8,7 @@ from typing import Any
 from bench.breakdown import Breakdown
 from bench.memory import MemoryResult, Plotted
 from bench.rival import REFERENCE, REFERENCE_SOURCE
-from bench.rows import MICRO, Row
+from bench.rows import MICRO, WORK, WORK_MEDIAN_GOAL, Row
 from bench.timetravel import Measure
 
 NAME_WIDTH = 20
@@ -63,6 +63,17 @@ def line(result: Result, rival: bool) -> str:
     speedup = result.speedup
     assert speedup is not None, "a row that did not fail has values of both"
     return f"{text}{_value(row, result.rival)}{speedup:{VALUE_WIDTH}.2f}  {_verdict(result)}".rstrip()
+
+
+def work_line(results: Sequence[Result]) -> str | None:
+    """The middle of the rows that compute; None where they were not measured beside a rival."""
+    speedups = [result.speedup for result in results if result.row.program == WORK]
+    if not speedups or None in speedups:
+        return None
+    middle = median(speedup for speedup in speedups if speedup is not None)
+    verdict = "pass" if middle >= WORK_MEDIAN_GOAL else "miss"
+    text = f"{'median of these':{NAME_WIDTH}}{'':{2 * VALUE_WIDTH}}"
+    return f"{text}{middle:{VALUE_WIDTH}.2f}  {WORK_MEDIAN_GOAL:g} {verdict}"
 
 
 def footer(rival: bool) -> str:

@@ -1,7 +1,7 @@
 """The rival: a C xv6-riscv kernel in QEMU, where both are there.
 
-Takes a built tree and changes nothing in it: our bench.c goes into a copy of its image, and what is run
-whole runs on another.  Without it, there are figures that were measured elsewhere, for orientation.
+Takes a built tree and changes nothing in it: our bench.c or work.c goes into a copy of its image, and what is
+run whole runs on another.  Without it, there are figures that were measured elsewhere, for orientation.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from kernel.abi import disk, fcntl
 from toolchain import cc, fsimage, mkfs, paths
 
 QEMU = "qemu-system-riscv64"
-BENCH_SOURCE = paths.ROOT / "user" / "tests" / "bench.c"
+SOURCES = {"bench": paths.ROOT / "user" / "tests" / "bench.c", "work": paths.ROOT / "bench" / "work.c"}
 
 REFERENCE_SOURCE = "docs/performance.md"
 REFERENCE = {
@@ -90,14 +90,14 @@ def _built(path: Path) -> Path:
     return path
 
 
-def bench_program() -> bytes:
-    """bench.c as an ELF that runs on any xv6."""
-    return cc.compile_user([BENCH_SOURCE], debug=False)
+def program(name: str = "bench") -> bytes:
+    """bench.c or work.c as an ELF that runs on any xv6."""
+    return cc.compile_user([SOURCES[name]], debug=False)
 
 
-def image_with_bench(tree: Path) -> bytes:
-    """The image of `tree`, with our bench.c in it."""
-    return add_program(tree_image(tree).read_bytes(), "bench", bench_program())
+def image_with(name: str, image: bytes) -> bytes:
+    """The image with our program of this name in it."""
+    return add_program(image, name, program(name))
 
 
 def add_program(image: bytes, name: str, program: bytes) -> bytes:

@@ -1,9 +1,9 @@
 """The rows: what is measured on a machine, in which unit, and what the goal is.
 
-Most run user/tests/bench.c on the machine, which does a thing N times.  Each is run with two counts, and
-what one more round takes is the difference of the times over that of the counts: typing, fork, exec and
-exit cost the same in both and drop out.  The start, and a program of a stock image (`whole`), are timed
-from begin to end.
+Most run user/tests/bench.c on the machine, which does a thing N times, or bench/work.c, which computes.  Each
+is run with two counts, and what one more round takes is the difference of the times over that of the counts:
+typing, fork, exec and exit cost the same in both and drop out.  The start, and a program of a stock image
+(`whole`), are timed from begin to end.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Start = Callable[[], Terminal]
 class Row:
     """One line of the table.
 
-    `command` is what bench.c calls it ('': the start); `first_count` is a count that takes a moment only.
+    `command` is what `program` calls it ('': the start); `first_count` is a count that takes a moment only.
     A value is seconds for a round divided by `scale`, or, where `rate`, rounds times `scale` a second.
     Where `whole`, `command` is a line for the shell, and one round is all of it.
     """
@@ -41,6 +41,7 @@ class Row:
     rate: bool = False
     first_count: int = 0
     whole: bool = False
+    program: str = "bench"
 
     @property
     def key(self) -> str:
@@ -50,7 +51,11 @@ class Row:
     @property
     def success(self) -> str:
         """What the machine prints if all went well."""
-        return "ALL TESTS PASSED" if self.whole else f"bench: {self.command} "
+        return "ALL TESTS PASSED" if self.whole else f"{self.program}: {self.command} "
+
+    def line(self, count: int) -> str:
+        """What is typed for so many rounds."""
+        return f"{self.program} {self.command} {count}"
 
     def value(self, round_s: float) -> float:
         """What is printed for a round that takes so many seconds."""
@@ -62,6 +67,7 @@ class Row:
 
 
 START_KEY = "start"
+MILLI = 1e-3
 MICRO = 1e-6
 MEGA = 1e6
 CHUNK_BYTES = 4096  # bench.c's
@@ -70,7 +76,7 @@ FILE_MEGA = FILE_CHUNKS * CHUNK_BYTES / MEGA
 
 ROWS = (
     Row("start to prompt", "s", "", 1.0),
-    Row("getpid", "us", "getpid", 5.0, MICRO, first_count=2000),
+    Row("getpid", "us", "getpid", 6.0, MICRO, first_count=2000),
     Row("fork+exit+wait", "us", "fork", 3.0, MICRO, first_count=40),
     Row("fork+exec+wait", "us", "exec", 3.0, MICRO, first_count=20),
     Row("pipe 4 KiB", "MB/s", "pipe", 3.0, CHUNK_BYTES / MEGA, True, first_count=20),
@@ -78,10 +84,18 @@ ROWS = (
     Row("create+write 100 KB", "MB/s", "create", 3.0, FILE_MEGA, True, first_count=1),
     Row("read 100 KB", "MB/s", "readfile", 3.0, FILE_MEGA, True, first_count=2),
     Row("sbrk+touch+free", "us", "sbrk", 3.0, MICRO, first_count=1000),
-    Row("ALU loop, 16", "MIPS", "alu16", 0.6, 16 / MEGA, True, first_count=1_000_000),
-    Row("ALU loop, 2", "MIPS", "alu2", None, 2 / MEGA, True, first_count=4_000_000),
-    Row("load/store loop", "MIPS", "loadstore", 0.6, 10 / MEGA, True, first_count=1_000_000),
+    Row("ALU loop, 16", "MIPS", "alu16", 0.9, 16 / MEGA, True, first_count=1_000_000),
+    Row("ALU loop, 2", "MIPS", "alu2", 0.5, 2 / MEGA, True, first_count=4_000_000),
+    Row("load/store loop", "MIPS", "loadstore", 0.9, 10 / MEGA, True, first_count=1_000_000),
 )
+
+WORK = "work"
+WORK_ROWS = tuple(
+    Row(name, "ms", name, 0.85, MILLI, first_count=1, program=WORK)
+    for name in ("crc", "quicksort", "sieve", "interpreter", "tree", "strings", "matrix")
+)
+"""Those of bench/work.c."""
+WORK_MEDIAN_GOAL = 1.0
 
 USERTESTS = {
     "quick": Row("usertests -q", "s", "usertests -q", 2.0, whole=True),
@@ -118,7 +132,7 @@ def suitable_count(run_s: Callable[[int], float], first: int, long_s: float = LO
 
 
 class Measurer:
-    """Runs rows of bench.c on one machine that stays up; remembers the count that suits each row.
+    """Runs rows of one program on one machine that stays up; remembers the count that suits each row.
 
     Between measurements the machine is held, so that it is not in the way of the other one.
     """
@@ -146,9 +160,9 @@ class Measurer:
         """Seconds from typing the command to its last line."""
         terminal = self._terminal
         begin = perf_counter()
-        terminal.type(f"bench {row.command} {count}\n")
-        done = f"bench: {row.command} {count} done".encode()
-        failure = rb"panic: |bench: [a-z ]*failed|usage: bench|exec bench failed"
+        terminal.type(f"{row.line(count)}\n")
+        done = f"{row.success}{count} done".encode()
+        failure = rb"panic: |bench: [a-z ]*failed|usage: |exec [a-z]+ failed"
         end = terminal.expect(done, RUN_TIMEOUT_S, failure)
         terminal.expect(PROMPT, RUN_TIMEOUT_S)
         return end - begin
