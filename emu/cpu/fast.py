@@ -1,9 +1,7 @@
 """The fast engine: one known build of Unicorn, its internals, and native hooks.
 
 Made by orrery/machine/engines.py for each machine, where the platform allows; EngineUnavailable says why not.
-The offsets below were read off the library with the build id given here and mean nothing for another one,
-so the library is checked for that, and the offsets are proved each time an engine is made: by writing through
-the public interface and reading through the private one, and by finding known pointers where they belong.
+What it needs to know of the library's insides, and the proofs of that, are in emu/cpu/layout.py.
 """
 
 import ctypes
@@ -12,52 +10,46 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from emu.cpu import accesses, layout
 from emu.cpu import engine as e
-from emu.cpu.accesses import LOADS, STORES, Accesses
+from emu.cpu.accesses import LOADS, STORES
 from emu.cpu.csr import MEPC, SEPC, TAKEN
-from emu.cpu.library import library, make_uc, riscv_const, unicorn
+from emu.cpu.layout import EngineUnavailable
+from emu.cpu.library import library, make_uc, unicorn
 from emu.ram import PAGE_SIZE, Ram
 
-VERSION: Final = "2.1.4"
-# The linker's hash of all that it put into the library, and the size of the file: hashing its 24 MB anew
-# would be a quarter of a start.
-BUILD_ID: Final = bytes.fromhex("44285d3e80527122e9e361928189385906ec813e")  # Linux x86-64 wheel
-LIBRARY_BYTES: Final = 24_507_432
-NOTES_BYTES: Final = 4096  # from the start of the file; the build id is among the notes there
-# Where the library keeps things, in bytes: uc_engine.cpu and no_exit_request; within the CPUState behind
-# that, its cflags_next_tb, exception_index and CPURISCVState.
-CPU_IN_ENGINE: Final = 440
-NO_EXIT_REQUEST_IN_ENGINE: Final = 2034
-NEXT_BLOCK_FLAGS_IN_CPU: Final = 24
-HART_IN_CPU: Final = 33136  # a pointer that the library does not use
-EXCEPTION_IN_CPU: Final = 33184
-ENGINE_IN_CPU: Final = 33192
-ENV_IN_CPU: Final = 36112
-
-# Calls within the library that native/hooks.c takes over: the function, where its address stands in the
-# library's table of calls, and ours.
+# Calls within the library that native/hooks.c takes over: the function, and ours.
 REDIRECTED: Final = (
-    ("tlb_protect_code", 0x14C3848, "on_first_block"),
-    ("tlb_unprotect_code", 0x14C1188, "on_last_block"),
-    ("tb_invalidate_phys_page_fast", 0x14BE498, "on_store"),
-    ("tlb_set_dirty", 0x14CA908, "on_set_dirty"),
-    ("cpu_watchpoint_address_matches", 0x14C60D0, "on_page"),
-    ("cpu_check_watchpoint", 0x14C5D20, "on_access"),
-    ("cpu_lduw_code", 0x14C0AE8, "on_fetch"),
+    ("tlb_protect_code", "on_first_block"),
+    ("tlb_unprotect_code", "on_last_block"),
+    ("tb_invalidate_phys_page_fast", "on_store"),
+    ("tlb_set_dirty", "on_set_dirty"),
+    ("cpu_watchpoint_address_matches", "on_page"),
+    ("cpu_check_watchpoint", "on_access"),
+    ("cpu_lduw_code", "on_fetch"),
+    ("riscv_csrrw", "on_csr"),
+    ("tlb_set_page", "on_fill"),
+    ("tlb_flush_by_mmuidx", "on_flush"),
+    ("tcg_gen_callN", "on_emit_call"),
+    ("tcg_gen_code", "on_generate"),
 )
-# The TLB of each mode: the size of its entries as a mask, and where they are.
-TLBS_BEFORE_STATE: Final = 80
-MODES: Final = 4
-TLB_MASK_AT_START: Final = 255 << 6
-ORIGIN_SYMBOL: Final = "tlb_protect_code"
-ORIGIN_OFFSET: Final = 0xF3F530  # of that function from the start of the library
-
-ENV_WORDS: Final = 160
-NONE_32: Final = (1 << 32) - 1  # both of the 32-bit words above, when there is none
-
-
-class EngineUnavailable(Exception):
-    """The fast engine cannot be had here; the text says why."""
+# What native/hooks.c calls of the library: the field of struct calls, and the function.
+CALLED: Final = (
+    ("drop_blocks", "tb_invalidate_phys_page_fast"),
+    ("set_dirty", "tlb_set_dirty"),
+    ("reset_dirty", "tlb_reset_dirty"),
+    ("fetch_half", "cpu_lduw_code"),
+    ("exit_if_asked", "helper_check_exit_request"),
+    ("access_csr", "riscv_csrrw"),
+    ("emit_call", "tcg_gen_callN"),
+    ("emit_1", "tcg_gen_op1"),
+    ("emit_3", "tcg_gen_op3"),
+    ("constant", "tcg_const_i64"),
+    ("fill_tlb", "tlb_set_page"),
+    ("flush_tlb", "tlb_flush_by_mmuidx"),
+    ("generate", "tcg_gen_code"),
+)
+PROOF: Final = 0x1050_0073  # wfi: an instruction that ends a run
 
 
 class _Native(ctypes.Structure):
@@ -65,7 +57,6 @@ class _Native(ctypes.Structure):
 
     _fields_ = [
         ("cells", ctypes.c_int64 * e.CELLS),
-        ("block", ctypes.c_uint64),
         ("regs", ctypes.c_void_p),
         ("next_block_size_max", ctypes.c_void_p),
         ("no_exit_request", ctypes.c_void_p),
@@ -83,6 +74,11 @@ class _Native(ctypes.Structure):
         ("spot_count", ctypes.c_uint64),
         ("leave_block", ctypes.c_void_p),
         ("second_half", ctypes.c_uint64),
+        ("last_half", ctypes.c_uint64),
+        ("held", ctypes.c_int64),
+        ("stores_leave", ctypes.c_uint64),
+        ("tlb_fills", ctypes.c_uint64 * layout.MODES),
+        ("tlb_flushes", ctypes.c_uint64 * layout.MODES),
     ]
 
 
@@ -98,7 +94,7 @@ class _LibraryCalls(ctypes.Structure):
     _fields_ = [
         ("load", ctypes.c_void_p * 4),
         ("store", ctypes.c_void_p * 4),
-        *((name, ctypes.c_void_p) for name in ("drop_blocks", "set_dirty", "reset_dirty", "fetch_half")),
+        *((field, ctypes.c_void_p) for field, _ in CALLED),
     ]
 
 
@@ -108,17 +104,6 @@ class _CsrOperations(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("predicate", "read", "write", "read_modify_write")]
 
 
-def check_library() -> None:
-    """Raise EngineUnavailable unless the loaded Unicorn is the build whose internals are known."""
-    if unicorn.__version__ != VERSION:
-        raise EngineUnavailable(f"unicorn {unicorn.__version__} is not {VERSION}")
-    path = Path(library()._name)
-    with path.open("rb") as file:
-        notes = file.read(NOTES_BYTES)
-    if BUILD_ID not in notes or path.stat().st_size != LIBRARY_BYTES:
-        raise EngineUnavailable(f"the library {path.name} is not the build whose insides are known")
-
-
 class FastEngine:
     """Engine over the internals of the library; see emu.cpu.engine.Engine."""
 
@@ -126,18 +111,19 @@ class FastEngine:
 
     def __init__(self, ram: Ram, hooks: Path) -> None:
         """`hooks` is native/hooks.c as a shared library.  Raises EngineUnavailable."""
-        check_library()
+        layout.check_library()
         self._lib: Any = library()
         self._ram = ram
         self._uc = make_uc(ram)
         # Keep addresses as ctypes objects: converting them at each call would cost more than it does.
         self._handle = ctypes.c_void_p(self._uc._uch.value)
-        cpu = ctypes.c_uint64.from_address(self._uc._uch.value + CPU_IN_ENGINE).value
+        cpu = ctypes.c_uint64.from_address(self._uc._uch.value + layout.CPU_IN_ENGINE).value
         self._cpu = ctypes.c_void_p(cpu)
-        self._env = (ctypes.c_uint64 * ENV_WORDS).from_address(cpu + ENV_IN_CPU)
+        self._env = (ctypes.c_uint64 * layout.ENV_WORDS).from_address(cpu + layout.ENV_IN_CPU)
         self.regs: e.Words = memoryview(self._env).cast("B").cast("Q")
-        self._prove_registers()
-        self._prove_cpu(cpu)
+        layout.prove_registers(self._uc, self.regs)
+        layout.prove_cpu(self._uc._uch.value, cpu)
+        layout.prove_translator(self._uc._uch.value)
         self._hooks = ctypes.PyDLL(str(hooks))  # giving up the interpreter's lock would cost 0.1 us a call
         self._code_pages = (ctypes.c_uint8 * (ram.size // PAGE_SIZE))()
         self._native = self._make_native(cpu)
@@ -146,12 +132,13 @@ class FastEngine:
         self._break_hooks: list[ctypes.c_size_t] = []
         self._spots = (_Spot * 0)()
         self._redirect_calls()
-        ctypes.c_uint64.from_address(cpu + HART_IN_CPU).value = ctypes.addressof(self._native)
+        ctypes.c_uint64.from_address(cpu + layout.HART_IN_CPU).value = ctypes.addressof(self._native)
         self._take_csrs()
         # A method would cost a Python call on the hottest path.
         self.run: Callable[[], int] = partial(self._hooks.enter, ctypes.byref(self._native))
         self._tlb_flush = self._private("tlb_flush")
         self._invalidate = self._private("tb_invalidate_phys_range")
+        self._prove_clock()
 
     def _private(self, name: str) -> Any:
         try:
@@ -159,53 +146,12 @@ class FastEngine:
         except AttributeError:
             raise EngineUnavailable(f"the library does not export {name}") from None
 
-    def _prove_registers(self) -> None:
-        """Check that what the public interface writes is found at the offsets that we use."""
-        probes = {
-            e.X + 10: riscv_const.UC_RISCV_REG_A0,
-            e.X + 31: riscv_const.UC_RISCV_REG_X31,
-            e.F + 7: riscv_const.UC_RISCV_REG_F7,
-            e.PC: riscv_const.UC_RISCV_REG_PC,
-            e.STVEC: riscv_const.UC_RISCV_REG_STVEC,
-            e.SEPC: riscv_const.UC_RISCV_REG_SEPC,
-            e.SCAUSE: riscv_const.UC_RISCV_REG_SCAUSE,
-            e.STVAL: riscv_const.UC_RISCV_REG_STVAL,
-            e.MTVEC: riscv_const.UC_RISCV_REG_MTVEC,
-            e.MEPC: riscv_const.UC_RISCV_REG_MEPC,
-            e.SSCRATCH: riscv_const.UC_RISCV_REG_SSCRATCH,
-        }
-        for index, register in probes.items():
-            magic = 0x5EED_0000_0000_0000 + index * 0x1_0001_0004
-            self._uc.reg_write(register, magic)
-            if self.regs[index] != magic:
-                raise EngineUnavailable(f"the hart's state is not laid out as expected (word {index})")
-            self.regs[index] = 0
-            if self._uc.reg_read(register) != 0:
-                raise EngineUnavailable(f"the hart's state does not follow word {index}")
-        if self.regs[e.PRIV] != 3:
-            raise EngineUnavailable("the hart does not start in M-mode")
-
-    def _prove_cpu(self, cpu: int) -> None:
-        """Check the words of the CPU's object that the native hooks use."""
-        for offset in (NEXT_BLOCK_FLAGS_IN_CPU, EXCEPTION_IN_CPU):
-            if ctypes.c_uint32.from_address(cpu + offset).value != NONE_32:
-                raise EngineUnavailable(f"the CPU's object is not laid out as expected (byte {offset})")
-        back = ctypes.c_uint64.from_address(cpu + ENGINE_IN_CPU).value
-        if back != self._uc._uch.value or ctypes.c_uint64.from_address(cpu + HART_IN_CPU).value:
-            raise EngineUnavailable("the CPU's object is not laid out as expected")
-        for mode in range(MODES):
-            tlb = cpu + ENV_IN_CPU - TLBS_BEFORE_STATE + 16 * mode
-            if ctypes.c_uint64.from_address(tlb).value != TLB_MASK_AT_START:
-                raise EngineUnavailable(f"the TLB of mode {mode} is not laid out as expected")
-        if ctypes.c_uint8.from_address(self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE).value != 0:
-            raise EngineUnavailable("the engine's object is not laid out as expected")
-
     def _make_native(self, cpu: int) -> _Native:
         return _Native(
-            regs=cpu + ENV_IN_CPU,
-            next_block_size_max=cpu + NEXT_BLOCK_FLAGS_IN_CPU,
-            no_exit_request=self._uc._uch.value + NO_EXIT_REQUEST_IN_ENGINE,
-            cause_now=cpu + EXCEPTION_IN_CPU,
+            regs=cpu + layout.ENV_IN_CPU,
+            next_block_size_max=cpu + layout.NEXT_BLOCK_FLAGS_IN_CPU,
+            no_exit_request=self._uc._uch.value + layout.NO_EXIT_REQUEST_IN_ENGINE,
+            cause_now=cpu + layout.EXCEPTION_IN_CPU,
             engine=self._handle.value,
             cpu=cpu,
             do_interrupt=_address(self._private("riscv_cpu_do_interrupt")),
@@ -218,7 +164,7 @@ class FastEngine:
         )
 
     def _install_hooks(self) -> None:
-        for kind, name in ((unicorn.UC_HOOK_BLOCK, "on_block"), (unicorn.UC_HOOK_INTR, "on_trap")):
+        for kind, name in ((unicorn.UC_HOOK_BLOCK, "block_hook"), (unicorn.UC_HOOK_INTR, "on_trap")):
             self._add_hook(kind, name, 1, 0)  # begin > end: everywhere
 
     def _add_hook(self, kind: int, name: str, begin: int, end: int) -> ctypes.c_size_t:
@@ -245,26 +191,54 @@ class FastEngine:
         calls = _LibraryCalls(
             load=(ctypes.c_void_p * 4)(*(_address(self._private(name)) for name in LOADS)),
             store=(ctypes.c_void_p * 4)(*(_address(self._private(name)) for name in STORES)),
-            drop_blocks=_address(self._private("tb_invalidate_phys_page_fast")),
-            set_dirty=_address(self._private("tlb_set_dirty")),
-            reset_dirty=_address(self._private("tlb_reset_dirty")),
-            fetch_half=_address(self._private("cpu_lduw_code")),
+            **{field: _address(self._private(name)) for field, name in CALLED},
         )
         self._hooks.set_library_calls(ctypes.byref(calls))
-        origin = _address(self._private(ORIGIN_SYMBOL)) - ORIGIN_OFFSET
-        for name, offset, hook in REDIRECTED:
-            slot = ctypes.c_uint64.from_address(origin + offset)
+        for name, hook in REDIRECTED:
+            slot = ctypes.c_uint64.from_address(self._slot(name, constant=False))
             ours = _address(getattr(self._hooks, hook))
             if slot.value not in (_address(self._private(name)), ours):
                 raise EngineUnavailable(f"the library's table of calls is not laid out as expected ({name})")
             slot.value = ours
-        self._accesses = Accesses(
-            origin,
-            lambda name: _address(self._private(name)),
-            lambda name: _address(getattr(self._hooks, name)),
+        names = [(LOADS, "on_load"), (STORES, "on_store")]
+        self._native.stores_leave = accesses.take(
+            [
+                (self._slot(name, constant=True), _address(getattr(self._hooks, f"{hook}_{size}")))
+                for functions, hook in names
+                for size, name in enumerate(functions)  # of 1, 2, 4 and 8 bytes
+            ]
         )
-        if not self._accesses.are_known:
-            raise EngineUnavailable("the library's tables of accesses are not laid out as expected")
+
+    def _slot(self, name: str, *, constant: bool) -> int:
+        """Where the library holds the address of a function of its own; see native/slots.h."""
+        slot_of = self._hooks.slot_of
+        slot_of.restype = ctypes.c_uint64
+        slot = int(slot_of(ctypes.c_void_p(self._lib._handle), f"{name}_riscv64".encode(), constant))
+        if not slot:
+            raise EngineUnavailable(f"the library has no place of its own for {name}")
+        return slot
+
+    def _prove_clock(self) -> None:
+        """Run one instruction, to see that the code that is made of it pays for it; leave all as it was.
+
+        Once that has been seen, native/clock.h takes code of another shape for a broken invariant.
+        """
+        pc, word = self.regs[e.PC], bytes(self._ram.bytes[:4])
+        self._ram.bytes[:4] = PROOF.to_bytes(4, "little")
+        self.regs[e.PC] = self._ram.base
+        self.cells[e.DEADLINE] = PAGE_SIZE  # more than a block has
+        error = self.run()
+        paid, block = self.cells[e.NOW], self.cells[e.BLOCK_END] - self._ram.base
+        has_run = error == e.OK and self.regs[e.PC] == self._ram.base + len(word)
+        self._ram.bytes[:4] = word
+        self.drop_code(self._ram.base, self._ram.base + PAGE_SIZE)
+        self.flush_tlb()
+        self.regs[e.PC] = pc
+        for cell in range(e.CELLS):
+            self.cells[cell] = 0
+        if not has_run or paid != block or paid < len(word):
+            raise EngineUnavailable("the library does not translate as expected")
+        self._hooks.clock_is_proven()
 
     def _take_csrs(self) -> None:
         """Make the library not know the CSRs that the board does itself, and write xepc as it should.
@@ -299,7 +273,6 @@ class FastEngine:
         self._spots = (_Spot * len(spots))(*(_Spot(s.low, s.high, s.kinds, s.satp) for s in spots))
         self._native.spots = ctypes.addressof(self._spots)
         self._native.spot_count = len(spots)
-        self._accesses.switch(watching=any(spot.kinds & (e.LOADS | e.STORES) for spot in spots))
         self.drop_code(self._ram.base, self._ram.end)  # a hook is only seen when code is translated
         self.flush_tlb()
 

@@ -50,7 +50,7 @@ def _public(ram: Ram) -> Engine:
 
 def _unavailable() -> tuple[type[Exception], ...]:
     """What making the fast engine raises where it cannot be had."""
-    from emu.cpu.fast import EngineUnavailable
+    from emu.cpu.layout import EngineUnavailable
     from toolchain.cc import CompileError
 
     return (EngineUnavailable, CompileError, OSError)

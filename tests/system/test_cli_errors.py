@@ -293,9 +293,9 @@ def test_a_drive_in_use_is_refused(drive: Path, tmp_path: Path) -> None:
 def test_without_the_fast_engine_there_is_one_warning(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emu.cpu import fast
+    from emu.cpu import layout
 
-    monkeypatch.setattr(fast, "VERSION", "0.0.0")
+    monkeypatch.setattr(layout, "VERSION", "0.0.0")
     with open("/dev/null") as null:
         monkeypatch.setattr(sys, "stdin", null)
         assert command_line.main(["boot", "-c", "echo up"]) == 0

@@ -2,6 +2,8 @@
 run itself is the same as without.
 """
 
+import ctypes
+
 import pytest
 from assembler import A0, A1, C_JUMP_TO_ITSELF, C_NOP, LR, NOP, SC, Code, addi, atomic, ld, sd
 from bare import ALIAS, CODE, DATA, DEVICES, ENGINES, ISLAND, PAGE_SIZE, TEXT, Island
@@ -12,6 +14,7 @@ from random_programs import HOT_PROGRAMS, PROGRAMS, Fragment, Program
 from test_engine_slicing import BOUNDED, END, run
 
 from emu.cpu import engine as e
+from emu.cpu.accesses import LOADS, STORES
 from emu.cpu.core import Hit
 from emu.cpu.engine import Spot
 from emu.cpu.exits import TrapLoop
@@ -148,23 +151,32 @@ def test_a_breakpoint_stops_before_and_a_watchpoint_behind(engine: str) -> None:
 
 
 @pytest.mark.parametrize("can_write", [True, False])
-def test_the_library_gets_its_tables_back_and_may_keep_them(
-    can_write: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine = counting("fast")
-    assert isinstance(machine.board.engine, FastEngine)
-    accesses = machine.board.engine._accesses
-    machine.loop.set_spots([])  # another machine of this process may have watched last
-    theirs = accesses.held()
+def test_the_library_may_keep_its_tables(can_write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = counting("fast").board.engine
+    assert isinstance(engine, FastEngine)
+    names = [(name, f"on_{kind}") for kind, names in (("load", LOADS), ("store", STORES)) for name in names]
+    places = [ctypes.c_uint64.from_address(engine._slot(name, constant=True)) for name, _ in names]
+    for place, (name, _) in zip(places, names, strict=True):
+        place.value = ctypes.cast(engine._private(name), ctypes.c_void_p).value or 0
+    theirs = [place.value for place in places]
     if not can_write:
         monkeypatch.setattr("emu.cpu.accesses._can_write", lambda at: False)
+    machine = counting("fast")
+    assert ([place.value for place in places] == theirs) is not can_write
+    assert isinstance(machine.board.engine, FastEngine)
+    assert machine.board.engine._native.stores_leave == can_write
     machine.loop.set_spots([Spot(DATA + 7, DATA + 8, e.STORES), Spot(DATA + 64, DATA + 72, e.LOADS)])
-    assert (accesses.held() == theirs) is not can_write
     assert machine.loop.run(100) is Stop.WATCH and machine.loop.hit == Hit(TEXT + 4, DATA, 8, e.STORES)
     assert machine.loop.run(100) is Stop.LIMIT and machine.hart.regs[A0] == 1
+    machines = counting("fast"), counting("public")
+    for machine in machines:
+        machine.hart.regs[A1] = DEVICES
+        assert machine.loop.run(100) is Stop.LIMIT
+    states = [[m.clock.now, *(m.hart.regs[i] for i in e.DIGESTED)] for m in machines]
+    assert states[0] == states[1]
     monkeypatch.undo()
-    machine.loop.set_spots([])
-    assert accesses.held() == theirs
+    counting("fast")
+    assert theirs != [place.value for place in places]
 
 
 @EACH

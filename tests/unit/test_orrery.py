@@ -208,10 +208,10 @@ def test_every_machine_option_of_the_parser_is_known_to_the_splitter() -> None:
 
 
 def test_doctor_names_what_is_wrong_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    from emu.cpu import fast
+    from emu.cpu import layout
 
     monkeypatch.setattr(doctor, "PYTHON_MIN", (99, 0))
-    monkeypatch.setattr(fast, "VERSION", "0.0.0")
+    monkeypatch.setattr(layout, "VERSION", "0.0.0")
     monkeypatch.setattr("platform.system", lambda: "Plan9")
     lines: list[str] = []
     assert doctor.main(lines.append) == 1
