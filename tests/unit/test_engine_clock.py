@@ -81,6 +81,15 @@ def test_an_interrupt_that_waits_is_taken_where_the_guest_allows_it(engine: str,
     assert hart.regs[e.MCAUSE] == ((1 << 63) + S_SOFT if is_enabled else 0)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_step_is_one_instruction_however_far_the_deadline(engine: str) -> None:
+    machine = shortest_loop(engine)
+    machine.hart.regs[A0] = 5
+    machine.hart.cells[e.DEADLINE] = (1 << 63) - 1
+    assert machine.board.engine.step(2) == e.OK
+    assert machine.hart.regs[e.PC] == TEXT + 2 and machine.hart.cells[e.NOW] == 2
+
+
 def test_machines_in_one_process_keep_their_own_time() -> None:
     alone = {}
     for count in (1000, 777, 5):

@@ -66,9 +66,11 @@ static int is_pending(const struct hart *h)
     return (h->regs[MIP] & h->regs[MIE]) != 0;
 }
 
-/* The engine is about to run. */
+/* The engine is about to run.  A deadline that lies further off than can be held comes sooner. */
 static void start_clock(struct hart *h)
 {
+    if (h->deadline - h->now >= HELD)
+        h->deadline = h->now + HELD - 1;
     *left(h) = h->deadline - h->now;
     *end(h) = (uint32_t)h->regs[PC];
     h->held = 0;
