@@ -69,7 +69,7 @@ class Timer:
             self._alarms.remove(alarm)
 
     def _first(self) -> int:
-        return min((alarm.time for alarm in self._alarms), default=NEVER)
+        return min(alarm.time for alarm in self._alarms) if self._alarms else NEVER
 
     # --- the hart's timer ---
 

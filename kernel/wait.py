@@ -163,7 +163,9 @@ class Waits:
 
     def myproc(self) -> Any:
         """The process for which the hart works."""
-        return self.mythread().process
+        thread = self._sched.current
+        assert thread is not None, "no thread is running"
+        return thread.process
 
     def wait(self, *queues: WaitQueue, until: int | None = None) -> Cause:
         """Wait until one of `queues` is notified, until this time, or until the thread is interrupted."""

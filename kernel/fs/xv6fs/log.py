@@ -115,9 +115,10 @@ class Log:
 
     def claim(self, blocks: int) -> int:
         """Ask for room to write `blocks` more; gives how many the running operation may write in any case."""
-        room = self.room[self._threads.myproc()]
-        room += max(0, min(blocks - room, self.spare))
-        self.room[self._threads.myproc()] = room
+        p = self._threads.myproc()
+        room = self.room[p]
+        if blocks > room:
+            room = self.room[p] = room + max(0, min(blocks - room, self.spare))
         return room
 
     def write(self, buf: Buf) -> None:
