@@ -40,10 +40,13 @@ class Dispatcher:
         try:
             if watched:
                 self._enter(thread, entry.call)
-            args = entry.registers.unpack_from(tf, AT_A0) if entry.kinds else ()
-            if entry.strings:
-                args = self._with_strings(thread, entry, args)
-            result = entry.handler(self._k, p, *args)
+            if entry.kinds:
+                args = entry.registers.unpack_from(tf, AT_A0)
+                if entry.strings:
+                    args = self._with_strings(thread, entry, args)
+                result = entry.handler(self._k, p, *args)
+            else:
+                result = entry.handler(self._k, p)
         except SyscallError as failure:
             error, result = failure, p.personality.error(failure)
         tf[TF_A0] = result & MASK64
