@@ -54,11 +54,11 @@ class Interpreter:
         said = self._line(line)
         while (reached := debugger.reached) is not None and reached.commands:
             debugger.reached = None
-            if self.on_text is not None:
-                self.on_text(said)
-                said = ""
             here = debugger.target.moment
             for one in reached.commands:
+                if self.on_text is not None:  # before it runs the machine, whose output is shown meanwhile
+                    self.on_text(said)
+                    said = ""
                 said += self._line(one) if one != execution.SILENT else ""
                 if debugger.reached is not None or debugger.target.moment != here:
                     break  # the machine has gone on
