@@ -1,14 +1,15 @@
 """What going back in time takes, and what it costs to be able to.
 
 A program of some billion instructions, which computes, forks and writes, is run to its end on a timeline;
-then it is gone back in from several depths.  All in wall time, on the timeline's own processes.  The goals
-are those of the debugger's issue; beside them stands what QEMU 7.2 takes for a step back through its gdb
-server.
+then it is gone back in from several depths.  Other machines run on and on, one with one process and one with
+several, and are stopped at random times: what counts there is the first step back, and the first search.
+All in wall time, on the timeline's own processes.  The goals are those of the debugger's issue; beside them
+stands what QEMU 7.2 takes for a step back through its gdb server.
 """
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,9 @@ from bench.terminal import BenchError
 from kernel.abi import elf
 from orrery import Machine
 from orrery.timetravel.place import Place
+from orrery.timetravel.spacing import SPACING_S
 from orrery.timetravel.target import Target
 from orrery.timetravel.timeline import Timeline
-from orrery.timetravel.timeline_execution import SPACING_S
 from toolchain import cc, fsimage, image
 
 ROUNDS: Final = 150  # of some 7 million instructions
@@ -46,12 +47,60 @@ int main(void)
     return 0;
 }
 """
+SEVERAL: Final = """
+#include "kernel/types.h"
+#include "user/user.h"
+volatile int a[1000];
+volatile int last __attribute__((aligned(4096)));
+static void compute(int n)
+{
+    for (int k = 0; k < n; k++)
+        for (int i = 0; i < 1000; i++)
+            a[i] += i ^ k;
+}
+int main(void)
+{
+    char *argv[] = {"echo", 0};
+    int there[2], back[2];
+    char c = 0;
+    pipe(there);
+    pipe(back);
+    if (fork() == 0)
+        while (read(there[0], &c, 1) == 1 && write(back[1], &c, 1) == 1)
+            compute(20);
+    if (fork() == 0)
+        for (;; sleep(1))
+            compute(3000);
+    if (fork() == 0)
+        for (;;)
+            compute(1000);
+    for (int r = 0;; r++) {
+        write(there[1], &c, 1);
+        read(back[0], &c, 1);
+        compute(100);
+        last = r;
+        if (r % 8 == 0) {
+            if (fork() == 0) {
+                close(1);
+                exec("echo", argv);
+                exit(1);
+            }
+            wait(0);
+        }
+    }
+}
+"""
 PID: Final = 2  # of the program: init is 1
 DEPTHS: Final = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)  # instructions
 STEPS: Final = 60  # back, at each depth
+RUNS: Final = 100  # at each depth, each with a first step back from where it is stopped
+RUN_TICKS: Final = (50_000_000, 500_000_000)  # how far each goes, at least and at most
+ONE: Final = "one process"
+ENDLESS: Final = 1_000_000  # rounds
 STEPS_FORWARD: Final = 3000
 MILLI: Final = 1e-3
 REPEATS: Final = 4
+TICKS_PER_INSTRUCTION: Final = 3  # bytes, as some are compressed
 PART_TICKS: Final = 200_000_000
 NEVER_S: Final = 1e9
 STORES: Final = """
@@ -85,6 +134,8 @@ def measure() -> Iterator[Measure]:
     options = _options(program)
     at = symbols(program)
     yield from _costs(options, at)
+    yield from _first_steps_back(ONE, PROGRAM.replace("ROUNDS", str(ENDLESS)), DEPTHS)
+    yield from _first_steps_back("several processes", SEVERAL, DEPTHS[-1:])
     with closing(Timeline(**options)) as timeline:
         end = timeline.resume().moment
         ticks = _ticks_per_instruction(timeline, end.ticks)
@@ -139,6 +190,49 @@ def _steps_back(timeline: Timeline, ticks: int, depth: int) -> Iterator[Measure]
     note = "QEMU 4-17 ms near its snapshot, 3.3-4.1 s at 120 M" if depth == DEPTHS[2] else ""
     yield Measure(f"{name}: half take at most", took[STEPS // 2] / MILLI, "ms", 20, note=note)
     yield Measure(f"{name}: the slowest", took[-1] / MILLI, "ms", 100)
+
+
+def _first_steps_back(kind: str, source: str, depths: Sequence[int]) -> Iterator[Measure]:
+    """The first step back, and the first search for the last write, behind runs and where one has gone to."""
+    program = _compiled(source)
+    chance = random.Random(1)
+    write = Place(PID, symbols(program)["last"], 4, "w")
+    with closing(Timeline(**_options(program))) as timeline:
+        ticks = timeline.run_until("exec").moment.ticks
+        for depth in depths:
+            timeline.resume(ticks + depth * TICKS_PER_INSTRUCTION)
+            where = f"{kind}, {depth / 1e6:,.0f} M instructions deep"
+            steps, searches = _behind_runs(timeline, chance, write)
+            yield from _half_and_most(f"first step back, {where}", steps, 100)
+            if kind == ONE:  # the others let a second pass between two writes
+                yield from _half_and_most(f"first search for a write, {where}", searches)
+        end = timeline.newest.ticks
+        took = []
+        for _ in range(RUNS):
+            timeline.goto(chance.randrange(ticks, end))
+            took.append(_taken_s(timeline.reverse_step))
+        yield from _half_and_most(f"first step back, {kind}, where one has gone to", took, 100)
+
+
+def _behind_runs(timeline: Timeline, chance: random.Random, write: Place) -> tuple[list[float], list[float]]:
+    """What the first step back takes behind each of some runs, and what a search takes behind others."""
+    steps, searches = [], []
+    for i in range(RUNS + RUNS // 4):
+        here = timeline.resume(timeline.moment.ticks + chance.randrange(*RUN_TICKS)).moment
+        if i % 5:
+            steps.append(_taken_s(timeline.reverse_step))
+        else:
+            timeline.set_places([write])
+            searches.append(_taken_s(timeline.reverse_resume))
+            timeline.set_places(())
+        timeline.goto(here)
+    return steps, searches
+
+
+def _half_and_most(name: str, took: list[float], goal: float | None = None) -> Iterator[Measure]:
+    took = sorted(took)
+    yield Measure(f"{name}: half take at most", took[len(took) // 2] / MILLI, "ms")
+    yield Measure(f"{name}: 99 of 100 take at most", took[len(took) * 99 // 100 - 1] / MILLI, "ms", goal)
 
 
 def _searches(timeline: Timeline, at: dict[str, int], end: int, ticks: float) -> Iterator[Measure]:

@@ -7,6 +7,7 @@ moments.
 """
 
 import gc
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -17,9 +18,9 @@ from orrery.machine.machine import Machine
 from orrery.timetravel.checkpoint_process import can_fork, fork
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
 from orrery.timetravel.input_log import Change, ChangeKind
+from orrery.timetravel.spacing import SPACING_S, Spacing, faults
 from orrery.timetravel.target import Target
 from orrery.timetravel.timeline import Timeline
-from orrery.timetravel.timeline_execution import SPACING_S
 
 
 class SessionPast:
@@ -47,6 +48,7 @@ class SessionPast:
         self._copies: list[int] = []  # processes that may have ended
         self._grows = False  # checkpoints are added while the machine runs
         self._added_s = 0.0  # when the last was, of wall time
+        self._spacing: Final = Spacing(SPACING_S)
 
     def close(self) -> None:
         """Let it go."""
@@ -73,7 +75,14 @@ class SessionPast:
     @property
     def is_due(self) -> bool:
         """Whether it is time for another checkpoint."""
-        return self._grows and self.timeline is not None and time.monotonic() > self._added_s + SPACING_S
+        return self.due_in_s <= 0
+
+    @property
+    def due_in_s(self) -> float:
+        """How much wall time passes until then; for ever where there will be none."""
+        if not self._grows or self.timeline is None:
+            return math.inf
+        return self._added_s + self._spacing.now_s - time.monotonic()
 
     def add_checkpoint(self) -> None:
         """Keep a copy of the present, but not in the middle of a wait, which is a single step."""
@@ -83,7 +92,10 @@ class SessionPast:
             self._grows = False
             return
         with suppress(NoRoom):
-            self.timeline.plant(self._fork())
+            began = time.process_time()
+            checkpoint = self._fork()
+            self._spacing.learn(time.process_time() - began, faults())
+            self.timeline.plant(checkpoint)
         self._added_s = time.monotonic()
 
     def _fork(self) -> CheckpointProxy:

@@ -10,6 +10,7 @@ there.  Resuming in the past leads to the present again, and then the machine go
 Nothing can be changed in the past: the machine of the session has gone on from there already.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -22,6 +23,7 @@ from orrery.pool.channel import Value
 from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.mutations import Mutations
+from orrery.timetravel.pace import Pace
 from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 from orrery.timetravel.target import ProcessInfo, Target
@@ -43,6 +45,7 @@ class TimelineSession(Mutations):
         changes: Iterable[Change] | None = None,
     ) -> None:
         self._present: Final = target
+        self._pace: Final = Pace(target)
         self._past: Final = SessionPast(machine, target, changes, self._look)
         self._stop_asked = False
         self._here: Target | Timeline = target
@@ -184,8 +187,10 @@ class TimelineSession(Mutations):
     def _run(self, limit: Moment | int | None) -> Stopped:
         """Let the present run, with checkpoints on the way."""
         while True:
-            stopped = self._present.resume(limit)
-            if stopped.why != StopKind.INTERRUPT or self._stop_asked:
+            # A wait is as long as somebody at the console makes it, and is not cut.
+            patience_s = math.inf if self._present.moment.waiting else self._past.due_in_s
+            stopped = self._pace.run(limit, patience_s)
+            if stopped.why != StopKind.SLICE and (stopped.why != StopKind.INTERRUPT or self._stop_asked):
                 self._stop_asked = False
                 return stopped
             self._past.add_checkpoint()

@@ -66,6 +66,14 @@ def _from_json(value: dict[str, Any]) -> object:
     return value
 
 
+def wait_for_call(sock: socket.socket) -> bool:
+    """Wait until something comes in, which stays there; False if the other end has been closed."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except ConnectionResetError:
+        return False
+
+
 class Channel:
     """One end. Belongs to one process: whoever forks closes the end that is the other one's."""
 

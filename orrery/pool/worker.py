@@ -3,7 +3,7 @@
 The base of the two kinds of process that have a machine: those of the machine pool (machine_worker.py) and
 those of a timeline (timetravel/checkpoint_server.py).  Both keep to one protocol:
 
-    call      (name, arguments), to fork with a socket for the copy's own channel
+    call      (name, arguments); to fork, with a socket for the copy's own channel
     answer    (whether it went well, result or serialized exception, the state of the machine)
 
 The first answer of a process, and of each copy, comes without a call: it says that the process is there.  A
@@ -19,9 +19,10 @@ import socket
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Final
 
 from orrery.pool import serialized_exception
-from orrery.pool.channel import Channel, Value
+from orrery.pool.channel import Channel, Value, wait_for_call
 
 
 def command_line(module: str, far: socket.socket, *flags: str) -> list[str]:
@@ -52,11 +53,18 @@ def freeze() -> None:
     gc.freeze()
 
 
+FORK: Final = "fork"
+
+
 class Worker(ABC):
     """Serves `channel`, which is another one in a copy."""
 
+    copies_rest = False
+    """Whether a copy says that it is there, and makes ready, only when it is called."""
+
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.attached: socket.socket | None = None  # what came with the last call
         self._copies: list[int] = []  # processes that may have ended
 
     @abstractmethod
@@ -81,14 +89,17 @@ class Worker(ABC):
         while True:
             (name, arguments), attached = self.channel.receive()
             try:
-                result = self.call(name, arguments) if attached is None else self._fork(attached)
+                self.attached = attached
+                result = self.call(name, arguments) if name != FORK else self.fork()
             except Exception as error:  # any: it is raised again at the caller
                 self.answer(False, serialized_exception.wrap(error), name)
             else:
                 self.answer(True, result, name)
 
-    def _fork(self, attached: socket.socket) -> Value:
+    def fork(self) -> Value:
         """Make a copy of this process, which serves `attached`. Both return, each with its answer."""
+        attached, self.attached = self.attached, None
+        assert attached is not None, "to fork, there is a socket for the copy"
         self._copies = [copy for copy in self._copies if not os.waitpid(copy, os.WNOHANG)[0]]
         try:
             pid = os.fork()
@@ -99,8 +110,10 @@ class Worker(ABC):
             self._copies.append(pid)
             attached.close()
         else:
+            self.channel.close()
+            if self.copies_rest and not wait_for_call(attached):
+                os._exit(0)
             gc.freeze()  # not collected before: that would touch what is still shared
             self._copies = []
-            self.channel.close()
             self.channel = Channel(attached)
         return self.forked(pid)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from orrery.pool.channel import Channel, Hangup
+from orrery.pool.channel import Channel, Hangup, wait_for_call
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
 from orrery.timetravel.checkpoint_server import CheckpointServer
 from orrery.timetravel.input_log import Change
@@ -49,6 +49,8 @@ def _serve(far: socket.socket, machine: "Machine", target: Target, done: Iterabl
     """Serve as a checkpoint process until the caller hangs up; never returns."""
     try:
         _leave_session(far.fileno())
+        if not wait_for_call(far):
+            return
         gc.freeze()  # a collection would write to every page that holds an object, and so copy it
         machine.hub.clear()
         machine.keyboard.on_type.clear()

@@ -5,7 +5,7 @@ its moment is that of its last answer; the timeline's cursor is the one that is 
 """
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from orrery.pool.channel import Channel, Hangup, Value, plain
 from orrery.pool.worker import command_line, environment_of
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
+from orrery.timetravel.stops import Stopped
 from toolchain.paths import ROOT
 
 END_S_MAX: Final = 0.5  # of wall time, which the first process gets to end by itself
@@ -39,10 +40,13 @@ class CheckpointProxy:
         self.current = 0
         self.output = bytearray()  # of the console, not taken yet
         self.registers: list[int] | None = None  # the hart's, where they came with the last answer
+        self.ran_s = 0.0  # of wall time, since it was a checkpoint or left one
+        self.faults = 0  # that it had had when it was forked last
         self.future = 0  # which of the timeline's futures it knows
         self._places: tuple[Place, ...] = ()
         self._kinds: frozenset[str] = frozenset()
         self._greeted = False
+        self._left: Channel | None = None  # to the copy that a run is to leave
         self.lost = False  # the process has gone without a word
         self._process: subprocess.Popen[bytes] | None = None  # of the first one, which is the others' parent
 
@@ -69,14 +73,52 @@ class CheckpointProxy:
         """A copy, which stops at no places; raises NoRoom."""
         channel, far = Channel.pair()
         with far:
-            self._greet()
             self._send(("fork", ()), far)
-            pid = self.answer()
-        if isinstance(pid, str):
-            raise NoRoom(pid)
+            self._greet()
+            forked = self.answer()
+        return self._copy(channel, forked, self.moment, self.current)
+
+    def _copy(self, channel: Channel, forked: Value, moment: Moment, current: int) -> "CheckpointProxy":
+        """The copy at the other end of `channel`, by what it was answered that forked it."""
+        if isinstance(forked, str):
+            channel.close()
+            raise NoRoom(forked)
+        pid, self.faults = forked
         copy = CheckpointProxy(channel, pid)
-        copy.moment, copy.current, copy.future = self.moment, self.current, self.future
+        copy.moment, copy.current, copy.future = moment, current, self.future
         return copy
+
+    def ask_run(
+        self, limit: Moment | int | None, patience_s: float, due_s: float, *, heeds_end: bool
+    ) -> None:
+        """Have it run; then there must be an answer_run.  If it runs for `due_s`, it leaves a copy there."""
+        if due_s > patience_s:
+            self.ask("run", limit, patience_s, heeds_end)
+            return
+        self._left, far = Channel.pair()
+        with far:
+            self._send(("run", plain((limit, patience_s, heeds_end, due_s))), far)
+        self._greet()
+
+    def answer_run(self) -> tuple[Stopped, Callable[[], "CheckpointProxy"] | None, float]:
+        """Wait for the end of the run: why it ended, the copy that was left, and how long that took.
+
+        The copy is to be taken by a call, which raises NoRoom where there could be none.
+        """
+        channel, self._left = self._left, None
+        try:
+            stopped, left = self.answer()
+        except BaseException:
+            if channel is not None:
+                channel.close()
+            raise
+        if channel is None:
+            return Stopped.of(stopped), None, 0.0
+        if left is None:
+            channel.close()
+            return Stopped.of(stopped), None, 0.0
+        forked, fork_s, moment, current = left
+        return Stopped.of(stopped), lambda: self._copy(channel, forked, Moment(*moment), current), fork_s
 
     def call(self, name: str, *arguments: Value) -> Value:
         """Have the server carry out call `name`; its result."""
@@ -85,8 +127,8 @@ class CheckpointProxy:
 
     def ask(self, name: str, *arguments: Value) -> None:
         """Have the server begin with call `name`; then there must be an `answer`."""
-        self._greet()
         self._send((name, plain(arguments)))
+        self._greet()
 
     def answers(self, patience_s: float) -> bool:
         """Whether the result of what was asked comes within so much wall time."""

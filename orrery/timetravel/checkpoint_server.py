@@ -7,6 +7,7 @@ ran the machine, because a stepping caller needs them next.  A process that nobo
 checkpoint.
 """
 
+import math
 import os
 import time
 import zlib
@@ -24,12 +25,15 @@ from orrery.pool.watchdog import PATIENCE_S, Watchdog
 from orrery.pool.worker import Worker, channel_of_process, freeze
 from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.moment import Moment
+from orrery.timetravel.pace import Pace
 from orrery.timetravel.place import Place
+from orrery.timetravel.spacing import faults
 from orrery.timetravel.step_history import StepHistory
 from orrery.timetravel.stops import KERNEL, StopKind, Stopped
 from orrery.timetravel.target import Target
 from orrery.timetravel.write_origin import who_writes
 
+COPY: Final = (0, 0)
 MOVES: Final = ("run", "step")
 LOOKING_S_MAX: Final = 60  # of CPU time, for a call that lets the machine stand still
 NOWHERE: Final = ((0, False, 3, 0), 0, b"", None)
@@ -60,11 +64,14 @@ def _overlaid(options: dict[str, Any]) -> dict[str, Any]:
 class CheckpointServer(Worker):
     """Serves `channel` with `machine`, under `target` where it has one."""
 
+    copies_rest = True  # most are never called; until then they share nearly all of their memory
+
     def __init__(self, channel: Channel, machine: Machine, target: Target | None = None) -> None:
         super().__init__(channel)
         self._machine: Final = machine
         self._target: Final = target or Target(machine)
         target = self._target
+        self._pace: Final = Pace(target)
         self._calls: Final[dict[str, Callable[..., Value]]] = {
             "awaits_keys": lambda: target.awaits_keys,
             "catch": target.catch,
@@ -107,13 +114,17 @@ class CheckpointServer(Worker):
 
     # --- copies ---
 
-    def forked(self, pid: int) -> int:
-        """The process; a copy shows nothing that was shown before, and stops nowhere."""
+    def forked(self, pid: int) -> tuple[int, int]:
+        """The process, and how many page faults this one has had; COPY in that process.
+
+        A copy shows nothing that was shown before, and stops nowhere.
+        """
         if not pid:
             self._target.take_output()
             self._target.set_places(())
             self._target.catch(())
-        return pid
+            return COPY
+        return pid, faults()
 
     def not_forked(self, error: OSError) -> str:
         """Why there is none."""
@@ -138,11 +149,32 @@ class CheckpointServer(Worker):
 
     # --- running ---
 
-    def _run(self, limit: Value, patience_s: float, heeds_end: bool = False) -> Stopped:
-        """Resume, for not much more than `patience_s` of wall time."""
-        self._have_patience(patience_s)
+    def _run(
+        self, limit: Value, patience_s: float, heeds_end: bool = False, due_s: float = math.inf
+    ) -> tuple[Stopped, Value]:
+        """Resume, for not much more than `patience_s` of wall time; and leave a copy after `due_s`.
+
+        That is for the attached socket, and not made where something happens before.  What was left is told
+        as (what a fork answers, the CPU time that it took, the moment, the process).  No call is made for it,
+        as each touches pages that are to be copied then.
+        """
         self._target.heeds_end = heeds_end
-        return _sliced(self._target.resume(Moment(*limit) if isinstance(limit, tuple) else limit))
+        stopped = self._resume(limit, min(due_s, patience_s))
+        if self.attached is None:
+            return stopped, None
+        if stopped.why != StopKind.SLICE or self._target.moment.waiting:
+            self.attached.close()
+            return stopped, None
+        here, current, began = self._target.moment, self._target.current, time.process_time()
+        forked = self.fork()
+        if forked == COPY:
+            return stopped, None
+        left = (forked, time.process_time() - began, here, current)
+        return self._resume(limit, max(patience_s - due_s, 0)), left
+
+    def _resume(self, limit: Value, patience_s: float) -> Stopped:
+        self._have_patience(patience_s)
+        return _sliced(self._pace.run(Moment(*limit) if isinstance(limit, tuple) else limit, patience_s))
 
     def _step(self, n: int, pid: int | None, patience_s: float) -> tuple[Stopped, int]:
         """Make steps, and give how many were made."""
@@ -168,10 +200,11 @@ class CheckpointServer(Worker):
         The last stop that was asked for, how many there were, and why the scan ended.  A stop at `limit`
         counts if that is `inclusive`.
         """
+        self._target.heeds_end = False
         end = time.monotonic() + patience_s
         found, count = None, 0
         while True:
-            stopped = self._run(limit, end - time.monotonic())
+            stopped = self._resume(limit, end - time.monotonic())
             if stopped.why not in (StopKind.PLACE, StopKind.EVENT):
                 return found, count, stopped
             at_limit = stopped.moment == limit

@@ -106,6 +106,10 @@ class Checkpoints:
         self._drop(self._checkpoints.index(checkpoint))
         return True
 
+    def give(self, checkpoint: CheckpointProxy) -> None:
+        """Have `checkpoint`, which is not the first, no more; its process goes on."""
+        self._remove(self._checkpoints.index(checkpoint))
+
     def give_way(self) -> bool:
         """Drop one, as the host has no room for another process; False where none can be spared."""
         if len(self._checkpoints) < 2:
@@ -125,7 +129,7 @@ class Checkpoints:
 
         What one takes changes when others come and go, so all are measured in turn.
         """
-        end = time.monotonic() + MEASURING_S
+        end = time.monotonic() + MEASURING_S * self._used / self._memory_bytes_max
         self._runner_bytes = runner.memory_bytes
         for one in [*self._unmeasured, *self._bytes]:
             self._measure(one)
@@ -148,7 +152,14 @@ class Checkpoints:
                 self._measure(neighbour)  # what it shared with the one that went is its own now
 
     def _is_over(self) -> bool:
-        return self._runner_bytes + sum(self._bytes.values()) > self._memory_bytes_max
+        return self._used > self._memory_bytes_max
+
+    @property
+    def _used(self) -> int:
+        """How much memory all take; one of which nothing is known yet comes to share as little as others."""
+        known = sum(self._bytes.values())
+        unknown = sum(one not in self._bytes for one in self._unmeasured)
+        return self._runner_bytes + known + unknown * (known // max(len(self._bytes), 1))
 
     # --- ends ---
 
@@ -166,7 +177,29 @@ class Checkpoints:
         return [checkpoint.moment.ticks for checkpoint in self._checkpoints]
 
     def _drop(self, i: int) -> None:
+        self._remove(i).close()
+
+    def _remove(self, i: int) -> CheckpointProxy:
         checkpoint = self._checkpoints.pop(i)
         self._bytes.pop(checkpoint, None)
         self._unmeasured.pop(checkpoint, None)
-        checkpoint.close()
+        return checkpoint
+
+
+class Few:
+    """The last `count_max` of some among `checkpoints`: when another one comes, the first is let go."""
+
+    def __init__(self, checkpoints: Checkpoints, count_max: int) -> None:
+        self._checkpoints: Final = checkpoints
+        self._count_max: Final = count_max
+        self._few: Final[list[CheckpointProxy]] = []
+
+    def add(self, checkpoint: CheckpointProxy) -> None:
+        """Count `checkpoint`, which is among the others, as one of these."""
+        self._few.append(checkpoint)
+        if len(self._few) > self._count_max and (one := self._few.pop(0)) in self._checkpoints:
+            self._checkpoints.lose(one)
+
+    def keep(self) -> None:
+        """Keep those that there are, as any others."""
+        self._few.clear()

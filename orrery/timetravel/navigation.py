@@ -7,6 +7,7 @@ is decided by its beginning and by what came in from outside, and that was recor
 
 from typing import Final
 
+from orrery.errors import CannotGoOn
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.stops import StopKind, Stopped
@@ -14,6 +15,8 @@ from orrery.timetravel.timeline_execution import APPROACH_TICKS, TimelineExecuti
 
 APPROACH_FACTOR: Final = 4  # a checkpoint up to this many times as far will do
 STEP_HISTORY_TICKS: Final = 1_000
+FIRST_STEPS_TICKS: Final = 100
+"""What is walked for one who has not gone back before this moment: most come to look around."""
 
 
 class Navigation(TimelineExecution):
@@ -29,7 +32,7 @@ class Navigation(TimelineExecution):
         if self.moment == goal and not self._cursor.lost:
             return self.stopped(StopKind.LIMIT)
         there = self._checkpoints.at(goal) if isinstance(goal, Moment) else None
-        if there is not None and (copy := self._copy(there)) is not None:
+        if there is not None and (copy := self._newest(there) or self._copy(there)) is not None:
             self._take(copy)
             return self.stopped(StopKind.LIMIT)
         base = self._checkpoints.before(ticks) or self._checkpoints.first
@@ -72,9 +75,25 @@ class Navigation(TimelineExecution):
         self._go(self._checkpoints.first.moment)
         return self.stopped(StopKind.BEGIN)
 
+    def _newest(self, there: CheckpointProxy) -> CheckpointProxy | None:
+        """`there` itself, where it is the newest moment: a cursor that was kept, and goes on.
+
+        A copy of it would go on, too, but those who go back and forth would make copies of copies; the host
+        takes longer for a fork the more forks there were on the way to a process.
+        """
+        if there is self._checkpoints.first or there.moment != self._checkpoints.moments[-1]:
+            return None
+        try:
+            there.call("output")
+        except CannotGoOn:  # somebody has killed it
+            return None
+        self._checkpoints.give(there)
+        return self._informed(there)
+
     def _take(self, copy: CheckpointProxy) -> None:
         """Go on with `copy`; the newest moment that has been reached is kept."""
         old, self._cursor = self._cursor, copy
+        self._passed.keep()
         self._cursor.output.clear()
         newest = old.moment.ticks > self._checkpoints.moments[-1].ticks
         if newest and not old.moment.waiting and not old.lost:
@@ -99,7 +118,11 @@ class Navigation(TimelineExecution):
             return False
         try:
             self._approach(walker, goal.ticks)
-            found = walker.call("walk", goal, goal.ticks - STEP_HISTORY_TICKS)
+            goes_on = goal in self._step_history[:1]
+            begin = goal.ticks - (STEP_HISTORY_TICKS if goes_on else FIRST_STEPS_TICKS)
+            walker.ask("walk", goal, begin)
+            self._make_spare(begin)  # while it walks; who asks for the history goes to a moment of it
+            found = walker.answer()
         finally:
             walker.close()
         self._step_history = [Moment(*one) for one in found]

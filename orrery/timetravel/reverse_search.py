@@ -21,7 +21,7 @@ from orrery.timetravel.moment import Moment
 from orrery.timetravel.navigation import Navigation
 from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import KERNEL, StopKind, Stopped
-from orrery.timetravel.timeline_execution import SLICE_S, interruptible
+from orrery.timetravel.timeline_execution import APPROACH_TICKS, SLICE_S, interruptible
 
 STOPS_MAX: Final = 200
 """How many stops a copy makes before it looks further on."""
@@ -120,6 +120,8 @@ class ReverseSearch(Navigation):
                     return found
                 self.sought = runner.moment
                 self._look_up()
+                if limit == self.moment and self._is_far(runner.moment.ticks, APPROACH_TICKS[0]):
+                    self._checkpoint(runner)  # what is found is mostly near, and then gone to from here
                 half = (runner.moment.ticks + limit.ticks) // 2
                 if scan[1] == STOPS_MAX and half - runner.moment.ticks > HALVED_TICKS_MIN:
                     return self._last_of_halves(runner, half, limit, inclusive) or found

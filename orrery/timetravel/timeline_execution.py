@@ -5,10 +5,13 @@ and checkpoints, which stand still.  navigation.py moves the cursor to other mom
 
         o----------o----------o-----o--o--oo--->  cursor
         beginning                 checkpoints, closer near the cursor
+
+How near the last one is decides how long the first step back takes; docs/time-machine.md tells what is done.
 """
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from typing import Final, ParamSpec, Self
 
@@ -16,12 +19,13 @@ from orrery.errors import CannotGoOn
 from orrery.machine import events
 from orrery.pool.channel import Value
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
-from orrery.timetravel.checkpoints import Checkpoints
+from orrery.timetravel.checkpoints import Checkpoints, Few
 from orrery.timetravel.input_log import Change, ChangeKind
 from orrery.timetravel.kernel_writes import ELSEWHERE
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place
 from orrery.timetravel.python_trace import PythonLine
+from orrery.timetravel.spacing import SPACING_S, Spacing
 from orrery.timetravel.stops import StopKind, Stopped
 
 _P = ParamSpec("_P")
@@ -30,10 +34,11 @@ MEMORY_BYTES_MAX: Final = 1 << 30
 CHECKPOINTS_MAX: Final = 256
 SLICE_S: Final = 0.03  # of wall time, between two looks at what else there is to do
 PATIENCE_S: Final = 0.005  # a run that takes longer is used for something else
-SPACING_S: Final = 0.09  # of wall time between checkpoints of a machine that goes on
-APPROACH_TICKS: Final = (40_000_000, 4_000_000, 200_000)
+APPROACH_TICKS: Final = (40_000_000, 200_000)
 """How far before a goal checkpoints are left on the way to it: going back from there takes little time."""
 
+VISITS_MAX: Final = 12  # of those: a process with many ancestors that are still there takes long to fork
+PASSED_MAX: Final = 2  # of every second one; before those, checkpoints are twice as far apart
 STEPS_MAX: Final = 2_000  # at a time; they take some 10 us each
 
 
@@ -79,8 +84,11 @@ class TimelineExecution:
         self._changes: Final = list(changes)  # all of this future
         self._future = 1  # its number
         self._cursor = self._informed(first.fork())
-        self._spacing_s: Final = spacing_s
-        self._ran_s = 0.0  # wall time since the last checkpoint
+        self._spacing: Final = Spacing(spacing_s)
+        self._passed: Final = Few(self._checkpoints, PASSED_MAX)
+        self._passes = False  # the last one that was left on the way is of these
+        self._visits: Final = Few(self._checkpoints, VISITS_MAX)
+        self._spare: tuple[CheckpointProxy, CheckpointProxy] | None = None  # a checkpoint, and a copy of it
         self._step_history: list[Moment] = []  # moments that follow each other, step by step
         self._places: tuple[Place, ...] = ()
         self._kinds: frozenset[str] = frozenset()
@@ -91,6 +99,7 @@ class TimelineExecution:
 
     def close(self) -> None:
         """Let all processes go. Closing twice is harmless."""
+        self._drop_spare()
         self._cursor.close()
         self._checkpoints.close()
 
@@ -129,7 +138,8 @@ class TimelineExecution:
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes that there are for it now."""
-        return (self._cursor.pid, *self._checkpoints.pids)
+        spare = () if self._spare is None else (self._spare[1].pid,)
+        return (self._cursor.pid, *spare, *self._checkpoints.pids)
 
     @property
     def newest(self) -> Moment:
@@ -197,16 +207,25 @@ class TimelineExecution:
         """Let `runner` run as it is equipped, and leave checkpoints on its way; raises Interrupted."""
         while True:
             began = time.monotonic()
-            runner.ask("run", limit, SLICE_S, heeds_end)
-            if not runner.answers(PATIENCE_S) or self._checkpoints.must_measure:
+            due_s = max(self._spacing.now_s - runner.ran_s, 0.0)
+            runner.ask_run(limit, SLICE_S, due_s, heeds_end=heeds_end)
+            if self._must_measure(runner):
                 self._checkpoints.measure(runner)  # while the machine runs
-            stopped = Stopped.of(runner.answer())
-            self._ran_s += time.monotonic() - began
-            if self._ran_s > self._spacing_s and self._is_far(runner.moment.ticks, APPROACH_TICKS[-1]):
-                self._checkpoint(runner)
+            stopped, take_left, fork_s = runner.answer_run()
+            runner.ran_s += time.monotonic() - began
+            if take_left is not None:
+                runner.ran_s = max(time.monotonic() - began - due_s, 0.0)
+                self._keep_passed(self._keep(take_left))
+                self._spacing.learn(fork_s, runner.faults)
             if stopped.why != StopKind.SLICE:
                 return stopped
             self._look_up()
+
+    def _must_measure(self, runner: CheckpointProxy) -> bool:
+        """Whether to look at the memory now that `runner` runs: when it has time, unless much is unknown."""
+        if runner is self._cursor and not runner.answers(PATIENCE_S):
+            return True
+        return self._checkpoints.must_measure
 
     def _explained(self, stopped: Stopped) -> Stopped:
         """`stopped`, where the kernel wrote to a place with the line that did: a copy goes there again."""
@@ -230,19 +249,32 @@ class TimelineExecution:
     def _checkpoint(self, runner: CheckpointProxy) -> None:
         """Leave one where `runner` is; not in the middle of a wait, which is a single step."""
         if not runner.moment.waiting:
-            self._ran_s = 0.0
-            try:
-                checkpoint = runner.fork()
-            except NoRoom:
-                self._checkpoints.give_way()
-            else:
-                self._checkpoints.add(checkpoint, self.moment.ticks)
+            runner.ran_s = 0.0
+            if (checkpoint := self._keep(runner.fork)) is not None:
+                self._visits.add(checkpoint)
+
+    def _keep(self, take: Callable[[], CheckpointProxy]) -> CheckpointProxy | None:
+        """Keep the checkpoint that is to be taken; None where the host has no room for it."""
+        try:
+            checkpoint = take()
+        except NoRoom:
+            self._checkpoints.give_way()
+            return None
+        self._checkpoints.add(checkpoint, self.moment.ticks)
+        return checkpoint
+
+    def _keep_passed(self, checkpoint: CheckpointProxy | None) -> None:
+        """`checkpoint` was left by a machine that goes on: of those farther back, every second is enough."""
+        self._passes = not self._passes
+        if checkpoint is not None and self._passes:
+            self._passed.add(checkpoint)
 
     # --- what is known of another machine that makes the same run ---
 
     def plant(self, checkpoint: CheckpointProxy) -> None:
-        """Keep a copy of it."""
+        """Keep a copy of it, which goes on."""
         self._checkpoints.add(checkpoint, checkpoint.moment.ticks)
+        self._keep_passed(checkpoint)
         if self._checkpoints.must_measure:
             self._checkpoints.measure(self._cursor)
 
@@ -268,6 +300,11 @@ class TimelineExecution:
 
         Somebody has killed it, or it gave way to the copy.
         """
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            if spare[0] is base and not spare[1].lost:
+                return self._informed(spare[1])
+            spare[1].close()
         while base in self._checkpoints:
             try:
                 return self._informed(base.fork())
@@ -278,6 +315,19 @@ class TimelineExecution:
                 if not self._checkpoints.lose(base):
                     raise
         return None
+
+    def _make_spare(self, ticks: int) -> None:
+        """Have a copy ready for the next one who wants that of the last checkpoint before a time."""
+        self._drop_spare()
+        base = self._checkpoints.before(ticks)
+        if base is not None:
+            with suppress(CannotGoOn):  # then who wants one does what is to be done
+                self._spare = base, base.fork()
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            self._spare[1].close()
+            self._spare = None
 
     def _informed(self, copy: CheckpointProxy) -> CheckpointProxy:
         """`copy`, with the input log of this future."""

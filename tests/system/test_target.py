@@ -9,6 +9,7 @@ from emu.cpu.hart import SUPERVISOR, USER
 from kernel.abi.memlayout import TRAMPOLINE
 from kernel.abi.riscv import PTE_COW
 from orrery import Machine
+from orrery.timetravel.pace import Pace
 from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.registers import NAMES, PC
 from orrery.timetravel.target import KERNEL, Stopped, Target
@@ -261,3 +262,41 @@ def test_a_broken_kernel_is_a_panic_for_good(debugged: Debugged, target: Target)
     stopped = target.resume()
     assert stopped.why == "panic" and stopped.detail.startswith("ZeroDivisionError")
     assert target.resume().why == target.step().why == "panic"
+
+
+# --- running for a wall time ---
+
+WAITING = """
+volatile int sum;
+int main(void) {
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 300000; i++) sum += i;
+        if (fork() == 0) exit(round);
+        sleep(1);
+        wait(0);
+    }
+    return 7;
+}
+"""
+
+
+def test_a_run_in_parts_of_any_length_is_the_same_run_and_stops_where_it_did() -> None:
+    whole, parts = Debugged(WAITING), Debugged(WAITING)
+    pace, limit = Pace(parts.target), 600_000_000
+    for one in (whole, parts):
+        one.target.catch({"fork", "exit"})
+        one.target.set_places([Place(ALL, TRAMPOLINE)])
+    slices, stops = 0, 0
+    while True:
+        expected = whole.target.resume(limit)
+        while (stopped := pace.run(limit, 0.0)).why == "slice":
+            slices += 1
+            assert not parts.target.moment.waiting, "a checkpoint can be made here"
+        assert stopped == expected
+        stops += 1
+        if stopped.why in ("exit", "limit"):
+            break
+    assert parts.target.digest() == whole.target.digest()
+    assert slices > 20 and stops > 20
+    for one in (whole, parts):
+        one.machine.close()

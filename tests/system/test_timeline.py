@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from debugged import PID, kernel_symbols, options, symbols
@@ -18,6 +20,7 @@ from emu.ram import RAM_BASE
 from kernel.abi.memlayout import TRAMPOLINE
 from orrery import Machine
 from orrery.errors import BadInput, CannotGoOn
+from orrery.pool.channel import Channel, Value
 from orrery.timetravel.checkpoint_proxy import CheckpointProxy, NoRoom
 from orrery.timetravel.checkpoints import victim
 from orrery.timetravel.input_log import Change
@@ -422,6 +425,20 @@ def test_each_moment_at_the_end_of_a_wait_is_met_backwards() -> None:
             assert it.reverse_step().moment == earlier
 
 
+def test_a_machine_that_comes_back_to_where_it_had_come_is_the_one_that_was_there(ended: Timeline) -> None:
+    end, pid, digest = ended.moment, ended.pids[0], ended.digest()
+    for _ in range(2):
+        ended.reverse_step()
+        assert ended.pids[0] != pid
+        assert ended.goto(end).moment == end
+        assert ended.pids[0] == pid and ended.digest() == digest
+        assert end not in ended.checkpoints
+    ended.goto(end.ticks // 2)
+    assert end in ended.checkpoints
+    os.kill(pid, signal.SIGKILL)
+    assert ended.goto(end).moment == end and ended.digest() == digest
+
+
 # --- processes and memory ---
 
 DIRTY = """
@@ -455,6 +472,16 @@ def test_checkpoints_keep_within_their_memory() -> None:
         assert 2 <= len(it.checkpoints) < 20
         it.goto(end)
         assert it.digest() == digest
+
+
+def test_checkpoints_behind_a_machine_that_goes_on_are_twice_as_far_apart() -> None:
+    source = "int main(void) { for (volatile int i = 0; i < 60000000; i++); return 0; }"
+    with Timeline(**options(source, MEM_MIB), spacing_s=0.03) as it:
+        end = it.resume().moment
+        times = [one.ticks for one in it.checkpoints]
+        assert len(times) > 8
+        far = [b - a for a, b in pairwise(times[1:-4])]
+        assert end.ticks - times[-1] < sum(far) / len(far), "the last one is near"
 
 
 def has_gone(pid: int) -> bool:
@@ -543,16 +570,16 @@ def test_a_host_that_gives_no_more_processes_gets_fewer_checkpoints() -> None:
     """Those that there are give way; where none is left to do so, that is said."""
     with Timeline(**options(DIRTY, MEM_MIB), spacing_s=0.01) as it:
         end = it.resume(300_000_000).moment
-        real = CheckpointProxy.fork
+        real = CheckpointProxy._copy
         room = [3]
 
-        def fork(self: CheckpointProxy) -> CheckpointProxy:
+        def copy(self: CheckpointProxy, channel: Channel, forked: Value, *where: Any) -> CheckpointProxy:
             if len(it.pids) > room[0]:
-                raise NoRoom("there is none")
-            return real(self)
+                forked = "there is none"
+            return real(self, channel, forked, *where)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(CheckpointProxy, "fork", fork)
+            patch.setattr(CheckpointProxy, "_copy", copy)
             it.goto(end.ticks // 2)
             assert len(it.pids) <= 4
             it.reverse_step(2)
