@@ -189,6 +189,19 @@ def test_host_library(tmp_path: Path) -> None:
     assert cc.host_library(source, ["-nostdlib"]) == library
 
 
+def test_a_host_library_follows_its_headers(tmp_path: Path) -> None:
+    """Also one that only a header includes."""
+    text = '#include <stdint.h>\n# include "factor.h"\nint32_t times(int x) { return F * x; }'
+    source = _source(tmp_path, "times.c", text)
+    _source(tmp_path, "factor.h", '#include "number.h"\n#define F (NUMBER + 1)')
+    results = []
+    for number in (1, 2, 1):
+        _source(tmp_path, "number.h", f"#define NUMBER {number}")
+        results.append(cc.host_library(source, ["-nostdlib"]))
+    assert [ctypes.CDLL(str(library)).times(21) for library in results] == [42, 63, 42]
+    assert results[0] == results[2] != results[1]
+
+
 def test_xv6_headers_in_xv6_order(tmp_path: Path) -> None:
     """Every header name a program of xv6 uses, and some of what it finds in them."""
     names = [

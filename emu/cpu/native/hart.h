@@ -9,7 +9,10 @@
 #include <stdint.h>
 
 enum reason { RAN, DEADLINE, GATE, ILLEGAL, STRADDLE, TRAPPED, INTERRUPT, TRAP_LOOP, TRAP, BREAK, WATCH };
-enum reg { PC = 64, LOAD_RES = 65, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82, SATP = 84, SEPC = 89, MEPC = 92 };
+enum reg {
+    PC = 64, LOAD_RES = 65, BADADDR = 68, PRIV = 74, MSTATUS = 78, MIP = 79, MIE = 81, MIDELEG = 82, SATP = 84,
+    SEPC = 89, MEPC = 92
+};
 enum { USER = 0, SUPERVISOR = 1, MACHINE = 3 };
 enum { MSTATUS_SIE = 1 << 1, MSTATUS_MIE = 1 << 3, FS_SHIFT = 13, FS_OFF = 0, FS_DIRTY = 3 };
 enum { STEPPED = -1, ONE_INSTRUCTION = 1, TRAP_TICKS = 4, PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
@@ -53,7 +56,7 @@ struct hart {
     uint64_t second_half; /* address of the half that is translated next, if it begins no instruction */
     uint64_t last_half;  /* the 16 bits of code that were fetched last to be translated */
     int64_t held;        /* ticks by which the time left is shown as less, so that each block asks; or 0 */
-    uint64_t stores_leave; /* a store that has stopped the engine leaves its block: on_store_0 and so on are installed */
+    uint64_t stores_leave; /* on_store_0 and so on are installed: a store that stops the engine leaves its block */
     uint64_t tlb_fills[MODES];   /* entries made since the TLB was emptied */
     uint64_t tlb_flushes[MODES]; /* how often it was emptied */
 };

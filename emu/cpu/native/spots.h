@@ -80,7 +80,8 @@ static const struct entry *entry(const char *state, uint64_t va, uint32_t how)
 
 /* Whether an access is plain; `marked` is what the TLB has for accesses of its kind, `host` where it goes.
  * The library leaves a watched page marked as one that was not stored to; that matters where it has code. */
-static int is_plain(const char *state, uint64_t va, uint64_t bytes, uint32_t how, uint64_t marked, uint64_t host, uint64_t kind)
+static int is_plain(
+    const char *state, uint64_t va, uint64_t bytes, uint32_t how, uint64_t marked, uint64_t host, uint64_t kind)
 {
     const struct hart *h = hart_of(state);
     uint64_t marks = marked ^ (va & -PAGE_SIZE);
@@ -100,7 +101,8 @@ static int stop_is_asked(const char *state)
     return *(const int32_t *)(state - REQUEST_BEFORE_STATE) < 0;
 }
 
-static void store(char *state, uint64_t va, uint64_t value, uint32_t how, uint64_t return_address, store_function *theirs)
+static void store(
+    char *state, uint64_t va, uint64_t value, uint32_t how, uint64_t return_address, store_function *theirs)
 {
     const struct hart *h = hart_of(state);
 
@@ -110,26 +112,26 @@ static void store(char *state, uint64_t va, uint64_t value, uint32_t how, uint64
 }
 
 /* Of 1 << `size` bytes; a value may have more than those, of which the rest means nothing. */
-#define ACCESSES(size, type)                                                                                   \
-    uint64_t on_load_##size(char *state, uint64_t va, uint32_t how, uint64_t return_address)                   \
-    {                                                                                                          \
-        const struct entry *e = entry(state, va, how);                                                         \
-        type value;                                                                                            \
-                                                                                                               \
-        if (!is_plain(state, va, sizeof value, how, e->load, va + e->host, LOADS))                                    \
-            return library.load[size](state, va, how, return_address);                                         \
-        __builtin_memcpy(&value, (const char *)(va + e->host), sizeof value);                                  \
-        return value;                                                                                          \
-    }                                                                                                          \
-    void on_store_##size(char *state, uint64_t va, uint64_t wide, uint32_t how, uint64_t return_address)       \
-    {                                                                                                          \
-        const struct entry *e = entry(state, va, how);                                                         \
-        type value = (type)wide;                                                                               \
-                                                                                                               \
-        if (is_plain(state, va, sizeof value, how, e->store, va + e->host, STORES))                                    \
-            __builtin_memcpy((char *)(va + e->host), &value, sizeof value);                                    \
-        else                                                                                                   \
-            store(state, va, wide, how, return_address, library.store[size]);                                  \
+#define ACCESSES(size, type) \
+    uint64_t on_load_##size(char *state, uint64_t va, uint32_t how, uint64_t return_address) \
+    { \
+        const struct entry *e = entry(state, va, how); \
+        type value; \
+ \
+        if (!is_plain(state, va, sizeof value, how, e->load, va + e->host, LOADS)) \
+            return library.load[size](state, va, how, return_address); \
+        __builtin_memcpy(&value, (const char *)(va + e->host), sizeof value); \
+        return value; \
+    } \
+    void on_store_##size(char *state, uint64_t va, uint64_t wide, uint32_t how, uint64_t return_address) \
+    { \
+        const struct entry *e = entry(state, va, how); \
+        type value = (type)wide; \
+ \
+        if (is_plain(state, va, sizeof value, how, e->store, va + e->host, STORES)) \
+            __builtin_memcpy((char *)(va + e->host), &value, sizeof value); \
+        else \
+            store(state, va, wide, how, return_address, library.store[size]); \
     }
 
 ACCESSES(0, uint8_t)
