@@ -37,9 +37,9 @@ def why_not_fast() -> str | None:
 
 def _fast(ram: Ram) -> Engine:
     from emu.cpu.fast import FastEngine
-    from toolchain import cc
+    from toolchain.hostlib import host_library
 
-    return FastEngine(ram, cc.host_library(tree_file("emu/cpu/native/hooks.c")))
+    return FastEngine(ram, host_library(tree_file("emu/cpu/native/hooks.c")))
 
 
 def _public(ram: Ram) -> Engine:
@@ -51,6 +51,6 @@ def _public(ram: Ram) -> Engine:
 def _unavailable() -> tuple[type[Exception], ...]:
     """What making the fast engine raises where it cannot be had."""
     from emu.cpu.layout import EngineUnavailable
-    from toolchain.cc import CompileError
+    from toolchain.diagnostics import CompileError
 
     return (EngineUnavailable, CompileError, OSError)
