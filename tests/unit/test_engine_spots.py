@@ -150,6 +150,21 @@ def test_a_breakpoint_stops_before_and_a_watchpoint_behind(engine: str) -> None:
     assert machine.loop.run(100) is Stop.LIMIT and machine.loop.hit is None
 
 
+@EACH
+@pytest.mark.parametrize("privilege", [0, 1])
+def test_a_breakpoint_is_met_at_each_round_of_a_jump_to_itself(engine: str, privilege: int) -> None:
+    """Time goes on over such a jump in user mode, but not where somebody wants to stop."""
+    code = Code(TEXT)
+    code.put(NOP, C_JUMP_TO_ITSELF)
+    machine = BareMachine(engine, code.finish(), privilege)
+    machine.loop.set_spots([Spot(TEXT + 4, TEXT + 4, e.FETCHES)])
+    assert [(machine.loop.run(1000), machine.clock.now) for _ in range(4)] == [
+        (Stop.BREAK, now) for now in (4, 6, 8, 10)
+    ]
+    machine.loop.set_spots([])
+    assert machine.loop.run(1001) is Stop.LIMIT and machine.clock.now == 1002
+
+
 @pytest.mark.parametrize("can_write", [True, False])
 def test_the_library_may_keep_its_tables(can_write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = counting("fast").board.engine

@@ -93,6 +93,8 @@ static void stop_clock(struct hart *h)
 
 enum { C_J_SELF = 0xa001, C_J_BYTES = 2 };
 
+static int is_break(const struct hart *h, uint64_t address);
+
 /* Whether a block of so many bytes at pc may run now; asks for a stop if not. */
 static int may_enter(struct hart *h, int64_t bytes, int is_spin)
 {
@@ -109,7 +111,7 @@ static int may_enter(struct hart *h, int64_t bytes, int is_spin)
         return 0;
     }
     /* A jump to itself, as in `for (;;);`, changes no state: time can go on without it. */
-    if (is_spin && h->regs[PRIV] == USER && time_left(h) > 0)
+    if (is_spin && h->regs[PRIV] == USER && time_left(h) > 0 && !is_break(h, h->regs[PC]))
         *left(h) -= time_left(h) - time_left(h) % bytes;
     if (time_left(h) < bytes) {
         stop(h, DEADLINE);

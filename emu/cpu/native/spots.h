@@ -25,14 +25,21 @@ static void leave(struct hart *h, enum reason reason, uint64_t return_address)
     h->leave_block(h->cpu, return_address);
 }
 
+static int is_break(const struct hart *h, uint64_t address)
+{
+    for (uint64_t i = 0; i < h->spot_count; i++)
+        if (h->spots[i].kinds & FETCHES && h->spots[i].low == address && in_space(h, &h->spots[i]))
+            return 1;
+    return 0;
+}
+
 void on_break(void *engine, uint64_t address, uint32_t size, struct hart *h)
 {
     (void)engine, (void)size;
-    for (uint64_t i = 0; i < h->spot_count && !h->stepping; i++)
-        if (h->spots[i].kinds & FETCHES && h->spots[i].low == address && in_space(h, &h->spots[i])) {
-            h->regs[PC] = address;
-            leave(h, BREAK, 0);
-        }
+    if (!h->stepping && is_break(h, address)) {
+        h->regs[PC] = address;
+        leave(h, BREAK, 0);
+    }
 }
 
 /* What is watched of a page of virtual addresses that enters the TLB. */
