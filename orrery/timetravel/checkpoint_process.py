@@ -52,7 +52,7 @@ def _serve(far: socket.socket, machine: "Machine", target: Target, done: Iterabl
         if not wait_for_call(far):
             return
         gc.freeze()  # a collection would write to every page that holds an object, and so copy it
-        machine.hub.clear()
+        target.leave_session()
         machine.keyboard.on_type.clear()
         machine.front = target
         target.input_log.assume(done)

@@ -121,8 +121,7 @@ class CheckpointServer(Worker):
         """
         if not pid:
             self._target.take_output()
-            self._target.set_places(())
-            self._target.catch(())
+            self._target.stop_nowhere()
             return COPY
         return pid, faults()
 

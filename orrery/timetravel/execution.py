@@ -67,6 +67,17 @@ class Execution(ABC):
         """From now on stop at these events (machine/events.py); raises ValueError for one that is none."""
         self._stops.catch(kinds)
 
+    def stop_nowhere(self) -> None:
+        """In a copy of the process: stop at nothing at which the original was to stop."""
+        self._stops.set_none()
+        self._interrupted = False
+        self.on_slice = lambda: None
+
+    def leave_session(self) -> None:
+        """In a copy of a session's process: stop_nowhere, and tell nobody else what happens in the kernel."""
+        self.stop_nowhere()
+        self._stops.watch_alone()
+
     def ask_stop(self) -> None:
         """Make resume or step return; for another thread, a signal handler, or on_slice."""
         self._interrupted = True

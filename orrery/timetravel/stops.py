@@ -123,9 +123,8 @@ class Stops:
         self._tracer: Tracer | None = None
         self._enter_kernel: Final[Callable[[Hart], None]] = self._loop.on_gate
         self._catcher: Final = events.Catcher(machine.kernel, self._caught)
-        # A system call with a checkpoint in it is reported only if it was watched from its beginning.
-        machine.hub.add(Watcher())
         self._happening: events.Happening | None = None
+        self._watch_calls()
 
     # --- what to stop at ---
 
@@ -135,6 +134,11 @@ class Stops:
         self._writers.watch(place for place in self._places if "w" in place.kinds)
         self._look_at_gates()
         self._bind()
+
+    def set_none(self) -> None:
+        """At nothing."""
+        self.set_places(())
+        self.catch(())
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -203,6 +207,16 @@ class Stops:
         return Moment(self._hart.clock.now - length, False, regs[e.PRIV], pc)
 
     # --- what the kernel tells ---
+
+    def watch_alone(self) -> None:
+        """Nobody else is told any more of what happens in the kernel."""
+        assert not self.kinds, "the hub forgets the catcher, so it must not be in use"
+        self._machine.hub.clear()
+        self._watch_calls()
+
+    def _watch_calls(self) -> None:
+        """A system call with a checkpoint in it is reported only if it was watched from its beginning."""
+        self._machine.hub.add(Watcher())
 
     def traced(self, tracer: Tracer, work: Callable[[], _T]) -> _T:
         """What `work` returns; `tracer` is told of the kernel's Python that runs behind gates meanwhile.

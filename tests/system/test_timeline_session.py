@@ -10,6 +10,7 @@ from orrery.gdb.timeline_session import TimelineSession
 from orrery.machine.config import MachineConfig
 from orrery.machine.machine import Machine
 from orrery.timetravel.moment import Moment
+from orrery.timetravel.place import ALL, Place
 from orrery.timetravel.stops import KERNEL
 from orrery.timetravel.target import Target
 
@@ -66,3 +67,67 @@ def test_the_present_goes_on_from_the_past_and_its_copies_end(
     for copy in copies:
         assert os.waitpid(copy, 0)[1] == 0
     session._past._copies.clear()
+
+
+# --- a copy that is gone back to, and goes on, knows nothing of what gdb wanted when it was made ---
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> Iterator[TimelineSession]:
+    """A session that is about to make its first step; its copies are made when a test says so."""
+    monkeypatch.setattr(module, "SPACING_S", 1e9)
+    monkeypatch.setattr(module, "can_fork", lambda: True)  # threads of other tests do nothing here
+    with Machine(MachineConfig(mem_mib=MEM_MIB)) as machine:
+        session = TimelineSession(machine, Target(machine))
+        session.begin()
+        yield session
+        session.close()
+
+
+def return_to_copy(session: TimelineSession) -> Moment:
+    """Go on and back to a copy that is made where the session is: the copy itself, as it is the newest."""
+    here = session.moment
+    session._past.add_checkpoint()
+    copy = session._past._copies[-1]
+    session.catch(())
+    session.set_places(())
+    for event in ("exec", "syscall"):
+        assert session.run_until(event).why == "event"
+    assert session.goto(here).why == "limit"
+    timeline = session._past.timeline
+    assert timeline is not None and timeline._cursor.pid == copy
+    return here
+
+
+def test_a_copy_made_while_events_were_caught_stops_at_others(copied: TimelineSession) -> None:
+    copied.catch({"fork", "exec"})
+    assert copied.resume().event == "fork"
+    here = return_to_copy(copied)
+    copied.catch({"exec", "switch"})
+    stopped = copied.resume()
+    assert (stopped.event, stopped.moment) == ("switch", copied.moment)
+    assert here.ticks < copied.moment.ticks < copied.newest.ticks
+
+
+@pytest.mark.parametrize("kind", ["free", "place"])
+def test_a_copy_is_taken_past_what_was_stopped_at_when_it_was_made(
+    copied: TimelineSession, kind: str
+) -> None:
+    syscall = copied.run_until("syscall").moment
+    if kind == "place":
+        copied.set_places([Place(ALL, syscall.pc, 1, "x")])
+    else:
+        copied.catch({kind})
+    here = return_to_copy(copied)
+    later = copied.newest.ticks - 1
+    assert here.ticks < later and copied.goto(later).why == "limit" and copied.moment.ticks >= later
+
+
+def test_the_end_of_a_call_that_a_copy_came_into_is_caught(copied: TimelineSession) -> None:
+    begin = copied.run_until("syscall:exec").moment
+    end = copied.run_until("exec").moment
+    middle = (begin.ticks + end.ticks) // 2
+    assert copied.goto(middle).why == "limit" and begin.ticks < copied.moment.ticks < end.ticks
+    copied.catch({"exec"})
+    stopped = copied.resume()
+    assert (stopped.event, stopped.moment) == ("exec", end)
