@@ -197,7 +197,7 @@ class CheckpointServer(Worker):
         """Resume again and again up to the moment `limit`.
 
         The last stop that was asked for, how many there were, and why the scan ended.  A stop at `limit`
-        counts if that is `inclusive`.
+        counts if that is `inclusive`; and so does a write that only a gate behind it would tell of.
         """
         self._target.heeds_end = False
         end = time.monotonic() + patience_s
@@ -205,7 +205,8 @@ class CheckpointServer(Worker):
         while True:
             stopped = self._resume(limit, end - time.monotonic())
             if stopped.why not in (StopKind.PLACE, StopKind.EVENT):
-                return found, count, stopped
+                written = self._target.unseen_write() if stopped.why != StopKind.SLICE else None
+                return written or found, count + (written is not None), stopped
             at_limit = stopped.moment == limit
             if inclusive or not at_limit or stopped.since is not None:  # the access was before the limit
                 found, count = stopped, count + 1

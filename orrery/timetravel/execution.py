@@ -110,6 +110,10 @@ class Execution(ABC):
                     self._step_to(limit) if isinstance(limit, Moment) else self._stops.stopped(StopKind.LIMIT)
                 )
 
+    def unseen_write(self) -> Stopped | None:
+        """A write to a watched place by a device since the last gate: resume tells of it at the next one."""
+        return self._stops.unseen_write()
+
     def step(self, n: int = 1, pid: int | None = None, *, limit: int = NEVER) -> Stopped:
         """Make `n` steps: an instruction, a trap's entry, a gate or a wait (not beyond `limit` ticks) each.
 

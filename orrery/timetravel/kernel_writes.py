@@ -64,13 +64,19 @@ class KernelWrites:
         written, self._written = self._written, None
         return written
 
+    def unseen(self) -> KernelWrite | None:
+        """What was written since the last gate, which the next one would tell of; it does not any more."""
+        self._compare_since_gate(self._kernel.sched.process)
+        written = self.take()
+        self.remember()
+        return written
+
     def before(self, hart: "Hart") -> None:
         """The hart is at a gate."""
         if not self._places:
             return
         current = self._kernel.sched.process
-        if current is self._current:
-            self._compare(ELSEWHERE, self._looked)
+        self._compare_since_gate(current)
         self._current = current
         self._seen = {place: self._look(place) for place in self._places}
         self._work = self._describe(hart.regs[e.PC], current)
@@ -83,6 +89,10 @@ class KernelWrites:
             self._looked = Moment.of(self._hart)
             self._seen = {place: self._look(place) for place in self._places}
         return self._written is not None
+
+    def _compare_since_gate(self, current: Process | None) -> None:
+        if current is self._current:
+            self._compare(ELSEWHERE, self._looked)
 
     def _compare(self, by: str, since: Moment | None = None) -> None:
         """Look for a place with other bytes, in an address space that exec has not replaced."""

@@ -16,7 +16,7 @@ from orrery.machine import events
 from orrery.machine.hooks import Watcher
 from orrery.machine.python_breakpoints import PythonBreakpoints
 from orrery.machine.tracer import Tracer
-from orrery.timetravel.kernel_writes import KernelWrites
+from orrery.timetravel.kernel_writes import KernelWrite, KernelWrites
 from orrery.timetravel.memory import Memory
 from orrery.timetravel.moment import Moment
 from orrery.timetravel.place import Place, spots
@@ -160,9 +160,13 @@ class Stops:
 
     def begin(self) -> None:
         """The machine is about to go on from where it stands."""
-        self._writers.remember()
+        self._writers.take()
         self._lines.take()
         self._loop.forget_hit()
+
+    def remember_places(self) -> None:
+        """What is in the places now is known: a debugger wrote it, or it was told."""
+        self._writers.remember()
 
     # --- what it has come to ---
 
@@ -175,12 +179,11 @@ class Stops:
         if happening is not None:
             return self.stopped(StopKind.EVENT, detail=f"{happening.kind} {happening.text}")
         if written is not None:
-            return self.stopped(
-                StopKind.PLACE, detail=written.by, place=written.place, va=written.place.va, access="w",
-                since=written.since or self._gate_since,
-            )  # fmt: skip
+            return self._written(written)
         if hit is not None and (place := self._place(hit.va, hit.size_bytes, hit.kind)) is not None:
             access = ("r" if hit.kind & e.LOADS else "") + ("w" if hit.kind & e.STORES else "")
+            if hit.kind & e.STORES:
+                self.remember_places()
             return self.stopped(
                 StopKind.PLACE, place=place, va=hit.va, access=access, since=self._before(hit.pc)
             )
@@ -189,6 +192,17 @@ class Stops:
             if place is not None:
                 return self.stopped(StopKind.PLACE, place=place, va=place.va, access="x")
         return None
+
+    def unseen_write(self) -> Stopped | None:
+        """A write to a place since the last gate, of which the next one would have told."""
+        written = self._writers.unseen()
+        return self._written(written) if written is not None else None
+
+    def _written(self, written: KernelWrite) -> Stopped:
+        return self.stopped(
+            StopKind.PLACE, detail=written.by, place=written.place, va=written.place.va, access="w",
+            since=written.since or self._gate_since,
+        )  # fmt: skip
 
     def stopped(self, why: StopKind, **more: Any) -> Stopped:
         """Stopped, here."""

@@ -121,9 +121,9 @@ class Target(Execution, Mutations):
             case ChangeKind.SET_REGISTER, int(pid), int(index), int(value):
                 return self._registers.write(self._away(pid), index, value)
             case ChangeKind.WRITE, int(pid), int(va), bytes(data):
-                return self._memory.write(self._process(pid), va, data)
+                return self._told(self._memory.write(self._process(pid), va, data))
             case ChangeKind.WRITE_PHYSICAL, int(pa), bytes(data):
-                return self._memory.write_physical(pa, data)
+                return self._told(self._memory.write_physical(pa, data))
             case ChangeKind.KILL, int(pid):
                 try:
                     self._kernel.procs.kill(pid)
@@ -137,6 +137,11 @@ class Target(Execution, Mutations):
                 self.input_log.ended = True
                 return True
         raise ValueError(f"no such change to a machine: {change}")
+
+    def _told(self, done: bool) -> bool:
+        """`done`: what a debugger writes is no write that it is to be told of."""
+        self._stops.remember_places()
+        return done
 
     def trace(self) -> tuple[Stopped, tuple[PythonLine, ...]]:
         """Make one step, and tell which lines of the kernel's Python ran in it."""

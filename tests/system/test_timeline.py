@@ -185,6 +185,31 @@ def test_what_the_disk_wrote_is_found_at_its_moment() -> None:
         assert it.read_physical(pa, 8) == b"# Orrery"
 
 
+def test_what_the_disk_wrote_is_found_by_a_run_in_parts() -> None:
+    """The next gate tells of it, wherever a run ended between the write and that gate."""
+    with Timeline(mem_mib=MEM_MIB) as it:
+        it.resume()
+        it.type(b"cat README\n")
+        it.resume()
+        pa = RAM_BASE + it.read_physical(RAM_BASE, MEM_MIB << 20).index(b"# Orrery\n")
+        place = Place(KERNEL, pa, 8, "w")
+        it.set_places([place])
+        assert it.reverse_resume().detail == ELSEWHERE
+        before = it.moment
+        told = it.resume()
+        assert told.detail == ELSEWHERE
+        it.goto(before)
+        it.set_places([])
+        it.step()
+        behind = it.moment
+        assert before.ticks <= behind.ticks < told.moment.ticks
+        it.set_places([place])
+        assert it.reverse_resume().detail == ELSEWHERE
+        assert it.moment == before, "there was no gate yet to tell of it"
+        assert it.resume(behind).why == "limit"
+        assert it.resume()._replace(since=None) == told._replace(since=None)
+
+
 def test_the_last_of_very_many_stops_is_found(ended: Timeline) -> None:
     ended.set_places([Place(PID, AT["other"], 4, "w")])
     ended.reverse_resume()
