@@ -1,5 +1,6 @@
 """A machine under a debugger, going forward: stops, steps, memory, registers; and the run is the same."""
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -280,9 +281,17 @@ int main(void) {
 """
 
 
-def test_a_run_in_parts_of_any_length_is_the_same_run_and_stops_where_it_did() -> None:
+def test_a_run_in_parts_of_any_length_is_the_same_run_and_stops_where_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     whole, parts = Debugged(WAITING), Debugged(WAITING)
-    pace, limit = Pace(parts.target), 600_000_000
+    pace, limit, chosen = Pace(parts.target), 600_000_000, random.Random(1)
+
+    def learn(ticks: int, took_s: float) -> None:
+        """In place of the host's speed: parts of 1,000 to 1,000,000 ticks."""
+        monkeypatch.setattr(pace, "_ticks_per_s", int(10 ** chosen.uniform(6, 9)))
+
+    monkeypatch.setattr(pace, "_learn", learn)
     for one in (whole, parts):
         one.target.catch({"fork", "exit"})
         one.target.set_places([Place(ALL, TRAMPOLINE)])
