@@ -500,7 +500,7 @@ def test_checkpoints_keep_within_their_memory() -> None:
 
 
 def test_checkpoints_behind_a_machine_that_goes_on_are_twice_as_far_apart() -> None:
-    source = "int main(void) { for (volatile int i = 0; i < 60000000; i++); return 0; }"
+    source = "int main(void) { for (volatile int i = 0; i < 300000000; i++); return 0; }"
     with Timeline(**options(source, MEM_MIB), spacing_s=0.03) as it:
         end = it.resume().moment
         times = [one.ticks for one in it.checkpoints]
