@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-# Cells; native/hooks.c declares the same fields in the same order.
+# Cells; native/hart.h declares the same fields in the same order.
 NOW: Final = 0
 DEADLINE: Final = 1
 REASON: Final = 2
@@ -31,7 +31,7 @@ CELLS: Final = 8
 
 STEPPED: Final = -1  # value of cells[STEPPING] once the instruction of a step has been entered
 
-# Reasons why the engine was asked to stop; native/hooks.c names the same ones.
+# Reasons why the engine was asked to stop; native/hart.h names the same ones.
 RAN: Final = 0  # it was not: an error, or a wfi
 AT_DEADLINE: Final = 1  # before a block that reaches over DEADLINE
 AT_GATE: Final = 2  # pc is on a gate's ecall

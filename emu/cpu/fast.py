@@ -18,7 +18,7 @@ from emu.cpu.layout import EngineUnavailable
 from emu.cpu.library import library, make_uc, unicorn
 from emu.ram import PAGE_SIZE, Ram
 
-# Calls within the library that native/hooks.c takes over: the function, and ours.
+# Calls within the library that the native hooks take over: the function, and ours.
 REDIRECTED: Final = (
     ("tlb_protect_code", "on_first_block"),
     ("tlb_unprotect_code", "on_last_block"),
@@ -33,7 +33,7 @@ REDIRECTED: Final = (
     ("tcg_gen_callN", "on_emit_call"),
     ("tcg_gen_code", "on_generate"),
 )
-# What native/hooks.c calls of the library: the field of struct calls, and the function.
+# What the native hooks call of the library: the field of struct calls, and the function.
 CALLED: Final = (
     ("drop_blocks", "tb_invalidate_phys_page_fast"),
     ("set_dirty", "tlb_set_dirty"),
@@ -53,7 +53,7 @@ PROOF: Final = 0x1050_0073  # wfi: an instruction that ends a run
 
 
 class _Native(ctypes.Structure):
-    """struct hart of native/hooks.c."""
+    """struct hart of native/hart.h."""
 
     _fields_ = [
         ("cells", ctypes.c_int64 * e.CELLS),
@@ -83,13 +83,13 @@ class _Native(ctypes.Structure):
 
 
 class _Spot(ctypes.Structure):
-    """struct spot of native/hooks.c."""
+    """struct spot of native/hart.h."""
 
     _fields_ = [(name, ctypes.c_uint64) for name in ("low", "high", "kinds", "satp")]
 
 
 class _LibraryCalls(ctypes.Structure):
-    """struct calls of native/hooks.c."""
+    """struct calls of native/hart.h."""
 
     _fields_ = [
         ("load", ctypes.c_void_p * 4),

@@ -194,7 +194,7 @@ class PublicEngine:
     def _held_back(self, address: int, size: int) -> int | None:
         """How far into a block the first instruction is that the library must not get while FS is as it is.
 
-        The fast engine has the library translate something illegal in its place (native/hooks.c).
+        The fast engine has the library translate something illegal in its place (native/fetch.h).
         """
         code = self._code(address, size)
         known = self._known_blocks.get(code)

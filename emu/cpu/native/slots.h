@@ -6,13 +6,7 @@
  */
 #include <elf.h>
 #include <link.h>
-#include <stddef.h>
-
-/* What the loader's list of a library says. */
-struct list {
-    const Elf64_Rela *first;
-    uint64_t bytes;
-};
+#include <stdint.h>
 
 static uint64_t entry_of(const Elf64_Dyn *dynamic, int64_t tag)
 {
